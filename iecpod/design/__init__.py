@@ -1,0 +1,1 @@
+"""From a valid POD to the exact objects it consists of."""

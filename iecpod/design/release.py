@@ -1,0 +1,90 @@
+"""A release: which software a POD gets, and from where. Values only; `iecpod/releases/*.yaml` are the data."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from iecpod.model import Arch
+
+
+class ImageSourceType(str, enum.Enum):
+    URL = "url"
+    FILE = "file"
+    MMDEBSTRAP = "mmdebstrap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AptRepository:
+    """One apt source. `key_url` is fetched into a `signed-by` key ring; empty means the distribution's own keys."""
+
+    name: str
+    uri: str
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    key_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """Where a base image comes from.
+
+    url: `location` is the image's address per architecture, `sha256sums` the address of its SHA256SUMS file.
+    file: `location` is a path. mmdebstrap: `mirror`, `suite` and `packages` make a bootable disk.
+    """
+
+    type: ImageSourceType
+    location: dict[Arch, str]
+    sha256sums: dict[Arch, str]
+    mirror: str = ""
+    security_mirror: str = ""
+    suite: str = ""
+    packages: tuple[str, ...] = ()
+    kernel_arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesSource:
+    """Kubernetes compiled from a Debian source package: its suite and version, and the Go that compiles it."""
+
+    mirror: str
+    suite: str
+    package: str
+    go_mirror: str
+    go_suite: str
+    go_packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSource:
+    """What `bundle build` gathers for a release that needs no network: packages of the guest, compiled Kubernetes."""
+
+    packages: tuple[str, ...]
+    image_packages: tuple[str, ...]
+    kubernetes: KubernetesSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """One row of software. `images` maps kubeadm's and our own names to image references.
+
+    `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
+    """
+
+    name: str
+    description: str
+    user: str
+    image: ImageSource
+    kubernetes_version: str
+    image_repository: str
+    etcd_version: str
+    pause_image: str
+    nginx_image: str
+    runtime: str
+    cgroup_driver: str
+    cni: str
+    calico_manifest_url: str = ""
+    calico_manifest_sha256: str = ""
+    repositories: tuple[AptRepository, ...] = ()
+    packages: tuple[str, ...] = ()
+    bundle: BundleSource | None = None

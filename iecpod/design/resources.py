@@ -1,0 +1,178 @@
+"""libvirt objects as values: what is to exist (`Resource`) and what was seen (`ObservedResource`)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from iecpod.model import Arch, NetworkName, PodRef
+
+
+class Kind(str, enum.Enum):
+    NETWORK = "network"
+    POOL = "pool"
+    VOLUME = "volume"
+    DOMAIN = "domain"
+
+
+class VirtType(str, enum.Enum):
+    """virt-install's and libvirt's word for KVM or emulation."""
+
+    KVM = "kvm"
+    QEMU = "qemu"
+
+
+class NetworkMode(str, enum.Enum):
+    NAT = "nat"
+    ISOLATED = "isolated"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The metadata that makes an object ours. `digest` is of what was rendered, `created` RFC 3339 UTC."""
+
+    ref: PodRef
+    run_id: str
+    created: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """An object rendered for libvirt; `xml` carries the metadata, `digest` is of the XML without it."""
+
+    kind: Kind
+    name: str
+    uuid: str
+    xml: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedResource:
+    """An object as libvirt shows it; a volume's name is `POOL/VOLUME`.
+
+    `files` are the paths that vanish with it (NVRAM of a domain, directory of a pool); `cidrs` and `bridge` are a
+    network's; `vcpus`, `memory_mib` and `macs` a domain's.
+    """
+
+    kind: Kind
+    name: str
+    uuid: str
+    mark: Mark | None
+    active: bool
+    files: tuple[str, ...] = ()
+    bridge: str = ""
+    cidrs: tuple[IPv4Network, ...] = ()
+    vcpus: int = 0
+    memory_mib: int = 0
+    macs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`owner` says in words whose it is: `interface eth0`, `docker network (docker0)`."""
+
+    cidr: IPv4Network
+    device: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Firmware:
+    """UEFI code (read-only) and the template of the variables, each a path on the hypervisor."""
+
+    code: str
+    nvram_template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    """What the hypervisor can run for one architecture. `machine` is the canonical default (`q35`, `virt`)."""
+
+    path: str
+    machine: str
+    kvm: bool
+    firmware: Firmware | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """The hypervisor as libvirt describes it; `bridges` are the host's own Linux bridges."""
+
+    arch: str
+    cpus: int
+    memory_mib: int
+    libvirt_version: str
+    emulators: dict[Arch, Emulator] = field(default_factory=dict)
+    bridges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredNetwork:
+    """A libvirt network that carries one IDF network; `host_address` None leaves the host off it."""
+
+    network: NetworkName
+    name: str
+    uuid: str
+    bridge: str
+    mode: NetworkMode
+    cidr: IPv4Network
+    host_address: IPv4Address | None
+    dhcp_range: tuple[IPv4Address, IPv4Address] | None
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vnic:
+    """A NIC of a domain. Exactly one of `libvirt_network` and `host_bridge` is set.
+
+    `address` None leaves the device without one; `gateway` is set on the NIC with the default route only.
+    """
+
+    network: NetworkName
+    mac: str
+    guest_device: str
+    vlan: int | None
+    address: IPv4Interface | None
+    gateway: IPv4Address | None
+    dns: tuple[IPv4Address, ...]
+    mtu: int
+    libvirt_network: str | None
+    host_bridge: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """NoCloud files of one node, as text. `user_data` holds the host's private key: a secret."""
+
+    user_data: str
+    meta_data: str
+    network_config: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredDomain:
+    """One VM. Sizes as the PDF says; paths are on the hypervisor.
+
+    `root_volume` and `seed_volume` are names in the POD's pool, whose directory is `pool_path`.
+    """
+
+    hostname: str
+    name: str
+    uuid: str
+    arch: Arch
+    vcpus: int
+    memory_mib: int
+    virt_type: VirtType
+    emulator: str
+    machine: str
+    firmware: Firmware
+    nvram_path: str
+    console_log: str
+    pool_path: str
+    root_volume: str
+    root_bytes: int
+    seed_volume: str
+    vnics: tuple[Vnic, ...]

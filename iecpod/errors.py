@@ -1,0 +1,178 @@
+"""Problems and errors that people read, and the exit codes that jobs read.
+
+IecpodError
+├── UsageError                  2   a request that cannot be meant (unknown node name, option that does not fit)
+├── DescriptorError             3   PDF, IDF, release or scenario file is not valid
+├── PreflightError              4   the plan cannot work on this host; nothing was changed
+├── HostError                   1   libvirt, storage or a local program failed
+│   ├── HypervisorUnavailable   4   no libvirt there, or no permission
+│   ├── ResourceConflict        4   a name of ours is taken by an object that is not ours
+│   └── ImageError              1   an image or bundle could not be fetched, built or verified
+├── NodeError                   1
+│   ├── NodeUnreachable         1
+│   └── CommandFailed           1   argv, exit status and the tail of the output travel together
+├── NodeErrors                  1   several nodes failed in one phase; holds every node's error
+├── WaitTimeout                 5   carries what was awaited and the last observation
+├── PodLocked                   4   another run holds the POD
+└── CleanupError                7   teardown left something behind; lists it
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class ExitCode(enum.IntEnum):
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DESCRIPTOR = 3
+    PREFLIGHT = 4
+    TIMEOUT = 5
+    CHANGES_PENDING = 6
+    LEFTOVERS = 7
+    BUG = 70
+    INTERRUPTED = 130
+
+
+class Severity(enum.Enum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong with one place; `path` is dotted, as in `idf.net_config.mgmt.mask`."""
+
+    message: str
+    remedy: str = ""
+    file: str = ""
+    line: int | None = None
+    column: int | None = None
+    path: str = ""
+    rule: str = ""
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line is not None:
+            place += f":{self.line}"
+            if self.column is not None:
+                place += f":{self.column}"
+        parts = [part for part in (place, self.path) if part]
+        rule = f" [{self.rule}]" if self.rule else ""
+        remedy = f"\n    -> {self.remedy}" if self.remedy else ""
+        return f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}{remedy}"
+
+
+class IecpodError(Exception):
+    """Base of all errors meant for people: a cause, a remedy, an exit code."""
+
+    exit_code: ExitCode = ExitCode.FAILED
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+
+
+class UsageError(IecpodError):
+    exit_code = ExitCode.USAGE
+
+
+class _ProblemsError(IecpodError):
+    def __init__(self, problems: Sequence[Problem], cause: str, remedy: str = "") -> None:
+        super().__init__(cause, remedy)
+        self.problems = tuple(problems)
+
+
+class DescriptorError(_ProblemsError):
+    """One or more files are not valid; `problems` holds every one found."""
+
+    exit_code = ExitCode.DESCRIPTOR
+
+
+class PreflightError(_ProblemsError):
+    """The plan cannot be carried out here; raised before anything is changed."""
+
+    exit_code = ExitCode.PREFLIGHT
+
+
+class HostError(IecpodError):
+    pass
+
+
+class HypervisorUnavailable(HostError):
+    exit_code = ExitCode.PREFLIGHT
+
+
+class ResourceConflict(HostError):
+    exit_code = ExitCode.PREFLIGHT
+
+
+class ImageError(HostError):
+    pass
+
+
+class NodeError(IecpodError):
+    """Something failed on one node; `node` is its host name."""
+
+    def __init__(self, node: str, cause: str, remedy: str = "") -> None:
+        super().__init__(f"{node}: {cause}", remedy)
+        self.node = node
+
+
+class NodeUnreachable(NodeError):
+    pass
+
+
+class CommandFailed(NodeError):
+    """A command on a node (or, with node `localhost`, on this host) exited non-zero."""
+
+    def __init__(self, node: str, argv: Sequence[str], returncode: int, tail: str, remedy: str = "") -> None:
+        command = " ".join(argv)
+        shown = command if len(command) <= 200 else command[:200] + "…"
+        output = f"\n{tail.rstrip()}" if tail.strip() else ""
+        super().__init__(node, f"`{shown}` exited with {returncode}{output}", remedy)
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.tail = tail
+
+
+class NodeErrors(IecpodError):
+    """Every node that failed in a phase that ran on several nodes at once."""
+
+    def __init__(self, failures: Mapping[str, IecpodError]) -> None:
+        super().__init__(
+            "\n".join(error.cause for error in failures.values()),
+            "\n".join(dict.fromkeys(error.remedy for error in failures.values() if error.remedy)),
+        )
+        self.failures = dict(failures)
+        if any(error.exit_code is ExitCode.TIMEOUT for error in failures.values()):
+            self.exit_code = ExitCode.TIMEOUT
+
+
+class WaitTimeout(IecpodError):
+    exit_code = ExitCode.TIMEOUT
+
+    def __init__(self, awaited: str, waited_seconds: float, last_seen: str, remedy: str = "") -> None:
+        seen = f"; last seen: {last_seen}" if last_seen else ""
+        super().__init__(f"{awaited}: not within {waited_seconds:.0f} s{seen}", remedy)
+        self.awaited = awaited
+        self.last_seen = last_seen
+
+
+class PodLocked(IecpodError):
+    exit_code = ExitCode.PREFLIGHT
+
+
+class CleanupError(IecpodError):
+    """`left` lists each leftover as `kind name`."""
+
+    exit_code = ExitCode.LEFTOVERS
+
+    def __init__(self, left: Sequence[str], remedy: str = "") -> None:
+        super().__init__("teardown left behind: " + ", ".join(left), remedy)
+        self.left = tuple(left)

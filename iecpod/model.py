@@ -1,0 +1,147 @@
+"""What the descriptors say, as frozen typed values: no I/O, no defaults that a descriptor did not state."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+
+class Arch(str, enum.Enum):
+    X86_64 = "x86_64"
+    AARCH64 = "aarch64"
+
+    @property
+    def debian(self) -> str:
+        """Debian's, Ubuntu's and Go's word for the architecture."""
+        return {"x86_64": "amd64", "aarch64": "arm64"}[self.value]
+
+
+class NodeType(str, enum.Enum):
+    VIRTUAL = "virtual"
+    BAREMETAL = "baremetal"
+
+
+class NetworkName(str, enum.Enum):
+    """The networks of an IDF's `net_config`."""
+
+    OOB = "oob"
+    ADMIN = "admin"
+    MGMT = "mgmt"
+    STORAGE = "storage"
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
+#: The networks a virtual node has a NIC on, in Fuel's order of NICs.
+VIRTUAL_NETWORKS = (NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PodRef:
+    """An OPNFV POD by lab and name, as in `-l arm -p virtual2`."""
+
+    lab: str
+    pod: str
+
+    def __str__(self) -> str:
+        return f"{self.lab}/{self.pod}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    name: str
+    capacity_bytes: int
+    disk_type: str = ""
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A NIC of the PDF. `mac` is lower case; None where the PDF has the all-zero MAC (libvirt assigns)."""
+
+    name: str
+    mac: str | None = None
+    speed_mbps: int | None = None
+    vlan: int | None = None
+    address: IPv4Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteManagement:
+    type: str
+    address: str
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    name: str
+    type: NodeType
+    arch: Arch
+    cpus: int
+    cores: int
+    memory_bytes: int
+    disks: tuple[Disk, ...]
+    remote_management: RemoteManagement | None
+    interfaces: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pdf:
+    """`nodes` keeps the file's order: roles are mapped by index."""
+
+    version: str
+    jumphost: Node | None
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network of `idf.net_config`; `interface` indexes a node's NICs; `vlan` None means untagged."""
+
+    name: NetworkName
+    interface: int
+    cidr: IPv4Network | None
+    vlan: int | None = None
+    ip_range: tuple[IPv4Address, IPv4Address] | None = None
+    gateway: IPv4Address | None = None
+    dns: tuple[IPv4Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDevices:
+    """In-guest names (and PCI addresses) of a node's NICs, by NIC index (`idf.fuel.network.node[i]`)."""
+
+    interfaces: tuple[str, ...]
+    busaddr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idf:
+    """`bridges` holds only the networks for which the IDF names a bridge."""
+
+    version: str
+    networks: tuple[Network, ...]
+    bridges: tuple[tuple[NetworkName, str], ...]
+    interface_mtu: int
+    ntp_servers: tuple[str, ...]
+    node_devices: tuple[NodeDevices, ...]
+    public_pool: tuple[IPv4Address, IPv4Address] | None = None
+
+    def network(self, name: NetworkName) -> Network | None:
+        return next((network for network in self.networks if network.name is name), None)
+
+    def bridge(self, name: NetworkName) -> str | None:
+        return dict(self.bridges).get(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSpec:
+    """A valid PDF and IDF that fit each other."""
+
+    ref: PodRef
+    pdf: Pdf
+    idf: Idf
+    pdf_file: str
+    idf_file: str

@@ -1,0 +1,42 @@
+"""Deterministic names, UUIDs and MACs: the same POD gets the same ones on every run and host."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from iecpod.model import NetworkName, PodRef
+
+#: RFC 4122 name space of all iecpod objects.
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "iecpod.akraino.org")
+
+#: XML name space of the metadata that marks libvirt objects as ours.
+METADATA_URI = "https://iecpod.akraino.org/xmlns/pod/1.0"
+
+#: Fuel's bridge names, used where the IDF names none (`semantics.md` 4.4).
+DEFAULT_BRIDGES = {
+    NetworkName.ADMIN: "pxebr",
+    NetworkName.MGMT: "mgmt",
+    NetworkName.PRIVATE: "internal",
+    NetworkName.PUBLIC: "public",
+}
+
+
+def resource_name(ref: PodRef, *parts: str) -> str:
+    """libvirt name of an object of the POD, e.g. `arm-virtual2-iec01`."""
+    return "-".join((ref.lab, ref.pod, *parts))
+
+
+def pool_name(ref: PodRef) -> str:
+    """Name of the POD's storage pool; pools drop metadata, so the name and UUID are the mark of ownership."""
+    return resource_name(PodRef("iecpod-" + ref.lab, ref.pod))
+
+
+def resource_uuid(ref: PodRef, kind: str, name: str) -> uuid.UUID:
+    return uuid.uuid5(NAMESPACE, f"{ref.lab}/{ref.pod}/{kind}/{name}")
+
+
+def mac_address(ref: PodRef, hostname: str, network: NetworkName) -> str:
+    """A stable MAC in QEMU's 52:54:00 range, from POD, node and network."""
+    digest = hashlib.sha256(f"{ref.lab}/{ref.pod}/{hostname}/{network.value}".encode()).digest()
+    return ":".join(["52", "54", "00", *(f"{octet:02x}" for octet in digest[:3])])

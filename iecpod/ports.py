@@ -1,0 +1,141 @@
+"""What phases need from the outside world, as Protocols; adapters implement them, tests ship fakes of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from iecpod.design.resources import HostFacts, Kind, ObservedResource, Resource, Route
+from iecpod.model import Arch
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Reporter(Protocol):
+    """Tells a person or a job how a run goes; never raises."""
+
+    def phase_started(self, phase: str, summary: str) -> None: ...
+
+    def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
+        """`outcome` is one of `done`, `in place`, `failed`."""
+
+    def progress(self, message: str, node: str = "") -> None:
+        """What is going on right now, on one node or on all."""
+
+    def warn(self, message: str) -> None: ...
+
+
+class Hypervisor(Protocol):
+    """One libvirt connection: objects in, objects out. Raises `HostError` and its kin."""
+
+    def describe(self) -> HostFacts: ...
+
+    def observe(self) -> tuple[ObservedResource, ...]:
+        """Every network, pool, volume of our pools, and domain there is, foreign ones (`mark` None) included."""
+
+    def define(self, resource: Resource) -> None:
+        """Defines a network, pool or domain persistently (networks and pools with autostart), XML validated.
+
+        A network or pool is also started; a pool's directory is made. A domain stays off.
+        """
+
+    def create_volume(self, pool: str, xml: str) -> None:
+        """Creates a volume; one of the same name that is left from an aborted run is replaced."""
+
+    def upload_volume(self, pool: str, name: str, content: bytes) -> None:
+        """Creates a raw volume that holds `content`, replacing one of the same name."""
+
+    def start(self, kind: Kind, name: str) -> None:
+        """Starts what is defined; nothing happens where it runs already."""
+
+    def remove(self, resource: ObservedResource) -> None:
+        """Stops and removes an object with all that belongs to it (NVRAM, managed save, snapshots, volumes)."""
+
+    def close(self) -> None: ...
+
+
+class HypervisorHost(Protocol):
+    """The place where a hypervisor runs, and the way from this process to its guests."""
+
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def command_prefix(self) -> tuple[str, ...]:
+        """argv that runs a host program (ssh, virsh) where guests can be reached; empty for the host itself."""
+
+    def start(self) -> None:
+        """Makes the hypervisor available (starts the embedded daemons); idempotent."""
+
+    def connect(self) -> Hypervisor: ...
+
+    def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
+        """A connected TCP socket to a guest; OSError where it does not answer."""
+
+    def routes(self) -> tuple[Route, ...]:
+        """IPv4 routes, docker's networks included, of the network namespace that the guests' bridges live in."""
+
+    def stop(self) -> None:
+        """Takes away what `start` made; nothing on hypervisors that are not ours."""
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What `stop` should have taken away and is still there, as `kind name`."""
+
+
+class Shell(Protocol):
+    """Commands and files on one node, as root through sudo."""
+
+    @property
+    def node(self) -> str: ...
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_seconds: float = 600.0,
+        check: bool = True,
+    ) -> CommandResult:
+        """Runs `argv` as root. Raises `CommandFailed` when `check` and non-zero, `NodeUnreachable`, `WaitTimeout`."""
+
+    def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Writes atomically as root:root, making parent directories."""
+
+    def read_file(self, path: str) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    """A read-only disk image in the cache, stored under its digest; `sha256` is of the file as stored."""
+
+    path: Path
+    sha256: str
+    format: str
+    virtual_size_bytes: int
+
+
+class Images(Protocol):
+    """Base images by what they are made from."""
+
+    def key(self, arch: Arch) -> str:
+        """Digest of all inputs of the image; computed without making it."""
+
+    def ensure(self, arch: Arch) -> BaseImage:
+        """The image, fetched or built and verified if it is not cached. Raises `ImageError`."""
