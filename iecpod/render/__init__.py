@@ -1,0 +1,1 @@
+"""Values in, text out: libvirt XML, cloud-init seeds, kubeadm configuration."""
