@@ -137,5 +137,8 @@ class Images(Protocol):
     def key(self, arch: Arch) -> str:
         """Digest of all inputs of the image; computed without making it."""
 
+    def find(self, arch: Arch) -> BaseImage | None:
+        """The image where it is cached and verified; makes nothing."""
+
     def ensure(self, arch: Arch) -> BaseImage:
         """The image, fetched or built and verified if it is not cached. Raises `ImageError`."""

@@ -48,6 +48,8 @@ class DesiredCluster:
 
 
 def node_pod_cidr(pod_cidr: IPv4Network, index: int) -> IPv4Network:
-    """The index-th /24 of the pod CIDR; a CIDR of /24 or smaller is halved until every node could have a part."""
-    prefix = 24 if pod_cidr.prefixlen <= 20 else min(30, pod_cidr.prefixlen + 4)
-    return IPv4Network((int(pod_cidr.network_address) + (index << (32 - prefix)), prefix))
+    """The index-th /24 of the pod CIDR, as kube-controller-manager's default node mask gives them out.
+
+    `check_cidrs` has made sure that the pod CIDR holds one for every node.
+    """
+    return IPv4Network((int(pod_cidr.network_address) + (index << 8), 24))

@@ -66,8 +66,9 @@ class BundleSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """One row of software. `images` maps kubeadm's and our own names to image references.
+    """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
+    `ignored_preflight_checks` are kubeadm's own checks that cannot pass with this software, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     """
 
@@ -82,7 +83,9 @@ class Release:
     nginx_image: str
     runtime: str
     cgroup_driver: str
-    cni: str
+    cnis: tuple[str, ...]
+    coredns: bool = True
+    ignored_preflight_checks: tuple[str, ...] = ()
     calico_manifest_url: str = ""
     calico_manifest_sha256: str = ""
     repositories: tuple[AptRepository, ...] = ()

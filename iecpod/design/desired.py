@@ -1,0 +1,229 @@
+"""`PodSpec` × scenario × release × host → `DesiredPod`: every object the POD consists of, computed before any is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import PurePosixPath
+
+from iecpod.descriptors.addressing import Allocation
+from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
+from iecpod.design.pace import pace_of
+from iecpod.design.release import Release
+from iecpod.design.resources import (
+    DesiredDomain,
+    DesiredNetwork,
+    HostFacts,
+    Kind,
+    NetworkMode,
+    VirtType,
+    Vnic,
+)
+from iecpod.design.scenario import Scenario
+from iecpod.errors import PreflightError, Problem
+from iecpod.model import VIRTUAL_NETWORKS, Network, NetworkName, Node, PodSpec
+from iecpod.naming import DEFAULT_BRIDGES, mac_address, pool_name, resource_name, resource_uuid
+
+_MIB = 1024 * 1024
+
+#: NAT gives nodes a way out (and admin its DHCP); the cluster's own networks stay inside (`semantics.md` 4.4).
+_MODES = {
+    NetworkName.ADMIN: NetworkMode.NAT,
+    NetworkName.MGMT: NetworkMode.ISOLATED,
+    NetworkName.PRIVATE: NetworkMode.ISOLATED,
+    NetworkName.PUBLIC: NetworkMode.NAT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredPod:
+    """`pool_path` is the directory of the POD's storage pool; `domains` are in the order of the PDF's nodes."""
+
+    spec: PodSpec
+    scenario: Scenario
+    networks: tuple[DesiredNetwork, ...]
+    pool_name: str
+    pool_uuid: str
+    pool_path: str
+    domains: tuple[DesiredDomain, ...]
+    cluster: DesiredCluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignInputs:
+    """All that decides what a POD looks like.
+
+    `lab_bridges` are the host's Linux bridges that no libvirt network of this POD made; `pod_dir` is the POD's
+    directory on the hypervisor.
+    """
+
+    spec: PodSpec
+    allocation: Allocation
+    scenario: Scenario
+    release: Release
+    facts: HostFacts
+    lab_bridges: frozenset[str]
+    virt_type: VirtType
+    pod_cidr: IPv4Network
+    service_cidr: IPv4Network
+    pod_dir: PurePosixPath
+
+
+def design_pod(inputs: DesignInputs) -> DesiredPod:
+    """Computes the whole POD. Raises `PreflightError` when this hypervisor cannot run one of the nodes."""
+    spec, ref = inputs.spec, inputs.spec.ref
+    _check_emulators(inputs)
+    networks = tuple(
+        _design_network(inputs, network)
+        for network in _carried_networks(spec)
+        if not _lab_bridge(inputs, network.name)
+    )
+    return DesiredPod(
+        spec=spec,
+        scenario=inputs.scenario,
+        networks=networks,
+        pool_name=pool_name(ref),
+        pool_uuid=str(resource_uuid(ref, Kind.POOL.value, pool_name(ref))),
+        pool_path=str(inputs.pod_dir / "pool"),
+        domains=tuple(_design_domain(inputs, index, node) for index, node in enumerate(spec.pdf.nodes)),
+        cluster=_design_cluster(inputs),
+    )
+
+
+def _carried_networks(spec: PodSpec) -> tuple[Network, ...]:
+    found = (spec.idf.network(name) for name in VIRTUAL_NETWORKS)
+    return tuple(network for network in found if network is not None and network.cidr is not None)
+
+
+def _lab_bridge(inputs: DesignInputs, name: NetworkName) -> str | None:
+    """The lab's own Linux bridge, where the IDF names one and the host has it."""
+    named = inputs.spec.idf.bridge(name)
+    return named if named in inputs.lab_bridges else None
+
+
+def _check_emulators(inputs: DesignInputs) -> None:
+    problems = []
+    for arch in dict.fromkeys(node.arch for node in inputs.spec.pdf.nodes):
+        emulator = inputs.facts.emulators.get(arch)
+        if emulator is None:
+            problems.append(
+                Problem(
+                    message=f"the hypervisor has no emulator for {arch.value} nodes",
+                    remedy=f"install qemu-system-{'arm' if arch.debian == 'arm64' else 'x86'} there",
+                    rule="emulator-missing",
+                )
+            )
+        elif emulator.firmware is None:
+            problems.append(
+                Problem(
+                    message=f"the hypervisor has no UEFI firmware for {arch.value} nodes",
+                    remedy=f"install {'qemu-efi-aarch64' if arch.debian == 'arm64' else 'ovmf'} there",
+                    rule="firmware-missing",
+                )
+            )
+    if problems:
+        raise PreflightError(problems, "the nodes cannot run on this hypervisor")
+
+
+def _design_network(inputs: DesignInputs, network: Network) -> DesiredNetwork:
+    spec, allocation = inputs.spec, inputs.allocation
+    assert network.cidr is not None  # _carried_networks leaves those out
+    name = resource_name(spec.ref, network.name.value)
+    return DesiredNetwork(
+        network=network.name,
+        name=name,
+        uuid=str(resource_uuid(spec.ref, Kind.NETWORK.value, name)),
+        bridge=spec.idf.bridge(network.name) or DEFAULT_BRIDGES[network.name],
+        mode=_MODES[network.name],
+        cidr=network.cidr,
+        host_address=allocation.host_addresses.get(network.name),
+        dhcp_range=allocation.admin_dhcp_range if network.name is NetworkName.ADMIN else None,
+        mtu=spec.idf.interface_mtu,
+    )
+
+
+def _design_domain(inputs: DesignInputs, index: int, node: Node) -> DesiredDomain:
+    spec, ref = inputs.spec, inputs.spec.ref
+    hostname = inputs.scenario.hostname(index)
+    name = resource_name(ref, hostname)
+    emulator = inputs.facts.emulators[node.arch]
+    assert emulator.firmware is not None  # _check_emulators has looked
+    return DesiredDomain(
+        hostname=hostname,
+        name=name,
+        uuid=str(resource_uuid(ref, Kind.DOMAIN.value, name)),
+        arch=node.arch,
+        vcpus=node.cpus * node.cores,
+        memory_mib=node.memory_bytes // _MIB,
+        virt_type=inputs.virt_type,
+        emulator=emulator.path,
+        machine=emulator.machine,
+        firmware=emulator.firmware,
+        nvram_path=str(inputs.pod_dir / "nvram" / f"{hostname}.fd"),
+        console_log=str(inputs.pod_dir / "console" / f"{hostname}.log"),
+        pool_path=str(inputs.pod_dir / "pool"),
+        root_volume=f"{hostname}.qcow2",
+        root_bytes=node.disks[0].capacity_bytes,
+        seed_volume=f"{hostname}-seed.iso",
+        vnics=tuple(_design_vnic(inputs, index, network) for network in _carried_networks(spec)),
+    )
+
+
+def _design_vnic(inputs: DesignInputs, index: int, network: Network) -> Vnic:
+    spec, allocation = inputs.spec, inputs.allocation
+    assert network.cidr is not None
+    address = allocation.node_addresses.get((index, network.name))
+    lab_bridge = _lab_bridge(inputs, network.name)
+    is_public = network.name is NetworkName.PUBLIC
+    return Vnic(
+        network=network.name,
+        mac=_mac(spec, inputs.scenario.hostname(index), index, network),
+        guest_device=_guest_device(spec, index, network),
+        vlan=network.vlan,
+        address=IPv4Interface((address, network.cidr.prefixlen)) if address else None,
+        gateway=(network.gateway or allocation.host_addresses.get(network.name)) if is_public else None,
+        dns=network.dns if is_public else (),
+        mtu=spec.idf.interface_mtu,
+        libvirt_network=None if lab_bridge else resource_name(spec.ref, network.name.value),
+        host_bridge=lab_bridge,
+    )
+
+
+def _mac(spec: PodSpec, hostname: str, index: int, network: Network) -> str:
+    """The PDF's MAC where it states one, else a stable one of ours."""
+    interfaces = spec.pdf.nodes[index].interfaces
+    stated = interfaces[network.interface].mac if network.interface < len(interfaces) else None
+    return stated or mac_address(spec.ref, hostname, network.name)
+
+
+def _guest_device(spec: PodSpec, index: int, network: Network) -> str:
+    devices = spec.idf.node_devices
+    names = devices[index].interfaces if index < len(devices) else ()
+    return names[network.interface] if network.interface < len(names) else f"enp{network.interface + 1}s0"
+
+
+def _design_cluster(inputs: DesignInputs) -> DesiredCluster:
+    spec, allocation = inputs.spec, inputs.allocation
+    mgmt = spec.idf.network(NetworkName.MGMT)
+    assert mgmt is not None and mgmt.cidr is not None  # a cross-check rule demands it
+    nodes = tuple(
+        ClusterNode(
+            hostname=inputs.scenario.hostname(index),
+            role=inputs.scenario.role(index),
+            address=allocation.node_addresses[index, NetworkName.MGMT],
+            mgmt_device=_guest_device(spec, index, mgmt) + (f".{mgmt.vlan}" if mgmt.vlan else ""),
+            pod_cidr=node_pod_cidr(inputs.pod_cidr, index),
+        )
+        for index in range(len(spec.pdf.nodes))
+    )
+    return DesiredCluster(
+        name=str(spec.ref).replace("/", "-"),
+        release=inputs.release,
+        cni=inputs.scenario.cni,
+        nodes=nodes,
+        mgmt_cidr=mgmt.cidr,
+        mgmt_mtu=spec.idf.interface_mtu,
+        pod_cidr=inputs.pod_cidr,
+        service_cidr=inputs.service_cidr,
+        calm=pace_of(inputs.virt_type).calm,
+    )

@@ -1,0 +1,93 @@
+"""What has to change: desired objects against those that the hypervisor shows."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from iecpod.design.resources import Kind, ObservedResource, Resource
+from iecpod.errors import Problem
+from iecpod.model import PodRef
+
+
+class Action(str, enum.Enum):
+    """Signs as Terraform prints them."""
+
+    CREATE = "+"
+    START = "~"
+    REPLACE = "-/+"
+    REMOVE = "-"
+    KEEP = " "
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    action: Action
+    kind: Kind
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`changes` has a row for every object, kept ones included; `conflicts` are names that others hold."""
+
+    changes: tuple[Change, ...]
+    conflicts: tuple[Problem, ...]
+
+    @property
+    def pending(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.action is not Action.KEEP)
+
+    @property
+    def replaced(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.action is Action.REPLACE)
+
+    def creates(self, kind: Kind) -> bool:
+        return any(change.kind is kind and change.action is Action.CREATE for change in self.changes)
+
+
+def is_owned(resource: ObservedResource, ref: PodRef) -> bool:
+    """Ours by the metadata in it, never by its name. Pools and volumes are marked by the adapter, from their UUID."""
+    return resource.mark is not None and resource.mark.ref == ref
+
+
+def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource], ref: PodRef) -> Plan:
+    """Compares by digest: libvirt rewrites the XML it is given, so the XML itself cannot be compared."""
+    seen = {(resource.kind, resource.name): resource for resource in observed}
+    changes: list[Change] = []
+    conflicts: list[Problem] = []
+    for resource in desired:
+        existing = seen.get((resource.kind, resource.name))
+        if existing is not None and not is_owned(existing, ref):
+            conflicts.append(_conflict(resource))
+        else:
+            changes.append(_compare(resource, existing))
+    wanted = {(resource.kind, resource.name) for resource in desired}
+    changes.extend(
+        Change(Action.REMOVE, resource.kind, resource.name, "no longer in the descriptors")
+        for resource in observed
+        if is_owned(resource, ref) and resource.kind is not Kind.VOLUME and (resource.kind, resource.name) not in wanted
+    )
+    return Plan(tuple(changes), tuple(conflicts))
+
+
+def _compare(resource: Resource, existing: ObservedResource | None) -> Change:
+    if existing is None:
+        return Change(Action.CREATE, resource.kind, resource.name, "does not exist")
+    assert existing.mark is not None  # owned
+    if resource.kind is not Kind.POOL and existing.mark.digest != resource.digest:
+        return Change(Action.REPLACE, resource.kind, resource.name, "differs from the descriptors or options")
+    if not existing.active:
+        return Change(Action.START, resource.kind, resource.name, "is not running")
+    return Change(Action.KEEP, resource.kind, resource.name, "in place")
+
+
+def _conflict(resource: Resource) -> Problem:
+    return Problem(
+        path=f"{resource.kind.value} {resource.name}",
+        message=f"the hypervisor has a {resource.kind.value} {resource.name!r} that iecpod did not make",
+        remedy="rename or remove it, or use another hypervisor (-c); iecpod touches only what it made itself",
+        rule="name-conflict",
+    )

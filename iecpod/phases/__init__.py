@@ -1,0 +1,1 @@
+"""The phases of a deploy, one module each; they see ports and values only."""

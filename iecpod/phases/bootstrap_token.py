@@ -1,0 +1,64 @@
+"""Bootstrap tokens: made for one use, short-lived, never in an argument list or a log.
+
+Source: Kubernetes, "Authenticating with Bootstrap Tokens": `[a-z0-9]{6}.[a-z0-9]{16}`, kept as a Secret.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import secrets
+import string
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from iecpod.phases.kubectl import Kubectl
+
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def make_token() -> str:
+    def draw(length: int) -> str:
+        return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+    return f"{draw(6)}.{draw(16)}"
+
+
+@contextmanager
+def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]:
+    """A token that the API server knows for as long as the block runs, and at most for its lifetime."""
+    token = make_token()
+    identifier, secret = token.split(".")
+    name = f"bootstrap-token-{identifier}"
+    expiration = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=lifetime_seconds)
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "stringData": {
+            "token-id": identifier,
+            "token-secret": secret,
+            "expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "usage-bootstrap-authentication": "true",
+            "usage-bootstrap-signing": "true",
+            "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+        },
+    }
+    # `create`, not `apply`: apply would keep the secret a second time, in an annotation.
+    kubectl.run("create", "-f", "-", stdin=json.dumps(manifest))
+    try:
+        yield token
+    finally:
+        kubectl.run("delete", "secret", name, "--namespace=kube-system", "--ignore-not-found", "--wait=false")
+
+
+def ca_cert_hash(certificate_pem: bytes) -> str:
+    """kubeadm's pin of a CA: SHA-256 over the DER form of its public key (RFC 7469)."""
+    public_key = x509.load_pem_x509_certificate(certificate_pem).public_key()
+    der = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return "sha256:" + hashlib.sha256(der).hexdigest()

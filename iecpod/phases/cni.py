@@ -1,0 +1,88 @@
+"""The pod network: files on the nodes for `bridge`, a manifest for `calico`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.errors import IecpodError
+from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import Reporter, Shell
+from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
+from iecpod.render.calico import PatchedManifest
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeCniPhase:
+    """Runs before the workers join, so that they are ready as soon as they do."""
+
+    cluster: DesiredCluster
+    shells: Mapping[str, Shell]
+    name: str = "cni"
+    summary: str = "bridge CNI and routes between the nodes' pods"
+
+    def probe(self) -> str | None:
+        try:
+            in_place = run_on_nodes(tuple(self.shells), self._is_in_place)
+        except IecpodError:
+            return None
+        return f"bridge on {len(in_place)} nodes" if all(in_place.values()) else None
+
+    def run(self) -> None:
+        run_on_nodes(tuple(self.shells), self._install)
+
+    def _node(self, hostname: str) -> ClusterNode:
+        return next(node for node in self.cluster.nodes if node.hostname == hostname)
+
+    def _files(self, hostname: str) -> dict[str, str]:
+        node = self._node(hostname)
+        return {
+            ROUTES_UNIT_PATH: render_routes_unit(self.cluster, node),
+            CONFLIST_PATH: render_conflist(self.cluster, node),
+        }
+
+    def _is_in_place(self, hostname: str) -> bool:
+        shell = self.shells[hostname]
+        active = shell.run(["systemctl", "is-active", ROUTES_UNIT], check=False).stdout.strip() == "active"
+        return active and all(
+            shell.run(["cat", path], check=False).stdout == text for path, text in self._files(hostname).items()
+        )
+
+    def _install(self, hostname: str) -> None:
+        shell = self.shells[hostname]
+        for path, text in self._files(hostname).items():
+            shell.write_file(path, text.encode())
+        shell.run(["systemctl", "daemon-reload"])
+        shell.run(["systemctl", "enable", ROUTES_UNIT])
+        shell.run(["systemctl", "restart", ROUTES_UNIT])
+
+
+@dataclass(frozen=True, slots=True)
+class CalicoPhase:
+    """Applies the patched manifest; `load_manifest` fetches the pinned one and patches it."""
+
+    cluster: DesiredCluster
+    shell: Shell
+    load_manifest: Callable[[], PatchedManifest]
+    reporter: Reporter
+    name: str = "cni"
+    summary: str = "Calico from the pinned upstream manifest"
+
+    def probe(self) -> str | None:
+        found = Kubectl(self.shell).find("--namespace=kube-system", "daemonset/calico-node")
+        if found is None:
+            return None
+        environment = {
+            variable["name"]: variable.get("value")
+            for container in found["spec"]["template"]["spec"]["containers"]
+            for variable in container.get("env", ())
+        }
+        return "calico-node applied" if environment.get("CALICO_IPV4POOL_CIDR") == str(self.cluster.pod_cidr) else None
+
+    def run(self) -> None:
+        manifest = self.load_manifest()
+        for change in manifest.changes:
+            self.reporter.progress(change)
+        Kubectl(self.shell).apply(manifest.text)

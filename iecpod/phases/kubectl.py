@@ -1,0 +1,48 @@
+"""kubectl on the control plane node: the one way in which phases talk to the API server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from iecpod.errors import CommandFailed
+from iecpod.ports import CommandResult, Shell
+
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
+
+
+class Kubectl:
+    """Runs as root with the cluster's admin.conf, on the shell of the control plane node."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+
+    def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = 300.0) -> CommandResult:
+        """Raises `CommandFailed`, `NodeUnreachable`, `WaitTimeout`."""
+        argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
+        return self.shell.run(argv, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
+
+    def load(self, *arguments: str) -> Any:
+        """Output of `kubectl get … -o json` as data."""
+        return json.loads(self.run("get", *arguments, "-o", "json").stdout)
+
+    def find(self, *arguments: str) -> Any | None:
+        """As `load`; None where the object or the API server is not there."""
+        try:
+            return self.load(*arguments)
+        except CommandFailed:
+            return None
+
+    def apply(self, manifest: str) -> None:
+        self.run("apply", "-f", "-", stdin=manifest)
+
+
+def internal_ip(node: dict[str, Any]) -> str:
+    """A cluster node's INTERNAL-IP."""
+    addresses = node["status"].get("addresses", [])
+    return next((entry["address"] for entry in addresses if entry["type"] == "InternalIP"), "")
+
+
+def is_ready(node: dict[str, Any]) -> bool:
+    conditions = node["status"].get("conditions", [])
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)

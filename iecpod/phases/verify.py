@@ -1,0 +1,153 @@
+"""The IEC check of the result: nginx, fetched in every way that a workload would be."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.pace import Pace
+from iecpod.errors import CommandFailed, NodeError
+from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import Clock, Reporter, Shell
+from iecpod.render.smoke_test import APP, render_nginx
+from iecpod.wait import NotYet, poll
+
+_RUNNING_SECONDS = 180.0
+_ANSWER_SECONDS = 30.0
+_WELCOME = "Welcome to nginx"
+_RECORD = "iecpod-verified"
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyPhase:
+    """Cluster IP and NodePort from every node, pod to pod across nodes; then everything is removed.
+
+    The result is kept in ConfigMap `kube-system/iecpod-verified`, so that a second deploy need not repeat it.
+    """
+
+    cluster: DesiredCluster
+    shells: Mapping[str, Shell]
+    pace: Pace
+    clock: Clock
+    reporter: Reporter
+    name: str = "verify"
+    summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
+
+    def probe(self) -> str | None:
+        record = self._kubectl.find("--namespace=kube-system", f"configmap/{_RECORD}")
+        return "nginx answered" if record and record.get("data") == self._record() else None
+
+    def run(self) -> None:
+        kubectl = self._kubectl
+        try:
+            kubectl.apply(render_nginx(self.cluster.release.nginx_image))
+            pods = self._wait_for_pods()
+            self._check_service(kubectl.load(f"service/{APP}"))
+            self._check_pod_to_pod(pods)
+        finally:
+            self._remove(kubectl)
+        self._store_record(kubectl)
+
+    @property
+    def _kubectl(self) -> Kubectl:
+        return Kubectl(self.shells[self.cluster.control_plane.hostname])
+
+    def _record(self) -> dict[str, str]:
+        return {
+            "nodes": " ".join(node.hostname for node in self.cluster.nodes),
+            "image": self.cluster.release.nginx_image,
+        }
+
+    def _wait_for_pods(self) -> list[dict[str, Any]]:
+        def probe() -> list[dict[str, Any]]:
+            pods: list[dict[str, Any]] = self._kubectl.load("pods", f"--selector=app={APP}")["items"]
+            waiting = [_pod_state(pod) for pod in pods if not _is_running(pod)]
+            if len(pods) < 2 or waiting:
+                raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
+            return pods
+
+        return poll(
+            "two nginx pods Running",
+            probe,
+            timeout_seconds=self.pace.seconds(_RUNNING_SECONDS),
+            clock=self.clock,
+            remedy="see `iecpod kubectl describe pods`",
+        )
+
+    def _check_service(self, service: dict[str, Any]) -> None:
+        cluster_ip = service["spec"]["clusterIP"]
+        node_port = service["spec"]["ports"][0]["nodePort"]
+
+        def check(hostname: str) -> None:
+            node = next(node for node in self.cluster.nodes if node.hostname == hostname)
+            self._wait_for_page(hostname, f"http://{cluster_ip}/")
+            self._wait_for_page(hostname, f"http://{node.address}:{node_port}/")
+            self.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
+
+        run_on_nodes(tuple(self.shells), check)
+
+    def _wait_for_page(self, hostname: str, url: str) -> None:
+        """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
+        script = f"import urllib.request as r; print(r.urlopen({url!r}, timeout=10).read().decode())"
+
+        def probe() -> None:
+            result = self.shells[hostname].run(["python3", "-c", script], check=False)
+            if _WELCOME not in result.stdout:
+                raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
+
+        poll(
+            f"{hostname}: nginx at {url}",
+            probe,
+            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
+            clock=self.clock,
+            remedy="see `iecpod kubectl --namespace kube-system logs daemonset/kube-proxy`",
+        )
+
+    def _check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
+        """Both directions, each from one node's pod to the other node's."""
+        for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
+            name, address = client["metadata"]["name"], server["status"]["podIP"]
+            command = f"curl --silent --show-error --max-time 20 {shlex.quote(f'http://{address}/')}"
+            try:
+                page = self._kubectl.run("exec", name, "--", "sh", "-c", command).stdout
+            except CommandFailed as error:
+                page = error.tail
+            if _WELCOME not in page:
+                raise NodeError(
+                    client["spec"]["nodeName"],
+                    f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
+                    "look at the routes to the nodes' pod CIDRs (bridge) or at calico-node's log (calico)",
+                )
+        self.reporter.progress("pods reach each other across nodes")
+
+    def _remove(self, kubectl: Kubectl) -> None:
+        kubectl.run("delete", "service,replicationcontroller", APP, "--ignore-not-found", "--wait=true")
+
+    def _store_record(self, kubectl: Kubectl) -> None:
+        record = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": _RECORD, "namespace": "kube-system"},
+            "data": self._record(),
+        }
+        kubectl.apply(json.dumps(record))
+
+
+def _is_running(pod: dict[str, Any]) -> bool:
+    statuses = pod["status"].get("containerStatuses", [])
+    return pod["status"].get("phase") == "Running" and bool(statuses) and all(s["ready"] for s in statuses)
+
+
+def _pod_state(pod: dict[str, Any]) -> str:
+    """Pod, image and why it does not run, e.g. `x: ErrImagePull docker.io/library/nginx:stable`."""
+    reasons = [
+        f"{status['state']['waiting'].get('reason', '')} {status['image']}"
+        for status in pod["status"].get("containerStatuses", [])
+        if "waiting" in status.get("state", {})
+    ]
+    return f"{pod['metadata']['name']}: {', '.join(reasons) or pod['status'].get('phase', 'unknown')}"

@@ -1,0 +1,96 @@
+"""The other nodes, by `kubeadm join`, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.pace import Pace
+from iecpod.errors import CommandFailed
+from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
+from iecpod.phases.control_plane import preflight_flags, reset_node
+from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.node_job import is_job_running, run_job
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import Clock, Reporter, Shell
+from iecpod.render.kubeadm import render_join_config
+
+_CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
+_KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
+_CONFIG = "/etc/kubernetes/iecpod-join.yaml"
+_UNIT = "iecpod-kubeadm-join.service"
+_JOIN_SECONDS = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersPhase:
+    cluster: DesiredCluster
+    shells: Mapping[str, Shell]
+    pace: Pace
+    clock: Clock
+    reporter: Reporter
+    name: str = "workers"
+    summary: str = "kubeadm join on the other nodes"
+
+    def probe(self) -> str | None:
+        missing = self._missing()
+        return None if missing is None or missing else f"{len(self.cluster.workers)} joined"
+
+    def run(self) -> None:
+        missing = self._missing() or ()
+        certificate = self._control_plane.read_file(_CA_CERTIFICATE)
+        seconds = self.pace.seconds(_JOIN_SECONDS)
+        with registered_token(Kubectl(self._control_plane), 2 * seconds) as token:
+            configs = {
+                node.hostname: render_join_config(
+                    self.cluster, node, token=token, ca_cert_hash=ca_cert_hash(certificate), timeout_seconds=seconds
+                )
+                for node in missing
+            }
+            run_on_nodes(tuple(configs), lambda hostname: self._join(hostname, configs[hostname], seconds))
+
+    @property
+    def _control_plane(self) -> Shell:
+        return self.shells[self.cluster.control_plane.hostname]
+
+    def _missing(self) -> tuple[ClusterNode, ...] | None:
+        """Workers that the API server does not list, or None where it does not answer."""
+        listing = Kubectl(self._control_plane).find("nodes")
+        if listing is None:
+            return None
+        joined = {item["metadata"]["name"] for item in listing["items"]}
+        return tuple(
+            node
+            for node in self.cluster.workers
+            if node.hostname not in joined or is_job_running(self.shells[node.hostname], _UNIT)
+        )
+
+    def _join(self, hostname: str, config: str, seconds: float) -> None:
+        shell = self.shells[hostname]
+        if is_job_running(shell, _UNIT):
+            self.reporter.progress("goes on with the join of an earlier run", hostname)
+        else:
+            if shell.run(["test", "-e", _KUBELET_CONF], check=False).returncode == 0:
+                reset_node(shell, self.cluster)
+            shell.write_file(_CONFIG, config.encode(), 0o600)
+        try:
+            self._run_join(shell, seconds)
+        except CommandFailed as first:
+            # A starved guest misses kubeadm's fixed deadlines; the second try finds it with less to do.
+            self.reporter.warn(f"{first.cause}\n{hostname}: joining once more")
+            reset_node(shell, self.cluster)
+            self._run_join(shell, seconds)
+        finally:
+            shell.run(["rm", "-f", _CONFIG], check=False)
+        self.reporter.progress("joined", hostname)
+
+    def _run_join(self, shell: Shell, seconds: float) -> None:
+        run_job(
+            shell,
+            _UNIT,
+            ["kubeadm", "join", f"--config={_CONFIG}", *preflight_flags(self.cluster)],
+            timeout_seconds=seconds,
+            clock=self.clock,
+            remedy=f"see `iecpod ssh {shell.node} -- sudo journalctl -u kubelet`; run deploy again to join once more",
+        )

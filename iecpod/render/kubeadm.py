@@ -1,0 +1,153 @@
+"""kubeadm configuration in the API version that the Kubernetes version wants.
+
+Sources: kubeadm's config API reference, v1beta1 to v1beta4. v1beta4 (from 1.31) has `extraArgs` as a list of
+name and value, and its timeouts in one `timeouts` block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.scenario import Cni
+from iecpod.yaml_document import dump_yaml_all
+
+_API_VERSIONS = (((1, 31), "v1beta4"), ((1, 22), "v1beta3"), ((1, 15), "v1beta2"), ((1, 13), "v1beta1"))
+
+#: Kubernetes' own periods, stretched so that emulated guests are not starved by housekeeping (measured).
+_CALM_KUBELET = {
+    "nodeStatusUpdateFrequency": "1m0s",
+    "nodeStatusReportFrequency": "5m0s",
+    "syncFrequency": "2m0s",
+    "fileCheckFrequency": "20s",
+}
+_CALM_ETCD = {"heartbeat-interval": "1000", "election-timeout": "10000", "unsafe-no-fsync": "true"}
+_CALM_LEADER = {"leader-elect": "false"}
+_CALM_KUBELET_FLAGS = {"housekeeping-interval": "60s"}
+
+
+def kubernetes_minor(version: str) -> tuple[int, int]:
+    major, minor = version.removeprefix("v").split(".")[:2]
+    return int(major), int(minor)
+
+
+def kubeadm_api_version(kubernetes_version: str) -> str:
+    """The newest config API that this version of kubeadm reads without a deprecation, e.g. `v1beta2` for 1.20."""
+    minor = kubernetes_minor(kubernetes_version)
+    return next(api for since, api in _API_VERSIONS if minor >= since)
+
+
+def render_init_config(cluster: DesiredCluster, *, token: str, timeout_seconds: float) -> str:
+    """Documents for `kubeadm init --config`. `token` is a bootstrap token: a secret, gone after a minute."""
+    api = kubeadm_api_version(cluster.release.kubernetes_version)
+    node = cluster.control_plane
+    init: dict[str, Any] = {
+        "apiVersion": f"kubeadm.k8s.io/{api}",
+        "kind": "InitConfiguration",
+        "bootstrapTokens": [{"token": token, "ttl": "1m0s"}],
+        # No taints at all is what the IEC text reaches by removing the master's taint afterwards.
+        "nodeRegistration": {**_node_registration(cluster, node, api), "taints": []},
+        "localAPIEndpoint": {"advertiseAddress": str(node.address), "bindPort": 6443},
+    }
+    if api == "v1beta4":
+        init["timeouts"] = {"controlPlaneComponentHealthCheck": _duration(timeout_seconds)}
+    kubelet = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": cluster.release.cgroup_driver,
+        **(_CALM_KUBELET if cluster.calm else {}),
+    }
+    return dump_yaml_all([init, _cluster_configuration(cluster, api, timeout_seconds), kubelet])
+
+
+def render_join_config(
+    cluster: DesiredCluster, node: ClusterNode, *, token: str, ca_cert_hash: str, timeout_seconds: float
+) -> str:
+    """The document for `kubeadm join --config`; the CA is pinned by the hash of its public key."""
+    api = kubeadm_api_version(cluster.release.kubernetes_version)
+    discovery: dict[str, Any] = {
+        "bootstrapToken": {
+            "token": token,
+            "apiServerEndpoint": cluster.api_endpoint,
+            "caCertHashes": [ca_cert_hash],
+        }
+    }
+    join: dict[str, Any] = {
+        "apiVersion": f"kubeadm.k8s.io/{api}",
+        "kind": "JoinConfiguration",
+        "discovery": discovery,
+        "nodeRegistration": _node_registration(cluster, node, api),
+    }
+    timeout = _duration(timeout_seconds)
+    if api == "v1beta4":
+        join["timeouts"] = {"discovery": timeout, "tlsBootstrap": timeout, "kubeletHealthCheck": timeout}
+    else:
+        discovery["timeout"] = timeout
+    return dump_yaml_all([join])
+
+
+def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: float) -> dict[str, Any]:
+    release = cluster.release
+    leader = _CALM_LEADER if cluster.calm else {}
+    # The bridge CNI is planned with a /24 a node; the controller would give them out in the order of joining.
+    manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni is Cni.BRIDGE else {})}
+    api_server: dict[str, Any] = {"certSANs": [str(cluster.control_plane.address), cluster.control_plane.hostname]}
+    if api != "v1beta4":
+        api_server["timeoutForControlPlane"] = _duration(timeout_seconds)
+    configuration: dict[str, Any] = {
+        "apiVersion": f"kubeadm.k8s.io/{api}",
+        "kind": "ClusterConfiguration",
+        "clusterName": cluster.name,
+        "kubernetesVersion": f"v{release.kubernetes_version}",
+        "controlPlaneEndpoint": cluster.api_endpoint,
+        "networking": {
+            "podSubnet": str(cluster.pod_cidr),
+            "serviceSubnet": str(cluster.service_cidr),
+            "dnsDomain": "cluster.local",
+        },
+        "apiServer": api_server,
+        "controllerManager": _extra_args(manager, api),
+        "scheduler": _extra_args(leader, api),
+        "etcd": {
+            "local": {"dataDir": "/var/lib/etcd", **_extra_args(_CALM_ETCD if cluster.calm else {}, api)},
+        },
+    }
+    if release.image_repository:
+        configuration["imageRepository"] = release.image_repository
+    return configuration
+
+
+def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> dict[str, Any]:
+    flags = {"node-ip": str(node.address), **(_CALM_KUBELET_FLAGS if cluster.calm else {})}
+    if cluster.release.runtime == "containerd" and kubernetes_minor(cluster.release.kubernetes_version) < (1, 24):
+        # Before 1.24 the kubelet talks to docker unless it is told of another runtime.
+        flags |= {
+            "container-runtime": "remote",
+            "container-runtime-endpoint": "unix:///run/containerd/containerd.sock",
+        }
+    return {
+        "name": node.hostname,
+        "criSocket": cri_socket(cluster),
+        **_extra_args(flags, api, key="kubeletExtraArgs"),
+    }
+
+
+def cri_socket(cluster: DesiredCluster) -> str:
+    """The runtime's socket; a path before 1.24, a URL since (kubeadm warns of the other form)."""
+    path = {"containerd": "/run/containerd/containerd.sock", "docker": "/var/run/dockershim.sock"}
+    scheme = "unix://" if kubernetes_minor(cluster.release.kubernetes_version) >= (1, 24) else ""
+    return scheme + path[cluster.release.runtime]
+
+
+def _extra_args(arguments: dict[str, str], api: str, key: str = "extraArgs") -> dict[str, Any]:
+    if not arguments:
+        return {}
+    if api == "v1beta4":
+        return {key: [{"name": name, "value": value} for name, value in arguments.items()]}
+    return {key: dict(arguments)}
+
+
+def _duration(seconds: float) -> str:
+    """Go's notation, e.g. `20m0s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest}s"

@@ -1,0 +1,62 @@
+"""Files that every Kubernetes node has, whether its image is baked or its packages come by apt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iecpod.design.release import AptRepository, Release
+
+
+@dataclass(frozen=True, slots=True)
+class AptSource:
+    """A deb822 source and the place of its key ring; apt takes the key for this source only (`Signed-By`)."""
+
+    path: str
+    text: str
+    key_path: str
+
+
+def render_apt_source(repository: AptRepository) -> AptSource:
+    key_path = f"/etc/apt/keyrings/{repository.name}.asc"
+    fields = {
+        "Types": "deb",
+        "URIs": repository.uri,
+        "Suites": " ".join(repository.suites),
+        "Components": " ".join(repository.components),
+        "Signed-By": key_path,
+    }
+    text = "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
+    return AptSource(f"/etc/apt/sources.list.d/{repository.name}.sources", text, key_path)
+
+
+def render_node_files(release: Release) -> dict[str, str]:
+    """Text by path: kernel modules, sysctls and the runtime's configuration (kubeadm, "Container Runtimes")."""
+    files = {
+        "/etc/modules-load.d/iecpod-kubernetes.conf": "overlay\nbr_netfilter\n",
+        "/etc/sysctl.d/90-iecpod-kubernetes.conf": (
+            "net.bridge.bridge-nf-call-iptables = 1\nnet.ipv4.ip_forward = 1\nvm.overcommit_memory = 1\n"
+        ),
+    }
+    if release.runtime == "containerd":
+        files["/etc/containerd/config.toml"] = _containerd_config(release)
+    return files
+
+
+def _containerd_config(release: Release) -> str:
+    systemd = "true" if release.cgroup_driver == "systemd" else "false"
+    cri = 'plugins."io.containerd.grpc.v1.cri"'
+    return f"""version = 2
+
+[{cri}]
+  sandbox_image = "{release.pause_image}"
+
+[{cri}.cni]
+  bin_dir = "/opt/cni/bin"
+  conf_dir = "/etc/cni/net.d"
+
+[{cri}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[{cri}.containerd.runtimes.runc.options]
+  SystemdCgroup = {systemd}
+"""
