@@ -1,0 +1,88 @@
+"""Where iecpod's data, state and caches lie: one value, built once by `cli` and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from iecpod.errors import HostError
+
+#: Directories of data that lie beside the package in a checkout and under `share/iecpod` once installed.
+DATA_DIRS = ("pdf", "schemas", "cloud-init")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Absolute paths. The data directories exist; state, cache and runtime directories are made by who needs them.
+
+    `runtime_dir` holds sockets and locks and may vanish at a reboot.
+    """
+
+    pdf_dir: Path
+    schemas_dir: Path
+    cloud_init_dir: Path
+    releases_dir: Path
+    scenarios_dir: Path
+    state_dir: Path
+    cache_dir: Path
+    runtime_dir: Path
+
+
+def find_layout(environ: Mapping[str, str], *, package_dir: Path, is_root: bool) -> Layout:
+    """The layout of the `iecpod` package installed at `package_dir`. Raises `HostError` where its data are missing.
+
+    `IECPOD_STATE_DIR`, `IECPOD_CACHE_DIR` and `IECPOD_RUNTIME_DIR` of `environ` override the defaults: the system's
+    directories for root, those of the XDG specification for everyone else.
+    """
+    data_dir = _find_data_dir(package_dir)
+    state_dir, cache_dir, runtime_dir = _system_dirs() if is_root else _user_dirs(environ)
+    return Layout(
+        pdf_dir=data_dir / "pdf",
+        schemas_dir=data_dir / "schemas",
+        cloud_init_dir=data_dir / "cloud-init",
+        releases_dir=package_dir / "releases",
+        scenarios_dir=package_dir / "scenarios",
+        state_dir=_overridden(environ, "IECPOD_STATE_DIR", state_dir),
+        cache_dir=_overridden(environ, "IECPOD_CACHE_DIR", cache_dir),
+        runtime_dir=_overridden(environ, "IECPOD_RUNTIME_DIR", runtime_dir),
+    )
+
+
+def _find_data_dir(package_dir: Path) -> Path:
+    candidates = tuple(_data_dir_candidates(package_dir))
+    for candidate in candidates:
+        if all((candidate / name).is_dir() for name in DATA_DIRS):
+            return candidate
+    raise HostError(
+        f"the directories {', '.join(DATA_DIRS)} of iecpod are in none of: {', '.join(map(str, candidates))}",
+        "install iecpod again with pip, from a complete source tree",
+    )
+
+
+def _data_dir_candidates(package_dir: Path) -> Iterator[Path]:
+    """A checkout comes first (`pip install -e`); else pip's `share` of the prefix that the package lies under.
+
+    Looking upwards finds it for a virtual environment, --user, --prefix and --target alike.
+    """
+    yield package_dir.parent
+    for ancestor in package_dir.parents:
+        yield ancestor / "share" / "iecpod"
+
+
+def _system_dirs() -> tuple[Path, Path, Path]:
+    return Path("/var/lib/iecpod"), Path("/var/cache/iecpod"), Path("/run/iecpod")
+
+
+def _user_dirs(environ: Mapping[str, str]) -> tuple[Path, Path, Path]:
+    """Without a login session there is no runtime directory, and a guessable one in /tmp could be another user's."""
+    state_dir = platformdirs.user_state_path("iecpod")
+    runtime_dir = platformdirs.user_runtime_path("iecpod") if environ.get("XDG_RUNTIME_DIR") else state_dir / "run"
+    return state_dir, platformdirs.user_cache_path("iecpod"), runtime_dir
+
+
+def _overridden(environ: Mapping[str, str], variable: str, default: Path) -> Path:
+    """Made absolute: daemons that we start change their working directory."""
+    return Path(environ.get(variable) or default).expanduser().absolute()
