@@ -1,0 +1,94 @@
+"""libvirt's XML read back: what is there, and whose it is."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from ipaddress import IPv4Interface, IPv4Network
+from xml.etree.ElementTree import Element
+
+from iecpod import naming
+from iecpod.design.resources import Kind, Mark, ObservedResource
+from iecpod.model import PodRef
+from iecpod.render.libvirt import pool_resource
+
+_KIB_PER_MIB = 1024
+
+
+def parse_network(xml: str, active: bool) -> ObservedResource:
+    root = ElementTree.fromstring(xml)
+    bridge = root.find("bridge")
+    return ObservedResource(
+        kind=Kind.NETWORK,
+        name=root.findtext("name", ""),
+        uuid=root.findtext("uuid", ""),
+        mark=_find_mark(root),
+        active=active,
+        bridge=bridge.get("name", "") if bridge is not None else "",
+        cidrs=tuple(_cidr(ip) for ip in root.findall("ip") if ip.get("family", "ipv4") == "ipv4"),
+    )
+
+
+def parse_domain(xml: str, active: bool) -> ObservedResource:
+    """`files` is the NVRAM; sizes are those of the next start where the XML is the inactive one."""
+    root = ElementTree.fromstring(xml)
+    nvram = root.findtext("os/nvram", "").strip()
+    return ObservedResource(
+        kind=Kind.DOMAIN,
+        name=root.findtext("name", ""),
+        uuid=root.findtext("uuid", ""),
+        mark=_find_mark(root),
+        active=active,
+        files=(nvram,) if nvram else (),
+        vcpus=int(root.findtext("vcpu", "0")),
+        memory_mib=_memory_mib(root.find("memory")),
+        macs=tuple(mac.get("address", "").lower() for mac in root.findall("devices/interface/mac")),
+    )
+
+
+def parse_pool(xml: str, active: bool, ref: PodRef) -> ObservedResource:
+    """A pool is ours by name and UUID; the digest of its mark is of the pool we would make at its place."""
+    root = ElementTree.fromstring(xml)
+    name, uuid, path = root.findtext("name", ""), root.findtext("uuid", ""), root.findtext("target/path", "")
+    ours = pool_resource(ref, path)
+    is_ours = (name, uuid) == (ours.name, ours.uuid)
+    return ObservedResource(
+        kind=Kind.POOL,
+        name=name,
+        uuid=uuid,
+        mark=Mark(ref, "", "", ours.digest) if is_ours else None,
+        active=active,
+        files=(path,) if path else (),
+    )
+
+
+def volume_in(pool: ObservedResource, name: str, path: str) -> ObservedResource:
+    """A volume of a pool of ours: its key is its path, and it belongs to whom the pool belongs."""
+    mark = Mark(pool.mark.ref, "", "", "") if pool.mark else None
+    return ObservedResource(
+        kind=Kind.VOLUME, name=f"{pool.name}/{name}", uuid=path, mark=mark, active=True, files=(path,)
+    )
+
+
+def find_name(xml: str) -> str:
+    return ElementTree.fromstring(xml).findtext("name", "")
+
+
+def _find_mark(root: Element) -> Mark | None:
+    pod = root.find(f"metadata/{{{naming.METADATA_URI}}}pod")
+    if pod is None or not pod.get("lab") or not pod.get("pod"):
+        return None
+    ref = PodRef(pod.get("lab", ""), pod.get("pod", ""))
+    return Mark(ref, pod.get("run", ""), pod.get("created", ""), pod.get("digest", ""))
+
+
+def _cidr(ip: Element) -> IPv4Network:
+    """libvirt takes the class of an address that has neither prefix nor netmask."""
+    address = ip.get("address", "")
+    first_octet = int(address.split(".")[0])
+    classful = 8 if first_octet < 128 else 16 if first_octet < 192 else 24
+    return IPv4Interface(f"{address}/{ip.get('prefix') or ip.get('netmask') or classful}").network
+
+
+def _memory_mib(memory: Element | None) -> int:
+    """libvirt prints KiB, whatever unit it was given."""
+    return int(memory.text or 0) // _KIB_PER_MIB if memory is not None else 0

@@ -1,0 +1,143 @@
+"""Linux network namespaces by name, as `ip netns` keeps them, and the processes that live in one."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.adapters.programs import run_program
+from iecpod.errors import HostError, ResourceConflict
+
+_NETNS_DIRECTORY = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+
+# Marks the namespace and brings loopback up before it gets a name: a name that is seen is always marked.
+_MAKE_NAMESPACE = 'ip link set dev lo up alias "$1" && ip netns attach "$2" $$'
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    argv: tuple[str, ...]
+
+    @property
+    def program(self) -> str:
+        return Path(self.argv[0]).name if self.argv else ""
+
+    def __str__(self) -> str:
+        return f"{self.program or 'process'} (pid {self.pid})"
+
+
+class NetworkNamespace:
+    """One named namespace; `owner` is written on its loopback device and tells ours from one of the same name."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        self.name = name
+        self.path = _NETNS_DIRECTORY / name
+        self._owner = owner
+
+    def exists(self) -> bool:
+        """A name without a namespace behind it, as a killed `ip` leaves one, counts as nothing."""
+        try:
+            return self.path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
+        except FileNotFoundError:
+            return False
+
+    def is_ours(self) -> bool:
+        return self.exists() and self._find_alias() == self._owner
+
+    def ensure(self) -> bool:
+        """Makes the namespace, loopback up; True if it was not there. Raises `ResourceConflict`."""
+        if self.exists():
+            alias = self._find_alias()
+            if alias != self._owner:
+                raise ResourceConflict(
+                    f"network namespace {self.name} exists and is not ours (owner: {alias or 'unknown'})",
+                    f"use another POD name, or remove it: ip netns del {self.name}",
+                )
+            return False
+        self.path.unlink(missing_ok=True)
+        run_program(["unshare", "--net", "--", "sh", "-ec", _MAKE_NAMESPACE, "sh", self._owner, self.name])
+        return True
+
+    def adopt(self, pid: int) -> None:
+        """Gives the namespace that process `pid` lives in its name back."""
+        self.path.unlink(missing_ok=True)
+        run_program(["ip", "netns", "attach", self.name, str(pid)])
+
+    def remove(self) -> None:
+        """Takes the name away; with the last process in it the namespace goes, and all its devices."""
+        if self.exists():
+            run_program(["ip", "netns", "del", self.name])
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def inode(self) -> int | None:
+        try:
+            return self.path.stat().st_ino if self.exists() else None
+        except FileNotFoundError:
+            return None
+
+    def connect(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
+        """A TCP connection made inside. A socket keeps the namespace it was made in, so only a thread goes there."""
+        return _run_inside(self.path, lambda: socket.create_connection((address, port), timeout_seconds))
+
+    def _find_alias(self) -> str:
+        text = run_program(["ip", "-n", self.name, "-j", "link", "show", "dev", "lo"])
+        links = json.loads(text)
+        return str(links[0].get("ifalias", "")) if links else ""
+
+
+def find_processes(belongs: Callable[[Path], bool]) -> tuple[Process, ...]:
+    """Living processes, this one left out, whose `/proc/PID` satisfies `belongs`; zombies do not live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if belongs(entry):
+                argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
+                found.append(Process(int(entry.name), tuple(argv)))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended while we looked, or is a zombie: neither is a member of a namespace any more
+    return tuple(sorted(found, key=lambda process: process.pid))
+
+
+def _run_inside(namespace: Path, action: Callable[[], socket.socket]) -> socket.socket:
+    result: list[socket.socket] = []
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            _enter(namespace)
+            result.append(action())
+        except Exception as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name=f"in {namespace.name}", daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _enter(namespace: Path) -> None:
+    """Moves the calling thread, and only it, into the namespace; the thread ends there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise HostError(
+                f"cannot enter network namespace {namespace.name}: {os.strerror(code)}",
+                "run iecpod as root",
+            )
+    finally:
+        os.close(descriptor)
