@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import platform
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -15,6 +16,11 @@ class Arch(str, enum.Enum):
     def debian(self) -> str:
         """Debian's, Ubuntu's and Go's word for the architecture."""
         return {"x86_64": "amd64", "aarch64": "arm64"}[self.value]
+
+    @classmethod
+    def of_this_machine(cls) -> Arch:
+        """Raises `ValueError` on a machine that is neither."""
+        return cls(platform.machine())
 
 
 class NodeType(str, enum.Enum):

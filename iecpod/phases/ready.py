@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
@@ -84,22 +84,24 @@ def _reason(item: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KubeconfigPhase:
-    """`load` and `store` read and write the kubeconfig on this host (mode 0600)."""
+    """Copies admin.conf to `path`, which holds a client key and so is for its owner only (0600)."""
 
     shell: Shell
-    load: Callable[[], str | None]
-    store: Callable[[str], None]
+    path: Path
     name: str = "kubeconfig"
     summary: str = "admin kubeconfig on this host"
 
     def probe(self) -> str | None:
         try:
-            return "exported" if self.load() == self._remote() else None
+            remote = self.shell.read_file(ADMIN_CONF)
         except IecpodError:
             return None
+        return str(self.path) if self.path.exists() and self.path.read_bytes() == remote else None
 
     def run(self) -> None:
-        self.store(self._remote())
-
-    def _remote(self) -> str:
-        return self.shell.read_file(ADMIN_CONF).decode()
+        content = self.shell.read_file(ADMIN_CONF)
+        unfinished = self.path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch(mode=0o600)
+        unfinished.write_bytes(content)
+        unfinished.replace(self.path)

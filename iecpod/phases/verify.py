@@ -126,7 +126,8 @@ class VerifyPhase:
         self.reporter.progress("pods reach each other across nodes")
 
     def _remove(self, kubectl: Kubectl) -> None:
-        kubectl.run("delete", "service,replicationcontroller", APP, "--ignore-not-found", "--wait=true")
+        """The pods last, and waited for: the controller that would replace them is gone by then."""
+        kubectl.run("delete", "service,replicationcontroller,pods", f"--selector=app={APP}", "--ignore-not-found")
 
     def _store_record(self, kubectl: Kubectl) -> None:
         record = {

@@ -1,0 +1,187 @@
+"""`iecpod deploy`: a POD and its cluster, from descriptors; running it again finds what is there and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from iecpod.commands.prepare import (
+    Prepared,
+    architectures,
+    check_prepared,
+    new_stamp,
+    prepare,
+    proven_virt_type,
+    withdraw,
+)
+from iecpod.commands.report import Report
+from iecpod.commands.request import PodInputs
+from iecpod.commands.tools import PodTools
+from iecpod.design.pace import pace_of
+from iecpod.design.resources import Kind, VirtType
+from iecpod.design.scenario import Cni
+from iecpod.errors import IecpodError
+from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
+from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
+from iecpod.phases.reachable import ReachablePhase
+from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
+from iecpod.phases.runtime import RuntimePhase
+from iecpod.phases.verify import VerifyPhase
+from iecpod.phases.workers import WorkersPhase
+from iecpod.ports import BaseImage, Hypervisor, HypervisorHost, Images, Shell
+from iecpod.render.libvirt import Stamp, render_volume
+from iecpod.render.pod import RenderedDomain
+from iecpod.workflow import DONE, FAILED, IN_PLACE, Phase, PhaseFailed, PhaseResult, run_phases
+
+
+@dataclass(frozen=True, slots=True)
+class DeployRun:
+    """One deploy under way: its ports, and what is known of the POD."""
+
+    inputs: PodInputs
+    tools: PodTools
+    host: HypervisorHost
+    hypervisor: Hypervisor
+    images: Images
+    stamp: Stamp
+
+
+def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
+    """Runs all phases. The report is saved whether they succeed or not; the error of a failed phase is raised.
+
+    A deploy that is refused leaves no trace, unless something of the POD was there before.
+    """
+    with tools.lock():
+        is_new = not tools.pod_dir.exists()
+        tools.remember_uri(inputs.uri)
+        host = tools.host(inputs.uri)
+        try:
+            host.start()
+            hypervisor = host.connect()
+        except IecpodError:
+            if is_new:
+                withdraw(tools, host)
+            raise
+        try:
+            run = DeployRun(inputs, tools, host, hypervisor, tools.images(inputs.release), new_stamp(tools))
+            return _deploy(run, is_new, save_report)
+        finally:
+            hypervisor.close()
+
+
+def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None]) -> Report:
+    try:
+        prepared = _prepare_checked(run)
+    except IecpodError:
+        if is_new:
+            withdraw(run.tools, run.host)
+        raise
+    results: list[PhaseResult] = []
+    try:
+        results += _run(run, [_image_phase(run, prepared)])
+        # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
+        if _proven_virt_type(run) is not _virt_type(prepared):
+            prepared = _prepare_checked(run)
+        results += _run(run, _phases(run, prepared))
+    except PhaseFailed as failed:
+        save_report(_report(run, prepared, (*results, *failed.results), FAILED))
+        raise failed.error from None
+    outcome = DONE if any(result.outcome == DONE for result in results) else IN_PLACE
+    report = _report(run, prepared, tuple(results), outcome)
+    save_report(report)
+    return report
+
+
+def _prepare_checked(run: DeployRun) -> Prepared:
+    prepared = prepare(
+        run.inputs,
+        run.tools,
+        run.hypervisor,
+        run.images,
+        virt_type=_proven_virt_type(run),
+        stamp=run.stamp,
+        keep_secrets=True,
+    )
+    check_prepared(prepared, run.tools, run.host)
+    return prepared
+
+
+def _proven_virt_type(run: DeployRun) -> VirtType:
+    return proven_virt_type(run.inputs, run.hypervisor.describe(), run.tools, run.images)
+
+
+def _virt_type(prepared: Prepared) -> VirtType:
+    return prepared.pod.domains[0].virt_type
+
+
+def _run(run: DeployRun, phases: Sequence[Phase]) -> tuple[PhaseResult, ...]:
+    return run_phases(phases, reporter=run.tools.reporter, clock=run.tools.clock)
+
+
+def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...], outcome: str) -> Report:
+    return Report(
+        pod=str(run.tools.ref),
+        run_id=run.stamp.run_id,
+        virt_type=_virt_type(prepared).value,
+        outcome=outcome,
+        phases=results,
+    )
+
+
+def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
+    return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
+
+
+def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
+    """The life of a POD, in order."""
+    tools, cluster, rendered = run.tools, prepared.pod.cluster, prepared.rendered
+    shells = tools.shells(run.host, cluster)
+    first = shells[cluster.control_plane.hostname]
+    consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
+    pace = pace_of(_virt_type(prepared))
+    kubeconfig = tools.kubeconfig_path
+    return [
+        NetworksPhase(run.hypervisor, rendered.networks),
+        StoragePhase(run.hypervisor, rendered.pool),
+        DomainsPhase(
+            run.hypervisor,
+            run.images,
+            rendered.pool.name,
+            tuple(_domain_to_make(run, domain) for domain in rendered.domains),
+        ),
+        ReachablePhase(
+            shells, lambda hostname: tools.read_console(consoles[hostname]), pace, tools.clock, tools.reporter
+        ),
+        RuntimePhase(run.inputs.release, shells, tools.fetch_key, pace, tools.reporter),
+        ControlPlanePhase(cluster, first, pace, tools.clock),
+        _cni_phase(run, prepared, shells),
+        WorkersPhase(cluster, shells, pace, tools.clock, tools.reporter),
+        ReadyPhase(cluster, first, pace, tools.clock, tools.reporter),
+        KubeconfigPhase(first, kubeconfig),
+        VerifyPhase(cluster, shells, pace, tools.clock, tools.reporter),
+    ]
+
+
+def _cni_phase(run: DeployRun, prepared: Prepared, shells: Mapping[str, Shell]) -> Phase:
+    cluster = prepared.pod.cluster
+    if cluster.cni is Cni.BRIDGE:
+        return BridgeCniPhase(cluster, shells)
+    first = shells[cluster.control_plane.hostname]
+    return CalicoPhase(cluster, first, lambda: run.tools.calico_manifest(cluster), run.tools.reporter)
+
+
+def _domain_to_make(run: DeployRun, rendered: RenderedDomain) -> DomainToMake:
+    domain = rendered.domain
+
+    def render_root_volume(image: BaseImage) -> str:
+        size = max(domain.root_bytes, image.virtual_size_bytes)
+        return render_volume(domain.root_volume, size, str(image.path), image.format)
+
+    return DomainToMake(
+        resource=rendered.resource,
+        arch=domain.arch,
+        render_root_volume=render_root_volume,
+        seed_volume=domain.seed_volume,
+        make_seed=lambda: run.tools.make_seed(rendered.seed),
+    )

@@ -1,0 +1,78 @@
+"""`iecpod ssh`, `console` and `kubectl`: the argument list of the host program that takes over."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from iecpod.commands.request import PodInputs
+from iecpod.errors import UsageError
+from iecpod.model import NetworkName
+from iecpod.naming import resource_name
+from iecpod.phases.kubectl import ADMIN_CONF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestAccess:
+    """How guests of a POD are reached: `command_prefix` leads into the hypervisor's network namespace."""
+
+    command_prefix: tuple[str, ...]
+    uri: str
+    private_key: Path
+    known_hosts: Path
+
+
+def node_addresses(inputs: PodInputs) -> dict[str, IPv4Address]:
+    """mgmt address by host name, in the order of the PDF."""
+    return {
+        inputs.scenario.hostname(index): inputs.allocation.node_addresses[index, NetworkName.MGMT]
+        for index in range(len(inputs.spec.pdf.nodes))
+    }
+
+
+def select_node(inputs: PodInputs, name: str | None) -> str:
+    """The host name for what a user typed: a host name, the PDF's node name, or nothing for the first node."""
+    hostnames = list(node_addresses(inputs))
+    by_pdf_name = {node.name: hostname for node, hostname in zip(inputs.spec.pdf.nodes, hostnames, strict=True)}
+    if name is None:
+        return hostnames[0]
+    if name in hostnames:
+        return name
+    if name in by_pdf_name:
+        return by_pdf_name[name]
+    raise UsageError(f"POD {inputs.request.ref} has no node {name!r}", "use one of: " + ", ".join(hostnames))
+
+
+def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Sequence[str], *, tty: bool) -> list[str]:
+    """ssh with the POD's key and the pinned host keys; the user's own configuration and agent stay out of it."""
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(access.known_hosts),
+        "GlobalKnownHostsFile": "/dev/null",
+        "ConnectTimeout": "60",
+        "LogLevel": "ERROR",
+    }
+    flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+    target = f"{inputs.release.user}@{node_addresses(inputs)[hostname]}"
+    return [
+        *access.command_prefix,
+        *("ssh", "-F", "none", "-i", str(access.private_key), *flags),
+        *(["-t"] if tty else []),
+        target,
+        *(["--", shlex.join(command)] if command else []),
+    ]
+
+
+def kubectl_argv(inputs: PodInputs, access: GuestAccess, arguments: Sequence[str], *, tty: bool) -> list[str]:
+    """kubectl of the cluster's own version, on the control plane node; standard input goes through."""
+    command = ["sudo", "kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
+    return ssh_argv(inputs, access, select_node(inputs, None), command, tty=tty)
+
+
+def console_argv(inputs: PodInputs, access: GuestAccess, hostname: str) -> list[str]:
+    return ["virsh", "--connect", access.uri, "console", resource_name(inputs.request.ref, hostname)]

@@ -1,0 +1,144 @@
+"""`iecpod plan`: what deploy would do, as tables; it changes nothing that outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare, proven_virt_type, withdraw
+from iecpod.commands.report import format_table
+from iecpod.commands.request import PodInputs
+from iecpod.commands.tools import PodTools
+from iecpod.errors import PreflightError, Problem
+from iecpod.ports import Hypervisor, HypervisorHost
+
+_GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """`problems` are the reasons why a deploy would refuse."""
+
+    prepared: Prepared
+    problems: tuple[Problem, ...]
+
+
+def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
+    """Looks at the hypervisor, and starts the embedded one for as long as that takes."""
+    with tools.lock():
+        is_new = not tools.pod_dir.exists()
+        host = tools.host(inputs.uri)
+        try:
+            host.start()
+            hypervisor = host.connect()
+            try:
+                return _plan_on(inputs, tools, host, hypervisor)
+            finally:
+                hypervisor.close()
+        finally:
+            if is_new:
+                withdraw(tools, host)
+
+
+def _plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor) -> PlanResult:
+    images = tools.images(inputs.release)
+    prepared = prepare(
+        inputs,
+        tools,
+        hypervisor,
+        images,
+        virt_type=proven_virt_type(inputs, hypervisor.describe(), tools, images),
+        stamp=new_stamp(tools),
+        keep_secrets=False,
+    )
+    try:
+        check_prepared(prepared, tools, host)
+    except PreflightError as error:
+        return PlanResult(prepared, error.problems)
+    return PlanResult(prepared, ())
+
+
+def plan_text(inputs: PodInputs, result: PlanResult) -> str:
+    """Changes, nodes, addresses, networks and cluster, each a table."""
+    pod = result.prepared.pod
+    sections = [
+        ("Changes", _changes(result)),
+        ("Nodes", _nodes(result)),
+        ("Interfaces", _interfaces(result)),
+        ("Networks", _networks(result)),
+        ("Cluster", _cluster(inputs, result)),
+    ]
+    body = "\n\n".join(f"{title}\n{table}" for title, table in sections)
+    return f"POD {pod.spec.ref} on {inputs.uri}\n\n{body}"
+
+
+def _changes(result: PlanResult) -> str:
+    rows = [
+        (change.action.value.strip() or "=", change.kind.value, change.name, change.reason)
+        for change in result.prepared.plan.changes
+    ]
+    return format_table(("", "KIND", "NAME", "REASON"), rows)
+
+
+def _nodes(result: PlanResult) -> str:
+    pod = result.prepared.pod
+    rows = [
+        (
+            domain.hostname,
+            node.name,
+            cluster_node.role.value,
+            domain.arch.value,
+            str(domain.vcpus),
+            f"{domain.memory_mib} MiB",
+            f"{domain.root_bytes / _GIB:g} GiB",
+            f"{domain.machine}, {domain.virt_type.value}, UEFI",
+        )
+        for domain, node, cluster_node in zip(pod.domains, pod.spec.pdf.nodes, pod.cluster.nodes, strict=True)
+    ]
+    return format_table(("NODE", "PDF", "ROLE", "ARCH", "VCPUS", "MEMORY", "DISK", "MACHINE"), rows)
+
+
+def _interfaces(result: PlanResult) -> str:
+    return format_table(
+        ("NODE", "DEVICE", "NETWORK", "ADDRESS", "MAC", "MTU", "ATTACHED TO"), list(_interface_rows(result))
+    )
+
+
+def _interface_rows(result: PlanResult) -> Iterator[tuple[str, ...]]:
+    for domain in result.prepared.pod.domains:
+        for vnic in domain.vnics:
+            device = vnic.guest_device + (f".{vnic.vlan}" if vnic.vlan else "")
+            attached = f"network {vnic.libvirt_network}" if vnic.libvirt_network else f"bridge {vnic.host_bridge}"
+            address = str(vnic.address) if vnic.address else "-"
+            yield domain.hostname, device, vnic.network.value, address, vnic.mac, str(vnic.mtu), attached
+
+
+def _networks(result: PlanResult) -> str:
+    rows = [
+        (
+            network.name,
+            network.bridge,
+            network.mode.value,
+            str(network.cidr),
+            str(network.host_address or "-"),
+            f"{network.dhcp_range[0]} - {network.dhcp_range[1]}" if network.dhcp_range else "-",
+            str(network.mtu),
+        )
+        for network in result.prepared.pod.networks
+    ]
+    return format_table(("NETWORK", "BRIDGE", "MODE", "CIDR", "HOST", "DHCP", "MTU"), rows)
+
+
+def _cluster(inputs: PodInputs, result: PlanResult) -> str:
+    cluster = result.prepared.pod.cluster
+    release = cluster.release
+    rows = [
+        ("scenario", f"{inputs.scenario.name}: {inputs.scenario.description}"),
+        ("release", f"{release.name}: {release.description}"),
+        ("Kubernetes", f"{release.kubernetes_version}, {release.runtime}, API server at {cluster.api_endpoint}"),
+        ("CNI", cluster.cni.value),
+        ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
+        ("service CIDR", str(cluster.service_cidr)),
+        ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
+    ]
+    return format_table(("", ""), rows).lstrip("\n")

@@ -1,0 +1,120 @@
+"""From valid inputs and a live hypervisor to the plan: everything rendered, nothing made."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from iecpod.commands.request import PodInputs
+from iecpod.commands.tools import PodTools
+from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
+from iecpod.design.plan import Plan, is_owned, make_plan
+from iecpod.design.preflight import check_preflight
+from iecpod.design.resources import HostFacts, Kind, ObservedResource, VirtType
+from iecpod.errors import PreflightError
+from iecpod.model import Arch
+from iecpod.ports import Hypervisor, HypervisorHost, Images
+from iecpod.render.libvirt import Stamp
+from iecpod.render.pod import RenderedPod, render_pod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    pod: DesiredPod
+    rendered: RenderedPod
+    plan: Plan
+    facts: HostFacts
+    observed: tuple[ObservedResource, ...]
+
+
+def new_stamp(tools: PodTools) -> Stamp:
+    """Marks what this run makes."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Stamp(tools.ref, uuid.uuid4().hex[:12], now)
+
+
+def prepare(
+    inputs: PodInputs,
+    tools: PodTools,
+    hypervisor: Hypervisor,
+    images: Images,
+    *,
+    virt_type: VirtType,
+    stamp: Stamp,
+    keep_secrets: bool,
+) -> Prepared:
+    """Designs, renders and compares with what the hypervisor shows. Raises `PreflightError` for a missing emulator."""
+    facts, observed = hypervisor.describe(), hypervisor.observe()
+    ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, tools.ref)}
+    pod = design_pod(
+        DesignInputs(
+            spec=inputs.spec,
+            allocation=inputs.allocation,
+            scenario=inputs.scenario,
+            release=inputs.release,
+            facts=facts,
+            lab_bridges=frozenset(facts.bridges) - ours,
+            virt_type=virt_type,
+            pod_cidr=inputs.pod_cidr,
+            service_cidr=inputs.service_cidr,
+            pod_dir=PurePosixPath(tools.pod_dir),
+        )
+    )
+    hostnames = tuple(domain.hostname for domain in pod.domains)
+    rendered = render_pod(
+        pod,
+        stamp=stamp,
+        secrets=tools.secrets(hostnames, keep=keep_secrets),
+        image_keys={arch: images.key(arch) for arch in architectures(pod)},
+        cloud_init_dir=tools.cloud_init_dir,
+    )
+    plan = make_plan(rendered.resources, observed, tools.ref)
+    return Prepared(pod=pod, rendered=rendered, plan=plan, facts=facts, observed=observed)
+
+
+def check_prepared(prepared: Prepared, tools: PodTools, host: HypervisorHost) -> None:
+    """Raises `PreflightError` with every reason why the plan cannot be carried out here."""
+    problems = check_preflight(
+        prepared.pod,
+        prepared.plan,
+        facts=prepared.facts,
+        observed=prepared.observed,
+        routes=host.routes(),
+        free_bytes=tools.free_bytes(prepared.pod.pool_path),
+    )
+    if problems:
+        raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
+
+
+def architectures(pod: DesiredPod) -> tuple[Arch, ...]:
+    return tuple(dict.fromkeys(domain.arch for domain in pod.domains))
+
+
+def assumed_virt_type(inputs: PodInputs, facts: HostFacts) -> VirtType:
+    """The virt type as far as it is known without trying it: KVM where it is listed for every node."""
+    if inputs.request.virt_type is not None:
+        return inputs.request.virt_type
+    archs = {node.arch for node in inputs.spec.pdf.nodes}
+    listed = all(arch in facts.emulators and facts.emulators[arch].kvm for arch in archs)
+    return VirtType.KVM if listed else VirtType.QEMU
+
+
+def proven_virt_type(inputs: PodInputs, facts: HostFacts, tools: PodTools, images: Images) -> VirtType:
+    """As `assumed_virt_type`, but with `auto` KVM must have booted the image's own kernel (cached images only)."""
+    assumed = assumed_virt_type(inputs, facts)
+    if inputs.request.virt_type is not None or assumed is VirtType.QEMU:
+        return assumed
+    for arch in {node.arch for node in inputs.spec.pdf.nodes}:
+        image = images.find(arch)
+        if image is not None and not tools.kvm_boots(image, facts.emulators[arch], arch):
+            tools.reporter.warn("KVM is listed here but boots no kernel: guests are emulated (virt type qemu)")
+            return VirtType.QEMU
+    return assumed
+
+
+def withdraw(tools: PodTools, host: HypervisorHost) -> None:
+    """Takes back what looking at a hypervisor took: its daemons, if they are ours, and the POD's directory."""
+    host.stop()
+    tools.remove_pod_dir()

@@ -1,0 +1,44 @@
+"""How a run went: phases with their times, as text for people and JSON for jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from iecpod.workflow import PhaseResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`outcome` is `done`, `in place` or `failed`; `run_id` is what the objects of this run are marked with."""
+
+    pod: str
+    run_id: str
+    virt_type: str
+    outcome: str
+    phases: tuple[PhaseResult, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.phases)
+
+    def to_json(self) -> str:
+        data = asdict(self)
+        for phase in data["phases"]:
+            phase["seconds"] = round(phase["seconds"], 3)
+        return json.dumps({**data, "seconds": round(self.seconds, 3)}, indent=2) + "\n"
+
+    def to_text(self) -> str:
+        rows = [(phase.name, phase.outcome, f"{phase.seconds:.1f}", phase.detail) for phase in self.phases]
+        total = ("total", self.outcome, f"{self.seconds:.1f}", "")
+        return format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell; the first line of each cell only."""
+    lines = [header, *([cell.splitlines()[0] if cell else "" for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

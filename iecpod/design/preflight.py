@@ -1,0 +1,135 @@
+"""What can be known to fail before anything is made: all of it at once, as problems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
+from iecpod.design.desired import DesiredPod
+from iecpod.design.plan import Plan, is_owned
+from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
+from iecpod.errors import Problem, Severity
+
+_GIB = 1024**3
+#: A node's overlay grows with what Kubernetes writes; measured at under 1 GiB after a deploy.
+_OVERLAY_BYTES = _GIB
+
+
+def check_preflight(
+    pod: DesiredPod,
+    plan: Plan,
+    *,
+    facts: HostFacts,
+    observed: Sequence[ObservedResource],
+    routes: Sequence[Route],
+    free_bytes: int,
+) -> tuple[Problem, ...]:
+    """Every reason why the plan cannot be carried out on this host."""
+    return (
+        *plan.conflicts,
+        *_check_replaced(plan),
+        *_check_networks(pod, observed, routes),
+        *_check_bridges(pod, plan, facts),
+        *_check_memory(pod, plan, facts),
+        *_check_disk(pod, plan, free_bytes),
+        *_check_cni(pod),
+    )
+
+
+def _check_replaced(plan: Plan) -> list[Problem]:
+    return [
+        Problem(
+            path=f"{change.kind.value} {change.name}",
+            message=f"it exists and {change.reason}; deploy does not replace what runs",
+            remedy="take the POD down first with `iecpod teardown`, or go back to the descriptors it was made from",
+            rule="changed-in-place",
+        )
+        for change in plan.replaced
+    ]
+
+
+def _check_networks(
+    pod: DesiredPod, observed: Sequence[ObservedResource], routes: Sequence[Route]
+) -> tuple[Problem, ...]:
+    ref = pod.spec.ref
+    ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, ref)}
+    lab = {vnic.host_bridge for domain in pod.domains for vnic in domain.vnics if vnic.host_bridge}
+    foreign_routes = [TakenNetwork(route.cidr, route.owner) for route in routes if route.device not in ours]
+    foreign_networks = [
+        TakenNetwork(cidr, f"libvirt network {seen.name}")
+        for seen in observed
+        if seen.kind is Kind.NETWORK and not is_owned(seen, ref)
+        for cidr in seen.cidrs
+    ]
+    # A network on the lab's own bridge is expected to have the host's route; those that we make must be free.
+    made = {network.network for network in pod.networks}
+    lab_routes = [TakenNetwork(route.cidr, route.owner) for route in routes if route.device in lab]
+    elsewhere = [taken for taken in (*foreign_routes, *foreign_networks) if taken not in lab_routes]
+    return (
+        *check_cidrs(
+            str(pod.cluster.pod_cidr),
+            str(pod.cluster.service_cidr),
+            (*idf_networks(pod.spec), *foreign_routes, *foreign_networks),
+            nodes=len(pod.cluster.nodes),
+        ),
+        *check_idf_networks([taken for taken in idf_networks(pod.spec) if taken.network in made], elsewhere),
+    )
+
+
+def _check_bridges(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Problem]:
+    to_create = {change.name for change in plan.pending if change.kind is Kind.NETWORK and change.action.value == "+"}
+    return [
+        Problem(
+            path=f"network {network.name}",
+            message=f"its bridge {network.bridge!r} exists on the host and is not iecpod's",
+            remedy=f"name it in idf.fuel.jumphost.bridges.{network.network.value} to use it as the lab's own bridge, "
+            "name another one there, or deploy with -c embedded",
+            rule="bridge-exists",
+        )
+        for network in pod.networks
+        if network.name in to_create and network.bridge in facts.bridges
+    ]
+
+
+def _check_memory(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Problem]:
+    if not plan.creates(Kind.DOMAIN):
+        return []
+    wanted_mib = sum(domain.memory_mib for domain in pod.domains)
+    if wanted_mib <= facts.memory_mib:
+        return []
+    return [
+        Problem(
+            message=f"the nodes want {wanted_mib} MiB of memory, the hypervisor has {facts.memory_mib} MiB",
+            remedy="lower nodes[].node.memory in the PDF, or use a larger hypervisor",
+            rule="memory",
+        )
+    ]
+
+
+def _check_disk(pod: DesiredPod, plan: Plan, free_bytes: int) -> list[Problem]:
+    created = sum(change.kind is Kind.DOMAIN and change.action.value == "+" for change in plan.changes)
+    needed = created * _OVERLAY_BYTES
+    if free_bytes >= needed:
+        return []
+    return [
+        Problem(
+            message=f"{pod.pool_path} has {free_bytes / _GIB:.1f} GiB free, the nodes' disks need {needed / _GIB:.0f} "
+            "GiB to begin with",
+            remedy="make room there, or put the state elsewhere with IECPOD_STATE_DIR",
+            rule="disk-full",
+        )
+    ]
+
+
+def _check_cni(pod: DesiredPod) -> list[Problem]:
+    release = pod.cluster.release
+    if pod.cluster.cni.value in release.cnis:
+        return []
+    return [
+        Problem(
+            message=f"release {release.name} has no {pod.cluster.cni.value}, which scenario {pod.scenario.name} wants",
+            remedy=f"choose a scenario (-s) with {' or '.join(release.cnis)}, or another --release",
+            rule="cni-not-in-release",
+            severity=Severity.ERROR,
+        )
+    ]

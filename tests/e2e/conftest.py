@@ -1,0 +1,141 @@
+"""One POD for all tests: deployed for real, killed twice on the way, inspected, and torn down at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LAB, POD = "local", "virtual1"
+HOSTNAMES = ("iec01", "iec02", "iec03")
+
+
+@dataclass(frozen=True)
+class Iecpod:
+    """Runs the command as a job would: no terminal, directories of its own, the machine's cache."""
+
+    root: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "IECPOD_STATE_DIR": str(self.root / "state"),
+            "IECPOD_RUNTIME_DIR": str(self.root / "run"),
+        }
+
+    @property
+    def pod_dir(self) -> Path:
+        return self.root / "state" / "pods" / LAB / POD
+
+    def argv(self, verb: str, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "iecpod", verb, "-l", LAB, "-p", POD, *arguments]
+
+    def run(self, verb: str, *arguments: str, timeout: float = 3000.0) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(verb, *arguments),
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def check(self, verb: str, *arguments: str, timeout: float = 3000.0) -> str:
+        """Standard output of a run that must succeed."""
+        done = self.run(verb, *arguments, timeout=timeout)
+        assert done.returncode == 0, f"{verb} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def on_node(self, hostname: str, *command: str) -> str:
+        return self.check("ssh", hostname, "--", *command)
+
+    def kubectl(self, *arguments: str) -> str:
+        return self.check("kubectl", *arguments)
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.pod_dir / "report.json").read_text())
+        return report
+
+
+def kill_deploy_in_phase(iecpod: Iecpod, phase: str, seconds_into_it: float) -> str:
+    """Starts a deploy and ends it with SIGKILL some time into a phase; returns what it had printed."""
+    log = iecpod.root / f"killed-in-{phase}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            iecpod.argv("deploy"), env=iecpod.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        deadline = time.monotonic() + 3000
+        while f"phase {phase}" not in log.read_text():
+            assert process.poll() is None, f"deploy ended before phase {phase}:\n{log.read_text()}"
+            assert time.monotonic() < deadline, f"phase {phase} was not reached:\n{log.read_text()}"
+            time.sleep(0.5)
+        time.sleep(seconds_into_it)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return log.read_text()
+
+
+@dataclass(frozen=True)
+class HostSnapshot:
+    """What a POD could leave behind on a host."""
+
+    namespaces: frozenset[str]
+    mounts: frozenset[str]
+    processes: frozenset[str]
+    links: frozenset[str]
+
+    @classmethod
+    def take(cls) -> HostSnapshot:
+        def lines(*argv: str) -> list[str]:
+            return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+
+        interesting = ("qemu-system", "libvirtd", "virtlogd", "dnsmasq")
+        return cls(
+            namespaces=frozenset(line.split()[0] for line in lines("ip", "netns", "list") if line),
+            mounts=frozenset(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+            processes=frozenset(
+                line for line in lines("ps", "-e", "-o", "pid=,args=") if any(name in line for name in interesting)
+            ),
+            links=frozenset(line.split()[0] for line in lines("ip", "-brief", "link")),
+        )
+
+
+@pytest.fixture(scope="session")
+def host_before() -> HostSnapshot:
+    return HostSnapshot.take()
+
+
+@pytest.fixture(scope="session")
+def iecpod() -> Iterator[Iecpod]:
+    if os.geteuid() != 0:
+        pytest.skip("the embedded hypervisor needs root")
+    root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-"))
+    command = Iecpod(root)
+    yield command
+    command.run("teardown")
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def pod(iecpod: Iecpod, host_before: HostSnapshot) -> Iecpod:
+    """The POD, up: its deploy was killed while guests booted and while kubeadm ran, and went on each time."""
+    kill_deploy_in_phase(iecpod, "reachable", 5.0)
+    kill_deploy_in_phase(iecpod, "control-plane", 40.0)
+    iecpod.check("deploy", "--report", str(iecpod.root / "report.json"))
+    return iecpod

@@ -1,0 +1,28 @@
+"""The end of the POD: nothing of it is left. Runs last, by its name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.e2e.conftest import HostSnapshot, Iecpod
+
+
+def test_teardown_leaves_nothing(pod: Iecpod, host_before: HostSnapshot) -> None:
+    cache_before = _files(Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod")))
+    printed = pod.check("teardown")
+    assert "removed domain local-virtual1-iec01" in printed
+    assert HostSnapshot.take() == host_before
+    left = [path for path in _files(pod.root / "state") if "/log/" not in str(path)]
+    assert left == []
+    assert not pod.pod_dir.exists()
+    assert _files(Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))) == cache_before
+
+
+def test_teardown_again_finds_nothing(pod: Iecpod) -> None:
+    assert "nothing to remove" in pod.check("teardown")
+    assert "absent" in pod.check("status")
+
+
+def _files(directory: Path) -> set[Path]:
+    return {path for path in directory.rglob("*") if path.is_file()}
