@@ -1,0 +1,128 @@
+"""Standard input, output and exit status of one command on an SSH channel, all at once and within bounds."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import paramiko
+
+#: What is kept of each output stream; the beginning is dropped beyond it.
+MAX_KEPT_BYTES = 32 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+#: A daemon that a command left behind may hold the output open; so long is waited for the rest of it.
+_AFTER_EXIT_SECONDS = 2.0
+_POLL_SECONDS = 0.5
+_TRANSPORT_END_SECONDS = 1.0
+#: paramiko has no event for room in the send window.
+_SEND_POLL_SECONDS = 0.02
+
+
+class TimeIsUp(Exception):
+    """The command ran for longer than it may; `last_line` is the last it printed."""
+
+    def __init__(self, last_line: str) -> None:
+        super().__init__(last_line)
+        self.last_line = last_line
+
+
+class Capture:
+    """The last `MAX_KEPT_BYTES` of a stream; `dropped_bytes` went before."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._kept_bytes = 0
+        self.dropped_bytes = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._kept_bytes += len(chunk)
+        while self._kept_bytes > MAX_KEPT_BYTES:
+            first = self._chunks.popleft()
+            self._kept_bytes -= len(first)
+            self.dropped_bytes += len(first)
+
+    def content(self) -> bytes:
+        return b"".join(self._chunks)
+
+    def text(self) -> str:
+        note = f"[{self.dropped_bytes} bytes left out]\n" if self.dropped_bytes else ""
+        return note + self.content().decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    returncode: int
+    stdout: Capture
+    stderr: Capture
+
+
+def exchange(channel: paramiko.Channel, stdin: bytes, timeout_seconds: float) -> Exchange:
+    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection."""
+    stdout, stderr = Capture(), Capture()
+    pending = memoryview(stdin)
+    deadline = time.monotonic() + timeout_seconds
+    exit_seen_at: float | None = None
+    sent_eof = False
+    while True:
+        moved = _drain(channel, stdout, stderr)
+        if pending and channel.send_ready():
+            pending = pending[_send(channel, pending) :]
+            moved = True
+        elif not pending and not sent_eof:
+            channel.shutdown_write()
+            sent_eof = True
+        now = time.monotonic()
+        if channel.exit_status_ready() and not moved:
+            exit_seen_at = exit_seen_at or now
+            if channel.eof_received or channel.closed or now - exit_seen_at > _AFTER_EXIT_SECONDS:
+                break
+        if now >= deadline:
+            raise TimeIsUp(_last_line(stdout, stderr))
+        if not moved:
+            _wait_for_data(channel, _SEND_POLL_SECONDS if pending else min(_POLL_SECONDS, deadline - now))
+    return Exchange(_exit_status(channel), stdout, stderr)
+
+
+def _send(channel: paramiko.Channel, pending: memoryview) -> int:
+    try:
+        return channel.send(pending[:_CHUNK_BYTES].tobytes())
+    except OSError:  # the command ended without reading all of its input
+        return len(pending)
+
+
+def _drain(channel: paramiko.Channel, stdout: Capture, stderr: Capture) -> bool:
+    moved = False
+    if channel.recv_ready():
+        stdout.add(channel.recv(_CHUNK_BYTES))
+        moved = True
+    if channel.recv_stderr_ready():
+        stderr.add(channel.recv_stderr(_CHUNK_BYTES))
+        moved = True
+    return moved
+
+
+def _wait_for_data(channel: paramiko.Channel, seconds: float) -> None:
+    """Sleeps until output comes. At the end of output the descriptor stays readable, so then this is a short sleep."""
+    if channel.eof_received or channel.closed:
+        time.sleep(min(seconds, _SEND_POLL_SECONDS))
+    else:
+        select.select([channel.fileno()], [], [], seconds)
+
+
+def _exit_status(channel: paramiko.Channel) -> int:
+    """The status; -1 for a command that a signal killed. Raises EOFError where the connection went before it."""
+    status = channel.recv_exit_status()
+    transport = channel.get_transport()
+    if status == -1:
+        transport.join(_TRANSPORT_END_SECONDS)  # a transport that ends closes its channels first
+        if not transport.is_active():
+            raise EOFError("connection lost")
+    return status
+
+
+def _last_line(stdout: Capture, stderr: Capture) -> str:
+    lines = (stderr.text() or stdout.text())[-1000:].strip().splitlines()
+    return lines[-1] if lines else ""
