@@ -46,11 +46,12 @@ _SOCKET_PATH_LIMIT_BYTES = 107
 
 # The new /sys shows the devices of our network namespace: in the host's, libvirtd would set the host's bridge of the
 # same name. It shows no cgroups, so libvirtd leaves those alone too.
-_PRIVATE_MOUNTS = (
-    "mount -t sysfs sysfs /sys\n"
-    + "\n".join(f'mkdir -p {target}; mount --bind "$1/{name}" {target}' for name, target in _DIRECTORIES.items())
-    + '\nshift; exec "$@"'
-)
+_PRIVATE_MOUNTS = """\
+mount -t sysfs sysfs /sys
+while [ "$1" != -- ]; do mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; done
+shift
+exec "$@"
+"""
 
 _LIBVIRTD_CONF = """\
 unix_sock_group = "root"
@@ -77,13 +78,19 @@ stdio_handler = "file"
 class EmbeddedHost:
     """`HypervisorHost` that makes, keeps and takes away its own libvirtd. Needs root."""
 
-    def __init__(self, pod_dir: Path, ref: PodRef, clock: Clock | None = None) -> None:
+    def __init__(
+        self, pod_dir: Path, ref: PodRef, clock: Clock | None = None, *, capabilities_cache: Path | None = None
+    ) -> None:
+        """`capabilities_cache` outlives the POD: asking QEMU what it can do takes seconds, and PODs may share it."""
         self._base = pod_dir / "libvirt"
         self._ref = ref
         self._clock = clock or SystemClock()
         self._socket = self._base / "run" / "libvirt-sock"
         self._pid_file = self._base / "run" / "libvirtd.pid"
         self._log = self._base / "log" / "libvirtd.log"
+        self._sources = {target: self._base / name for name, target in _DIRECTORIES.items()}
+        if capabilities_cache is not None:
+            self._sources["/var/cache/libvirt"] = capabilities_cache
         self._namespace = NetworkNamespace(f"iecpod-{ref.lab}-{ref.pod}", f"iecpod {self._base}")
 
     @property
@@ -189,17 +196,18 @@ class EmbeddedHost:
 
     def _write_configuration(self) -> None:
         self._base.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for name in _DIRECTORIES:
-            (self._base / name).mkdir(mode=0o755, exist_ok=True)
+        for source in self._sources.values():
+            source.mkdir(mode=0o755, parents=True, exist_ok=True)
         (self._base / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
         (self._base / "etc" / "qemu.conf").write_text(_QEMU_CONF)
 
     def _launch(self) -> None:
         daemon = ["libvirtd", "--daemon", "--pid-file", str(self._pid_file)]
         # `slave`: what the host unmounts, such as the namespace of another POD, must not live on in our copy.
-        private = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", _PRIVATE_MOUNTS, "sh", str(self._base)]
+        private = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", _PRIVATE_MOUNTS, "sh"]
+        mounts = [str(word) for target, source in self._sources.items() for word in (source, target)]
         try:
-            run_program([*self.command_prefix, *private, *daemon])
+            run_program([*self.command_prefix, *private, *mounts, "--", *daemon])
         except CommandFailed as error:
             raise HypervisorUnavailable(
                 f"libvirtd of POD {self._ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),

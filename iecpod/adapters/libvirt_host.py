@@ -59,7 +59,8 @@ class LibvirtHypervisor:
 
     def describe(self) -> HostFacts:
         with translate_errors("describe the host"):
-            host_arch, memory_mib, cpus = self._connection.getInfo()[:3]
+            host_arch, _, cpus = self._connection.getInfo()[:3]
+            memory_mib = self._find_memory_mib()
             version = self._connection.getLibVersion()
             emulators = {
                 arch: dataclasses.replace(emulator, firmware=self._find_firmware(arch, emulator))
@@ -135,6 +136,15 @@ class LibvirtHypervisor:
             else:
                 _stop(target)
                 _undefine_domain(target)
+
+    def _find_memory_mib(self) -> int:
+        """From the node's statistics: its NUMA cells, which `getInfo` adds up, may leave out memory added at run time."""
+        try:
+            return int(self._connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"]) // 1024
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                raise
+            return int(self._connection.getInfo()[1])
 
     def _find_firmware(self, arch: Arch, emulator: Emulator) -> Firmware | None:
         capabilities = self._connection.getDomainCapabilities(emulator.path, arch.value, emulator.machine, "qemu")

@@ -11,7 +11,8 @@ from iecpod.design.resources import Kind, Mark, ObservedResource
 from iecpod.model import PodRef
 from iecpod.render.libvirt import pool_resource
 
-_KIB_PER_MIB = 1024
+#: libvirt prints KiB, whatever unit it was given; we render MiB.
+_UNITS_PER_MIB = {"KiB": 1024, "MiB": 1}
 
 
 def parse_network(xml: str, active: bool) -> ObservedResource:
@@ -90,5 +91,4 @@ def _cidr(ip: Element) -> IPv4Network:
 
 
 def _memory_mib(memory: Element | None) -> int:
-    """libvirt prints KiB, whatever unit it was given."""
-    return int(memory.text or 0) // _KIB_PER_MIB if memory is not None else 0
+    return int(memory.text or 0) // _UNITS_PER_MIB[memory.get("unit", "KiB")] if memory is not None else 0

@@ -1,0 +1,252 @@
+"""Real objects behind the ports for tests: a hypervisor in memory, a clock without waiting, scripted shells.
+
+`FakeHypervisor` passes the same contract tests as libvirt's drivers (tests/contract/test_hypervisor.py).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
+from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
+from iecpod.errors import CommandFailed, HostError, ResourceConflict
+from iecpod.model import Arch, PodRef
+from iecpod.ports import CommandResult
+
+FACTS = HostFacts(
+    arch="x86_64",
+    cpus=8,
+    memory_mib=32768,
+    libvirt_version="9.0.0",
+    emulators={
+        Arch.X86_64: Emulator("/usr/bin/qemu-system-x86_64", "q35", False, Firmware("/fw/OVMF.fd", "/fw/OVMF_VARS.fd")),
+        Arch.AARCH64: Emulator("/usr/bin/qemu-system-aarch64", "virt", False, Firmware("/fw/AAVMF.fd", "/fw/VARS.fd")),
+    },
+)
+
+
+class FakeClock:
+    """Time passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+class RecordingReporter:
+    """`lines` holds what was told, one text a call: `start PHASE`, `OUTCOME PHASE`, `NODE: message`, `warning: …`."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def phase_started(self, phase: str, summary: str) -> None:
+        self.lines.append(f"start {phase}")
+
+    def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
+        self.lines.append(f"{outcome} {phase}")
+
+    def progress(self, message: str, node: str = "") -> None:
+        self.lines.append(f"{node}: {message}" if node else message)
+
+    def warn(self, message: str) -> None:
+        self.lines.append(f"warning: {message}")
+
+
+Reply = CommandResult | Exception | Callable[[Sequence[str], bytes], CommandResult]
+
+
+class FakeShell:
+    """Answers by the longest prefix of argv that was scripted with `on`; keeps calls and files.
+
+    A command that nobody scripted is an AssertionError: a test says what it expects. Where one prefix has several
+    replies they are used up in order, and the last one stays.
+    """
+
+    def __init__(self, node: str = "iec01") -> None:
+        self._node = node
+        self._replies: dict[tuple[str, ...], list[Reply]] = {}
+        self.calls: list[tuple[str, ...]] = []
+        self.inputs: list[bytes] = []
+        self.files: dict[str, bytes] = {}
+        self.modes: dict[str, int] = {}
+        self.closed = False
+
+    @property
+    def node(self) -> str:
+        return self._node
+
+    def on(self, *prefix: str, stdout: str = "", stderr: str = "", returncode: int = 0) -> FakeShell:
+        return self.reply(prefix, CommandResult(returncode, stdout, stderr))
+
+    def reply(self, prefix: Sequence[str], reply: Reply) -> FakeShell:
+        """`reply` may also be an exception to raise, or a function of argv and stdin."""
+        self._replies.setdefault(tuple(prefix), []).append(reply)
+        return self
+
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float = 600.0, check: bool = True
+    ) -> CommandResult:
+        self.calls.append(tuple(argv))
+        self.inputs.append(stdin)
+        reply = self._next_reply(tuple(argv))
+        if isinstance(reply, Exception):
+            raise reply
+        result = reply if isinstance(reply, CommandResult) else reply(argv, stdin)
+        if check and result.returncode != 0:
+            raise CommandFailed(self._node, argv, result.returncode, result.stderr or result.stdout)
+        return result
+
+    def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        self.files[path] = content
+        self.modes[path] = mode
+
+    def read_file(self, path: str) -> bytes:
+        if path not in self.files:
+            raise CommandFailed(self._node, ["cat", path], 1, f"cat: {path}: No such file or directory")
+        return self.files[path]
+
+    def close(self) -> None:
+        self.closed = True
+
+    def called(self, *prefix: str) -> bool:
+        return any(call[: len(prefix)] == prefix for call in self.calls)
+
+    def _next_reply(self, argv: tuple[str, ...]) -> Reply:
+        matching = [prefix for prefix in self._replies if argv[: len(prefix)] == prefix]
+        assert matching, f"{self._node}: nobody scripted {' '.join(argv)}"
+        replies = self._replies[max(matching, key=len)]
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+
+@dataclass
+class _Object:
+    kind: Kind
+    xml: str
+    active: bool = False
+    volumes: set[str] = field(default_factory=set)
+
+
+class FakeHypervisor:
+    """`Hypervisor` in memory, with the rules of `LibvirtHypervisor`: what is not ours is shown and never touched."""
+
+    def __init__(self, ref: PodRef, facts: HostFacts = FACTS) -> None:
+        self._ref = ref
+        self._facts = facts
+        self._objects: dict[tuple[Kind, str], _Object] = {}
+        self.contents: dict[str, bytes] = {}
+        self.closed = False
+
+    def add_foreign(self, kind: Kind, xml: str) -> None:
+        """Defines an object as somebody else would, past all checks."""
+        self._objects[kind, find_name(xml)] = _Object(kind, xml)
+
+    def stop_outside(self, kind: Kind, name: str) -> None:
+        """Turns an object off as a crash or another tool would."""
+        self._objects[kind, name].active = False
+
+    def describe(self) -> HostFacts:
+        return self._facts
+
+    def observe(self) -> tuple[ObservedResource, ...]:
+        seen: list[ObservedResource] = []
+        for target in self._objects.values():
+            view = self._view(target)
+            seen.append(view)
+            seen += [volume_in(view, name, f"{view.files[0]}/{name}") for name in sorted(target.volumes)]
+        return tuple(seen)
+
+    def define(self, resource: Resource) -> None:
+        made = _Object(resource.kind, resource.xml, resource.kind is not Kind.DOMAIN)
+        bridge = self._view(made).bridge
+        for view in (self._view(target) for target in self._objects.values() if target.kind is resource.kind):
+            same_name, same_uuid = view.name == resource.name, view.uuid == resource.uuid
+            if (same_name or same_uuid) and not (same_name and same_uuid and self._is_ours(view)):
+                raise ResourceConflict(f"{view.kind.value} {view.name} is not ours")
+            if bridge and view.bridge == bridge and not same_name:
+                raise ResourceConflict(f"bridge {bridge} belongs to network {view.name}")
+        existing = self._objects.get((resource.kind, resource.name), made)
+        made.active, made.volumes = made.active or existing.active, existing.volumes
+        self._objects[resource.kind, resource.name] = made
+
+    def create_volume(self, pool: str, xml: str) -> None:
+        self._ours(Kind.POOL, pool).volumes.add(find_name(xml))
+
+    def upload_volume(self, pool: str, name: str, content: bytes) -> None:
+        self._ours(Kind.POOL, pool).volumes.add(name)
+        self.contents[f"{pool}/{name}"] = content
+
+    def start(self, kind: Kind, name: str) -> None:
+        self._ours(kind, name).active = True
+
+    def remove(self, resource: ObservedResource) -> None:
+        if resource.kind is Kind.VOLUME:
+            pool, _, volume = resource.name.partition("/")
+            if (Kind.POOL, pool) in self._objects:
+                self._ours(Kind.POOL, pool).volumes.discard(volume)
+        elif (resource.kind, resource.name) in self._objects:
+            self._ours(resource.kind, resource.name)
+            del self._objects[resource.kind, resource.name]
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _ours(self, kind: Kind, name: str) -> _Object:
+        target = self._objects.get((kind, name))
+        if target is None:
+            raise HostError(f"{kind.value} {name} does not exist")
+        if not self._is_ours(self._view(target)):
+            raise ResourceConflict(f"{kind.value} {name} is not of POD {self._ref}")
+        return target
+
+    def _is_ours(self, view: ObservedResource) -> bool:
+        return view.mark is not None and view.mark.ref == self._ref
+
+    def _view(self, target: _Object) -> ObservedResource:
+        if target.kind is Kind.NETWORK:
+            return parse_network(target.xml, target.active)
+        if target.kind is Kind.POOL:
+            return parse_pool(target.xml, target.active, self._ref)
+        return parse_domain(target.xml, target.active)
+
+
+class FakeHost:
+    """`HypervisorHost` whose guests never answer; `started` tells whether `start` was called and not undone."""
+
+    def __init__(self, hypervisor: FakeHypervisor, routes: tuple[Route, ...] = ()) -> None:
+        self.hypervisor = hypervisor
+        self.started = False
+        self.left: tuple[str, ...] = ()
+        self._routes = routes
+
+    @property
+    def uri(self) -> str:
+        return "fake:///"
+
+    @property
+    def command_prefix(self) -> tuple[str, ...]:
+        return ()
+
+    def start(self) -> None:
+        self.started = True
+
+    def connect(self) -> FakeHypervisor:
+        return self.hypervisor
+
+    def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
+        raise ConnectionRefusedError(f"{address}:{port}")
+
+    def routes(self) -> tuple[Route, ...]:
+        return self._routes
+
+    def stop(self) -> None:
+        self.started = False
+
+    def leftovers(self) -> tuple[str, ...]:
+        return self.left
