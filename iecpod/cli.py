@@ -33,7 +33,9 @@ Exit codes:
   4  preflight failed            130  interrupted"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IECPOD"}, epilog=_EXIT_CODES)
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IECPOD"}, epilog=_EXIT_CODES
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Builds virtual telco-edge labs from OPNFV POD descriptors.

@@ -244,5 +244,6 @@ class Composition:
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:
-    return UsageError(f"POD {ref} is not deployed from here", f"deploy it with `iecpod deploy -l {ref.lab} -p {ref.pod}`")
-
+    return UsageError(
+        f"POD {ref} is not deployed from here", f"deploy it with `iecpod deploy -l {ref.lab} -p {ref.pod}`"
+    )

@@ -115,9 +115,7 @@ def _check_virtual(spec: PodSpec) -> list[Problem]:
 
 
 def _described_uri(spec: PodSpec) -> str:
-    addresses = {
-        node.remote_management.address for node in spec.pdf.nodes if node.remote_management is not None
-    }
+    addresses = {node.remote_management.address for node in spec.pdf.nodes if node.remote_management is not None}
     if len(addresses) != 1:
         found = ", ".join(sorted(addresses)) or "none"
         raise UsageError(

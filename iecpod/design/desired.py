@@ -74,9 +74,7 @@ def design_pod(inputs: DesignInputs) -> DesiredPod:
     spec, ref = inputs.spec, inputs.spec.ref
     _check_emulators(inputs)
     networks = tuple(
-        _design_network(inputs, network)
-        for network in _carried_networks(spec)
-        if not _lab_bridge(inputs, network.name)
+        _design_network(inputs, network) for network in _carried_networks(spec) if not _lab_bridge(inputs, network.name)
     )
     return DesiredPod(
         spec=spec,

@@ -30,7 +30,8 @@ class ImageSource:
     """Where a base image comes from.
 
     url: `location` is the image's address per architecture, `sha256sums` the address of its SHA256SUMS file.
-    file: `location` is a path. mmdebstrap: `mirror`, `suite` and `packages` make a bootable disk.
+    file: `location` is a path. mmdebstrap: `mirror`, `suite` and `packages` make a bootable disk, and `keyring` is the
+    file of this host with the keys that sign the archive.
     """
 
     type: ImageSourceType
@@ -39,13 +40,17 @@ class ImageSource:
     mirror: str = ""
     security_mirror: str = ""
     suite: str = ""
+    keyring: str = ""
     packages: tuple[str, ...] = ()
     kernel_arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesSource:
-    """Kubernetes compiled from a Debian source package: its suite and version, and the Go that compiles it."""
+    """Kubernetes compiled from a Debian source package, and the packages of the Go that compiles it.
+
+    Both are verified with the key ring of the release's image.
+    """
 
     mirror: str
     suite: str
@@ -57,7 +62,10 @@ class KubernetesSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleSource:
-    """What `bundle build` gathers for a release that needs no network: packages of the guest, compiled Kubernetes."""
+    """What `bundle build` gathers for a release that needs no network.
+
+    `packages` go into the guest; `image_packages` into the one layer that etcd, kube-proxy and nginx share.
+    """
 
     packages: tuple[str, ...]
     image_packages: tuple[str, ...]
@@ -68,7 +76,8 @@ class BundleSource:
 class Release:
     """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
-    `ignored_preflight_checks` are kubeadm's own checks that cannot pass with this software, by kubeadm's names.
+    `kubernetes_version` has no leading `v`. `image_repository` and `etcd_version` (an image tag) are empty where kubeadm
+    knows better. `ignored_preflight_checks` are kubeadm's own checks that cannot pass with this software, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     """
 
@@ -77,13 +86,13 @@ class Release:
     user: str
     image: ImageSource
     kubernetes_version: str
-    image_repository: str
-    etcd_version: str
     pause_image: str
     nginx_image: str
     runtime: str
     cgroup_driver: str
     cnis: tuple[str, ...]
+    image_repository: str = ""
+    etcd_version: str = ""
     coredns: bool = True
     ignored_preflight_checks: tuple[str, ...] = ()
     calico_manifest_url: str = ""

@@ -46,7 +46,14 @@ class ControlPlanePhase:
             run_job(
                 self.shell,
                 _UNIT,
-                ["kubeadm", "init", f"--config={_CONFIG}", "--skip-token-print", *preflight_flags(self.cluster), *_skipped_phases(self.cluster)],
+                [
+                    "kubeadm",
+                    "init",
+                    f"--config={_CONFIG}",
+                    "--skip-token-print",
+                    *preflight_flags(self.cluster),
+                    *_skipped_phases(self.cluster),
+                ],
                 timeout_seconds=self.pace.seconds(_INIT_SECONDS),
                 clock=self.clock,
                 remedy="run deploy again: it starts kubeadm init afresh on the same VM",

@@ -109,7 +109,11 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
         "controllerManager": _extra_args(manager, api),
         "scheduler": _extra_args(leader, api),
         "etcd": {
-            "local": {"dataDir": "/var/lib/etcd", **_extra_args(_CALM_ETCD if cluster.calm else {}, api)},
+            "local": {
+                "dataDir": "/var/lib/etcd",
+                **({"imageTag": release.etcd_version} if release.etcd_version else {}),
+                **_extra_args(_CALM_ETCD if cluster.calm else {}, api),
+            },
         },
     }
     if release.image_repository:
@@ -119,12 +123,6 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
 
 def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> dict[str, Any]:
     flags = {"node-ip": str(node.address), **(_CALM_KUBELET_FLAGS if cluster.calm else {})}
-    if cluster.release.runtime == "containerd" and kubernetes_minor(cluster.release.kubernetes_version) < (1, 24):
-        # Before 1.24 the kubelet talks to docker unless it is told of another runtime.
-        flags |= {
-            "container-runtime": "remote",
-            "container-runtime-endpoint": "unix:///run/containerd/containerd.sock",
-        }
     return {
         "name": node.hostname,
         "criSocket": cri_socket(cluster),

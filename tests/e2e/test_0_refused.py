@@ -110,9 +110,7 @@ def test_a_second_run_is_refused_while_the_first_holds_the_pod(iecpod: Iecpod) -
         "    print('held', flush=True)\n"
         "    time.sleep(600)\n"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script], env=iecpod.environ, stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", script], env=iecpod.environ, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline().strip() == "held"
         message = _refused(iecpod, 4)
