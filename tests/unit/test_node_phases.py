@@ -1,0 +1,160 @@
+"""Phases on nodes, against shells that answer from a script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.pace import Pace
+from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
+from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.node_job import run_job
+from iecpod.phases.reachable import ReachablePhase
+from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
+from tests.fakes import FakeClock, FakeShell, RecordingReporter
+
+PACE = Pace(factor=1.0, calm=False)
+UNIT = "x.service"
+
+
+def _run_job(shell: FakeShell) -> None:
+    run_job(shell, UNIT, ["kubeadm", "init"], timeout_seconds=60, clock=FakeClock(), remedy="again")
+
+
+def test_a_job_runs_under_systemd() -> None:
+    shell = FakeShell()
+    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    _run_job(shell)
+    assert shell.called("systemd-run", f"--unit={UNIT}", "--service-type=oneshot", "--no-block", "--quiet", "--")
+
+
+def test_a_job_of_an_earlier_run_is_waited_for() -> None:
+    shell = FakeShell()
+    shell.on("systemctl", "is-active", stdout="activating\n").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    _run_job(shell)
+    assert not shell.called("systemd-run")
+
+
+def test_a_cut_connection_does_not_end_the_wait() -> None:
+    shell = FakeShell()
+    shell.on("systemctl", "is-active", stdout="activating\n")
+    shell.reply(("sh", "-c"), NodeUnreachable("iec01", "connection reset")).on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    _run_job(shell)
+
+
+def test_a_failed_job_shows_the_end_of_its_journal() -> None:
+    shell = FakeShell()
+    shell.on("systemctl", "is-active", stdout="activating\n").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=exit-code\nExecMainStatus=2\n")
+    shell.on("journalctl", stdout="[preflight] no\n")
+    with pytest.raises(CommandFailed) as caught:
+        _run_job(shell)
+    assert caught.value.cause == "iec01: `kubeadm init` exited with 2\n[preflight] no"
+
+
+def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
+    return ControlPlanePhase(cluster, shell, PACE, FakeClock())
+
+
+def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
+    shell = FakeShell()
+    shell.on("test", "-e", "/etc/kubernetes/manifests").on("kubeadm", "reset").on("rm")
+    shell.on("systemctl", "is-active", stdout="failed\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    _control_plane(shell, cluster).run()
+    assert shell.called("kubeadm", "reset", "--force", "--cri-socket=/run/containerd/containerd.sock")
+    assert shell.modes == {"/etc/kubernetes/iecpod-init.yaml": 0o600}
+    assert shell.called("rm", "-f", "/etc/kubernetes/iecpod-init.yaml")
+
+
+def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
+    shell = FakeShell()
+    shell.on("test", returncode=1).on("rm")
+    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    _control_plane(shell, cluster).run()
+    config = shell.files["/etc/kubernetes/iecpod-init.yaml"].decode()
+    token = next(line.split()[-1] for line in config.splitlines() if "token:" in line)
+    assert len(token) == 23
+    assert all(token not in argument for call in shell.calls for argument in call)
+    assert shell.called("systemd-run") and any("--skip-token-print" in call for call in shell.calls)
+
+
+def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) -> None:
+    shell = FakeShell().on("test", "-e").on("systemctl", "is-active", stdout="activating\n")
+    assert _control_plane(shell, cluster).probe() is None
+
+
+def _reachable(shell: FakeShell, console: str) -> ReachablePhase:
+    return ReachablePhase({"iec01": shell}, lambda _hostname: console, PACE, FakeClock(), RecordingReporter())
+
+
+def test_a_silent_kernel_is_an_error_with_a_remedy() -> None:
+    shell = FakeShell().reply(("true",), NodeUnreachable("iec01", "no route to host"))
+    with pytest.raises(WaitTimeout) as caught:
+        _reachable(shell, "BdsDxe: starting Boot0001").run()
+    assert caught.value.cause == (
+        "iec01: a kernel that prints to the serial console: not within 45 s; last seen: BdsDxe: starting Boot0001"
+    )
+    assert "--virt-type qemu" in caught.value.remedy
+
+
+def test_cloud_init_that_failed_is_told() -> None:
+    shell = FakeShell().on("true")
+    shell.on("sh", "-c", stdout=json.dumps({"v1": {"errors": ["('ntp', RuntimeError())"]}}))
+    with pytest.raises(NodeError) as caught:
+        _reachable(shell, "Linux version 6.1").run()
+    assert caught.value.cause == "iec01: cloud-init failed: ('ntp', RuntimeError())"
+
+
+def _node(name: str, address: str, ready: str) -> dict[str, object]:
+    return {
+        "metadata": {"name": name},
+        "spec": {"podCIDR": "100.100.0.0/24"},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": address}],
+            "conditions": [{"type": "Ready", "status": ready, "message": "runtime network not ready"}],
+        },
+    }
+
+
+def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
+    items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
+    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items}))
+    phase = ReadyPhase(cluster, shell, PACE, FakeClock(), RecordingReporter())
+    assert phase.probe() is None
+    with pytest.raises(WaitTimeout) as caught:
+        phase.run()
+    assert caught.value.last_seen == (
+        "iec01 has address 192.168.11.21, not 172.16.10.36; iec02 is NotReady: runtime network not ready; "
+        "iec03 has not joined"
+    )
+
+
+def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
+    shell = FakeShell()
+    shell.files["/etc/kubernetes/admin.conf"] = b"kind: Config\n"
+    path = tmp_path / "kubeconfig"
+    phase = KubeconfigPhase(shell, path)
+    assert phase.probe() is None
+    phase.run()
+    assert path.read_bytes() == b"kind: Config\n" and path.stat().st_mode & 0o777 == 0o600
+    assert phase.probe() == str(path)
+
+
+def test_tokens_and_ca_pins_have_kubeadms_form() -> None:
+    identifier, secret = make_token().split(".")
+    assert (len(identifier), len(secret)) == (6, 16)
+    pem = (Path(__file__).parent / "data" / "ca.crt").read_bytes()
+    expected = (Path(__file__).parent / "data" / "ca.crt.pin").read_text().strip()
+    assert ca_cert_hash(pem) == expected
