@@ -1,0 +1,1 @@
+"""PDF and IDF: found, read, validated, parsed and checked against each other."""

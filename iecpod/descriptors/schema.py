@@ -1,0 +1,114 @@
+"""Documents against `schemas/*.json`: every problem, with path, line and remedy; the only importer of `jsonschema`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
+
+from iecpod.descriptors.dialect import check_dialect
+from iecpod.descriptors.formats import FORMATS, check_format
+from iecpod.descriptors.messages import explain, explain_missing_key, explain_unknown_key
+from iecpod.errors import Problem
+from iecpod.yaml_document import Document
+
+SchemaKind: TypeAlias = Literal["pdf", "idf", "release", "scenario"]
+_Path: TypeAlias = tuple[str | int, ...]
+
+_extend: Any = extend
+
+#: A file with more is not read by anybody to the end; looking for them costs time.
+_MAX_PROBLEMS = 500
+
+
+def check_schema(document: Document, kind: SchemaKind, schemas_dir: Path) -> list[Problem]:
+    """Every violation of `schemas_dir/KIND.json`, sorted by place. A known dialect is named, and that is all then."""
+    if kind in ("pdf", "idf") and (dialect := check_dialect(document, kind)):
+        return [dialect]
+    validator = _make_validator(schemas_dir / f"{kind}.json")
+    found: dict[tuple[object, ...], Problem] = {}
+    for error in islice(validator.iter_errors(document.data), _MAX_PROBLEMS):
+        for problem in _problems_of(error, document):
+            # What several aliases share is one fault in one place, not one for each alias.
+            found.setdefault((problem.line, problem.column, problem.rule, problem.message), problem)
+        if len(found) >= _MAX_PROBLEMS:
+            break
+    return sorted(found.values(), key=sort_key)
+
+
+def sort_key(problem: Problem) -> tuple[str, int, int, str, str]:
+    """By place, as a person goes through the file."""
+    return (problem.file, problem.line or 0, problem.column or 0, problem.path, problem.message)
+
+
+def _make_validator(path: Path) -> Any:
+    """A validator that looks at each shared value once for each definition.
+
+    Aliases make one value stand in many places; without this, a small file of aliases takes minutes.
+    """
+    seen: set[tuple[str, int]] = set()
+    check_reference = Draft202012Validator.VALIDATORS["$ref"]
+
+    def check_once(validator: Any, reference: str, instance: object, schema: Any) -> Iterator[ValidationError]:
+        if isinstance(instance, (dict, list)):
+            if (reference, id(instance)) in seen:
+                return
+            seen.add((reference, id(instance)))
+        yield from check_reference(validator, reference, instance, schema) or ()
+
+    schema, checker = _load_schema(path)
+    return _extend(Draft202012Validator, {"$ref": check_once})(schema, format_checker=checker)
+
+
+@functools.cache
+def _load_schema(path: Path) -> tuple[Any, FormatChecker]:
+    checker = FormatChecker(formats=())
+    for name in FORMATS:
+        checker.checks(name)(functools.partial(_has_format, name))
+    return json.loads(path.read_text(encoding="utf-8")), checker
+
+
+def _has_format(name: str, value: object) -> bool:
+    return check_format(name, value) is None
+
+
+def _problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
+    path: _Path = tuple(error.absolute_path)
+    keyword = str(error.validator)
+    schema: Any = error.schema if isinstance(error.schema, dict) else {}
+    if keyword in ("anyOf", "oneOf") and error.context:
+        yield from _problems_of(best_match(error.context) or error.context[0], document)
+    elif keyword == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(schema.get("properties", {}))
+        extra = (key for key in error.instance if key not in known)
+        for key in islice(extra, _MAX_PROBLEMS):
+            message, remedy = explain_unknown_key(key, known)
+            yield document.problem((*path, key), message, remedy, rule="schema-unknown-key")
+    elif keyword in ("required", "dependentRequired") and isinstance(error.instance, dict):
+        for key in _missing_keys(keyword, error):
+            message, remedy = explain_missing_key(key, _property_schema(schema, key))
+            yield document.problem(path, message, remedy, rule="schema-missing-key")
+    else:
+        message, remedy = explain(keyword, error.validator_value, error.instance, schema)
+        rule = f"schema-{error.validator_value if keyword == 'format' else keyword}".lower()
+        yield document.problem(path, message, remedy, rule=rule)
+
+
+def _missing_keys(keyword: str, error: ValidationError) -> Sequence[str]:
+    wanted: Any = error.validator_value
+    instance: Any = error.instance
+    if keyword == "dependentRequired":
+        wanted = [key for trigger, keys in wanted.items() if trigger in instance for key in keys]
+    return [key for key in wanted if key not in instance]
+
+
+def _property_schema(schema: Any, key: str) -> Any:
+    found = schema.get("properties", {}).get(key, {})
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,47 @@
+"""Sizes and speeds as descriptors write them: one parser per unit."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+_SIZE = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?([KMGT])(?:i?B)?\Z")
+_SIZE_FACTORS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SPEED = re.compile(r"([0-9]{1,6})(\.[0-9]{1,3})?([mgt])b\Z", re.IGNORECASE)
+_SPEED_FACTORS = {"m": 1, "g": 1000, "t": 1_000_000}
+#: No disk or memory is larger: 1 EiB, which libvirt and qcow2 still hold.
+_MAX_SIZE_BYTES = 1 << 60
+
+
+def parse_size_bytes(text: str) -> int:
+    """`100G`, `2560M`, `1.5T`, `96GB` in bytes. Units are powers of 1024, as QEMU reads them, with or without B or iB.
+
+    Raises `ValueError` with a sentence for people.
+    """
+    match = _SIZE.match(text)
+    if match is None:
+        raise ValueError(f"{shorten(text)} is not a size: a number with the unit K, M, G or T, such as 100G")
+    whole, fraction, unit = match.groups()
+    size = int(Decimal(whole + (fraction or "")) * _SIZE_FACTORS[unit])
+    if size == 0:
+        raise ValueError(f"{shorten(text)} is a size of nothing")
+    if size > _MAX_SIZE_BYTES:
+        raise ValueError(f"{shorten(text)} is more than any machine holds (1 EiB)")
+    return size
+
+
+def parse_speed_mbps(text: str) -> int:
+    """`1gb`, `10gb`, `100mb` in Mb/s (powers of 1000). Raises `ValueError` with a sentence for people."""
+    match = _SPEED.match(text)
+    if match is None:
+        raise ValueError(f"{shorten(text)} is not a speed: a number with the unit mb, gb or tb, such as 10gb")
+    whole, fraction, unit = match.groups()
+    speed = int(Decimal(whole + (fraction or "")) * _SPEED_FACTORS[unit.lower()])
+    if speed == 0:
+        raise ValueError(f"{shorten(text)} is a speed of nothing")
+    return speed
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """Text in quotes for a message, cut where it is long."""
+    return repr(text if len(text) <= limit else text[:limit] + "…")
