@@ -138,7 +138,7 @@ class LibvirtHypervisor:
                 _undefine_domain(target)
 
     def _find_memory_mib(self) -> int:
-        """From the node's statistics: its NUMA cells, which `getInfo` adds up, may leave out memory added at run time."""
+        """From the node's statistics: the NUMA cells that `getInfo` adds up may leave out memory added at run time."""
         try:
             return int(self._connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"]) // 1024
         except libvirt.libvirtError as error:

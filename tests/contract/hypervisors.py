@@ -1,0 +1,113 @@
+"""The hypervisors that the contract suite runs against, each with the means to act on it as somebody else would."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import libvirt
+
+from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.libvirt_host import LibvirtHypervisor
+from iecpod.design.resources import Kind
+from iecpod.model import PodRef
+from iecpod.ports import Hypervisor
+from tests.fakes import FakeHypervisor
+
+#: libvirt's test driver begins with nothing when it is given a node of its own; test:///default is shared.
+_TEST_NODE = "<node><cpu><cores>4</cores></cpu><memory>8000000</memory></node>"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`adapt_domain` makes a domain's XML one that the driver can run; `stores_files` where volumes are real files."""
+
+    hypervisor: Hypervisor
+    add_foreign: Callable[[Kind, str], None]
+    stop_outside: Callable[[Kind, str], None]
+    adapt_domain: Callable[[str], str]
+    directory: Path
+    takes_uploads: bool
+    stores_files: bool
+
+
+@contextmanager
+def fake_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
+    fake = FakeHypervisor(ref)
+    yield Subject(fake, fake.add_foreign, fake.stop_outside, lambda xml: xml, directory, True, False)
+
+
+@contextmanager
+def driver_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
+    node = directory / "node.xml"
+    node.write_text(_TEST_NODE)
+    connection = libvirt.open(f"test://{node}")
+
+    def adapt(xml: str) -> str:
+        return xml.replace("<domain type='qemu'>", "<domain type='test'>").replace(
+            "<type arch='x86_64' machine='q35'>", "<type arch='i686'>"
+        )
+
+    yield Subject(
+        LibvirtHypervisor(connection, ref, lambda: ()),
+        lambda kind, xml: _define(connection, kind, xml),
+        lambda kind, name: _stop(connection, kind, name),
+        adapt,
+        directory,
+        False,
+        False,
+    )
+    connection.close()
+
+
+@contextmanager
+def embedded_subject(ref: PodRef, directory: Path, capabilities_cache: Path) -> Iterator[Subject]:
+    host = EmbeddedHost(directory, ref, capabilities_cache=capabilities_cache)
+    host.start()
+    try:
+        hypervisor = host.connect()
+        connection = libvirt.open(host.uri)
+        yield Subject(
+            hypervisor,
+            lambda kind, xml: _define(connection, kind, xml),
+            lambda kind, name: _stop(connection, kind, name),
+            lambda xml: xml,
+            directory,
+            True,
+            True,
+        )
+        connection.close()
+        hypervisor.close()
+    finally:
+        host.stop()
+    assert host.leftovers() == ()
+
+
+def why_not_embedded() -> str:
+    """Empty where an embedded libvirtd can run."""
+    if os.geteuid() != 0:
+        return "needs root"
+    missing = [name for name in ("libvirtd", "qemu-system-x86_64", "dnsmasq", "ip") if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+def _define(connection: libvirt.virConnect, kind: Kind, xml: str) -> None:
+    if kind is Kind.NETWORK:
+        connection.networkDefineXML(xml)
+    elif kind is Kind.POOL:
+        connection.storagePoolDefineXML(xml)
+    else:
+        connection.defineXML(xml)
+
+
+def _stop(connection: libvirt.virConnect, kind: Kind, name: str) -> None:
+    if kind is Kind.NETWORK:
+        connection.networkLookupByName(name).destroy()
+    elif kind is Kind.POOL:
+        connection.storagePoolLookupByName(name).destroy()
+    else:
+        connection.lookupByName(name).destroy()

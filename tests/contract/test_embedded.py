@@ -1,0 +1,287 @@
+"""The embedded hypervisor for real: namespaces, daemons, a guest without an operating system, and what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.host_routes import find_bridges
+from iecpod.design.resources import Firmware, Kind, Resource, Route, VirtType
+from iecpod.errors import HypervisorUnavailable, ResourceConflict
+from iecpod.model import Arch, PodRef
+from iecpod.ports import Hypervisor
+from iecpod.render.libvirt import Stamp, pool_resource, render_volume, resource_of
+from iecpod.wait import NotYet, SystemClock, poll
+from tests import pods
+from tests.contract.hypervisors import why_not_embedded
+
+pytestmark = pytest.mark.skipif(bool(why_not_embedded()), reason=why_not_embedded())
+
+_LISTENER = """
+import socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+client, _ = server.accept()
+client.sendall(b"inside")
+client.close()
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path, capabilities_cache: Path) -> Iterator[EmbeddedHost]:
+    made = EmbeddedHost(tmp_path / "pod1", pods.REF, capabilities_cache=capabilities_cache)
+    yield made
+    made.stop()
+    assert made.leftovers() == ()
+
+
+@pytest.fixture
+def hypervisor(host: EmbeddedHost) -> Iterator[Hypervisor]:
+    host.start()
+    connection = host.connect()
+    yield connection
+    with contextlib.suppress(HypervisorUnavailable):  # tests kill the daemon
+        connection.close()
+
+
+def namespace_path(ref: PodRef = pods.REF) -> Path:
+    return Path(f"/run/netns/iecpod-{ref.lab}-{ref.pod}")
+
+
+def find_pids(program: str) -> list[int]:
+    """Processes of the POD's namespace by program name."""
+    inode = namespace_path().stat().st_ino
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            command = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
+            if Path(command).name == program and (entry / "ns" / "net").stat().st_ino == inode:
+                found.append(int(entry.name))
+    return found
+
+
+def kill(program: str) -> None:
+    for pid in find_pids(program):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(f"no {program}", lambda: not find_pids(program))
+
+
+def wait_until(what: str, condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
+    def probe() -> None:
+        if not condition():
+            raise NotYet("not so")
+
+    poll(what, probe, timeout_seconds=timeout_seconds, clock=SystemClock(), interval_seconds=0.05)
+
+
+def start_guest(hypervisor: Hypervisor, directory: Path) -> Resource:
+    """A guest with firmware and an empty disk: enough for NICs, NVRAM and console."""
+    base = directory / "base.img"
+    base.write_bytes(bytes(1 << 20))
+    for name in ("nvram", "console"):
+        (directory / name).mkdir()
+    pool = pool_resource(pods.REF, str(directory / "pool"))
+    domain = resource_of(pods.domain(directory=directory), pods.STAMP)
+    hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
+    hypervisor.define(resource_of(pods.private_network(), pods.STAMP))
+    hypervisor.define(pool)
+    hypervisor.create_volume(pool.name, render_volume("iec01.qcow2", 1 << 30, str(base), "raw"))
+    hypervisor.upload_volume(pool.name, "iec01-seed.iso", bytes(400_000))
+    hypervisor.define(domain)
+    hypervisor.start(Kind.DOMAIN, domain.name)
+    return domain
+
+
+def is_active(hypervisor: Hypervisor, kind: Kind, name: str) -> bool:
+    return next(seen.active for seen in hypervisor.observe() if (seen.kind, seen.name) == (kind, name))
+
+
+def test_start_again_changes_nothing(host: EmbeddedHost) -> None:
+    host.start()
+    daemon = find_pids("libvirtd")
+    host.start()
+    assert find_pids("libvirtd") == daemon
+    assert len(daemon) == 1
+
+
+def test_nothing_of_it_shows_on_the_host(host: EmbeddedHost, hypervisor: Hypervisor) -> None:
+    hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
+    assert host.routes() == (Route(IPv4Network("192.168.11.0/24"), "pxebr", "interface pxebr"),)
+    assert hypervisor.describe().bridges == ("pxebr",)
+    assert "pxebr" not in find_bridges()
+    assert "libvirt" not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_two_pods_with_the_same_networks(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    other_ref = PodRef("unit", "pod2")
+    other = EmbeddedHost(tmp_path / "pod2", other_ref)
+    hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
+    try:
+        other.start()
+        second = other.connect()
+        assert second.observe() == ()
+        stamp = Stamp(other_ref, "r", "2026-01-01T00:00:00Z")
+        second.define(resource_of(pods.admin_network(other_ref), stamp))
+        assert [seen.bridge for seen in second.observe()] == ["pxebr"]
+        second.close()
+    finally:
+        other.stop()
+    assert other.leftovers() == ()
+    assert is_active(hypervisor, Kind.NETWORK, "unit-pod1-admin")
+
+
+def test_guest_outlives_libvirtd(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    domain = start_guest(hypervisor, tmp_path)
+    qemu = find_pids("qemu-system-x86_64")
+    kill("libvirtd")
+    with pytest.raises(HypervisorUnavailable):
+        hypervisor.observe()
+
+    host.start()
+    again = host.connect()
+    assert find_pids("qemu-system-x86_64") == qemu
+    assert is_active(again, Kind.DOMAIN, domain.name)
+    assert is_active(again, Kind.NETWORK, "unit-pod1-admin")
+    again.close()
+
+
+def test_console_nvram_and_removal_of_a_guest(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    domain = start_guest(hypervisor, tmp_path)
+    console, nvram = tmp_path / "console" / "iec01.log", tmp_path / "nvram" / "iec01.fd"
+    wait_until("firmware speaks on the console", lambda: console.stat().st_size > 0)
+    assert nvram.stat().st_size > 0
+
+    hypervisor.remove(next(seen for seen in hypervisor.observe() if seen.name == domain.name))
+    assert not nvram.exists()
+    assert find_pids("qemu-system-x86_64") == []
+    assert [seen.name for seen in hypervisor.observe() if seen.kind is Kind.DOMAIN] == []
+
+
+def test_stop_ends_running_guests(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    start_guest(hypervisor, tmp_path)
+    assert {left.split()[0] for left in host.leftovers()} == {"process", "namespace", "directory"}
+    began = time.monotonic()
+    host.stop()
+    assert time.monotonic() - began < 10
+    assert host.leftovers() == ()
+    assert not namespace_path().exists()
+    assert not (tmp_path / "pod1" / "libvirt").exists()
+
+
+def test_lost_name_of_the_namespace(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    domain = start_guest(hypervisor, tmp_path)
+    subprocess.run(["ip", "netns", "del", namespace_path().name], check=True)
+    assert any("qemu" in left for left in host.leftovers())
+    host.start()
+    again = host.connect()
+    assert is_active(again, Kind.DOMAIN, domain.name)
+    assert host.routes()[0].device == "pxebr"
+    again.close()
+
+
+def test_reboot_is_survived(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    """All processes and the namespace gone, all files still there."""
+    domain = start_guest(hypervisor, tmp_path)
+    for program in ("libvirtd", "qemu-system-x86_64", "dnsmasq"):
+        kill(program)
+    subprocess.run(["ip", "netns", "del", namespace_path().name], check=True)
+    host.start()
+    again = host.connect()
+    assert not is_active(again, Kind.DOMAIN, domain.name)
+    assert is_active(again, Kind.NETWORK, "unit-pod1-admin")
+    again.start(Kind.DOMAIN, domain.name)
+    assert is_active(again, Kind.DOMAIN, domain.name)
+    again.close()
+
+
+def test_name_without_namespace_is_no_obstacle(host: EmbeddedHost) -> None:
+    """`ip netns` killed at the wrong moment leaves the empty file it would have mounted on."""
+    namespace_path().parent.mkdir(exist_ok=True)
+    namespace_path().touch()
+    host.start()
+    assert len(find_pids("libvirtd")) == 1
+
+
+def test_namespace_of_somebody_else(host: EmbeddedHost, tmp_path: Path) -> None:
+    name = namespace_path().name
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        with pytest.raises(ResourceConflict, match=name):
+            host.start()
+        assert host.leftovers() == ()
+        host.stop()
+        assert namespace_path().exists()
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_namespace_of_another_state_directory(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    second = EmbeddedHost(tmp_path / "elsewhere", pods.REF)
+    with pytest.raises(ResourceConflict, match=str(tmp_path / "pod1")):
+        second.start()
+    second.stop()
+    assert hypervisor.observe() == ()
+
+
+def test_open_socket_reaches_into_the_namespace(host: EmbeddedHost) -> None:
+    host.start()
+    command = [*host.command_prefix, sys.executable, "-c", _LISTENER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listener:
+        assert listener.stdout is not None
+        port = int(listener.stdout.readline())
+        inode = Path("/proc/thread-self/ns/net").stat().st_ino
+        with host.open_socket("127.0.0.1", port, 5.0) as client:
+            assert client.recv(16) == b"inside"
+    assert Path("/proc/thread-self/ns/net").stat().st_ino == inode
+    with pytest.raises(OSError):
+        host.open_socket("127.0.0.1", port, 1.0)
+
+
+def test_failed_start_shows_the_log(host: EmbeddedHost, tmp_path: Path) -> None:
+    """A directory in place of the socket: libvirtd cannot listen."""
+    host.start()
+    kill("libvirtd")
+    socket = tmp_path / "pod1" / "libvirt" / "run" / "libvirt-sock"
+    socket.unlink()
+    socket.mkdir()
+    with pytest.raises(HypervisorUnavailable, match="libvirt-sock") as caught:
+        host.start()
+    assert "libvirtd.log" in caught.value.remedy
+    socket.rmdir()
+
+
+def test_paths_that_cannot_work(tmp_path: Path) -> None:
+    with pytest.raises(HypervisorUnavailable, match="at most 107"):
+        EmbeddedHost(tmp_path / ("x" * 100), pods.REF).start()
+    with pytest.raises(HypervisorUnavailable, match="/var/lib/libvirt"):
+        EmbeddedHost(Path("/var/lib/libvirt/pods"), pods.REF).start()
+
+
+def test_domains_of_every_kind_are_valid_for_libvirt(hypervisor: Hypervisor) -> None:
+    facts = hypervisor.describe()
+    base = pods.domain()
+    four = tuple(pods.vnic(pods.REF, "iec01", index, host_bridge="br0" if index == 3 else None) for index in range(4))
+    variants = [dataclasses.replace(base, vnics=four)]
+    if facts.emulators[Arch.X86_64].kvm:
+        variants.append(dataclasses.replace(base, virt_type=VirtType.KVM))
+    if Arch.AARCH64 in facts.emulators:
+        emulator = facts.emulators[Arch.AARCH64]
+        firmware = emulator.firmware or Firmware("/code.fd", "/vars.fd")
+        variants.append(
+            dataclasses.replace(
+                base, arch=Arch.AARCH64, emulator=emulator.path, machine=emulator.machine, firmware=firmware
+            )
+        )
+    for variant in variants:
+        hypervisor.define(resource_of(variant, pods.STAMP))

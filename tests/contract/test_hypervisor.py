@@ -1,0 +1,244 @@
+"""What every `Hypervisor` does: the fake of our tests, libvirt's test driver, and a libvirtd of our own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iecpod.design.resources import Kind, Mark, ObservedResource, Resource
+from iecpod.errors import HostError, ResourceConflict
+from iecpod.model import PodRef
+from iecpod.render.libvirt import Stamp, pool_resource, render_volume, resource_of
+from tests import pods
+from tests.contract.hypervisors import Subject, driver_subject, embedded_subject, fake_subject, why_not_embedded
+
+FOREIGN_UUID = "0b7bbf1c-0000-4000-8000-000000000000"
+
+
+@pytest.fixture(params=["fake", "test-driver", "embedded"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path, capabilities_cache: Path) -> Iterator[Subject]:
+    if request.param == "fake":
+        context = fake_subject(pods.REF, tmp_path)
+    elif request.param == "test-driver":
+        context = driver_subject(pods.REF, tmp_path)
+    else:
+        if why_not_embedded():
+            pytest.skip(why_not_embedded())
+        context = embedded_subject(pods.REF, tmp_path, capabilities_cache)
+    with context as made:
+        yield made
+
+
+def admin() -> Resource:
+    return resource_of(pods.admin_network(), pods.STAMP)
+
+
+def pool(subject: Subject) -> Resource:
+    return pool_resource(pods.REF, str(subject.directory / "pool"))
+
+
+def domain(subject: Subject) -> Resource:
+    resource = resource_of(pods.domain(directory=subject.directory), pods.STAMP, ["seed"])
+    return dataclasses.replace(resource, xml=subject.adapt_domain(resource.xml))
+
+
+def seen(subject: Subject, kind: Kind) -> list[ObservedResource]:
+    return [found for found in subject.hypervisor.observe() if found.kind is kind]
+
+
+def test_nothing_is_there_at_first(subject: Subject) -> None:
+    assert subject.hypervisor.observe() == ()
+
+
+def test_network_is_defined_started_and_marked(subject: Subject) -> None:
+    subject.hypervisor.define(admin())
+    (network,) = seen(subject, Kind.NETWORK)
+    assert network == ObservedResource(
+        kind=Kind.NETWORK,
+        name="unit-pod1-admin",
+        uuid=admin().uuid,
+        mark=Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", admin().digest),
+        active=True,
+        bridge="pxebr",
+        cidrs=(pods.admin_network().cidr,),
+    )
+
+
+def test_isolated_network_without_host(subject: Subject) -> None:
+    subject.hypervisor.define(resource_of(pods.private_network(), pods.STAMP))
+    (network,) = seen(subject, Kind.NETWORK)
+    assert (network.active, network.bridge, network.cidrs) == (True, "internal", ())
+
+
+def test_stopped_network_is_started_again(subject: Subject) -> None:
+    subject.hypervisor.define(admin())
+    subject.stop_outside(Kind.NETWORK, admin().name)
+    assert not seen(subject, Kind.NETWORK)[0].active
+    subject.hypervisor.start(Kind.NETWORK, admin().name)
+    subject.hypervisor.start(Kind.NETWORK, admin().name)
+    assert seen(subject, Kind.NETWORK)[0].active
+
+
+def test_domain_is_defined_and_stays_off(subject: Subject) -> None:
+    subject.hypervisor.define(domain(subject))
+    (found,) = seen(subject, Kind.DOMAIN)
+    assert found.mark is not None and found.mark.digest == domain(subject).digest
+    assert not found.active
+    assert (found.vcpus, found.memory_mib) == (2, 256)
+    assert found.macs == tuple(vnic.mac for vnic in pods.domain().vnics)
+    assert found.files == (str(subject.directory / "nvram" / "iec01.fd"),)
+
+
+def test_defining_again_keeps_one_object(subject: Subject) -> None:
+    subject.hypervisor.define(domain(subject))
+    subject.hypervisor.define(domain(subject))
+    assert len(seen(subject, Kind.DOMAIN)) == 1
+
+
+def test_volumes_come_replace_and_go_with_their_pool(subject: Subject) -> None:
+    subject.hypervisor.define(pool(subject))
+    base = subject.directory / "base.img"
+    base.write_bytes(bytes(1 << 20))
+    overlay = render_volume("iec01.qcow2", 1 << 30, str(base), "raw")
+    subject.hypervisor.create_volume(pool(subject).name, overlay)
+    subject.hypervisor.create_volume(pool(subject).name, overlay)
+    (volume,) = seen(subject, Kind.VOLUME)
+    assert (volume.name, volume.mark and volume.mark.ref) == ("iecpod-unit-pod1/iec01.qcow2", pods.REF)
+    assert volume.files == (str(subject.directory / "pool" / "iec01.qcow2"),)
+    if subject.stores_files:
+        assert Path(volume.files[0]).read_bytes()[:4] == b"QFI\xfb"
+
+    subject.hypervisor.remove(seen(subject, Kind.POOL)[0])
+    assert subject.hypervisor.observe() == ()
+    assert not (subject.directory / "pool").exists()
+    assert base.read_bytes() == bytes(1 << 20)
+
+
+def test_uploaded_volume_holds_the_content(subject: Subject) -> None:
+    if not subject.takes_uploads:
+        pytest.skip("libvirt's test driver has no volume upload")
+    subject.hypervisor.define(pool(subject))
+    content = bytes(range(256)) * 2000
+    subject.hypervisor.upload_volume(pool(subject).name, "seed.iso", b"an older one, longer" * 100_000)
+    subject.hypervisor.upload_volume(pool(subject).name, "seed.iso", content)
+    (volume,) = seen(subject, Kind.VOLUME)
+    assert volume.name == "iecpod-unit-pod1/seed.iso"
+    if subject.stores_files:
+        stored = Path(volume.files[0])
+        assert stored.read_bytes() == content
+        assert stored.stat().st_mode & 0o777 == 0o600
+
+
+def test_volume_is_removed_alone(subject: Subject) -> None:
+    subject.hypervisor.define(pool(subject))
+    base = subject.directory / "base.img"
+    base.write_bytes(bytes(1 << 20))
+    subject.hypervisor.create_volume(pool(subject).name, render_volume("a.qcow2", 1 << 30, str(base), "raw"))
+    (volume,) = seen(subject, Kind.VOLUME)
+    subject.hypervisor.remove(volume)
+    subject.hypervisor.remove(volume)
+    assert seen(subject, Kind.VOLUME) == []
+    assert seen(subject, Kind.POOL)[0].active
+
+
+def test_stopped_pool_goes_with_its_volumes(subject: Subject) -> None:
+    subject.hypervisor.define(pool(subject))
+    base = subject.directory / "base.img"
+    base.write_bytes(bytes(1 << 20))
+    subject.hypervisor.create_volume(pool(subject).name, render_volume("a.qcow2", 1 << 30, str(base), "raw"))
+    subject.stop_outside(Kind.POOL, pool(subject).name)
+    subject.hypervisor.remove(seen(subject, Kind.POOL)[0])
+    assert subject.hypervisor.observe() == ()
+    assert not (subject.directory / "pool").exists()
+
+
+def test_remove_takes_all_and_is_idempotent(subject: Subject) -> None:
+    subject.hypervisor.define(admin())
+    subject.hypervisor.define(pool(subject))
+    subject.hypervisor.define(domain(subject))
+    everything = subject.hypervisor.observe()
+    assert {found.kind for found in everything} == {Kind.NETWORK, Kind.POOL, Kind.DOMAIN}
+    for found in (*everything, *everything):
+        subject.hypervisor.remove(found)
+    assert subject.hypervisor.observe() == ()
+
+
+FOREIGN = {
+    Kind.NETWORK: "<network><name>unit-pod1-admin</name><uuid>{}</uuid><bridge name='other0'/></network>",
+    Kind.POOL: (
+        "<pool type='dir'><name>iecpod-unit-pod1</name><uuid>{}</uuid><target><path>/srv/x</path></target></pool>"
+    ),
+    Kind.DOMAIN: (
+        "<domain type='qemu'><name>unit-pod1-iec01</name><uuid>{}</uuid><memory unit='KiB'>65536</memory>"
+        "<vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os></domain>"
+    ),
+}
+
+
+def ours(subject: Subject, kind: Kind) -> Resource:
+    return {Kind.NETWORK: admin(), Kind.POOL: pool(subject), Kind.DOMAIN: domain(subject)}[kind]
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_object_of_the_same_name_is_shown_and_not_touched(subject: Subject, kind: Kind) -> None:
+    subject.add_foreign(kind, subject.adapt_domain(FOREIGN[kind].format(FOREIGN_UUID)))
+    before = subject.hypervisor.observe()
+    assert [(found.uuid, found.mark) for found in before] == [(FOREIGN_UUID, None)]
+    resource = ours(subject, kind)
+    with pytest.raises(ResourceConflict, match=resource.name):
+        subject.hypervisor.define(resource)
+    with pytest.raises(ResourceConflict, match=resource.name):
+        subject.hypervisor.start(kind, resource.name)
+    with pytest.raises(ResourceConflict, match=resource.name):
+        subject.hypervisor.remove(before[0])
+    assert subject.hypervisor.observe() == before
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_object_of_the_same_uuid_is_not_taken_over(subject: Subject, kind: Kind) -> None:
+    resource = ours(subject, kind)
+    foreign = FOREIGN[kind].format(resource.uuid).replace(resource.name, "somebody-elses")
+    subject.add_foreign(kind, subject.adapt_domain(foreign))
+    with pytest.raises(ResourceConflict, match="somebody-elses"):
+        subject.hypervisor.define(resource)
+    assert [found.name for found in subject.hypervisor.observe()] == ["somebody-elses"]
+
+
+def test_object_of_another_pod_is_not_ours(subject: Subject) -> None:
+    other = PodRef("unit", "other")
+    foreign = resource_of(pods.admin_network(), Stamp(other, "r", "2026-01-01T00:00:00Z"))
+    subject.add_foreign(Kind.NETWORK, foreign.xml)
+    (found,) = subject.hypervisor.observe()
+    assert found.mark is not None and found.mark.ref == other
+    with pytest.raises(ResourceConflict):
+        subject.hypervisor.define(admin())
+    with pytest.raises(ResourceConflict):
+        subject.hypervisor.remove(found)
+
+
+def test_bridge_of_another_network_is_a_conflict(subject: Subject) -> None:
+    subject.add_foreign(Kind.NETWORK, "<network><name>other</name><bridge name='pxebr'/></network>")
+    with pytest.raises(ResourceConflict, match="pxebr"):
+        subject.hypervisor.define(admin())
+
+
+def test_starting_what_does_not_exist(subject: Subject) -> None:
+    with pytest.raises(HostError, match="unit-pod1-iec01 does not exist"):
+        subject.hypervisor.start(Kind.DOMAIN, "unit-pod1-iec01")
+
+
+def test_volume_of_a_foreign_pool_is_neither_listed_nor_made(subject: Subject) -> None:
+    subject.add_foreign(Kind.POOL, FOREIGN[Kind.POOL].format(FOREIGN_UUID))
+    with pytest.raises(ResourceConflict):
+        subject.hypervisor.create_volume("iecpod-unit-pod1", render_volume("a.qcow2", 1 << 30, "/base", "raw"))
+    assert seen(subject, Kind.VOLUME) == []
+
+
+def test_describe(subject: Subject) -> None:
+    facts = subject.hypervisor.describe()
+    assert facts.cpus >= 1
+    assert facts.memory_mib > 0
+    assert facts.libvirt_version.count(".") == 2

@@ -1,0 +1,126 @@
+"""libvirt's XML read back, and what its capabilities say."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from iecpod.adapters.libvirt_facts import find_firmware, parse_emulators, parse_loaders
+from iecpod.adapters.libvirt_observed import parse_domain, parse_network, parse_pool
+from iecpod.design.resources import Emulator, Firmware, Mark
+from iecpod.model import Arch, PodRef
+from iecpod.render.libvirt import pool_resource, resource_of
+from tests import pods
+
+CAPABILITIES = """
+<capabilities>
+  <guest>
+    <os_type>hvm</os_type>
+    <arch name='x86_64'>
+      <emulator>/usr/bin/qemu-system-x86_64</emulator>
+      <machine maxCpus='255'>pc-i440fx-7.2</machine>
+      <machine canonical='pc-q35-7.2' maxCpus='288'>q35</machine>
+      <domain type='qemu'/>
+      <domain type='kvm'/>
+    </arch>
+  </guest>
+  <guest>
+    <os_type>hvm</os_type>
+    <arch name='aarch64'>
+      <emulator>/usr/bin/qemu-system-aarch64</emulator>
+      <machine maxCpus='512'>virt</machine>
+      <domain type='qemu'/>
+    </arch>
+  </guest>
+  <guest><os_type>hvm</os_type><arch name='ppc64'><emulator>/x</emulator><machine>pseries</machine></arch></guest>
+</capabilities>
+"""
+
+
+def test_emulators() -> None:
+    assert parse_emulators(CAPABILITIES) == {
+        Arch.X86_64: Emulator("/usr/bin/qemu-system-x86_64", "q35", True, None),
+        Arch.AARCH64: Emulator("/usr/bin/qemu-system-aarch64", "virt", False, None),
+    }
+
+
+def test_loaders() -> None:
+    loader = "<loader><value>/a</value><enum name='type'><value>rom</value></enum></loader>"
+    text = f"<domainCapabilities><os>{loader}</os></domainCapabilities>"
+    assert parse_loaders(text) == ("/a",)
+    assert parse_loaders("<domainCapabilities/>") == ()
+
+
+@pytest.mark.parametrize(
+    ("arch", "loaders", "files", "expected"),
+    [
+        (
+            Arch.X86_64,
+            (),
+            {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"},
+            Firmware("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ),
+        (
+            Arch.X86_64,
+            (),
+            {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"},
+            Firmware("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+        ),
+        (
+            Arch.AARCH64,
+            ("/opt/fw/MY_CODE.secboot.fd", "/opt/fw/MY_CODE.fd"),
+            {"/opt/fw/MY_CODE.secboot.fd", "/opt/fw/MY_VARS.secboot.fd", "/opt/fw/MY_CODE.fd", "/opt/fw/MY_VARS.fd"},
+            Firmware("/opt/fw/MY_CODE.fd", "/opt/fw/MY_VARS.fd"),
+        ),
+        (Arch.AARCH64, ("/opt/fw/MY_CODE.fd",), {"/opt/fw/MY_CODE.fd"}, None),
+    ],
+)
+def test_firmware_needs_both_files(
+    arch: Arch, loaders: tuple[str, ...], files: set[str], expected: Firmware | None
+) -> None:
+    assert find_firmware(arch, loaders, files.__contains__) == expected
+
+
+def test_what_we_rendered_is_read_back() -> None:
+    resource = resource_of(pods.domain(), pods.STAMP)
+    seen = parse_domain(resource.xml, True)
+    assert (seen.name, seen.uuid, seen.vcpus, seen.memory_mib) == (resource.name, resource.uuid, 2, 256)
+    assert seen.mark == Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", resource.digest)
+    assert seen.macs == tuple(vnic.mac for vnic in pods.domain().vnics)
+    assert seen.files == (pods.domain().nvram_path,)
+
+
+def test_memory_in_libvirts_unit() -> None:
+    assert parse_domain("<domain><memory unit='KiB'>1048576</memory></domain>", False).memory_mib == 1024
+
+
+def test_foreign_metadata_is_no_mark() -> None:
+    other = "<metadata><pod xmlns='https://example.org/pod' lab='unit' pod='pod1'/></metadata>"
+    ours_but_empty = "<metadata><pod xmlns='https://iecpod.akraino.org/xmlns/pod/1.0' lab='unit'/></metadata>"
+    for metadata in ("", other, ours_but_empty):
+        assert parse_network(f"<network><name>x</name>{metadata}</network>", False).mark is None
+
+
+@pytest.mark.parametrize(
+    ("ip", "cidr"),
+    [
+        ("address='10.1.2.3' prefix='24'", "10.1.2.0/24"),
+        ("address='10.1.2.3' netmask='255.255.0.0'", "10.1.0.0/16"),
+        ("address='10.1.2.3'", "10.0.0.0/8"),
+        ("address='192.168.1.1'", "192.168.1.0/24"),
+    ],
+)
+def test_network_cidrs(ip: str, cidr: str) -> None:
+    ipv6 = "<ip family='ipv6' address='fd00::1' prefix='64'/>"
+    text = f"<network><name>x</name><bridge name='b0'/><ip {ip}/>{ipv6}</network>"
+    seen = parse_network(text, True)
+    assert (seen.cidrs, seen.bridge) == ((IPv4Network(cidr),), "b0")
+
+
+def test_pool_is_ours_by_name_and_uuid() -> None:
+    ours = pool_resource(pods.REF, "/srv/pool")
+    seen = parse_pool(ours.xml, True, pods.REF)
+    assert seen.mark is not None and seen.mark.digest == ours.digest
+    assert parse_pool(ours.xml, True, PodRef("unit", "pod2")).mark is None
+    assert parse_pool(ours.xml.replace(ours.uuid, "0b7bbf1c-0000-4000-8000-000000000000"), True, pods.REF).mark is None

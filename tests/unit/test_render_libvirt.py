@@ -1,0 +1,135 @@
+"""libvirt XML against golden files, and the digest that tells drift from noise.
+
+That libvirt takes this XML, validated against its schemas, is seen in tests/contract.
+
+To write the golden files anew after a wanted change: `IECPOD_WRITE_GOLDEN=1 pytest tests/unit/test_render_libvirt.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from iecpod.design.resources import DesiredDomain, Firmware, Kind, Mark, VirtType
+from iecpod.model import VIRTUAL_NETWORKS, Arch
+from iecpod.render import libvirt as render
+from tests import pods
+
+GOLDEN = Path(__file__).parent / "golden" / "libvirt"
+MARK = Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", "d1ge57")
+
+
+def four_nics(domain: DesiredDomain) -> DesiredDomain:
+    """All four, the last one on a bridge of the lab."""
+    vnics = [pods.vnic(pods.REF, "iec01", index) for index in range(3)]
+    vnics.append(pods.vnic(pods.REF, "iec01", 3, host_bridge="br-lab"))
+    return dataclasses.replace(domain, vnics=tuple(vnics))
+
+
+def kvm_domain() -> DesiredDomain:
+    return four_nics(dataclasses.replace(pods.domain(), virt_type=VirtType.KVM))
+
+
+def aarch64_domain() -> DesiredDomain:
+    return dataclasses.replace(
+        pods.domain(),
+        arch=Arch.AARCH64,
+        emulator="/usr/bin/qemu-system-aarch64",
+        machine="virt",
+        firmware=Firmware("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
+    )
+
+
+RENDERED = {
+    "network-nat-dhcp": lambda: render.render_network(pods.admin_network(), MARK),
+    "network-isolated": lambda: render.render_network(pods.private_network(), MARK),
+    "pool": lambda: render.render_pool("iecpod-unit-pod1", "u-1", "/var/lib/iecpod/unit/pod1/pool"),
+    "volume-overlay": lambda: render.render_volume("iec01.qcow2", 1 << 30, "/cache/b.img", "qcow2"),
+    "volume-raw": lambda: render.render_raw_volume("iec01-seed.iso", 378880),
+    "domain-x86_64-qemu": lambda: render.render_domain(pods.domain(), MARK),
+    "domain-x86_64-kvm-four-nics": lambda: render.render_domain(kvm_domain(), MARK),
+    "domain-aarch64-qemu": lambda: render.render_domain(aarch64_domain(), MARK),
+}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_golden(name: str) -> None:
+    text = RENDERED[name]()
+    golden = GOLDEN / f"{name}.xml"
+    if os.environ.get("IECPOD_WRITE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+def test_nics_sit_on_buses_1_to_4_and_disks_after_them() -> None:
+    devices = ElementTree.fromstring(render.render_domain(kvm_domain())).find("devices")
+    assert devices is not None
+
+    def buses(kind: str) -> list[str]:
+        return [address.get("bus", "") for address in devices.findall(f"{kind}/address")]
+
+    assert buses("interface") == ["0x01", "0x02", "0x03", "0x04"]
+    assert buses("disk") == ["0x05", "0x06"]
+    ports = [port for port in devices.findall("controller") if port.get("model") == "pcie-root-port"]
+    used = {int(bus, 16) for bus in buses("interface") + buses("disk") + buses("rng")}
+    assert {int(port.get("index", "")) for port in ports} == used
+
+
+def test_every_root_port_has_an_address_of_its_own_beyond_eight() -> None:
+    vnics = tuple(
+        dataclasses.replace(pods.vnic(pods.REF, "iec01", 0), mac=f"52:54:00:00:00:{n:02x}") for n in range(10)
+    )
+    text = render.render_domain(dataclasses.replace(pods.domain(), vnics=vnics))
+    addresses = [
+        (address.get("slot"), address.get("function"), address.get("multifunction"))
+        for address in ElementTree.fromstring(text).findall("devices/controller/address")
+    ]
+    assert len({address[:2] for address in addresses}) == 13
+    assert addresses[0] == ("0x01", "0x0", "on")
+    assert addresses[7] == ("0x01", "0x7", None)
+    assert addresses[8] == ("0x02", "0x0", "on")
+
+
+def test_values_are_escaped() -> None:
+    domain = dataclasses.replace(pods.domain(), pool_path="/srv/R&D <lab>")
+    root = ElementTree.fromstring(render.render_domain(domain))
+    source = root.find("devices/disk/source")
+    assert source is not None and source.get("file") == "/srv/R&D <lab>/iec01.qcow2"
+
+
+def test_digest_is_of_the_xml_without_mark() -> None:
+    first = render.resource_of(pods.domain(), pods.STAMP, ["image", "seed"])
+    later = render.Stamp(pods.REF, "run2", "2027-01-01T00:00:00Z")
+    second = render.resource_of(pods.domain(), later, ["image", "seed"])
+    assert first.digest == second.digest
+    assert first.xml != second.xml
+    assert first.digest in first.xml
+
+
+def test_digest_changes_with_every_input() -> None:
+    def digest(domain: DesiredDomain, *inputs: str) -> str:
+        return render.resource_of(domain, pods.STAMP, inputs).digest
+
+    base = pods.domain()
+    digests = [
+        digest(base, "image", "seed"),
+        digest(base, "image2", "seed"),
+        digest(base, "image", "seed2"),
+        digest(base, "images", "eed"),
+        digest(base, "image"),
+        digest(dataclasses.replace(base, memory_mib=257), "image", "seed"),
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def test_resource_carries_what_it_names() -> None:
+    network = render.resource_of(pods.admin_network(), pods.STAMP)
+    assert (network.kind, network.name) == (Kind.NETWORK, "unit-pod1-admin")
+    pool = render.pool_resource(pods.REF, "/p")
+    assert (pool.kind, pool.name) == (Kind.POOL, "iecpod-unit-pod1")
+    assert pool.digest != render.pool_resource(pods.REF, "/q").digest
+    assert len(VIRTUAL_NETWORKS) == 4
