@@ -9,7 +9,7 @@ from iecpod.design.resources import Emulator, Firmware
 from iecpod.model import Arch
 
 #: The machine types we render for; libvirt makes the newest version of them.
-_MACHINES = {Arch.X86_64: "q35", Arch.AARCH64: "virt"}
+MACHINES = {Arch.X86_64: "q35", Arch.AARCH64: "virt"}
 
 #: UEFI builds without secure boot, with their variable templates: Debian and Ubuntu, Fedora, Arch.
 _KNOWN_FIRMWARE = {
@@ -29,25 +29,16 @@ _KNOWN_FIRMWARE = {
 _SECURE_BOOT_WORDS = ("secboot", "secure", ".ms.", "snakeoil")
 
 
-def parse_emulators(capabilities_xml: str) -> dict[Arch, Emulator]:
-    """Emulators of full machines, by architecture, `firmware` still unknown."""
-    found = {}
-    for guest in ElementTree.fromstring(capabilities_xml).findall("guest"):
-        arch = guest.find("arch")
-        if arch is None or guest.findtext("os_type") != "hvm":
-            continue
-        for wanted, machine in _MACHINES.items():
-            machines = {entry.text for entry in arch.iter("machine")}
-            if arch.get("name") == wanted.value and machine in machines:
-                kvm = any(domain.get("type") == "kvm" for domain in arch.findall("domain"))
-                found[wanted] = Emulator(arch.findtext("emulator", ""), machine, kvm, None)
-    return found
-
-
-def parse_loaders(domain_capabilities_xml: str) -> tuple[str, ...]:
-    """Paths of the UEFI builds that libvirt knows for a machine."""
-    loader = ElementTree.fromstring(domain_capabilities_xml).find("os/loader")
-    return tuple(value.text or "" for value in loader.findall("value")) if loader is not None else ()
+def parse_emulator(arch: Arch, domain_capabilities_xml: str, exists: Callable[[str], bool]) -> Emulator:
+    """From the capabilities that libvirt shows when it may choose emulator and type itself: kvm where it can."""
+    root = ElementTree.fromstring(domain_capabilities_xml)
+    loaders = [value.text or "" for value in root.findall("os/loader/value")]
+    return Emulator(
+        path=root.findtext("path", ""),
+        machine=MACHINES[arch],
+        kvm=root.findtext("domain") == "kvm",
+        firmware=find_firmware(arch, loaders, exists),
+    )
 
 
 def find_firmware(arch: Arch, loaders: Iterable[str], exists: Callable[[str], bool]) -> Firmware | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import libvirt
 
 from iecpod.adapters.libvirt_errors import silence_libvirt, translate_errors
-from iecpod.adapters.libvirt_facts import find_firmware, parse_emulators, parse_loaders
+from iecpod.adapters.libvirt_facts import MACHINES, parse_emulator
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.adapters.libvirt_storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
-from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource
+from iecpod.design.resources import Emulator, HostFacts, Kind, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import Arch, PodRef
 from iecpod.render.libvirt import render_raw_volume
@@ -25,6 +24,9 @@ _UNDEFINE_FLAGS = _UNDEFINE_BASIC | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_META
 #: Newer libvirt only; a driver that does not know a flag refuses the call with one of these codes.
 _UNDEFINE_TPM = getattr(libvirt, "VIR_DOMAIN_UNDEFINE_TPM", 0)
 _FLAG_REFUSED = {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_NO_SUPPORT}
+
+#: No emulator for the architecture, none with the machine type, or a driver without emulators.
+_NOT_OFFERED = {libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}
 
 #: The object went away, by its own doing or another's.
 _GONE = {
@@ -62,16 +64,13 @@ class LibvirtHypervisor:
             host_arch, _, cpus = self._connection.getInfo()[:3]
             memory_mib = self._find_memory_mib()
             version = self._connection.getLibVersion()
-            emulators = {
-                arch: dataclasses.replace(emulator, firmware=self._find_firmware(arch, emulator))
-                for arch, emulator in parse_emulators(self._connection.getCapabilities()).items()
-            }
+            found = {arch: self._find_emulator(arch) for arch in Arch}
         return HostFacts(
             arch=host_arch,
             cpus=cpus,
             memory_mib=memory_mib,
             libvirt_version=f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}",
-            emulators=emulators,
+            emulators={arch: emulator for arch, emulator in found.items() if emulator is not None},
             bridges=self._find_bridges(),
         )
 
@@ -146,9 +145,15 @@ class LibvirtHypervisor:
                 raise
             return int(self._connection.getInfo()[1])
 
-    def _find_firmware(self, arch: Arch, emulator: Emulator) -> Firmware | None:
-        capabilities = self._connection.getDomainCapabilities(emulator.path, arch.value, emulator.machine, "qemu")
-        return find_firmware(arch, parse_loaders(capabilities), lambda path: Path(path).is_file())
+    def _find_emulator(self, arch: Arch) -> Emulator | None:
+        """Asks for one architecture at a time: the first answer after an installation costs seconds for each QEMU."""
+        try:
+            capabilities = self._connection.getDomainCapabilities(None, arch.value, MACHINES[arch], None)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in _NOT_OFFERED:
+                raise
+            return None
+        return parse_emulator(arch, capabilities, lambda path: Path(path).is_file())
 
     def _list(self, kind: Kind) -> list[tuple[Any, ObservedResource]]:
         """libvirt's objects with their views; one that vanishes while we look is left out."""

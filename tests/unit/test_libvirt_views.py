@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from iecpod.adapters.libvirt_facts import find_firmware, parse_emulators, parse_loaders
+from iecpod.adapters.libvirt_facts import find_firmware, parse_emulator
 from iecpod.adapters.libvirt_observed import parse_domain, parse_network, parse_pool
 from iecpod.design.resources import Emulator, Firmware, Mark
 from iecpod.model import Arch, PodRef
@@ -14,42 +14,28 @@ from iecpod.render.libvirt import pool_resource, resource_of
 from tests import pods
 
 CAPABILITIES = """
-<capabilities>
-  <guest>
-    <os_type>hvm</os_type>
-    <arch name='x86_64'>
-      <emulator>/usr/bin/qemu-system-x86_64</emulator>
-      <machine maxCpus='255'>pc-i440fx-7.2</machine>
-      <machine canonical='pc-q35-7.2' maxCpus='288'>q35</machine>
-      <domain type='qemu'/>
-      <domain type='kvm'/>
-    </arch>
-  </guest>
-  <guest>
-    <os_type>hvm</os_type>
-    <arch name='aarch64'>
-      <emulator>/usr/bin/qemu-system-aarch64</emulator>
-      <machine maxCpus='512'>virt</machine>
-      <domain type='qemu'/>
-    </arch>
-  </guest>
-  <guest><os_type>hvm</os_type><arch name='ppc64'><emulator>/x</emulator><machine>pseries</machine></arch></guest>
-</capabilities>
+<domainCapabilities>
+  <path>/usr/bin/qemu-system-x86_64</path>
+  <domain>{domain}</domain>
+  <machine>pc-q35-7.2</machine>
+  <arch>x86_64</arch>
+  <os supported='yes'>
+    <enum name='firmware'><value>efi</value></enum>
+    <loader supported='yes'>
+      <value>/opt/fw/X_CODE.fd</value>
+      <enum name='type'><value>rom</value><value>pflash</value></enum>
+    </loader>
+  </os>
+</domainCapabilities>
 """
 
 
-def test_emulators() -> None:
-    assert parse_emulators(CAPABILITIES) == {
-        Arch.X86_64: Emulator("/usr/bin/qemu-system-x86_64", "q35", True, None),
-        Arch.AARCH64: Emulator("/usr/bin/qemu-system-aarch64", "virt", False, None),
-    }
-
-
-def test_loaders() -> None:
-    loader = "<loader><value>/a</value><enum name='type'><value>rom</value></enum></loader>"
-    text = f"<domainCapabilities><os>{loader}</os></domainCapabilities>"
-    assert parse_loaders(text) == ("/a",)
-    assert parse_loaders("<domainCapabilities/>") == ()
+@pytest.mark.parametrize(("domain", "kvm"), [("kvm", True), ("qemu", False)])
+def test_emulator(domain: str, kvm: bool) -> None:
+    files = {"/opt/fw/X_CODE.fd", "/opt/fw/X_VARS.fd"}
+    seen = parse_emulator(Arch.X86_64, CAPABILITIES.format(domain=domain), files.__contains__)
+    firmware = Firmware("/opt/fw/X_CODE.fd", "/opt/fw/X_VARS.fd")
+    assert seen == Emulator("/usr/bin/qemu-system-x86_64", "q35", kvm, firmware)
 
 
 @pytest.mark.parametrize(
