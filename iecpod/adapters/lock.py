@@ -1,0 +1,68 @@
+"""One run at a time for each POD."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+
+from iecpod.errors import HostError, PodLocked
+from iecpod.layout import Layout
+from iecpod.model import PodRef
+
+
+@contextlib.contextmanager
+def pod_lock(layout: Layout, ref: PodRef, *, wait_seconds: float) -> Iterator[None]:
+    """Holds the POD's lock. Raises `PodLocked`, naming the holder, when it is not free within `wait_seconds`.
+
+    The lock is the kernel's (flock): it is free as soon as its holder is dead, whatever files are left.
+    """
+    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
+    holder_file = path.with_suffix(".holder")
+    lock = filelock.FileLock(path, mode=0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=wait_seconds)
+    except filelock.Timeout:
+        raise _locked(ref, holder_file) from None
+    except OSError as error:
+        raise HostError(
+            f"the lock {path} cannot be taken: {error.strerror or error}",
+            "run as root, or name a directory of yours in IECPOD_RUNTIME_DIR",
+        ) from error
+    try:
+        _write_holder(holder_file)
+        yield
+    finally:
+        holder_file.unlink(missing_ok=True)
+        lock.release()
+
+
+def _write_holder(path: Path) -> None:
+    holder = {
+        "pid": os.getpid(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+    with contextlib.suppress(OSError):  # it only serves the message of another run
+        path.write_text(json.dumps(holder))
+
+
+def _locked(ref: PodRef, holder_file: Path) -> PodLocked:
+    try:
+        holder = json.loads(holder_file.read_text())
+        pid = int(holder["pid"])
+        who = f"process {pid} (`{holder['command']}`, since {holder['since']})"
+    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or just ended
+        return PodLocked(f"another iecpod is at work on POD {ref}", "run the command again in a moment")
+    return PodLocked(
+        f"{who} is at work on POD {ref}",
+        f"wait for it to end, or end it with `kill {pid}`: deploy and teardown go on where another run stopped",
+    )
