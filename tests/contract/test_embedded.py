@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import libvirt
+import libvirt_qemu
 import pytest
 
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.host_routes import find_bridges
-from iecpod.design.resources import Firmware, Kind, Resource, Route, VirtType
+from iecpod.design.resources import Firmware, Kind, Resource, Route, VirtType, Vnic
 from iecpod.errors import HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch, PodRef
 from iecpod.ports import Hypervisor
@@ -85,14 +88,15 @@ def wait_until(what: str, condition: Callable[[], bool], timeout_seconds: float 
     poll(what, probe, timeout_seconds=timeout_seconds, clock=SystemClock(), interval_seconds=0.05)
 
 
-def start_guest(hypervisor: Hypervisor, directory: Path) -> Resource:
+def start_guest(hypervisor: Hypervisor, directory: Path, vnics: tuple[Vnic, ...] = ()) -> Resource:
     """A guest with firmware and an empty disk: enough for NICs, NVRAM and console."""
+    desired = pods.domain(directory=directory)
     base = directory / "base.img"
     base.write_bytes(bytes(1 << 20))
     for name in ("nvram", "console"):
         (directory / name).mkdir()
     pool = pool_resource(pods.REF, str(directory / "pool"))
-    domain = resource_of(pods.domain(directory=directory), pods.STAMP)
+    domain = resource_of(dataclasses.replace(desired, vnics=vnics or desired.vnics), pods.STAMP)
     hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
     hypervisor.define(resource_of(pods.private_network(), pods.STAMP))
     hypervisor.define(pool)
@@ -156,11 +160,24 @@ def test_guest_outlives_libvirtd(host: EmbeddedHost, hypervisor: Hypervisor, tmp
     again.close()
 
 
-def test_console_nvram_and_removal_of_a_guest(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    domain = start_guest(hypervisor, tmp_path)
+def find_nic_buses(host: EmbeddedHost, domain: str) -> list[int]:
+    """PCI buses of the NICs, as the guest's firmware numbered them, and so as its kernel sees them."""
+    connection = libvirt.open(host.uri)
+    shown = libvirt_qemu.qemuMonitorCommand(
+        connection.lookupByName(domain), "info pci", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+    )
+    connection.close()
+    return [int(bus) for bus in re.findall(r"Bus +(\d+), device +0, function 0:\s+Ethernet controller", shown)]
+
+
+def test_console_nics_nvram_and_removal_of_a_guest(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
+    admin = pods.admin_network().name
+    four = tuple(dataclasses.replace(pods.vnic(pods.REF, "iec01", i), libvirt_network=admin) for i in range(4))
+    domain = start_guest(hypervisor, tmp_path, four)
     console, nvram = tmp_path / "console" / "iec01.log", tmp_path / "nvram" / "iec01.fd"
     wait_until("firmware speaks on the console", lambda: console.stat().st_size > 0)
     assert nvram.stat().st_size > 0
+    assert find_nic_buses(host, domain.name) == [1, 2, 3, 4]
 
     hypervisor.remove(next(seen for seen in hypervisor.observe() if seen.name == domain.name))
     assert not nvram.exists()
