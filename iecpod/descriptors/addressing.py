@@ -1,0 +1,212 @@
+"""Who gets which address: Fuel's allocation (Pharos `net_map.j2`, `semantics.md` 4.5) and a compact one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
+from typing import Literal, TypeAlias
+
+from iecpod.errors import Problem
+from iecpod.model import Network, NetworkName, PodSpec
+
+Scheme: TypeAlias = Literal["fuel", "compact"]
+AddressRange: TypeAlias = tuple[IPv4Address, IPv4Address]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """Fuel's fixed list of hosts on one network: its length, and the position (from 1) of the first control node."""
+
+    count: int
+    first_control: int
+
+
+#: cfg, mas, proxies, then three (on mgmt: and a virtual address) of gtw, kvm, dbs, msg, mdb, ctl, odl, mon, log, mtr;
+#: IEC nodes borrow the three `ctl` places.
+_SLOTS = {
+    NetworkName.ADMIN: _Slots(count=34, first_control=20),
+    NetworkName.MGMT: _Slots(count=44, first_control=26),
+    NetworkName.PUBLIC: _Slots(count=10, first_control=7),
+}
+_CONTROL_SLOTS = 3
+#: Place of `mas01` on admin: the gateway of that network, MaaS or not.
+_GATEWAY_SLOT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """Addresses of a POD, by index of the PDF's node. `private` is left unconfigured, as under Fuel.
+
+    `host_addresses` are the host's own on networks that it carries; ranges are inclusive, None where nothing is left.
+    With an error among `problems` some addresses are missing.
+    """
+
+    scheme: Scheme
+    node_addresses: Mapping[tuple[int, NetworkName], IPv4Address]
+    host_addresses: Mapping[NetworkName, IPv4Address]
+    admin_dhcp_range: AddressRange | None
+    public_pool: AddressRange | None
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def admin_gateway(self) -> IPv4Address | None:
+        return self.host_addresses.get(NetworkName.ADMIN)
+
+
+def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
+    """Every address of the POD; what does not fit the networks is in `problems`.
+
+    `fuel` keeps the addresses that jobs of the IEC labs expect; nodes beyond the third follow the list as Fuel's
+    computes do. `compact` gives nodes the first free addresses of each network's ip-range.
+    """
+    nodes: dict[tuple[int, NetworkName], IPv4Address] = {}
+    hosts: dict[NetworkName, IPv4Address] = {}
+    pools: dict[NetworkName, AddressRange | None] = {}
+    problems: list[Problem] = []
+    for name in _SLOTS:
+        network = pod.idf.network(name)
+        if network is not None and network.cidr is not None:
+            layout = _NetworkLayout(network, network.cidr, len(pod.pdf.nodes), scheme)
+            hosts[name] = layout.host_address
+            addresses = layout.node_addresses()
+            nodes.update({(index, name): address for index, address in addresses.items()})
+            pools[name] = layout.pool(addresses)
+            problems.extend(_check_network(pod, layout, addresses))
+    problems.extend(_check_public_pool(pod, nodes))
+    return Allocation(
+        scheme=scheme,
+        node_addresses=nodes,
+        host_addresses=hosts,
+        admin_dhcp_range=pools.get(NetworkName.ADMIN),
+        public_pool=pod.idf.public_pool or pools.get(NetworkName.PUBLIC),
+        problems=tuple(problems),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _NetworkLayout:
+    """The arithmetic of one network that has `node_count` nodes."""
+
+    network: Network
+    cidr: IPv4Network
+    node_count: int
+    scheme: Scheme
+
+    @property
+    def first_host(self) -> IPv4Address:
+        return self.cidr.network_address + (1 if self.cidr.prefixlen < 31 else 0)
+
+    @property
+    def last_host(self) -> IPv4Address:
+        return self.cidr.broadcast_address - (1 if self.cidr.prefixlen < 31 else 0)
+
+    @property
+    def last_usable(self) -> IPv4Address:
+        """The end of ip-range, which Fuel does not look at and iecpod keeps to."""
+        return min(self.network.ip_range[1], self.last_host) if self.network.ip_range else self.last_host
+
+    @property
+    def host_address(self) -> IPv4Address:
+        """On admin Fuel's gateway place; on public the gateway that nodes use, so that they have a way out."""
+        name, gateway = self.network.name, self.network.gateway
+        if name is NetworkName.ADMIN and self.scheme == "fuel":
+            return self._at(_GATEWAY_SLOT) or self.first_host
+        return gateway if name is NetworkName.PUBLIC and gateway and gateway in self.cidr else self.first_host
+
+    def _at(self, slot: int) -> IPv4Address | None:
+        """Fuel counts from the start of ip-range, and from 1 without one."""
+        ip_range = self.network.ip_range
+        start = int(ip_range[0]) - int(self.cidr.network_address) if ip_range else 1
+        address = int(self.cidr.network_address) + start + slot
+        return IPv4Address(address) if int(self.first_host) <= address <= int(self.last_host) else None
+
+    def node_addresses(self) -> dict[int, IPv4Address]:
+        """By index of the node; one that the network has no room for is left out."""
+        if self.scheme == "compact":
+            return dict(enumerate(islice(self._free_addresses(), self.node_count)))
+        slots = _SLOTS[self.network.name]
+        found = {
+            index: self._at(
+                slots.first_control + index if index < _CONTROL_SLOTS else slots.count + index - _CONTROL_SLOTS + 1
+            )
+            for index in range(self.node_count)
+        }
+        return {index: address for index, address in found.items() if address is not None}
+
+    def _free_addresses(self) -> Iterator[IPv4Address]:
+        first = max(self.network.ip_range[0], self.first_host) if self.network.ip_range else self.first_host
+        for number in range(int(first), int(self.last_usable) + 1):
+            address = IPv4Address(number)
+            if address not in (self.host_address, self.network.gateway):
+                yield address
+
+    def pool(self, taken: Mapping[int, IPv4Address]) -> AddressRange | None:
+        """What is left behind the nodes: for DHCP on admin, for workloads on public (whose last host Fuel spares)."""
+        after_slots = self._at(_SLOTS[self.network.name].count + max(0, self.node_count - _CONTROL_SLOTS) + 1)
+        last_taken = max(taken.values(), default=self.first_host)
+        first = after_slots if self.scheme == "fuel" else last_taken + 1
+        if first is None:
+            return None
+        last = self.last_usable
+        if self.network.name is NetworkName.PUBLIC:
+            last = min(last, self.last_host - 1)
+        reserved = (self.host_address, self.network.gateway)
+        if first in reserved:
+            first += 1
+        if last in reserved:
+            last -= 1
+        return (first, last) if first <= last else None
+
+
+def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int, IPv4Address]) -> Iterator[Problem]:
+    """Nodes without an address, beyond ip-range, or with the address of somebody else."""
+    network, cidr = layout.network, layout.cidr
+    names = [node.name for node in pod.pdf.nodes]
+    where = f"{network.ip_range[0]}-{network.ip_range[1]}" if network.ip_range else str(cidr)
+    homeless = [name for index, name in enumerate(names) if index not in addresses]
+    if homeless:
+        message = f"{where} has no address for {_join(homeless)}"
+        yield _problem(pod, network.name, "ip-range", message, _ROOM_REMEDY, "address-exhausted")
+    beyond = [f"{names[index]} ({address})" for index, address in addresses.items() if address > layout.last_usable]
+    if beyond:
+        message = f"the range {where} ends before the addresses of {_join(beyond)}"
+        yield _problem(pod, network.name, "ip-range", message, _ROOM_REMEDY, "address-beyond-range")
+    for index, address in addresses.items():
+        if address in (network.gateway, layout.host_address):
+            owner = "the gateway" if address == network.gateway else "the host"
+            message = f"{names[index]} would get {address}, which is the address of {owner}"
+            remedy = "move ip-range, so that it begins behind that address"
+            yield _problem(pod, network.name, "ip-range", message, remedy, "address-taken")
+    if network.name is NetworkName.PUBLIC and network.gateway is not None and network.gateway not in cidr:
+        message = f"nodes cannot reach the gateway {network.gateway}: it lies outside {cidr}"
+        yield _problem(pod, network.name, "gateway", message, "correct gateway, network or mask", "gateway-unreachable")
+
+
+def _check_public_pool(pod: PodSpec, nodes: Mapping[tuple[int, NetworkName], IPv4Address]) -> Iterator[Problem]:
+    pool = pod.idf.public_pool
+    if pool is None:
+        return
+    for (index, name), address in nodes.items():
+        if name is NetworkName.PUBLIC and pool[0] <= address <= pool[1]:
+            yield Problem(
+                message=f"{pod.pdf.nodes[index].name} would get {address}, which lies in the public pool",
+                remedy="let the pool begin behind the addresses of the nodes",
+                file=pod.idf_file,
+                path="idf.fuel.network.public_pool",
+                rule="address-in-pool",
+            )
+
+
+_ROOM_REMEDY = "make the range larger, or use the compact addressing"
+
+
+def _problem(pod: PodSpec, name: NetworkName, key: str, message: str, remedy: str, rule: str) -> Problem:
+    path = f"idf.net_config.{name.value}.{key}"
+    return Problem(message=message, remedy=remedy, file=pod.idf_file, path=path, rule=rule)
+
+
+def _join(names: list[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

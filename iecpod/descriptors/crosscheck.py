@@ -1,0 +1,34 @@
+"""All rules, and how they are run over a POD's two documents."""
+
+from __future__ import annotations
+
+from iecpod.descriptors.rules import machines, networks, nics, pairing, roles
+from iecpod.descriptors.rules.rule import Rule
+from iecpod.descriptors.rules.view import view_pod
+from iecpod.descriptors.source import Descriptors
+from iecpod.errors import Problem
+
+#: In the order in which they are listed.
+RULES: tuple[Rule, ...] = tuple(
+    value
+    for module in (machines, nics, networks, pairing, roles)
+    for value in vars(module).values()
+    if isinstance(value, Rule)
+)
+#: More of one kind help nobody.
+_MAX_PROBLEMS_PER_RULE = 100
+
+
+def check_pod(descriptors: Descriptors) -> list[Problem]:
+    """Every place that breaks a rule. Values that the schemas refuse are passed over: the schemas name them."""
+    pod = view_pod(descriptors)
+    problems: list[Problem] = []
+    for rule in RULES:
+        found: dict[tuple[object, ...], Problem] = {}
+        for problem in rule.problems(pod):
+            # What several aliases share is one fault in one place, not one for each alias.
+            found.setdefault((problem.file, problem.line, problem.column, problem.message), problem)
+            if len(found) >= _MAX_PROBLEMS_PER_RULE:
+                break
+        problems.extend(found.values())
+    return problems

@@ -1,0 +1,217 @@
+"""Rules about the PDF alone: machines, their names, disks and BMCs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from iecpod.descriptors.rules.rule import Finding, error, warning
+from iecpod.descriptors.rules.view import MachineView, PodView, read
+from iecpod.descriptors.values import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
+from iecpod.units import parse_size_bytes
+
+_LABS = "34 descriptor pairs that labs used"
+_GIB = 1 << 30
+
+
+def machines(pod: PodView) -> Iterator[MachineView]:
+    """The nodes, then the jump host."""
+    yield from pod.nodes
+    if pod.jumphost is not None:
+        yield pod.jumphost
+
+
+def repeated(names: Iterable[str | None]) -> Iterator[tuple[int, int]]:
+    """Index of every name that stood before, with the index of its first place."""
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name is not None and first.setdefault(name, index) != index:
+            yield index, first[name]
+
+
+@error("duplicate-node-name", reason="nodes are told apart by their names", source=_LABS)
+def duplicate_node_name(pod: PodView) -> Iterator[Finding]:
+    for index, first in repeated(node.name for node in pod.nodes):
+        yield Finding(
+            pod.pdf,
+            ("nodes", index, "name"),
+            f"node {index + 1} has the name {pod.nodes[index].name!r} of node {first + 1}",
+            "give every node a name of its own",
+        )
+
+
+@error("node-named-like-jumphost", reason="nodes and the jump host are told apart by their names", source=_LABS)
+def node_named_like_jumphost(pod: PodView) -> Iterator[Finding]:
+    for index, node in enumerate(pod.nodes):
+        if pod.jumphost is not None and node.name is not None and node.name == pod.jumphost.name:
+            yield Finding(
+                pod.pdf,
+                ("nodes", index, "name"),
+                f"the node has the name of the jump host, {node.name!r}",
+                "give one of them another name",
+            )
+
+
+@warning("node-name-not-hostname", reason="names of nodes become names of machines elsewhere", source="RFC 1123")
+def node_name_not_hostname(pod: PodView) -> Iterator[Finding]:
+    for node in pod.nodes:
+        if node.name is not None and not is_hostname_label(node.name):
+            yield Finding(
+                pod.pdf,
+                (*node.path, "name"),
+                f"{node.name[:80]!r} cannot be a host name",
+                "use letters, digits and '-', at most 63",
+            )
+
+
+@warning("mixed-architectures", reason="one release must then hold images for both", source="arm/pod10 has them")
+def mixed_architectures(pod: PodView) -> Iterator[Finding]:
+    yield from _mixed(pod, "arch", [node.arch for node in pod.nodes], "architectures")
+
+
+@warning("mixed-node-types", reason="iecpod deploys virtual nodes only", source=_LABS)
+def mixed_node_types(pod: PodView) -> Iterator[Finding]:
+    yield from _mixed(pod, "type", [node.type for node in pod.nodes], "kinds")
+
+
+def _mixed(pod: PodView, key: str, found: list[str | None], what: str) -> Iterator[Finding]:
+    odd = next((index for index, value in enumerate(found) if value is not None and value != found[0]), None)
+    if odd is not None and found[0] is not None:
+        yield Finding(
+            pod.pdf,
+            ("nodes", odd, "node", key),
+            f"the nodes are of different {what}: {found[0]} and {found[odd]}",
+            "make sure that it is meant so",
+        )
+
+
+@warning("memory-tiny", reason="no Kubernetes node starts with less than 1 GiB", source="kubeadm's requirements")
+def memory_tiny(pod: PodView) -> Iterator[Finding]:
+    for node in pod.nodes:
+        memory = node.data.get("node", {}).get("memory") if isinstance(node.data.get("node"), dict) else None
+        size = read(parse_size_bytes, memory)
+        if size is not None and size < _GIB:
+            yield Finding(
+                pod.pdf,
+                (*node.path, "node", "memory"),
+                f"{memory} of memory is too little for a node",
+                "give at least 1536M to a worker and 2560M to the first node",
+            )
+
+
+@warning("duplicate-disk-name", reason="disks of a machine are told apart by their names", source=_LABS)
+def duplicate_disk_name(pod: PodView) -> Iterator[Finding]:
+    for machine in machines(pod):
+        disks = machine.data.get("disks")
+        items = disks if isinstance(disks, list) else []
+        names = [item.get("name") if isinstance(item, dict) else None for item in items]
+        for index, _ in repeated(name if isinstance(name, str) else None for name in names):
+            yield Finding(
+                pod.pdf,
+                (*machine.path, "disks", index, "name"),
+                f"{machine.label} has two disks named {names[index]!r}",
+                "give every disk a name of its own",
+            )
+
+
+@error("duplicate-bmc-address", reason="two machines would be switched by one BMC", source=_LABS)
+def duplicate_bmc_address(pod: PodView) -> Iterator[Finding]:
+    seen: dict[tuple[str, object], MachineView] = {}
+    for machine in machines(pod):
+        address, port = machine.management.get("address"), machine.management.get("port")
+        if machine.management.get("type") not in ("ipmi", "amt") or not isinstance(address, str):
+            continue
+        key = (address.partition("/")[0], port if isinstance(port, int) else None)
+        first = seen.setdefault(key, machine)
+        if first is not machine and key[0] != "0.0.0.0":
+            yield Finding(
+                pod.pdf,
+                (*machine.path, "remote_management", "address"),
+                f"{machine.label} has the BMC address of {first.label}, {key[0]}",
+                "give every machine the address of its own BMC",
+            )
+
+
+@warning("bmc-address-not-ip", reason="Fuel and MaaS want an address there", source="ool/pod1 has a stray quote")
+def bmc_address_not_ip(pod: PodView) -> Iterator[Finding]:
+    for machine in machines(pod):
+        address = machine.management.get("address")
+        is_bmc = machine.management.get("type") in ("ipmi", "amt")
+        if is_bmc and isinstance(address, str) and address and read(parse_ipv4_interface, address) is None:
+            yield Finding(
+                pod.pdf,
+                (*machine.path, "remote_management", "address"),
+                f"the BMC address {address[:80]!r} is not an IPv4 address",
+                "write the address of the BMC",
+            )
+
+
+@error("libvirt-on-baremetal", reason="libvirt cannot switch a machine", source=_LABS)
+def libvirt_on_baremetal(pod: PodView) -> Iterator[Finding]:
+    for node in pod.nodes:
+        if node.type == "baremetal" and node.management.get("type") == "libvirt":
+            yield Finding(
+                pod.pdf,
+                (*node.path, "remote_management", "type"),
+                f"{node.label} is baremetal and would be managed by libvirt",
+                "make the node virtual, or describe its BMC",
+            )
+
+
+@warning("libvirt-on-baremetal-jumphost", reason="libvirt cannot switch a machine", source=_LABS)
+def libvirt_on_baremetal_jumphost(pod: PodView) -> Iterator[Finding]:
+    jumphost = pod.jumphost
+    # localhost needs no switching: it is where iecpod runs.
+    if jumphost is None or jumphost.type != "baremetal" or jumphost.name == "localhost":
+        return
+    if jumphost.management.get("type") == "libvirt":
+        yield Finding(
+            pod.pdf,
+            ("jumphost", "remote_management", "type"),
+            "the jump host is baremetal and would be managed by libvirt",
+            "describe its BMC",
+        )
+
+
+@warning("ipmi-on-virtual", reason="a VM has a BMC only with vbmc or its like", source="kuberef's libvirt VMs have one")
+def ipmi_on_virtual(pod: PodView) -> Iterator[Finding]:
+    for node in pod.nodes:
+        if node.type == "virtual" and node.management.get("type") in ("ipmi", "amt"):
+            yield Finding(
+                pod.pdf,
+                (*node.path, "remote_management", "type"),
+                f"{node.label} is virtual and would be managed by a BMC",
+                "write type: libvirt, and the URI of its libvirt as address",
+            )
+
+
+@warning("duplicate-bmc-mac", reason="no two BMCs have one MAC", source="two labs repeat one")
+def duplicate_bmc_mac(pod: PodView) -> Iterator[Finding]:
+    owners = list(machines(pod))
+    macs = [_bmc_mac(machine) for machine in owners]
+    for index, first in repeated(macs):
+        yield Finding(
+            pod.pdf,
+            (*owners[index].path, "remote_management", "mac_address"),
+            f"{owners[index].label} has the BMC MAC of {owners[first].label}, {macs[index]}",
+            "give every BMC its own MAC",
+        )
+
+
+@warning("bmc-mac-is-nic-mac", reason="a BMC and a NIC that share a MAC cannot be told apart", source="two labs do it")
+def bmc_mac_is_nic_mac(pod: PodView) -> Iterator[Finding]:
+    nics = Counter(nic.mac for machine in machines(pod) for nic in machine.nics)
+    for machine in machines(pod):
+        mac = _bmc_mac(machine)
+        if mac is not None and nics[mac]:
+            yield Finding(
+                pod.pdf,
+                (*machine.path, "remote_management", "mac_address"),
+                f"the BMC of {machine.label} has the MAC of a NIC, {mac}",
+                "give the BMC its own MAC",
+            )
+
+
+def _bmc_mac(machine: MachineView) -> str | None:
+    mac = read(parse_mac, machine.management.get("mac_address"))
+    return None if mac == ZERO_MAC else mac

@@ -1,0 +1,50 @@
+"""A rule: a named check with its severity, its reason, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from iecpod.descriptors.rules.view import Path, PodView
+from iecpod.errors import Problem, Severity
+from iecpod.yaml_document import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place that breaks a rule."""
+
+    document: Document
+    path: Path
+    message: str
+    remedy: str
+
+
+Check = Callable[[PodView], Iterator[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`source` is what the rule was learned from: a standard, or what real labs do."""
+
+    name: str
+    severity: Severity
+    reason: str
+    source: str
+    check: Check
+
+    def problems(self, pod: PodView) -> Iterator[Problem]:
+        for finding in self.check(pod):
+            yield finding.document.problem(
+                finding.path, finding.message, finding.remedy, rule=self.name, severity=self.severity
+            )
+
+
+def error(name: str, *, reason: str, source: str) -> Callable[[Check], Rule]:
+    """Makes a check an error: a POD that breaks it cannot work."""
+    return lambda check: Rule(name, Severity.ERROR, reason, source, check)
+
+
+def warning(name: str, *, reason: str, source: str) -> Callable[[Check], Rule]:
+    """Makes a check a warning: real labs break it and work, or nobody needs what it is about."""
+    return lambda check: Rule(name, Severity.WARNING, reason, source, check)
