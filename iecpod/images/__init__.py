@@ -1,0 +1,1 @@
+"""Base images and offline bundles: fetched, verified, built, and cached by what they are made from."""

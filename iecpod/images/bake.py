@@ -1,0 +1,119 @@
+"""A tree and a bundle become one tree: a node that has Kubernetes before it first boots.
+
+Loading images costs an emulated guest minutes, and the host seconds; so the host does it, with the tree's own
+containerd in namespaces of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from iecpod.design.release import Release
+from iecpod.images.bundle import Bundle
+from iecpod.images.process import run_tool
+from iecpod.render.node_files import render_node_files
+
+#: A change of what this module does to a tree changes every baked image.
+BAKE_VERSION = 1
+
+_KUBELET_UNIT = """[Unit]
+Description=Kubernetes node agent
+Documentation=https://kubernetes.io/docs/
+Wants=network-online.target containerd.service
+After=network-online.target containerd.service
+
+[Service]
+ExecStart=/usr/bin/kubelet
+Restart=always
+RestartSec=10
+StartLimitInterval=0
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+#: The contract between kubeadm and the kubelet's unit (kubeadm, "Configuring each kubelet in your cluster using
+#: kubeadm"). Until kubeadm has written the configuration, the condition keeps the unit still.
+_KUBELET_DROP_IN = """[Unit]
+ConditionPathExists=/var/lib/kubelet/config.yaml
+
+[Service]
+Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
+--kubeconfig=/etc/kubernetes/kubelet.conf"
+Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+EnvironmentFile=-/etc/default/kubelet
+ExecStart=
+ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+"""
+
+_FILES = {
+    "/etc/systemd/system/kubelet.service": _KUBELET_UNIT,
+    "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf": _KUBELET_DROP_IN,
+}
+
+_IMPORT_CONFIG = """version = 2
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+"""
+
+#: Runs inside the tree, in private namespaces, with the bundle at /mnt; ends with all references it was asked for.
+_SCRIPT = """
+set -eu
+export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+dpkg --unpack /mnt/debs/*.deb
+dpkg --configure --pending --force-confold
+rm /usr/sbin/policy-rc.d
+install -m 755 /mnt/bin/* /usr/bin/
+mkdir -p /opt/cni
+ln -s /usr/lib/cni /opt/cni/bin
+systemctl enable containerd.service kubelet.service
+containerd --config /etc/containerd/import.toml --log-level warn &
+daemon=$!
+tries=0
+until ctr version > /tmp/version 2>&1; do
+    tries=$((tries + 1))
+    if [ $tries -gt 300 ]; then cat /tmp/version; exit 1; fi
+    sleep 0.2
+done
+ctr --namespace k8s.io images import /mnt/images/images.tar
+for reference; do
+    ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"
+done
+kill $daemon
+wait $daemon || true
+rm /etc/containerd/import.toml
+rm -rf /var/log/apt /var/log/*.log /var/log/alternatives.log /var/cache/debconf/*-old /var/lib/dpkg/*-old
+"""
+
+
+def bake_tree(tree: Path, release: Release, bundle: Bundle, log_path: Path) -> None:
+    """Installs the bundle into the tree. Raises `ImageError` with the end of the log."""
+    for path, text in {**render_node_files(release), **_FILES, "/etc/containerd/import.toml": _IMPORT_CONFIG}.items():
+        target = tree / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    references = [str(reference) for reference in bundle.artifact.facts["images"]]
+    bound = 'mount --bind "$1" "$2/mnt" && tree=$2 && script=$3 && shift 3 && exec chroot "$tree" sh -c "$script" bake "$@"'
+    run_tool(
+        ["sh", "-c", bound, "bake", str(bundle.path), str(tree), _SCRIPT, *references],
+        purpose=f"installing the bundle of {release.name} into the tree",
+        log_path=log_path,
+    )
+
+
+def unpack_tree(tar: Path, tree: Path, log_path: Path) -> None:
+    """Unpacks a tar of `rootfs` with its owners, device nodes and file capabilities."""
+    tree.mkdir()
+    unpack = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+    run_tool([*unpack, f"--file={tar}", f"--directory={tree}"], purpose="unpacking the tree", log_path=log_path)
+
+
+def remove_tree(tree: Path) -> None:
+    """The tree is as large as the image; it goes as soon as the disk is made."""
+    shutil.rmtree(tree, ignore_errors=True)

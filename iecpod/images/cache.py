@@ -1,0 +1,183 @@
+"""What was made once and is kept: directories under the digest of their recipe, each file with its own digest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from iecpod.images.files import (
+    Fingerprint,
+    commit_tree,
+    explain_os_error,
+    read_json,
+    recipe_key,
+    sha256_of_file,
+    write_json,
+)
+from iecpod.ports import Reporter
+
+MANIFEST = "manifest.json"
+_SEEN = ".seen.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A finished directory. `files` maps each relative path to its size and digest."""
+
+    path: Path
+    key: str
+    files: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The cache directory: `<kind>/<key>` artifacts, `locks`, `logs` and `work` (which is swept)."""
+
+    root: Path
+    reporter: Reporter
+
+    def ensure(
+        self, kind: str, recipe: Mapping[str, Any], make: Callable[[Path], Mapping[str, Any]], doing: str
+    ) -> Artifact:
+        """The artifact of that recipe; `make` fills an empty directory when it is not there or is damaged.
+
+        What `make` returns is kept as the artifact's `facts`. Two runs that want the same make it once.
+        """
+        key = recipe_key({"kind": kind, **recipe})[:32]
+        final = self.root / kind / key
+        artifact = load_artifact(final, key)
+        if artifact is not None and not find_damage(artifact):
+            return artifact
+        with explain_os_error(doing), self.lock(f"{kind}-{key}"):
+            artifact = load_artifact(final, key)
+            if artifact is not None and not find_damage(artifact):
+                return artifact
+            self._quarantine(final)
+            self.reporter.progress(doing)
+            with self.staging(kind) as stage:
+                content = stage / key
+                content.mkdir()
+                facts = make(content)
+                write_manifest(content, recipe, facts)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                commit_tree(content, final)
+        made = load_artifact(final, key)
+        assert made is not None, "a manifest that was just written is readable"
+        return made
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """One maker at a time, across processes; says so when it has to wait."""
+        directory = self.root / "locks"
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(directory / f"{name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            self.reporter.progress(f"waiting for another run that makes {name}")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def staging(self, label: str) -> Iterator[Path]:
+        """A directory on the cache's file system that is gone afterwards; also takes away what killed runs left."""
+        work = self.root / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(work / ".sweep.lock"):
+            _sweep(work)
+            stage = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))
+            in_use = filelock.FileLock(work / f"{stage.name}.lock")
+            in_use.acquire(timeout=0)
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            in_use.release()
+            Path(in_use.lock_file).unlink(missing_ok=True)
+
+    def log_path(self, label: str) -> Path:
+        """A new, empty log; the last one of the same label is replaced."""
+        path = self.root / "logs" / f"{label}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        return path
+
+    def _quarantine(self, final: Path) -> None:
+        if not os.path.lexists(final):
+            return
+        corrupt = final.with_name(final.name + ".corrupt")
+        shutil.rmtree(corrupt, ignore_errors=True)
+        final.rename(corrupt)
+        self.reporter.warn(f"{final} does not match its digests: it was set aside as {corrupt.name} and is made again")
+
+
+def write_manifest(directory: Path, recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    files = {}
+    seen = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            name = str(path.relative_to(directory))
+            files[name] = {"sha256": sha256_of_file(path), "size_bytes": path.stat().st_size}
+            seen[name] = Fingerprint.of(path).as_list()
+    write_json(directory / MANIFEST, {"recipe": recipe, "facts": facts, "files": files})
+    write_json(directory / _SEEN, seen)
+
+
+def load_artifact(directory: Path, key: str) -> Artifact | None:
+    """None where there is no readable manifest."""
+    manifest = read_json(directory / MANIFEST)
+    if not isinstance(manifest, dict) or not {"recipe", "facts", "files"} <= manifest.keys():
+        return None
+    return Artifact(directory, key, manifest["files"], manifest["facts"])
+
+
+def find_damage(artifact: Artifact, *, thorough: bool = False) -> tuple[str, ...]:
+    """Names of files that are not what the manifest says.
+
+    A file that has not changed since it was last hashed is not hashed again, unless `thorough`.
+    """
+    seen = read_json(artifact.path / _SEEN)
+    known: dict[str, Any] = seen if isinstance(seen, dict) and not thorough else {}
+    damaged = []
+    fresh = dict(known)
+    for name, entry in artifact.files.items():
+        path = artifact.path / name
+        if not path.is_file() or path.stat().st_size != entry["size_bytes"]:
+            damaged.append(name)
+        elif known.get(name) != Fingerprint.of(path).as_list():
+            if sha256_of_file(path) != entry["sha256"]:
+                damaged.append(name)
+            else:
+                fresh[name] = Fingerprint.of(path).as_list()
+    if fresh != known and not damaged:
+        with contextlib.suppress(OSError):  # a cache that can only be read is still a cache
+            write_json(artifact.path / _SEEN, fresh)
+    return tuple(damaged)
+
+
+def _sweep(work: Path) -> None:
+    """Removes work directories whose owner is gone: a lock dies with the process that holds it."""
+    for stage in work.iterdir():
+        if not stage.is_dir():
+            continue
+        lock = filelock.FileLock(work / f"{stage.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            continue
+        shutil.rmtree(stage, ignore_errors=True)
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)

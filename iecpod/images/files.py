@@ -1,0 +1,106 @@
+"""Files of the cache: written under a name of their own and renamed when whole, hashed once, checked ever after."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iecpod.errors import ImageError
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells an untouched file from a changed one without reading it."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Fingerprint:
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+    def as_list(self) -> list[int]:
+        return [self.size_bytes, self.mtime_ns, self.inode]
+
+
+def sha256_of_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def recipe_key(recipe: Mapping[str, Any]) -> str:
+    """The digest of a recipe: the same for equal values whatever their order of keys."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replaces the file in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    sync_path(temporary)
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """The value, or None where the file is missing or is not JSON: a cache treats both as not there."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def commit_file(temporary: Path, final: Path, mode: int) -> None:
+    """Gives a finished file its name; after a crash the name holds the whole file or is not there."""
+    temporary.chmod(mode)
+    sync_path(temporary)
+    temporary.replace(final)
+    sync_path(final.parent)
+
+
+def commit_tree(temporary: Path, final: Path) -> None:
+    """Gives a finished directory its name; as `commit_file`."""
+    for path in sorted(temporary.rglob("*")):
+        if not path.is_symlink():
+            sync_path(path)
+    sync_path(temporary)
+    temporary.replace(final)
+    sync_path(final.parent)
+
+
+def sync_path(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def explain_os_error(doing: str) -> Iterator[None]:
+    """Turns what the file system refuses into an `ImageError`; anything else passes through."""
+    try:
+        yield
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "free some disk space where the cache lies and run again",
+            errno.EDQUOT: "free some of the disk quota where the cache lies and run again",
+            errno.EACCES: "run as root, or choose another cache directory (IECPOD_CACHE_DIR)",
+            errno.EROFS: "choose a cache directory that can be written (IECPOD_CACHE_DIR)",
+        }
+        if error.errno not in remedies:
+            raise
+        raise ImageError(f"{doing}: {error.strerror}: {error.filename or ''}".rstrip(": "), remedies[error.errno]) from error

@@ -1,0 +1,130 @@
+"""Kubernetes compiled from Debian's source package, which is the whole upstream tree with its vendor folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iecpod.design.release import ImageSource, KubernetesSource
+from iecpod.errors import ImageError
+from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
+from iecpod.images.cache import Artifact, Cache
+from iecpod.images.process import read_tool, run_tool
+from iecpod.model import Arch
+
+#: What nodes run from their own file system.
+NODE_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
+
+#: What nodes run from images.
+IMAGE_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
+
+#: Without symbol tables and debugging data the seven programs take 500 MB less.
+_LINKER_FLAGS = "-s -w"
+
+
+def ensure_kubernetes(
+    cache: Cache, image: ImageSource, source: KubernetesSource, version: str, arch: Arch, apt_mirror: str = ""
+) -> Artifact:
+    """`NODE_PROGRAMS` and `IMAGE_PROGRAMS` of that version, static. Raises `ImageError` with the end of the log."""
+    recipe = {
+        "version": 1,
+        "kubernetes": version,
+        "source": [source.suite, source.package],
+        "go": [source.go_suite, *source.go_packages],
+        "linker_flags": _LINKER_FLAGS,
+        "arch": arch.debian,
+    }
+
+    def make(directory: Path) -> Mapping[str, Any]:
+        log_path = cache.log_path(f"kubernetes-{version}-{arch.debian}")
+        with cache.staging("compile") as work:
+            go_root = _fetch_go(work, image, source, apt_mirror, log_path)
+            tree = work / "gopath/src/k8s.io/kubernetes"
+            source_version = _fetch_source(work, tree, image, source, version, apt_mirror, log_path)
+            _compile(work, tree, go_root, arch, log_path)
+            for program in (*NODE_PROGRAMS, *IMAGE_PROGRAMS):
+                (tree / f"_output/local/bin/linux/{arch.debian}/{program}").rename(directory / program)
+        return {"source_version": source_version}
+
+    return cache.ensure("kubernetes", recipe, make, f"compiling Kubernetes {version} for {arch.debian} (5 to 10 minutes)")
+
+
+def mirror_of(mirror: str, image: ImageSource, apt_mirror: str) -> str:
+    """`apt_mirror` stands in for the release's main mirror wherever that is used."""
+    return apt_mirror if apt_mirror and mirror == image.mirror else mirror
+
+
+def _fetch_go(work: Path, image: ImageSource, source: KubernetesSource, apt_mirror: str, log_path: Path) -> Path:
+    """The compiler of this host's architecture, unpacked; it compiles for any."""
+    archive = AptSuite(
+        mirror=mirror_of(source.go_mirror, image, apt_mirror), suites=(source.go_suite,), keyring=image.keyring
+    )
+    apt = AptRoot(work / "apt-go", host_debian_arch(), log_path)
+    apt.prepare([archive], "deb")
+    packages = work / "go-packages"
+    packages.mkdir()
+    apt.download(source.go_packages, packages)
+    for package in sorted(packages.glob("*.deb")):
+        unpack = ["dpkg-deb", "--extract", str(package), str(work / "go")]
+        run_tool(unpack, purpose=f"unpacking {package.name}", log_path=log_path)
+    found = sorted((work / "go/usr/lib").glob("go-*"))
+    if not found:
+        raise ImageError(f"{' and '.join(source.go_packages)} hold no Go below /usr/lib", "correct go_packages")
+    return found[0]
+
+
+def _fetch_source(
+    work: Path,
+    tree: Path,
+    image: ImageSource,
+    source: KubernetesSource,
+    version: str,
+    apt_mirror: str,
+    log_path: Path,
+) -> str:
+    """Unpacks the source with Debian's patches at `tree`; returns the version of the source package."""
+    archive = AptSuite(
+        mirror=mirror_of(source.mirror, image, apt_mirror), suites=(source.suite,), keyring=image.keyring
+    )
+    apt = AptRoot(work / "apt-source", host_debian_arch(), log_path)
+    apt.prepare([archive], "deb-src")
+    fetched = work / "source"
+    fetched.mkdir()
+    apt.download_source(source.package, fetched)
+    (description,) = fetched.glob("*.dsc")
+    match = re.search(r"^Version: (\S+)$", description.read_text(), re.MULTILINE)
+    found = match[1] if match else ""
+    if version not in found:
+        raise ImageError(
+            f"the source package {source.package} of {source.suite} is {found}, not {version}",
+            "give the release the kubernetes_version that its suite has",
+        )
+    tree.parent.mkdir(parents=True)
+    # apt has verified the files by the archive's signed index; the key that signed the .dsc may have expired since.
+    unpack = ["dpkg-source", "--no-check", "--extract", str(description), str(tree)]
+    run_tool(unpack, purpose=f"unpacking {description.name}", log_path=log_path)
+    return found
+
+
+def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) -> None:
+    targets = " ".join(f"cmd/{program}" for program in (*NODE_PROGRAMS, *IMAGE_PROGRAMS))
+    run_tool(
+        ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"],
+        purpose="compiling Kubernetes",
+        log_path=log_path,
+        directory=tree,
+        environment={
+            "CGO_ENABLED": "0",
+            "GO111MODULE": "off",
+            "GOCACHE": str(work / "gocache"),
+            "GOFLAGS": "",
+            "GOMAXPROCS": str(len(os.sched_getaffinity(0))),
+            "GOPATH": str(work / "gopath"),
+            "GOROOT": str(go_root),
+            "HOME": str(work),
+            "PATH": f"{go_root}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        },
+    )

@@ -1,0 +1,87 @@
+"""Programs of this host that fetch and build: their output goes to a log, their failure becomes an `ImageError`."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from iecpod.errors import ImageError
+
+_TAIL_LINES = 25
+
+#: A PID namespace whose init dies with this process, and everything in it with init: a killed build leaves nothing
+#: running, and a private mount namespace leaves nothing mounted.
+_CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def run_tool(
+    argv: Sequence[str],
+    *,
+    purpose: str,
+    log_path: Path,
+    directory: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    network: bool = False,
+) -> None:
+    """Runs a program to its end, in namespaces that end with this process; `environment` is added to our own.
+
+    Without `network` it has not even a loopback. Raises `ImageError` with the end of the log when the program is
+    missing or exits non-zero.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    variables = [f"{name}={value}" for name, value in (environment or {}).items()]
+    contained = [*_CONTAINED, *(() if network else ("--net",)), "--", "env", "LC_ALL=C.UTF-8", *variables, *argv]
+    with (
+        log_path.open("ab") as log,
+        _explain_missing(contained[0], purpose),
+        subprocess.Popen(contained, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory) as process,
+    ):
+        returncode = _wait(process)
+    if returncode:
+        raise ImageError(
+            f"{purpose}: `{Path(argv[0]).name}` exited with {returncode}\n{log_tail(log_path)}",
+            _remedy(returncode, log_path),
+        )
+
+
+def read_tool(argv: Sequence[str], *, purpose: str) -> str:
+    """What a short program prints. Raises `ImageError` with its stderr when it is missing or exits non-zero."""
+    with _explain_missing(argv[0], purpose):
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ImageError(f"{purpose}: `{argv[0]}` exited with {done.returncode}\n{done.stderr.rstrip()}")
+    return done.stdout
+
+
+def log_tail(log_path: Path) -> str:
+    lines = log_path.read_text(errors="replace").splitlines()
+    return "\n".join(lines[-_TAIL_LINES:])
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait()
+    except BaseException:
+        process.kill()
+        raise
+
+
+def _remedy(returncode: int, log_path: Path) -> str:
+    text = log_path.read_text(errors="replace")
+    if "No space left on device" in text:
+        return "free some disk space where the cache lies and run again"
+    if returncode == 127 or "Operation not permitted" in text:
+        return f"building images needs root and the programs that bootstrap.sh installs; the whole log is {log_path}"
+    return f"the whole log is {log_path}; what was finished before is kept: run again once the cause is gone"
+
+
+@contextmanager
+def _explain_missing(program: str, purpose: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ImageError(
+            f"{purpose}: the program {program} is not installed", "bootstrap.sh installs what iecpod needs"
+        ) from error

@@ -1,0 +1,70 @@
+"""The `Images` port for a release: fetched, copied, built, or built and baked, whichever the release says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iecpod.design.release import ImageSourceType, Release
+from iecpod.errors import ImageError
+from iecpod.images.bake import BAKE_VERSION, bake_tree, unpack_tree
+from iecpod.images.bundle import build_bundle, bundle_recipe
+from iecpod.images.cache import Cache
+from iecpod.images.disk import DISK_VERSION, build_disk
+from iecpod.images.files import recipe_key
+from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
+from iecpod.images.store import ImageStore, NewImage
+from iecpod.model import Arch
+from iecpod.ports import BaseImage, Reporter
+from iecpod.render.node_files import render_node_files
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseImages:
+    """Images of a release. With `baked`, the bundle of a release that has one is in the image already."""
+
+    release: Release
+    cache_dir: Path
+    apt_mirror: str
+    reporter: Reporter
+    baked: bool = True
+
+    def key(self, arch: Arch) -> str:
+        return recipe_key(self._recipe(arch))
+
+    def ensure(self, arch: Arch) -> BaseImage:
+        cache = Cache(self.cache_dir, self.reporter)
+        with_what = f" with Kubernetes {self.release.kubernetes_version}" if self._is_baked else ""
+        doing = f"making the {arch.value} image of {self.release.name}{with_what}"
+        return ImageStore(cache).ensure(self.key(arch), doing, lambda work: self._build(cache, work, arch))
+
+    @property
+    def _is_baked(self) -> bool:
+        return self.baked and self.release.bundle is not None
+
+    def _recipe(self, arch: Arch) -> dict[str, Any]:
+        image = self.release.image
+        recipe: dict[str, Any] = {
+            "disk": DISK_VERSION,
+            "kernel_arguments": list(image.kernel_arguments),
+            "rootfs": rootfs_recipe(image, arch),
+        }
+        if self._is_baked:
+            recipe["bake"] = BAKE_VERSION
+            recipe["bundle"] = bundle_recipe(self.release, arch)
+            recipe["files"] = render_node_files(self.release)
+        return recipe
+
+    def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
+        rootfs = ensure_rootfs(cache, self.release.image, arch, self.apt_mirror)
+        bundle = build_bundle(self.release, arch, self.cache_dir, self.apt_mirror, self.reporter) if self._is_baked else None
+        log_path = cache.log_path(f"disk-{self.release.name}-{arch.debian}")
+        tree = work / "tree"
+        unpack_tree(rootfs.path / "rootfs.tar", tree, log_path)
+        if bundle is not None:
+            self.reporter.progress("installing the bundle and loading its images")
+            bake_tree(tree, self.release, bundle, log_path)
+        self.reporter.progress("making the disk")
+        path, size = build_disk(tree, work, arch, self.release.image.kernel_arguments, log_path)
+        return NewImage(path, "qcow2", size)

@@ -1,0 +1,114 @@
+"""Base images under their digests, read-only, and an index from what an image is made of to the image."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iecpod.images.cache import Cache
+from iecpod.images.files import (
+    Fingerprint,
+    commit_file,
+    explain_os_error,
+    read_json,
+    sha256_of_file,
+    sync_path,
+    write_json,
+)
+from iecpod.ports import BaseImage
+
+_SUFFIXES = {"qcow2": "qcow2", "raw": "raw"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """A finished disk in a work directory, on its way into the store."""
+
+    path: Path
+    format: str
+    virtual_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStore:
+    """`images/<sha256>.<format>` and `images/index/<key>.json` of a cache."""
+
+    cache: Cache
+
+    def ensure(self, key: str, doing: str, make: Callable[[Path], NewImage]) -> BaseImage:
+        """The image of that key, checked; `make` builds it in an empty directory where it is missing or damaged."""
+        image = self.find(key)
+        if image is not None:
+            return image
+        with explain_os_error(doing), self.cache.lock(f"image-{key[:32]}"):
+            image = self.find(key)
+            if image is not None:
+                return image
+            self._quarantine(key)
+            self.cache.reporter.progress(doing)
+            with self.cache.staging("image") as work:
+                return self._add(key, make(work))
+
+    def find(self, key: str) -> BaseImage | None:
+        """None where the image is not there or is not what it was; unchanged files are not hashed again."""
+        entry = self._read_entry(key)
+        if entry is None:
+            return None
+        image = BaseImage(
+            path=self._directory / f"{entry['sha256']}.{_SUFFIXES[entry['format']]}",
+            sha256=entry["sha256"],
+            format=entry["format"],
+            virtual_size_bytes=entry["virtual_size_bytes"],
+        )
+        if not image.path.is_file():
+            return None
+        fingerprint = Fingerprint.of(image.path).as_list()
+        if fingerprint != entry["seen"]:
+            if fingerprint[0] != entry["seen"][0] or sha256_of_file(image.path) != image.sha256:
+                return None
+            with contextlib.suppress(OSError):  # a store that can only be read is still a store
+                write_json(self._entry_path(key), {**entry, "seen": fingerprint})
+        return image
+
+    @property
+    def _directory(self) -> Path:
+        return self.cache.root / "images"
+
+    def _entry_path(self, key: str) -> Path:
+        return self._directory / "index" / f"{key}.json"
+
+    def _read_entry(self, key: str) -> Mapping[str, Any] | None:
+        entry = read_json(self._entry_path(key))
+        wanted = {"sha256", "format", "virtual_size_bytes", "seen"}
+        return entry if isinstance(entry, dict) and wanted <= entry.keys() else None
+
+    def _quarantine(self, key: str) -> None:
+        """Sets a damaged file aside: overlays of running guests keep what they have open."""
+        entry = self._read_entry(key)
+        if entry is None:
+            return
+        path = self._directory / f"{entry['sha256']}.{_SUFFIXES[entry['format']]}"
+        if path.exists():
+            corrupt = path.with_name(path.name + ".corrupt")
+            path.replace(corrupt)
+            self.cache.reporter.warn(
+                f"{path} does not match its digest: it was set aside as {corrupt.name} and is made again"
+            )
+
+    def _add(self, key: str, new: NewImage) -> BaseImage:
+        digest = sha256_of_file(new.path)
+        final = self._directory / f"{digest}.{_SUFFIXES[new.format]}"
+        (self._directory / "index").mkdir(parents=True, exist_ok=True)
+        commit_file(new.path, final, 0o444)
+        entry = {
+            "sha256": digest,
+            "format": new.format,
+            "virtual_size_bytes": new.virtual_size_bytes,
+            "seen": Fingerprint.of(final).as_list(),
+        }
+        write_json(self._entry_path(key), entry)
+        sync_path(self._entry_path(key).parent)
+        return BaseImage(path=final, sha256=digest, format=new.format, virtual_size_bytes=new.virtual_size_bytes)
