@@ -107,12 +107,14 @@ class EmbeddedHost:
         Raises `HypervisorUnavailable` (not root, a program missing, libvirtd fails), `ResourceConflict`, `WaitTimeout`.
         """
         self._check_possible()
-        survivors = self._find_processes()
-        if survivors and not self._namespace.exists():
-            self._namespace.adopt(survivors[0].pid)
-        if self._namespace.ensure():
-            # As after a reboot, when /run is empty: no process is left that its files could be true of.
-            shutil.rmtree(self._base / "run", ignore_errors=True)
+        if not self._namespace.exists():
+            survivors = self._find_processes()
+            if survivors:
+                self._namespace.adopt(survivors[0].pid)
+            else:
+                # As after a reboot, when /run is empty: no process is left that its files could be true of.
+                shutil.rmtree(self._base / "run", ignore_errors=True)
+        self._namespace.ensure()
         if self._find_daemon() is None:
             self._write_configuration()
             self._launch()
@@ -209,6 +211,8 @@ class EmbeddedHost:
         try:
             run_program([*self.command_prefix, *private, *mounts, "--", *daemon])
         except CommandFailed as error:
+            if self._find_daemon() is not None:  # another iecpod was quicker
+                return
             raise HypervisorUnavailable(
                 f"libvirtd of POD {self._ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),
                 f"see {self._log}",

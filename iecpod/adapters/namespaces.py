@@ -52,8 +52,8 @@ class NetworkNamespace:
     def is_ours(self) -> bool:
         return self.exists() and self._find_alias() == self._owner
 
-    def ensure(self) -> bool:
-        """Makes the namespace, loopback up; True if it was not there. Raises `ResourceConflict`."""
+    def ensure(self) -> None:
+        """Makes the namespace, loopback up, where it is not there. Raises `ResourceConflict`."""
         if self.exists():
             alias = self._find_alias()
             if alias != self._owner:
@@ -61,10 +61,9 @@ class NetworkNamespace:
                     f"network namespace {self.name} exists and is not ours (owner: {alias or 'unknown'})",
                     f"use another POD name, or remove it: ip netns del {self.name}",
                 )
-            return False
+            return
         self.path.unlink(missing_ok=True)
         run_program(["unshare", "--net", "--", "sh", "-ec", _MAKE_NAMESPACE, "sh", self._owner, self.name])
-        return True
 
     def adopt(self, pid: int) -> None:
         """Gives the namespace that process `pid` lives in its name back."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,12 +89,18 @@ def embedded_subject(ref: PodRef, directory: Path, capabilities_cache: Path) -> 
     assert host.leftovers() == ()
 
 
+@functools.cache
 def why_not_embedded() -> str:
     """Empty where an embedded libvirtd can run."""
     if os.geteuid() != 0:
         return "needs root"
     missing = [name for name in ("libvirtd", "qemu-system-x86_64", "dnsmasq", "ip") if shutil.which(name) is None]
-    return f"not installed: {', '.join(missing)}" if missing else ""
+    if missing:
+        return f"not installed: {', '.join(missing)}"
+    tried = subprocess.run(
+        ["unshare", "--net", "--mount", "mount", "-t", "sysfs", "sysfs", "/sys"], capture_output=True
+    )
+    return "no namespaces may be made here" if tried.returncode else ""
 
 
 def _define(connection: libvirt.virConnect, kind: Kind, xml: str) -> None:
