@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Makes this machine ready for iecpod, then runs the command that follows:
+#
+#     sudo ./bootstrap.sh iecpod deploy -l local -p virtual1
+#     sudo ./bootstrap.sh tox
+#
+# Installs missing packages with apt (Debian 12, Ubuntu 22.04 and later), makes a virtual environment with iecpod in it,
+# and does nothing that is done already. Starts no service and needs no systemd. Root is needed for missing packages only.
+#
+#     IECPOD_VENV     the virtual environment (default: .venv beside this script)
+#     IECPOD_PYTHON   the Python it is made with (default: /usr/bin/python3, the one apt's headers are for)
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+venv=${IECPOD_VENV:-$root/.venv}
+python=${IECPOD_PYTHON:-/usr/bin/python3}
+stamp=$venv/.bootstrapped
+policy=/usr/sbin/policy-rc.d
+kept_policy=$policy.before-iecpod
+
+packages=(
+    # the hypervisor, for guests of both architectures; clients; what the Python binding is compiled with
+    libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev
+    qemu-system-x86 qemu-system-arm qemu-utils ovmf qemu-efi-aarch64
+    # networks, namespaces, the way to the guests
+    dnsmasq-base iptables iproute2 util-linux mount procps openssh-client
+    # base images from packages, for both architectures
+    mmdebstrap debian-archive-keyring mtools dosfstools e2fsprogs fdisk
+    qemu-user-static binfmt-support arch-test
+    # Kubernetes from Debian's source package
+    dpkg-dev make patch tar gcc libc6-dev
+    # iecpod itself
+    pkg-config python3 python3-dev python3-venv ca-certificates
+)
+if [[ -d /run/systemd/system ]]; then
+    packages+=(libvirt-daemon-system) # qemu:///system; without systemd nothing would run it
+fi
+
+say() { printf 'bootstrap: %s\n' "$*" >&2; }
+
+fail() {
+    printf 'bootstrap: error: %s\n' "$1" >&2
+    printf 'bootstrap: remedy: %s\n' "$2" >&2
+    exit 1
+}
+
+missing_packages() {
+    local installed package
+    installed=" $(dpkg-query --show --showformat='${db:Status-Abbrev}${Package} ' "${packages[@]}" 2>/dev/null || true)"
+    for package in "${packages[@]}"; do
+        [[ $installed == *" ii $package "* || $installed == *" hi $package "* ]] || printf '%s\n' "$package"
+    done
+}
+
+# Package scripts ask policy-rc.d before they start or restart a service: for as long as apt runs, the answer is no.
+forbid_services() {
+    if [[ ! -e $kept_policy && ! -L $kept_policy && (-e $policy || -L $policy) ]]; then
+        mv -- "$policy" "$kept_policy"
+    fi
+    trap allow_services EXIT
+    printf '#!/bin/sh\n# iecpod bootstrap\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+}
+
+allow_services() {
+    if [[ -e $kept_policy || -L $kept_policy ]]; then
+        mv -f -- "$kept_policy" "$policy"
+    elif grep -qs '^# iecpod bootstrap$' "$policy"; then
+        rm -f -- "$policy"
+    fi
+    trap - EXIT
+}
+
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@" >&2
+}
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages)
+    ((${#missing[@]} == 0)) && return
+    command -v apt-get >/dev/null ||
+        fail "this system has no apt-get" "use Debian 12, Ubuntu 22.04 or later, or install yourself: ${missing[*]}"
+    ((EUID == 0)) ||
+        fail "packages are missing, and only root can install them: ${missing[*]}" \
+            "$(command -v sudo >/dev/null && echo "run: sudo $0 $*" || echo "run as root: $0 $*")"
+    say "fetching the package lists"
+    apt update || say "some package lists could not be fetched; going on with the others"
+    say "installing ${#missing[@]} packages: ${missing[*]}"
+    forbid_services
+    apt install -- "${missing[@]}" ||
+        fail "apt-get could not install all of: ${missing[*]}" \
+            "see its messages above; on Ubuntu the component universe must be enabled"
+    allow_services
+}
+
+check_python() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
+        fail "$python is not Python 3.10 or later" "name one in IECPOD_PYTHON (it needs its headers and venv)"
+}
+
+# Changes with all that decides what is in the environment.
+wanted_stamp() {
+    {
+        cat -- "$root/setup.cfg" "$root/pyproject.toml" "${BASH_SOURCE[0]}"
+        printf '%s\n' "$root" "$("$python" -VV)"
+    } | sha256sum
+}
+
+is_ready() { [[ -f $stamp && $(<"$stamp") == "$1" && -x $venv/bin/iecpod ]]; }
+
+install_iecpod() {
+    local wanted
+    wanted=$(wanted_stamp)
+    is_ready "$wanted" && return
+    exec 9<"$root"
+    flock 9
+    if ! is_ready "$wanted"; then
+        say "making the virtual environment $venv"
+        rm -f -- "$stamp"
+        "$python" -m venv --clear "$venv" ||
+            fail "the virtual environment $venv could not be made" "run as its owner, or choose another in IECPOD_VENV"
+        say "installing iecpod and tox into it"
+        "$venv/bin/python" -m pip --disable-pip-version-check --quiet install --editable "$root" 'tox>=4,<5' >&2 ||
+            fail "pip could not install iecpod" "see its messages above; it must reach PyPI or a mirror of it"
+        "$venv/bin/python" -c 'import libvirt' ||
+            fail "Python's libvirt module does not load" "remove $venv and run this again"
+        printf '%s\n' "$wanted" >"$stamp"
+        say "ready"
+    fi
+    exec 9<&-
+}
+
+# A run that was killed may have left its policy behind.
+((EUID == 0)) && [[ -e $kept_policy || -L $kept_policy ]] && allow_services
+install_packages "$@"
+check_python
+install_iecpod
+(($# == 0)) && exit 0
+export PATH="$venv/bin:$PATH"
+exec "$@"
