@@ -85,7 +85,7 @@ def _design_options(function: F) -> F:
         ),
         click.option("--pod-cidr", default=DEFAULT_POD_CIDR, show_default=True, help="Addresses of pods."),
         click.option("--service-cidr", default=DEFAULT_SERVICE_CIDR, show_default=True, help="Addresses of services."),
-        click.option("--apt-mirror", help="Debian mirror to build images from, instead of the release's."),
+        click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -210,9 +210,9 @@ def bundle() -> None:
 @bundle.command()
 @click.option("--release", required=True, help="Release, by name or file.")
 @click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
-@click.option("--apt-mirror", help="Debian mirror to build from, instead of the release's.")
+@click.option("--apt-mirror", default="", help="Debian mirror to build from, instead of the release's.")
 @click.pass_obj
-def build(composition: Composition, /, release: str, arch: str | None, apt_mirror: str | None) -> None:
+def build(composition: Composition, /, release: str, arch: str | None, apt_mirror: str) -> None:
     """Builds the bundle of a release into the cache and prints where it is."""
     click.echo(composition.build_bundle(release, Arch(arch) if arch else None, apt_mirror))
 

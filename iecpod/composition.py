@@ -41,7 +41,7 @@ _CONSOLE_TAIL_BYTES = 256 * 1024
 class PodAdapters:
     """`PodTools` with the real adapters behind it."""
 
-    def __init__(self, layout: Layout, ref: PodRef, reporter: Reporter, apt_mirror: str | None) -> None:
+    def __init__(self, layout: Layout, ref: PodRef, reporter: Reporter, apt_mirror: str) -> None:
         self._layout = layout
         self._apt_mirror = apt_mirror
         self.ref = ref
@@ -56,7 +56,9 @@ class PodAdapters:
 
     def host(self, uri: str) -> HypervisorHost:
         if uri == EMBEDDED:
-            return EmbeddedHost(self.pod_dir, self.ref, self.clock)
+            return EmbeddedHost(
+                self.pod_dir, self.ref, self.clock, capabilities_cache=self._layout.cache_dir / "libvirt"
+            )
         return SystemHost(uri, self.ref)
 
     def images(self, release: Release) -> Images:
@@ -145,7 +147,9 @@ class PodAdapters:
 
     def _make_pod_dir(self) -> None:
         # Others may pass through (libvirt's own user opens disks below), and list nothing.
-        self.pod_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        # Domains name files in the two below it, and libvirt makes files only.
+        for directory in (self.pod_dir, self.pod_dir / "nvram", self.pod_dir / "console"):
+            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
 
 
 class Composition:
@@ -156,7 +160,7 @@ class Composition:
         self._environ = environ
         self._is_terminal = is_terminal
 
-    def deploy(self, request: PodRequest, apt_mirror: str | None, report_file: Path | None) -> Report:
+    def deploy(self, request: PodRequest, apt_mirror: str, report_file: Path | None) -> Report:
         with self._pod(request, apt_mirror) as (inputs, tools):
 
             def save_report(report: Report) -> None:
@@ -166,7 +170,7 @@ class Composition:
 
             return deploy.deploy(inputs, tools, save_report)
 
-    def plan(self, request: PodRequest, apt_mirror: str | None) -> tuple[str, bool]:
+    def plan(self, request: PodRequest, apt_mirror: str) -> tuple[str, bool]:
         """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
         with self._pod(request, apt_mirror) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
@@ -181,7 +185,7 @@ class Composition:
     def teardown(self, request: PodRequest) -> teardown.Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._reporter() as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, None)
+            tools = PodAdapters(self.layout, request.ref, reporter, "")
             return teardown.teardown(tools, self._teardown_uri(request, tools))
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
@@ -200,13 +204,13 @@ class Composition:
 
     def kubeconfig(self, request: PodRequest) -> str:
         with self._reporter() as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, None)
+            tools = PodAdapters(self.layout, request.ref, reporter, "")
             try:
                 return tools.kubeconfig_path.read_text()
             except FileNotFoundError:
                 raise _not_deployed(request.ref) from None
 
-    def build_bundle(self, release: str, arch: Arch | None, apt_mirror: str | None) -> Path:
+    def build_bundle(self, release: str, arch: Arch | None, apt_mirror: str) -> Path:
         with self._reporter() as reporter:
             loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
             built = build_bundle(loaded, arch or Arch.of_this_machine(), self.layout.cache_dir, apt_mirror, reporter)
@@ -218,7 +222,7 @@ class Composition:
             yield reporter
 
     @contextmanager
-    def _pod(self, request: PodRequest, apt_mirror: str | None = None) -> Iterator[tuple[PodInputs, PodAdapters]]:
+    def _pod(self, request: PodRequest, apt_mirror: str = "") -> Iterator[tuple[PodInputs, PodAdapters]]:
         with self._reporter() as reporter:
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror)
             inputs = resolve_request(request, self.layout, recalled_uri=tools.recall_uri())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
 _WELCOME = "Welcome to nginx"
 _RECORD = "iecpod-verified"
+_CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,9 @@ class VerifyPhase:
 
     def _wait_for_page(self, hostname: str, url: str) -> None:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
-        script = f"import urllib.request as r; print(r.urlopen({url!r}, timeout=10).read().decode())"
 
         def probe() -> None:
-            result = self.shells[hostname].run(["python3", "-c", script], check=False)
+            result = self.shells[hostname].run([*_CURL, url], check=False)
             if _WELCOME not in result.stdout:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
@@ -112,9 +111,8 @@ class VerifyPhase:
         """Both directions, each from one node's pod to the other node's."""
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
             name, address = client["metadata"]["name"], server["status"]["podIP"]
-            command = f"curl --silent --show-error --max-time 20 {shlex.quote(f'http://{address}/')}"
             try:
-                page = self._kubectl.run("exec", name, "--", "sh", "-c", command).stdout
+                page = self._kubectl.run("exec", name, "--", *_CURL, f"http://{address}/").stdout
             except CommandFailed as error:
                 page = error.tail
             if _WELCOME not in page:
