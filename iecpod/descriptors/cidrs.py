@@ -61,13 +61,14 @@ def check_cidrs(pod_cidr: str, service_cidr: str, taken: Sequence[TakenNetwork],
     beside_services = [*_as_taken("the service CIDR", services), *others]
     beside_pods = [*_as_taken("the pod CIDR", pods), *others]
     if pods is not None:
-        free = find_free_cidr(pods.prefixlen, beside_services)
+        free = _propose(pods.prefixlen, _WIDEST_POD_PREFIX, _narrowest_pod_prefix(nodes), beside_services)
         beside_pods += _as_taken("the proposed pod CIDR", free)
         problems.extend(_check_pod_size(pods, nodes))
         problems.extend(_overlaps("pod", pods, beside_services, free))
     if services is not None:
         problems.extend(_check_service_size(services))
-        problems.extend(_overlaps("service", services, others, find_free_cidr(services.prefixlen, beside_pods)))
+        free = _propose(services.prefixlen, _WIDEST_SERVICE_PREFIX, _NARROWEST_SERVICE_PREFIX, beside_pods)
+        problems.extend(_overlaps("service", services, others, free))
     return problems
 
 
@@ -94,6 +95,17 @@ def find_free_cidr(prefix_length: int, taken: Sequence[TakenNetwork]) -> IPv4Net
     return None
 
 
+def _propose(prefix_length: int, widest: int, narrowest: int, taken: Sequence[TakenNetwork]) -> IPv4Network | None:
+    """A free network of the size that was asked for if it is one that works, else of the nearest size there is."""
+    first = min(max(prefix_length, widest), narrowest)
+    candidates = (find_free_cidr(length, taken) for length in range(first, narrowest + 1))
+    return next((free for free in candidates if free is not None), None)
+
+
+def _narrowest_pod_prefix(nodes: int) -> int:
+    return _NODE_PREFIX - max(0, nodes - 1).bit_length()
+
+
 def _parse(what: str, text: str, problems: list[Problem]) -> IPv4Network | None:
     try:
         return parse_cidr(text)
@@ -118,7 +130,7 @@ def _without_defaults(taken: Sequence[TakenNetwork]) -> list[TakenNetwork]:
 
 
 def _check_pod_size(pods: IPv4Network, nodes: int) -> Iterator[Problem]:
-    wanted = _NODE_PREFIX - max(0, nodes - 1).bit_length()
+    wanted = _narrowest_pod_prefix(nodes)
     if pods.prefixlen > wanted:
         room = 2 ** (_NODE_PREFIX - pods.prefixlen) if pods.prefixlen <= _NODE_PREFIX else 0
         yield Problem(

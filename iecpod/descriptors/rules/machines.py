@@ -6,19 +6,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import MachineView, PodView, read
+from iecpod.descriptors.rules.view import MachineView, Path, PodView, read
 from iecpod.descriptors.values import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
 from iecpod.units import parse_size_bytes
+from iecpod.yaml_document import Document
 
 _LABS = "34 descriptor pairs that labs used"
 _GIB = 1 << 30
 
 
 def machines(pod: PodView) -> Iterator[MachineView]:
-    """The nodes, then the jump host."""
-    yield from pod.nodes
+    """The jump host, then the nodes, as in the file."""
     if pod.jumphost is not None:
         yield pod.jumphost
+    yield from pod.nodes
+
+
+def line_of(document: Document, path: Path) -> str:
+    """The other place of a finding that has two."""
+    return f"line {document.position(path)[0]}"
 
 
 def repeated(names: Iterable[str | None]) -> Iterator[tuple[int, int]]:
@@ -35,7 +41,8 @@ def duplicate_node_name(pod: PodView) -> Iterator[Finding]:
         yield Finding(
             pod.pdf,
             ("nodes", index, "name"),
-            f"node {index + 1} has the name {pod.nodes[index].name!r} of node {first + 1}",
+            f"node {index + 1} has the name {pod.nodes[index].name!r} of node {first + 1} "
+            f"({line_of(pod.pdf, ('nodes', first, 'name'))})",
             "give every node a name of its own",
         )
 
@@ -47,7 +54,7 @@ def node_named_like_jumphost(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.pdf,
                 ("nodes", index, "name"),
-                f"the node has the name of the jump host, {node.name!r}",
+                f"the node has the name of the jump host, {node.name!r} ({line_of(pod.pdf, ('jumphost', 'name'))})",
                 "give one of them another name",
             )
 
@@ -127,7 +134,8 @@ def duplicate_bmc_address(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.pdf,
                 (*machine.path, "remote_management", "address"),
-                f"{machine.label} has the BMC address of {first.label}, {key[0]}",
+                f"{machine.label} has the BMC address {key[0]} that {first.label} has already "
+                f"({line_of(pod.pdf, (*first.path, 'remote_management', 'address'))})",
                 "give every machine the address of its own BMC",
             )
 
@@ -193,7 +201,8 @@ def duplicate_bmc_mac(pod: PodView) -> Iterator[Finding]:
         yield Finding(
             pod.pdf,
             (*owners[index].path, "remote_management", "mac_address"),
-            f"{owners[index].label} has the BMC MAC of {owners[first].label}, {macs[index]}",
+            f"{owners[index].label} has the BMC MAC {macs[index]} that {owners[first].label} has already "
+            f"({line_of(pod.pdf, (*owners[first].path, 'remote_management', 'mac_address'))})",
             "give every BMC its own MAC",
         )
 

@@ -27,7 +27,7 @@ def network_needed(pod: PodView) -> Iterator[Finding]:
 @warning("network-missing", reason="nodes get no NIC on it", source="three labs leave one out")
 def network_missing(pod: PodView) -> Iterator[Finding]:
     others = tuple(name for name in CORE_NETWORKS if name not in _NEEDED_NETWORKS)
-    yield from _missing(pod, others, "add it, or do without")
+    yield from _missing(pod, others, "add it, unless nodes are to have no NIC there")
 
 
 def _missing(pod: PodView, names: tuple[str, ...], remedy: str) -> Iterator[Finding]:
@@ -128,7 +128,7 @@ def gateway_in_range(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.idf,
                 (*network.path, "ip-range"),
-                f"the range holds the gateway {network.gateway}",
+                f"the range {network.ip_range[0]}-{network.ip_range[1]} holds the gateway {network.gateway}",
                 "begin the range behind the gateway, or end it before",
             )
 
@@ -233,8 +233,11 @@ def _shared_nics(pod: PodView) -> Iterator[Finding]:
 @warning("dns-not-a-list", reason="some installers want a list", source="lf/pod4 has one address")
 def dns_not_a_list(pod: PodView) -> Iterator[Finding]:
     for network in pod.networks:
-        if isinstance(network.data.get("dns"), str):
-            yield Finding(pod.idf, (*network.path, "dns"), "dns is one address, not a list", "write it as [ADDRESS]")
+        dns = network.data.get("dns")
+        if isinstance(dns, str):
+            yield Finding(
+                pod.idf, (*network.path, "dns"), "dns is one address, not a list", f"write it as [{dns[:40]}]"
+            )
 
 
 @warning("bridge-twice", reason="two networks on one bridge are one", source="libvirt networks")

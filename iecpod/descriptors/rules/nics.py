@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from iecpod.descriptors.rules.machines import machines, repeated
+from iecpod.descriptors.rules.machines import line_of, machines, repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
 from iecpod.descriptors.rules.view import MachineView, NicView, PodView
 from iecpod.descriptors.values import ZERO_MAC
@@ -12,40 +13,46 @@ from iecpod.descriptors.values import ZERO_MAC
 _MULTICAST_BIT = 0x01
 
 
-def _shared_macs(pod: PodView) -> Iterator[tuple[MachineView, NicView, MachineView]]:
-    """Every NIC whose MAC a NIC of an earlier machine has, with that machine."""
-    first: dict[str, MachineView] = {}
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    machine: MachineView
+    nic: NicView
+
+
+def _shared_macs(pod: PodView) -> Iterator[tuple[_Owned, _Owned]]:
+    """Every NIC whose MAC a NIC of an earlier machine has, with that NIC."""
+    first: dict[str, _Owned] = {}
     for machine in machines(pod):
         for nic in machine.nics:
-            if (
-                nic.mac is not None
-                and nic.mac != ZERO_MAC
-                and (owner := first.setdefault(nic.mac, machine)) is not machine
-            ):
-                yield machine, nic, owner
+            if nic.mac is None or nic.mac == ZERO_MAC:
+                continue
+            other = first.setdefault(nic.mac, _Owned(machine, nic))
+            if other.machine is not machine:
+                yield _Owned(machine, nic), other
 
 
-def _shared_mac_finding(pod: PodView, machine: MachineView, nic: NicView, owner: MachineView) -> Finding:
+def _shared_mac_finding(pod: PodView, one: _Owned, other: _Owned) -> Finding:
+    place = line_of(pod.pdf, (*other.nic.path, "mac_address"))
     return Finding(
         pod.pdf,
-        (*nic.path, "mac_address"),
-        f"{machine.label} has the MAC {nic.mac} that {owner.label} has already",
+        (*one.nic.path, "mac_address"),
+        f"{one.machine.label} has the MAC {one.nic.mac} that {other.machine.label} has already ({place})",
         'give every NIC its own MAC, or "00:00:00:00:00:00" to let iecpod choose',
     )
 
 
 @error("duplicate-mac", reason="two VMs with one MAC on one network reach nobody", source="IEEE 802")
 def duplicate_mac(pod: PodView) -> Iterator[Finding]:
-    for machine, nic, owner in _shared_macs(pod):
-        if "virtual" in (machine.type, owner.type):
-            yield _shared_mac_finding(pod, machine, nic, owner)
+    for one, other in _shared_macs(pod):
+        if "virtual" in (one.machine.type, other.machine.type):
+            yield _shared_mac_finding(pod, one, other)
 
 
 @warning("duplicate-mac-baremetal", reason="no two NICs have one MAC", source="ool/pod1 repeats MACs by mistake")
 def duplicate_mac_baremetal(pod: PodView) -> Iterator[Finding]:
-    for machine, nic, owner in _shared_macs(pod):
-        if "virtual" not in (machine.type, owner.type):
-            yield _shared_mac_finding(pod, machine, nic, owner)
+    for one, other in _shared_macs(pod):
+        if "virtual" not in (one.machine.type, other.machine.type):
+            yield _shared_mac_finding(pod, one, other)
 
 
 @error("duplicate-mac-in-node", reason="a VM's NICs are found by their MACs", source="cloud-init matches by MAC")
@@ -138,13 +145,15 @@ def duplicate_nic_name(pod: PodView) -> Iterator[Finding]:
 
 @warning("duplicate-nic-address", reason="two machines with one address reach nobody", source="bii/pod1 repeats one")
 def duplicate_nic_address(pod: PodView) -> Iterator[Finding]:
-    first: dict[object, MachineView] = {}
+    first: dict[object, _Owned] = {}
     for machine in machines(pod):
         for nic in machine.nics:
-            if nic.address is not None and (owner := first.setdefault(nic.address, machine)) is not machine:
+            other = first.setdefault(nic.address, _Owned(machine, nic))
+            if nic.address is not None and other.machine is not machine:
+                place = line_of(pod.pdf, (*other.nic.path, "address"))
                 yield Finding(
                     pod.pdf,
                     (*nic.path, "address"),
-                    f"{machine.label} has the address {nic.address} that {owner.label} has already",
+                    f"{machine.label} has the address {nic.address} that {other.machine.label} has already ({place})",
                     "give every NIC its own address",
                 )

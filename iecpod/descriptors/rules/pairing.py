@@ -102,8 +102,8 @@ def _repeated_items(pod: PodView, key: str) -> Iterator[Finding]:
             yield Finding(
                 pod.idf,
                 (*devices.path, key, index),
-                f"{items[index][:40]!r} is NIC {index} of the node, and NIC {first} too",
-                "write the name that each NIC has",
+                f"{items[index][:40]!r} stands for NIC {index} and for NIC {first} (counted from 0)",
+                "write what the node itself says of each NIC",
             )
 
 
