@@ -72,8 +72,16 @@ allow_services() {
 }
 
 apt() {
-    DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes --no-install-recommends \
-        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@" >&2
+    DEBIAN_FRONTEND=noninteractive quietly apt-get --quiet --yes --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@"
+}
+
+# Runs a command and shows what it printed only where it fails.
+quietly() {
+    local output
+    output=$("$@" 2>&1 </dev/null) && return
+    printf '%s\n' "$output" | tail -n 40 >&2
+    return 1
 }
 
 install_packages() {
@@ -86,7 +94,7 @@ install_packages() {
         fail "packages are missing, and only root can install them: ${missing[*]}" \
             "$(command -v sudo >/dev/null && echo "run: sudo $0 $*" || echo "run as root: $0 $*")"
     say "fetching the package lists"
-    apt update || say "some package lists could not be fetched; going on with the others"
+    apt update -o APT::Update::Error-Mode=any || say "some package lists could not be fetched; going on with the others"
     say "installing ${#missing[@]} packages: ${missing[*]}"
     forbid_services
     apt install -- "${missing[@]}" ||
@@ -119,12 +127,12 @@ install_iecpod() {
     if ! is_ready "$wanted"; then
         say "making the virtual environment $venv"
         rm -f -- "$stamp"
-        "$python" -m venv --clear "$venv" ||
+        quietly "$python" -m venv --clear "$venv" ||
             fail "the virtual environment $venv could not be made" "run as its owner, or choose another in IECPOD_VENV"
         say "installing iecpod and tox into it"
-        "$venv/bin/python" -m pip --disable-pip-version-check --quiet install --editable "$root" 'tox>=4,<5' >&2 ||
+        quietly "$venv/bin/python" -m pip --disable-pip-version-check install --editable "$root" 'tox>=4,<5' ||
             fail "pip could not install iecpod" "see its messages above; it must reach PyPI or a mirror of it"
-        "$venv/bin/python" -c 'import libvirt' ||
+        quietly "$venv/bin/python" -c 'import libvirt' ||
             fail "Python's libvirt module does not load" "remove $venv and run this again"
         printf '%s\n' "$wanted" >"$stamp"
         say "ready"
