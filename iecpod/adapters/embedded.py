@@ -1,11 +1,11 @@
-"""A libvirtd of the POD's own, in a network and a mount namespace of its own.
+"""A libvirtd and virtlogd of the POD's own, in a network and a mount namespace of their own.
 
 Everything it keeps lies in `POD_DIR/libvirt`, bound over libvirt's usual directories in the daemon's mount namespace.
 Those mounts live and die with the processes; the network namespace has a name and is marked with that directory.
 A daemon is known by its namespace and its command line, never by a pid file, so a stale one cannot mislead.
 
-No virtlogd: QEMU writes the console logs itself (`stdio_handler`). What virtlogd holds open, it cannot take up again
-after it was killed, and the guests' consoles would be silent from then on.
+virtlogd keeps the console logs bounded. One that was killed is started again and serves guests that start from then on;
+what the old one held open it cannot take up, so consoles of guests that ran stay silent (tried with libvirt 9.0).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ _DIRECTORIES = {
     "cache": "/var/cache/libvirt",
 }
 
-_PROGRAMS = ("libvirtd", "dnsmasq", "qemu-img", "ip", "nsenter", "unshare", "mount", "sh")
+#: In the order of starting: libvirtd hands the guests' output to virtlogd.
+_DAEMONS = ("virtlogd", "libvirtd")
+_PROGRAMS = (*_DAEMONS, "dnsmasq", "qemu-img", "ip", "nsenter", "unshare", "mount", "sh")
 
 #: sun_path of unix(7) holds 108 bytes, one of them the final zero.
 _SOCKET_PATH_LIMIT_BYTES = 107
@@ -71,7 +73,6 @@ remember_owner = 0
 security_driver = "none"
 cgroup_controllers = [ ]
 namespaces = [ ]
-stdio_handler = "file"
 """
 
 
@@ -86,7 +87,6 @@ class EmbeddedHost:
         self._ref = ref
         self._clock = clock or SystemClock()
         self._socket = self._base / "run" / "libvirt-sock"
-        self._pid_file = self._base / "run" / "libvirtd.pid"
         self._log = self._base / "log" / "libvirtd.log"
         self._sources = {target: self._base / name for name, target in _DIRECTORIES.items()}
         if capabilities_cache is not None:
@@ -115,9 +115,10 @@ class EmbeddedHost:
                 # As after a reboot, when /run is empty: no process is left that its files could be true of.
                 shutil.rmtree(self._base / "run", ignore_errors=True)
         self._namespace.ensure()
-        if self._find_daemon() is None:
-            self._write_configuration()
-            self._launch()
+        for program in _DAEMONS:
+            if self._find_daemon(program) is None:
+                self._write_configuration()
+                self._launch(program)
         self._wait_for_socket()
 
     def connect(self) -> LibvirtHypervisor:
@@ -133,7 +134,7 @@ class EmbeddedHost:
     def stop(self) -> None:
         """Ends every process of the namespace, guests included, and removes it with POD_DIR/libvirt."""
         self._check_root()
-        daemons = [process for process in self._find_processes() if self._is_daemon(process)]
+        daemons = [process for process in self._find_processes() if self._is_daemon(process, "libvirtd")]
         self._end(daemons, grace_seconds=10.0)  # first, so that it starts nothing in place of what ends next
         self._end(self._find_processes(), grace_seconds=5.0)
         if self._namespace.is_ours():
@@ -190,11 +191,14 @@ class EmbeddedHost:
 
         return namespaces.find_processes(belongs)
 
-    def _find_daemon(self) -> Process | None:
-        return next((process for process in self._find_processes() if self._is_daemon(process)), None)
+    def _find_daemon(self, program: str) -> Process | None:
+        return next((process for process in self._find_processes() if self._is_daemon(process, program)), None)
 
-    def _is_daemon(self, process: Process) -> bool:
-        return process.program == "libvirtd" and str(self._pid_file) in process.argv
+    def _is_daemon(self, process: Process, program: str) -> bool:
+        return process.program == program and self._pid_file(program) in process.argv
+
+    def _pid_file(self, program: str) -> str:
+        return str(self._base / "run" / f"{program}.pid")
 
     def _write_configuration(self) -> None:
         self._base.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -203,18 +207,18 @@ class EmbeddedHost:
         (self._base / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
         (self._base / "etc" / "qemu.conf").write_text(_QEMU_CONF)
 
-    def _launch(self) -> None:
-        daemon = ["libvirtd", "--daemon", "--pid-file", str(self._pid_file)]
+    def _launch(self, program: str) -> None:
+        daemon = [program, "--daemon", "--pid-file", self._pid_file(program)]
         # `slave`: what the host unmounts, such as the namespace of another POD, must not live on in our copy.
         private = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", _PRIVATE_MOUNTS, "sh"]
         mounts = [str(word) for target, source in self._sources.items() for word in (source, target)]
         try:
             run_program([*self.command_prefix, *private, *mounts, "--", *daemon])
         except CommandFailed as error:
-            if self._find_daemon() is not None:  # another iecpod was quicker
+            if self._find_daemon(program) is not None:  # another iecpod was quicker
                 return
             raise HypervisorUnavailable(
-                f"libvirtd of POD {self._ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),
+                f"{program} of POD {self._ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),
                 f"see {self._log}",
             ) from error
 

@@ -190,6 +190,13 @@ def test_console_nics_nvram_and_removal_of_a_guest(host: EmbeddedHost, hyperviso
     assert [seen.name for seen in hypervisor.observe() if seen.kind is Kind.DOMAIN] == []
 
 
+def test_virtlogd_is_started_again(host: EmbeddedHost, hypervisor: Hypervisor) -> None:
+    wait_until("one virtlogd", lambda: len(find_pids("virtlogd")) == 1)
+    kill("virtlogd")
+    host.start()
+    wait_until("one virtlogd", lambda: len(find_pids("virtlogd")) == 1)
+
+
 def test_stop_ends_running_guests(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
     start_guest(hypervisor, tmp_path)
     assert {left.split()[0] for left in host.leftovers()} == {"process", "namespace", "directory"}
@@ -215,7 +222,7 @@ def test_lost_name_of_the_namespace(host: EmbeddedHost, hypervisor: Hypervisor, 
 def test_reboot_is_survived(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
     """All processes and the namespace gone, all files still there."""
     domain = start_guest(hypervisor, tmp_path)
-    for program in ("libvirtd", "qemu-system-x86_64", "dnsmasq"):
+    for program in ("libvirtd", "virtlogd", "qemu-system-x86_64", "dnsmasq"):
         kill(program)
     subprocess.run(["ip", "netns", "del", namespace_path().name], check=True)
     host.start()

@@ -1,0 +1,285 @@
+"""The verbs as a whole, on a hypervisor in memory and nodes that answer from a script."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+import iecpod
+from iecpod.adapters.keys import ensure_pod_keys
+from iecpod.commands.deploy import deploy
+from iecpod.commands.plan import make_pod_plan, plan_text
+from iecpod.commands.report import Report
+from iecpod.commands.request import PodInputs, PodRequest, resolve_request
+from iecpod.commands.teardown import teardown
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.release import AptRepository, Release
+from iecpod.design.resources import Emulator, Kind, Route, Seed, VirtType
+from iecpod.errors import CleanupError, HostError, PreflightError, UsageError
+from iecpod.layout import Layout, find_layout
+from iecpod.model import Arch, PodRef
+from iecpod.ports import BaseImage, CommandResult, Shell
+from iecpod.render.calico import PatchedManifest
+from iecpod.render.pod import NodeSecrets
+from tests.fakes import FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+
+REF = PodRef("local", "virtual1")
+NODES = ("iec01", "iec02", "iec03")
+
+
+class FakeImages:
+    """An image that is always there."""
+
+    def key(self, arch: Arch) -> str:
+        return f"key-{arch.value}"
+
+    def find(self, arch: Arch) -> BaseImage:
+        return BaseImage(path=Path("/cache/image.qcow2"), sha256="0" * 64, format="qcow2", virtual_size_bytes=1 << 30)
+
+    def ensure(self, arch: Arch) -> BaseImage:
+        return self.find(arch)
+
+
+class FakeTools:
+    """`PodTools` on fakes; keys and the POD's directory are real."""
+
+    def __init__(self, directory: Path, layout: Layout, routes: tuple[Route, ...] = ()) -> None:
+        self.ref = REF
+        self.pod_dir = directory / "pod"
+        self.kubeconfig_path = self.pod_dir / "kubeconfig"
+        self.cloud_init_dir = layout.cloud_init_dir
+        self.clock = FakeClock()
+        self.reporter = RecordingReporter()
+        self.hypervisor = FakeHypervisor(REF)
+        self.fake_host = FakeHost(self.hypervisor, routes)
+        self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
+        self.free = 1 << 40
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        yield
+
+    def host(self, uri: str) -> FakeHost:
+        return self.fake_host
+
+    def images(self, release: Release) -> FakeImages:
+        return FakeImages()
+
+    def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
+        raise AssertionError("the fake host lists no KVM")
+
+    def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
+        keys = ensure_pod_keys((self.pod_dir if keep else self.pod_dir.parent) / "keys", "x")
+        return NodeSecrets(
+            authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
+        )
+
+    def shells(self, host: object, cluster: DesiredCluster) -> Mapping[str, Shell]:
+        return self.node_shells
+
+    def make_seed(self, seed: Seed) -> bytes:
+        return seed.user_data.encode()
+
+    def read_console(self, path: str) -> str:
+        return "Linux version 6.1"
+
+    def fetch_key(self, repository: AptRepository) -> bytes:
+        raise AssertionError("debian12 has no repositories")
+
+    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+        raise AssertionError("the scenario has no Calico")
+
+    def free_bytes(self, path: str) -> int:
+        return self.free
+
+    def remember_uri(self, uri: str) -> None:
+        self.pod_dir.mkdir(parents=True, exist_ok=True)
+
+    def remove_pod_dir(self) -> None:
+        shutil.rmtree(self.pod_dir, ignore_errors=True)
+
+
+def _shell_of_a_ready_node(hostname: str) -> FakeShell:
+    """A node on which every phase finds its work done."""
+    shell = FakeShell(hostname)
+    shell.on("test", "-e").on("true").on("kubeadm", "version", stdout="v1.20.2\n")
+    shell.on("systemctl", "is-active", stdout="active\n")
+    items = [
+        {
+            "metadata": {"name": name},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": f"172.16.10.{36 + NODES.index(name)}"}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+        for name in NODES
+    ]
+    kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
+    shell.on(*kubectl, "nodes", stdout=json.dumps({"items": items}))
+    shell.on(*kubectl, "--namespace=kube-system", "daemonset/kube-proxy", stdout='{"kind": "DaemonSet"}')
+    record = {"data": {"nodes": " ".join(NODES), "image": "docker.io/library/nginx:stable"}}
+    shell.on(*kubectl, "--namespace=kube-system", "configmap/iecpod-verified", stdout=json.dumps(record))
+    # What the CNI phase writes is what the node shows from then on.
+    shell.on("systemctl", "daemon-reload").on("systemctl", "enable").on("systemctl", "restart")
+    shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
+    shell.files["/etc/kubernetes/admin.conf"] = b"kind: Config\n"
+    return shell
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    environ = {f"IECPOD_{name}_DIR": str(tmp_path / name.lower()) for name in ("STATE", "CACHE", "RUNTIME")}
+    return find_layout(environ, package_dir=Path(iecpod.__file__).parent, is_root=True)
+
+
+def resolve(layout: Layout, **options: str) -> PodInputs:
+    request = PodRequest(ref=REF, base_uri=str(layout.pdf_dir), **options)  # type: ignore[arg-type]
+    return resolve_request(request, layout, recalled_uri=None)
+
+
+@pytest.fixture
+def tools(tmp_path: Path, layout: Layout) -> FakeTools:
+    return FakeTools(tmp_path, layout)
+
+
+def run_deploy(layout: Layout, tools: FakeTools) -> Report:
+    saved: list[Report] = []
+    report = deploy(resolve(layout), tools, saved.append)
+    assert saved == [report]
+    return report
+
+
+def test_deploy_makes_everything_and_the_second_one_nothing(layout: Layout, tools: FakeTools) -> None:
+    report = run_deploy(layout, tools)
+    outcomes = {phase.name: phase.outcome for phase in report.phases}
+    assert report.outcome == "done"
+    assert [name for name, outcome in outcomes.items() if outcome == "done"] == [
+        *("networks", "storage", "domains", "cni", "kubeconfig"),
+    ]
+    names = {(seen.kind, seen.name) for seen in tools.hypervisor.observe() if seen.active}
+    assert {(Kind.DOMAIN, f"local-virtual1-{node}") for node in NODES} <= names
+    assert tools.kubeconfig_path.read_text() == "kind: Config\n"
+    second = run_deploy(layout, tools)
+    assert second.outcome == "in place"
+    assert json.loads(second.to_json())["phases"][0]["outcome"] == "in place"
+
+
+def test_a_domain_that_is_off_is_started_and_not_remade(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    before = dict(tools.hypervisor.contents)
+    tools.hypervisor.stop_outside(Kind.DOMAIN, "local-virtual1-iec02")
+    outcomes = {phase.name: phase.outcome for phase in run_deploy(layout, tools).phases}
+    assert outcomes["domains"] == "done" and outcomes["networks"] == "in place"
+    assert tools.hypervisor.contents == before
+
+
+def test_changed_options_are_refused_while_the_pod_runs(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    with pytest.raises(PreflightError) as caught:
+        deploy(resolve(layout, virt_type=VirtType.KVM), tools, lambda _report: None)  # type: ignore[arg-type]
+    assert {problem.rule for problem in caught.value.problems} == {"changed-in-place"}
+    assert len(caught.value.problems) == 3
+    assert tools.pod_dir.exists()
+
+
+def _refused(layout: Layout, tools: FakeTools) -> PreflightError:
+    with pytest.raises(PreflightError) as caught:
+        deploy(resolve(layout), tools, lambda _report: None)
+    assert not tools.pod_dir.exists()
+    assert not tools.fake_host.started
+    assert not any(seen.mark for seen in tools.hypervisor.observe())
+    return caught.value
+
+
+def test_routes_of_the_host_are_in_the_way(layout: Layout, tmp_path: Path) -> None:
+    routes = (
+        Route(IPv4Network("100.100.7.0/24"), "docker0", "docker network (docker0)"),
+        Route(IPv4Network("172.16.10.0/24"), "eth0", "interface eth0"),
+    )
+    error = _refused(layout, FakeTools(tmp_path, layout, routes))
+    messages = [problem.message for problem in error.problems]
+    assert "the pod CIDR 100.100.0.0/16 overlaps 100.100.7.0/24, which is taken by docker network (docker0)" in messages
+    assert "IDF network mgmt (172.16.10.0/24) overlaps 172.16.10.0/24, which is taken by interface eth0" in messages
+    assert len(messages) == 2
+
+
+def test_foreign_objects_of_our_names_are_conflicts_all_at_once(layout: Layout, tools: FakeTools) -> None:
+    tools.hypervisor.add_foreign(Kind.NETWORK, "<network><name>local-virtual1-mgmt</name></network>")
+    tools.hypervisor.add_foreign(Kind.DOMAIN, "<domain type='qemu'><name>local-virtual1-iec03</name></domain>")
+    error = _refused(layout, tools)
+    assert [problem.path for problem in error.problems] == [
+        "network local-virtual1-mgmt",
+        "domain local-virtual1-iec03",
+    ]
+    assert len(tools.hypervisor.observe()) == 2
+
+
+def test_a_full_disk_is_seen_beforehand(layout: Layout, tools: FakeTools) -> None:
+    tools.free = 100
+    (problem,) = _refused(layout, tools).problems
+    assert problem.rule == "disk-full" and "0.0 GiB free" in problem.message
+
+
+def test_cidrs_that_overlap_the_idf_are_refused_before_the_hypervisor_is_asked(layout: Layout) -> None:
+    with pytest.raises(PreflightError) as caught:
+        resolve(layout, pod_cidr="172.16.0.0/16", service_cidr="10.0.19.0/24")
+    assert len(caught.value.problems) >= 2
+
+
+def test_plan_shows_addresses_and_changes_nothing(layout: Layout, tools: FakeTools) -> None:
+    inputs = resolve(layout)
+    result = make_pod_plan(inputs, tools)
+    text = plan_text(inputs, result)
+    assert result.problems == ()
+    assert "iec01  enp2s0  mgmt     172.16.10.36/24" in text
+    assert tools.hypervisor.observe() == () and not tools.fake_host.started and not tools.pod_dir.exists()
+
+
+def test_teardown_takes_what_is_ours_and_nothing_else(layout: Layout, tools: FakeTools) -> None:
+    tools.hypervisor.add_foreign(Kind.DOMAIN, "<domain type='qemu'><name>jenkins-slave01</name></domain>")
+    run_deploy(layout, tools)
+    removed = teardown(tools, "embedded")
+    assert "domain local-virtual1-iec01" in removed.names and "pool iecpod-local-virtual1" in removed.names
+    assert [seen.name for seen in tools.hypervisor.observe()] == ["jenkins-slave01"]
+    assert not tools.pod_dir.exists() and not tools.fake_host.started
+    assert teardown(tools, "embedded").names == ()
+
+
+def test_what_teardown_leaves_is_an_error_that_lists_it(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    tools.fake_host.left = ("namespace iecpod-local-virtual1",)
+    with pytest.raises(CleanupError) as caught:
+        teardown(tools, "embedded")
+    assert caught.value.cause == "teardown left behind: namespace iecpod-local-virtual1"
+    assert int(caught.value.exit_code) == 7
+
+
+def test_a_failed_phase_is_in_the_saved_report(layout: Layout, tools: FakeTools) -> None:
+    saved: list[Report] = []
+    failing = FakeImages()
+    failing.find = lambda arch: None  # type: ignore[method-assign,assignment,return-value]
+
+    def ensure(arch: Arch) -> BaseImage:
+        raise HostError("the mirror is away", "try again")
+
+    failing.ensure = ensure  # type: ignore[method-assign]
+    tools.images = lambda release: failing  # type: ignore[method-assign]
+    with pytest.raises(HostError):
+        deploy(resolve(layout), tools, saved.append)
+    assert saved[0].outcome == "failed"
+    assert [(phase.name, phase.outcome, phase.detail) for phase in saved[0].phases] == [
+        ("image", "failed", "the mirror is away")
+    ]
+
+
+def test_unknown_scenario_lists_those_there_are(layout: Layout) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(layout, scenario="os-nosdn-nofeature-ha")
+    assert "k8-calico-iec-noha" in caught.value.remedy
+    assert resolve(layout, scenario="k8-nosdn-iec-noha").scenario.name == "k8-calico-iec-noha"
