@@ -19,30 +19,12 @@ from iecpod.images.archive import ContainerImage, write_archive, write_layer
 from iecpod.images.cache import Artifact, Cache, find_damage
 from iecpod.images.kubernetes import IMAGE_PROGRAMS, NODE_PROGRAMS, ensure_kubernetes
 from iecpod.images.process import run_tool
+from iecpod.images.sources import read_source
 from iecpod.images.rootfs import ensure_layer, ensure_rootfs, image_archives
 from iecpod.model import Arch
 from iecpod.ports import Reporter
 
 _IMAGES = "images/images.tar"
-
-#: Runs nothing and reaps what the pod's other containers leave behind, until it is told to stop.
-_PAUSE_C = """
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static void stop(int number) { _exit(number == SIGINT || number == SIGTERM ? 0 : 1); }
-static void reap(int number) { (void)number; while (waitpid(-1, 0, WNOHANG) > 0) continue; }
-
-int main(void)
-{
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    signal(SIGCHLD, reap);
-    for (;;)
-        pause();
-}
-"""
 
 #: Compilers by the target's architecture; the host's own works where it is the target.
 _COMPILERS = {Arch.X86_64: "x86_64-linux-gnu-gcc", Arch.AARCH64: "aarch64-linux-gnu-gcc"}
@@ -92,7 +74,7 @@ def bundle_recipe(release: Release, arch: Arch) -> dict[str, Any]:
         "guest_packages": [*image.packages, "+", *source.packages],
         "image_packages": list(source.image_packages),
         "references": [release.image_repository, release.etcd_version, release.pause_image, release.nginx_image],
-        "pause": _PAUSE_C,
+        "sources": [read_source("pause.c"), read_source("crictl.go")],
     }
 
 
@@ -179,6 +161,6 @@ def _make_images(
 
 def _compile_pause(program: Path, arch: Arch, work: Path, log_path: Path) -> None:
     source = work / "pause.c"
-    source.write_text(_PAUSE_C)
+    source.write_text(read_source("pause.c"))
     compile_ = [_COMPILERS[arch], "-Os", "-static", "-s", "-o", str(program), str(source)]
     run_tool(compile_, purpose="compiling the pause program", log_path=log_path)

@@ -12,11 +12,12 @@ from iecpod.design.release import ImageSource, KubernetesSource
 from iecpod.errors import ImageError
 from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.cache import Artifact, Cache
-from iecpod.images.process import read_tool, run_tool
+from iecpod.images.process import run_tool
+from iecpod.images.sources import read_source
 from iecpod.model import Arch
 
 #: What nodes run from their own file system.
-NODE_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
+NODE_PROGRAMS = ("kubeadm", "kubelet", "kubectl", "crictl")
 
 #: What nodes run from images.
 IMAGE_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
@@ -35,6 +36,7 @@ def ensure_kubernetes(
         "source": [source.suite, source.package],
         "go": [source.go_suite, *source.go_packages],
         "linker_flags": _LINKER_FLAGS,
+        "crictl": read_source("crictl.go"),
         "arch": arch.debian,
     }
 
@@ -110,6 +112,9 @@ def _fetch_source(
 
 
 def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) -> None:
+    crictl = tree / "cmd/crictl"
+    crictl.mkdir()
+    (crictl / "main.go").write_text(read_source("crictl.go"))
     targets = " ".join(f"cmd/{program}" for program in (*NODE_PROGRAMS, *IMAGE_PROGRAMS))
     run_tool(
         ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"],

@@ -1,0 +1,118 @@
+"""Images that somebody else made: fetched over HTTP and checked against their SHA256SUMS, or copied from a file."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from iecpod.errors import ImageError
+from iecpod.images.process import read_tool
+from iecpod.images.store import NewImage
+from iecpod.ports import Reporter
+
+_CHUNK_BYTES = 1024 * 1024
+_SUMS_LIMIT_BYTES = 1024 * 1024
+_STALLED_SECONDS = 60.0
+_FORMATS = ("qcow2", "raw")
+
+
+def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter) -> NewImage:
+    """Fetches an image into `directory`. Raises `ImageError`, with both digests when they differ."""
+    wanted = _find_digest(url, sums_url)
+    path = directory / "image"
+    digest = hashlib.sha256()
+    with _explain_http(url), urllib.request.urlopen(url, timeout=_STALLED_SECONDS) as answer, path.open("wb") as file:
+        length = int(answer.headers.get("Content-Length") or 0)
+        received = reported = 0
+        while chunk := answer.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+            received += len(chunk)
+            if length and received * 10 // length > reported:
+                reported = received * 10 // length
+                reporter.progress(f"fetched {reported * 10} % of {length // _CHUNK_BYTES} MiB")
+    if length and received < length:
+        raise ImageError(f"{url}: the connection ended after {received} of {length} bytes", "run again")
+    if digest.hexdigest() != wanted:
+        raise ImageError(
+            f"{url}: its SHA-256 is {digest.hexdigest()}, but {sums_url} says {wanted}",
+            "run again; if it stays so, the mirror is not to be trusted: use another one",
+        )
+    return describe_image(path, url)
+
+
+def copy_image(location: str, directory: Path) -> NewImage:
+    """Copies an image file into `directory`: the store must not change when its owner changes the file."""
+    source = Path(location)
+    path = directory / "image"
+    try:
+        with source.open("rb") as content, path.open("wb") as file:
+            shutil.copyfileobj(content, file, _CHUNK_BYTES)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise ImageError(f"there is no image file {source}", "correct `image.location` of the release") from error
+    return describe_image(path, location)
+
+
+def describe_image(path: Path, origin: str) -> NewImage:
+    """Format and size as QEMU sees them. Raises `ImageError` where it is no disk that stands alone."""
+    purpose = f"looking at the image {origin}"
+    facts = json.loads(read_tool(["qemu-img", "info", "--output=json", str(path)], purpose=purpose))
+    if facts["format"] not in _FORMATS:
+        raise ImageError(f"{origin} is of format {facts['format']}", f"use an image of format {' or '.join(_FORMATS)}")
+    details = facts.get("format-specific", {}).get("data", {})
+    if facts.get("backing-filename") or details.get("data-file"):
+        raise ImageError(f"{origin} refers to other files", "make it whole: qemu-img convert -O qcow2 OLD NEW")
+    return NewImage(path, facts["format"], facts["virtual-size"])
+
+
+def parse_sums(text: str) -> dict[str, str]:
+    """Digest by file name of a SHA256SUMS file (coreutils' format, text or binary)."""
+    sums = {}
+    for line in text.splitlines():
+        digest, _, name = line.partition(" ")
+        if len(digest) == 64 and name[1:]:
+            sums[name[1:].removeprefix("./")] = digest.lower()
+    return sums
+
+
+def _find_digest(url: str, sums_url: str) -> str:
+    with _explain_http(sums_url), urllib.request.urlopen(sums_url, timeout=_STALLED_SECONDS) as answer:
+        text = _read_limited(answer, sums_url)
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
+    sums = parse_sums(text)
+    if name not in sums:
+        raise ImageError(
+            f"{sums_url} does not name {name}, so the image cannot be verified",
+            "correct `image.sha256sums` of the release",
+        )
+    return sums[name]
+
+
+def _read_limited(answer: BinaryIO, url: str) -> str:
+    content = answer.read(_SUMS_LIMIT_BYTES + 1)
+    if len(content) > _SUMS_LIMIT_BYTES:
+        raise ImageError(f"{url} is too large for a list of digests", "correct `image.sha256sums` of the release")
+    return content.decode(errors="replace")
+
+
+@contextmanager
+def _explain_http(url: str) -> Iterator[None]:
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        raise ImageError(f"{url}: {error.code} {error.reason}", "correct the address in the release file") from error
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
+        reason = getattr(error, "reason", "") or error
+        raise ImageError(
+            f"{url}: {reason}",
+            "check network and proxy; without a network use a release with a bundle, such as debian12",
+        ) from error

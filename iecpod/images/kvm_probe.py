@@ -1,0 +1,113 @@
+"""Does KVM boot a kernel here? A device that opens and firmware that runs do not prove it; only a kernel does."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from iecpod.design.resources import Emulator, VirtType
+from iecpod.errors import HostError
+from iecpod.images.cache import Cache
+from iecpod.images.files import Fingerprint, read_json, recipe_key, write_json
+from iecpod.ports import BaseImage, Reporter
+
+#: The first line of every Linux kernel; images of a release send it to their serial console.
+_SIGN_OF_LIFE = b"Linux version "
+
+_ACCELERATORS = {VirtType.KVM: "kvm", VirtType.QEMU: "tcg"}
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def is_kvm_usable(
+    image: BaseImage, emulator: Emulator, cache_dir: Path, reporter: Reporter, *, timeout_seconds: float = 45.0
+) -> bool:
+    """Whether the image's kernel starts under KVM in time; asked once per boot of the host, image and emulator.
+
+    The caller has seen that the emulator lists KVM and that the image is of the host's architecture.
+    """
+    question: dict[str, Any] = {
+        "boot": _BOOT_ID.read_text().strip(),
+        "image": image.sha256,
+        "emulator": [emulator.path, *Fingerprint.of(Path(emulator.path)).as_list()],
+    }
+    answer_path = cache_dir / "kvm" / f"{recipe_key(question)[:32]}.json"
+    known = read_json(answer_path)
+    if isinstance(known, dict) and isinstance(known.get("usable"), bool):
+        return bool(known["usable"])
+    reporter.progress(f"trying whether KVM boots a kernel here (up to {timeout_seconds:.0f} s)")
+    with Cache(cache_dir, reporter).staging("kvm") as work:
+        usable = does_kernel_start(image, emulator, VirtType.KVM, work, timeout_seconds=timeout_seconds)
+    answer_path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(answer_path, {"usable": usable, **question})
+    return usable
+
+
+def does_kernel_start(
+    image: BaseImage, emulator: Emulator, virt_type: VirtType, work: Path, *, timeout_seconds: float
+) -> bool:
+    """Boots the image, unchanged and without a network, until its kernel speaks. `work` is an empty directory."""
+    argv = _probe_argv(image, emulator, virt_type, work)
+    try:
+        with subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                return _sees_sign_of_life(process, timeout_seconds)
+            finally:
+                process.kill()
+    except FileNotFoundError as error:
+        raise HostError(f"{argv[0]} is not installed", "bootstrap.sh installs what iecpod needs") from error
+
+
+def _probe_argv(image: BaseImage, emulator: Emulator, virt_type: VirtType, work: Path) -> list[str]:
+    firmware = []
+    if emulator.firmware is not None:
+        variables = work / "variables.fd"
+        shutil.copyfile(emulator.firmware.nvram_template, variables)
+        firmware = [
+            "-drive",
+            f"if=pflash,unit=0,format=raw,readonly=on,file={emulator.firmware.code}",
+            "-drive",
+            f"if=pflash,unit=1,format=raw,file={variables}",
+        ]
+    options = {
+        "-machine": f"{emulator.machine},accel={_ACCELERATORS[virt_type]}",
+        "-cpu": "host" if virt_type is VirtType.KVM else "max",
+        "-m": "512",
+        "-smp": "1",
+        "-nic": "none",
+        "-display": "none",
+        "-monitor": "none",
+        "-serial": "stdio",
+        # Read-only will do: the kernel speaks long before anything wants to write to its disk.
+        "-blockdev": (
+            f"driver={image.format},node-name=root,read-only=on,file.driver=file,file.filename={image.path},"
+            "file.read-only=on,file.locking=off"
+        ),
+        "-device": "virtio-blk-pci,drive=root,bootindex=0",
+    }
+    arguments = [part for option in options.items() for part in option]
+    return ["setpriv", "--pdeathsig", "KILL", emulator.path, "-no-reboot", *firmware, *arguments]
+
+
+def _sees_sign_of_life(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:
+    assert process.stdout is not None, "the serial line is a pipe"
+    deadline = time.monotonic() + timeout_seconds
+    seen = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0:
+            if not selector.select(left):
+                continue
+            chunk = os.read(process.stdout.fileno(), 4096)
+            seen = seen[-len(_SIGN_OF_LIFE) :] + chunk
+            if _SIGN_OF_LIFE in seen:
+                return True
+            if not chunk:
+                return False
+    return False
