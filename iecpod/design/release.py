@@ -76,8 +76,8 @@ class BundleSource:
 class Release:
     """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
-    `kubernetes_version` has no leading `v`. `image_repository` and `etcd_version` (an image tag) are empty where kubeadm
-    knows better. `ignored_preflight_checks` are kubeadm's own checks that cannot pass with this software, by kubeadm's names.
+    `kubernetes_version` has no leading `v`. `image_repository` and `etcd_version` (an image tag) are empty where
+    kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     """
 

@@ -52,7 +52,7 @@ class AptRoot:
 
     def download_source(self, package: str, directory: Path) -> None:
         """The files of the newest source package, verified by apt."""
-        self._run("source", "--download-only", package, directory=directory, purpose=f"fetching the source of {package}")
+        self._run("source", "--download-only", package, directory=directory, purpose=f"fetching source {package}")
 
     def download(self, packages: Sequence[str], directory: Path) -> None:
         """The named packages only, verified by apt."""

@@ -6,7 +6,6 @@ containerd in namespaces of its own.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from iecpod.design.release import Release
@@ -57,8 +56,17 @@ _IMPORT_CONFIG = """version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 """
 
-#: Runs inside the tree, in private namespaces, with the bundle at /mnt; ends with all references it was asked for.
-_SCRIPT = """
+#: Arguments: bundle, tree, references.
+_ENTER = """
+set -eu
+mount --bind "$1" "$2/mnt"
+tree=$2
+shift 2
+exec chroot "$tree" sh -c "$INSIDE" bake "$@"
+"""
+
+#: Runs inside the tree, in private namespaces, with the bundle at /mnt; fails unless every reference is there.
+_INSIDE = """
 set -eu
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -99,11 +107,11 @@ def bake_tree(tree: Path, release: Release, bundle: Bundle, log_path: Path) -> N
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     references = [str(reference) for reference in bundle.artifact.facts["images"]]
-    bound = 'mount --bind "$1" "$2/mnt" && tree=$2 && script=$3 && shift 3 && exec chroot "$tree" sh -c "$script" bake "$@"'
     run_tool(
-        ["sh", "-c", bound, "bake", str(bundle.path), str(tree), _SCRIPT, *references],
+        ["sh", "-c", _ENTER, "bake", str(bundle.path), str(tree), *references],
         purpose=f"installing the bundle of {release.name} into the tree",
         log_path=log_path,
+        environment={"INSIDE": _INSIDE},
     )
 
 
@@ -112,8 +120,3 @@ def unpack_tree(tar: Path, tree: Path, log_path: Path) -> None:
     tree.mkdir()
     unpack = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
     run_tool([*unpack, f"--file={tar}", f"--directory={tree}"], purpose="unpacking the tree", log_path=log_path)
-
-
-def remove_tree(tree: Path) -> None:
-    """The tree is as large as the image; it goes as soon as the disk is made."""
-    shutil.rmtree(tree, ignore_errors=True)

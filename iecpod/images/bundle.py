@@ -19,8 +19,8 @@ from iecpod.images.archive import ContainerImage, write_archive, write_layer
 from iecpod.images.cache import Artifact, Cache, find_damage
 from iecpod.images.kubernetes import IMAGE_PROGRAMS, NODE_PROGRAMS, ensure_kubernetes
 from iecpod.images.process import run_tool
-from iecpod.images.sources import read_source
 from iecpod.images.rootfs import ensure_layer, ensure_rootfs, image_archives
+from iecpod.images.sources import read_source
 from iecpod.model import Arch
 from iecpod.ports import Reporter
 
@@ -78,9 +78,7 @@ def bundle_recipe(release: Release, arch: Arch) -> dict[str, Any]:
     }
 
 
-def build_bundle(
-    release: Release, arch: Arch, cache_dir: Path, apt_mirror: str, reporter: Reporter
-) -> Bundle:
+def build_bundle(release: Release, arch: Arch, cache_dir: Path, apt_mirror: str, reporter: Reporter) -> Bundle:
     """The bundle of a release, from the cache or made. Raises `ImageError`; `UsageError` where the release has none."""
     source = _source(release)
     cache = Cache(cache_dir, reporter)
@@ -154,9 +152,7 @@ def _make_images(
     pause = work / "pause"
     _compile_pause(pause, arch, work, log_path)
     write_layer(work / "pause.tar", [pause], "usr/local/bin")
-    yield ContainerImage(
-        reference=release.pause_image, layers=(work / "pause.tar",), command=("/usr/local/bin/pause",)
-    )
+    yield ContainerImage(reference=release.pause_image, layers=(work / "pause.tar",), command=("/usr/local/bin/pause",))
 
 
 def _compile_pause(program: Path, arch: Arch, work: Path, log_path: Path) -> None:

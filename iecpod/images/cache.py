@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from iecpod.images.files import (
     sha256_of_file,
     write_json,
 )
+from iecpod.images.work import staging
 from iecpod.ports import Reporter
 
 MANIFEST = "manifest.json"
@@ -91,22 +91,8 @@ class Cache:
         finally:
             lock.release()
 
-    @contextmanager
-    def staging(self, label: str) -> Iterator[Path]:
-        """A directory on the cache's file system that is gone afterwards; also takes away what killed runs left."""
-        work = self.root / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(work / ".sweep.lock"):
-            _sweep(work)
-            stage = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))
-            in_use = filelock.FileLock(work / f"{stage.name}.lock")
-            in_use.acquire(timeout=0)
-        try:
-            yield stage
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-            in_use.release()
-            Path(in_use.lock_file).unlink(missing_ok=True)
+    def staging(self, label: str) -> AbstractContextManager[Path]:
+        return staging(self.root, label)
 
     def log_path(self, label: str) -> Path:
         """A new, empty log; the last one of the same label is replaced."""
@@ -166,18 +152,3 @@ def find_damage(artifact: Artifact, *, thorough: bool = False) -> tuple[str, ...
         with contextlib.suppress(OSError):  # a cache that can only be read is still a cache
             write_json(artifact.path / _SEEN, fresh)
     return tuple(damaged)
-
-
-def _sweep(work: Path) -> None:
-    """Removes work directories whose owner is gone: a lock dies with the process that holds it."""
-    for stage in work.iterdir():
-        if not stage.is_dir():
-            continue
-        lock = filelock.FileLock(work / f"{stage.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            continue
-        shutil.rmtree(stage, ignore_errors=True)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)

@@ -110,9 +110,24 @@ def _fill_esp(
 
 def _fill_root(raw: Path, tree: Path, arch: Arch, root_mib: int, log_path: Path) -> None:
     options = f"offset={_ROOT_START_MIB * _MIB},lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"
+    identity = ["-U", root_uuid(arch), "-L", "root"]
     run_tool(
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "1", "-U", root_uuid(arch), "-L", "root", "-E", options]
-        + ["-d", str(tree), str(raw), f"{root_mib}M"],
+        [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-m",
+            "1",
+            *identity,
+            "-E",
+            options,
+            "-d",
+            str(tree),
+            str(raw),
+            f"{root_mib}M",
+        ],
         purpose="filling the root file system",
         log_path=log_path,
     )

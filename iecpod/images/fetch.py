@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from iecpod.errors import ImageError
@@ -50,6 +49,21 @@ def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter) ->
     return describe_image(path, url)
 
 
+def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 16 * 1024 * 1024) -> bytes:
+    """A small file, such as a signing key or a manifest; checked where its digest is given. Raises `ImageError`."""
+    with _explain_http(url), urllib.request.urlopen(url, timeout=_STALLED_SECONDS) as answer:
+        content: bytes = answer.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise ImageError(f"{url} has more than {limit_bytes} bytes", "correct the address in the release file")
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 and found != sha256:
+        raise ImageError(
+            f"{url}: its SHA-256 is {found}, but the release says {sha256}",
+            "run again; if it stays so, find out why upstream changed the file before you change the release",
+        )
+    return content
+
+
 def copy_image(location: str, directory: Path) -> NewImage:
     """Copies an image file into `directory`: the store must not change when its owner changes the file."""
     source = Path(location)
@@ -85,8 +99,7 @@ def parse_sums(text: str) -> dict[str, str]:
 
 
 def _find_digest(url: str, sums_url: str) -> str:
-    with _explain_http(sums_url), urllib.request.urlopen(sums_url, timeout=_STALLED_SECONDS) as answer:
-        text = _read_limited(answer, sums_url)
+    text = fetch_bytes(sums_url, limit_bytes=_SUMS_LIMIT_BYTES).decode(errors="replace")
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     sums = parse_sums(text)
     if name not in sums:
@@ -95,13 +108,6 @@ def _find_digest(url: str, sums_url: str) -> str:
             "correct `image.sha256sums` of the release",
         )
     return sums[name]
-
-
-def _read_limited(answer: BinaryIO, url: str) -> str:
-    content = answer.read(_SUMS_LIMIT_BYTES + 1)
-    if len(content) > _SUMS_LIMIT_BYTES:
-        raise ImageError(f"{url} is too large for a list of digests", "correct `image.sha256sums` of the release")
-    return content.decode(errors="replace")
 
 
 @contextmanager

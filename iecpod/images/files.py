@@ -103,4 +103,6 @@ def explain_os_error(doing: str) -> Iterator[None]:
         }
         if error.errno not in remedies:
             raise
-        raise ImageError(f"{doing}: {error.strerror}: {error.filename or ''}".rstrip(": "), remedies[error.errno]) from error
+        raise ImageError(
+            f"{doing}: {error.strerror}: {error.filename or ''}".rstrip(": "), remedies[error.errno]
+        ) from error

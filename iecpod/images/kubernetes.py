@@ -51,7 +51,9 @@ def ensure_kubernetes(
                 (tree / f"_output/local/bin/linux/{arch.debian}/{program}").rename(directory / program)
         return {"source_version": source_version}
 
-    return cache.ensure("kubernetes", recipe, make, f"compiling Kubernetes {version} for {arch.debian} (5 to 10 minutes)")
+    return cache.ensure(
+        "kubernetes", recipe, make, f"compiling Kubernetes {version} for {arch.debian} (5 to 10 minutes)"
+    )
 
 
 def mirror_of(mirror: str, image: ImageSource, apt_mirror: str) -> str:

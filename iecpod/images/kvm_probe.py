@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import selectors
 import shutil
 import subprocess
@@ -12,9 +13,10 @@ from typing import Any
 
 from iecpod.design.resources import Emulator, VirtType
 from iecpod.errors import HostError
-from iecpod.images.cache import Cache
 from iecpod.images.files import Fingerprint, read_json, recipe_key, write_json
-from iecpod.ports import BaseImage, Reporter
+from iecpod.images.work import staging
+from iecpod.model import Arch
+from iecpod.ports import BaseImage
 
 #: The first line of every Linux kernel; images of a release send it to their serial console.
 _SIGN_OF_LIFE = b"Linux version "
@@ -23,13 +25,12 @@ _ACCELERATORS = {VirtType.KVM: "kvm", VirtType.QEMU: "tcg"}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-def is_kvm_usable(
-    image: BaseImage, emulator: Emulator, cache_dir: Path, reporter: Reporter, *, timeout_seconds: float = 45.0
+def kvm_boots(
+    image: BaseImage, emulator: Emulator, arch: Arch, cache_dir: Path, *, timeout_seconds: float = 45.0
 ) -> bool:
-    """Whether the image's kernel starts under KVM in time; asked once per boot of the host, image and emulator.
-
-    The caller has seen that the emulator lists KVM and that the image is of the host's architecture.
-    """
+    """Whether the image's kernel starts under KVM in time; tried once per boot of the host, image and emulator."""
+    if not emulator.kvm or arch.value != platform.machine():
+        return False
     question: dict[str, Any] = {
         "boot": _BOOT_ID.read_text().strip(),
         "image": image.sha256,
@@ -37,14 +38,13 @@ def is_kvm_usable(
     }
     answer_path = cache_dir / "kvm" / f"{recipe_key(question)[:32]}.json"
     known = read_json(answer_path)
-    if isinstance(known, dict) and isinstance(known.get("usable"), bool):
-        return bool(known["usable"])
-    reporter.progress(f"trying whether KVM boots a kernel here (up to {timeout_seconds:.0f} s)")
-    with Cache(cache_dir, reporter).staging("kvm") as work:
-        usable = does_kernel_start(image, emulator, VirtType.KVM, work, timeout_seconds=timeout_seconds)
+    if isinstance(known, dict) and isinstance(known.get("boots"), bool):
+        return bool(known["boots"])
+    with staging(cache_dir, "kvm") as work:
+        boots = does_kernel_start(image, emulator, VirtType.KVM, work, timeout_seconds=timeout_seconds)
     answer_path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(answer_path, {"usable": usable, **question})
-    return usable
+    write_json(answer_path, {"boots": boots, **question})
+    return boots
 
 
 def does_kernel_start(

@@ -12,7 +12,8 @@ from iecpod.images.bake import BAKE_VERSION, bake_tree, unpack_tree
 from iecpod.images.bundle import build_bundle, bundle_recipe
 from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
-from iecpod.images.files import recipe_key
+from iecpod.images.fetch import copy_image, fetch_image
+from iecpod.images.files import Fingerprint, recipe_key
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.model import Arch
@@ -33,18 +34,48 @@ class ReleaseImages:
     def key(self, arch: Arch) -> str:
         return recipe_key(self._recipe(arch))
 
+    def find(self, arch: Arch) -> BaseImage | None:
+        return ImageStore(Cache(self.cache_dir, self.reporter)).find(self.key(arch))
+
     def ensure(self, arch: Arch) -> BaseImage:
         cache = Cache(self.cache_dir, self.reporter)
         with_what = f" with Kubernetes {self.release.kubernetes_version}" if self._is_baked else ""
         doing = f"making the {arch.value} image of {self.release.name}{with_what}"
         return ImageStore(cache).ensure(self.key(arch), doing, lambda work: self._build(cache, work, arch))
 
+    def _foreign_recipe(self, arch: Arch) -> dict[str, Any]:
+        image = self.release.image
+        location = image.location.get(arch)
+        if location is None:
+            known = ", ".join(sorted(known.value for known in image.location))
+            raise ImageError(
+                f"release {self.release.name} has no image for {arch.value}, only for {known}",
+                "choose another release, or give this one an image of that architecture",
+            )
+        if image.type is ImageSourceType.URL:
+            return {"url": location, "sha256sums": image.sha256sums[arch]}
+        path = Path(location)
+        if not path.is_file():
+            raise ImageError(f"there is no image file {path}", "correct `image.location` of the release")
+        return {"file": location, "fingerprint": Fingerprint.of(path).as_list()}
+
     @property
     def _is_baked(self) -> bool:
         return self.baked and self.release.bundle is not None
 
+    def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
+        source = self.release.image
+        if source.type is ImageSourceType.MMDEBSTRAP:
+            return self._build_from_packages(cache, work, arch)
+        location = source.location[arch]
+        if source.type is ImageSourceType.FILE:
+            return copy_image(location, work)
+        return fetch_image(location, source.sha256sums[arch], work, self.reporter)
+
     def _recipe(self, arch: Arch) -> dict[str, Any]:
         image = self.release.image
+        if image.type is not ImageSourceType.MMDEBSTRAP:
+            return self._foreign_recipe(arch)
         recipe: dict[str, Any] = {
             "disk": DISK_VERSION,
             "kernel_arguments": list(image.kernel_arguments),
@@ -56,9 +87,11 @@ class ReleaseImages:
             recipe["files"] = render_node_files(self.release)
         return recipe
 
-    def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
+    def _build_from_packages(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
         rootfs = ensure_rootfs(cache, self.release.image, arch, self.apt_mirror)
-        bundle = build_bundle(self.release, arch, self.cache_dir, self.apt_mirror, self.reporter) if self._is_baked else None
+        bundle = None
+        if self._is_baked:
+            bundle = build_bundle(self.release, arch, self.cache_dir, self.apt_mirror, self.reporter)
         log_path = cache.log_path(f"disk-{self.release.name}-{arch.debian}")
         tree = work / "tree"
         unpack_tree(rootfs.path / "rootfs.tar", tree, log_path)

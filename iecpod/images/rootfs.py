@@ -125,8 +125,8 @@ class _Tree:
                 f"--architectures={self.arch.debian}",
                 f"--include={','.join(package.format(arch=self.arch.debian) for package in packages)}",
                 *(f"--dpkgopt={option}" for option in _DPKG_EXCLUDES),
-                "--aptopt=Acquire::Languages \"none\"",
-                "--aptopt=Acquire::Retries \"3\"",
+                '--aptopt=Acquire::Languages "none"',
+                '--aptopt=Acquire::Retries "3"',
                 *arguments,
                 self.source.suite,
                 str(tar),
@@ -148,9 +148,7 @@ def image_archives(source: ImageSource, apt_mirror: str = "") -> tuple[AptSuite,
     )
     if not source.security_mirror:
         return (main,)
-    security = AptSuite(
-        mirror=source.security_mirror, suites=(f"{source.suite}-security",), keyring=source.keyring
-    )
+    security = AptSuite(mirror=source.security_mirror, suites=(f"{source.suite}-security",), keyring=source.keyring)
     return (main, security)
 
 
