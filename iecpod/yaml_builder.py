@@ -158,8 +158,10 @@ class Builder:
             )
 
     def _scalar_value(self, text: str, tag: str | None, plain: bool, mark: Mark) -> object:
-        if tag is None or tag == "!":
+        if tag is None:
             return parse_plain_scalar(text) if plain else text
+        if tag == "!":
+            return text  # YAML's way to say "as it stands"
         name = tag.removeprefix(TAG_PREFIX)
         if name == "str":
             return text

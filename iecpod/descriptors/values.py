@@ -12,6 +12,7 @@ ZERO_MAC = "00:00:00:00:00:00"
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 _VLAN_RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})\Z")
 _PCI_ADDRESS = re.compile(r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-1][0-9a-fA-F]\.[0-7]\Z")
+_OTHER_BUS_ADDRESS = re.compile(r"(?:usb-\S{1,60}|[^\s:.]{1,40}\.[^\s:]{1,20})\Z")
 _DEVICE = re.compile(r"[^\s/:]{1,15}\Z")
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -171,10 +172,8 @@ def check_features(text: str) -> None:
 
 
 def check_bus_address(text: str) -> None:
-    """A NIC's bus address as `ethtool -i` shows it: of PCI, or without colons of a platform (`e0700000.xgmac`)."""
-    if ":" in text and not _PCI_ADDRESS.match(text):
-        raise ValueError(f"{shorten(text)} is not a PCI address such as 0000:01:00.0")
-    if not text or len(text) > 64 or re.search(r"\s", text):
+    """A NIC's bus address as `ethtool -i` shows it: of PCI, of USB, or of a platform device (`e0700000.xgmac`)."""
+    if not (_PCI_ADDRESS.match(text) or _OTHER_BUS_ADDRESS.match(text)):
         raise ValueError(f"{shorten(text)} is not a bus address such as 0000:01:00.0")
 
 

@@ -583,8 +583,8 @@ CASES = (
         severity=Severity.WARNING,
         path="idf.net_config.public.interface",
         source="interface: 3",
-        message="public is on NIC 3 (counted from 0), but the IDF names 3 NICs of node-2",
-        remedy="name that NIC in idf.fuel.network.node",
+        message="public is on NIC 3 (counted from 0), which has no name in node-2",
+        remedy="name it in idf.fuel.network.node[1].interfaces",
     ),
     Case(
         rule="reclass-count-differs",

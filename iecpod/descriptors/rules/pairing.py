@@ -8,6 +8,7 @@ from typing import Any
 from iecpod.descriptors.rules.machines import repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
 from iecpod.descriptors.rules.view import NetworkView, PodView
+from iecpod.yaml_document import dotted_path
 
 _LABS = "34 descriptor pairs that labs used"
 _DEVICES = ("idf", "fuel", "network", "node")
@@ -124,13 +125,14 @@ def device_missing(pod: PodView) -> Iterator[Finding]:
     for network in pod.core_networks:
         for node, devices in zip(pod.nodes, pod.devices or (), strict=False):
             names, index = devices.interfaces, network.interface
-            if names is not None and index is not None and len(names) <= index < len(node.nics):
+            if names is None or index is None or not 0 <= index < len(node.nics):
+                continue
+            if index >= len(names) or names[index] in (None, ""):
                 yield Finding(
                     pod.idf,
                     (*network.path, "interface"),
-                    f"{network.name} is on NIC {index} (counted from 0), but the IDF names {len(names)} NICs of "
-                    f"{node.label}",
-                    "name that NIC in idf.fuel.network.node",
+                    f"{network.name} is on NIC {index} (counted from 0), which has no name in {node.label}",
+                    f"name it in {dotted_path((*devices.path, 'interfaces'))}",
                 )
                 break
 
