@@ -1,0 +1,110 @@
+"""The house holds: who may import whom, who alone may import what, and no cycles."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "iecpod"
+
+#: Lowest first; a module imports from its own floor and from those below. The longest matching prefix counts.
+FLOORS = (
+    ("errors", "layout", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
+    ("model", "naming"),
+    ("descriptors",),
+    ("design",),
+    ("render",),
+    ("ports", "wait"),
+    ("adapters", "images", "phases", "workflow"),
+    ("commands",),
+    ("cli", "composition", "__main__"),
+)
+
+#: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.
+STRANGERS = (("adapters", "phases"), ("adapters", "workflow"), ("images", "phases"), ("images", "workflow"))
+
+ONLY_IMPORTERS = {
+    "yaml": ("yaml_document",),
+    "jsonschema": ("descriptors.schema",),
+    "netaddr": ("descriptors.addressing", "descriptors.cidrs"),
+    "jinja2": ("render",),
+    "libvirt": ("adapters.libvirt_",),
+    "libvirt_qemu": ("adapters.libvirt_",),
+    "paramiko": ("adapters.ssh", "adapters.ssh_exchange"),
+    "pycdlib": ("adapters.seed_iso",),
+    "cryptography": ("adapters.keys", "phases.bootstrap_token"),
+    "filelock": ("adapters.lock", "images.cache", "images.work"),
+    "platformdirs": ("layout",),
+    "rich": ("adapters.reporters", "commands", "cli"),
+    "click": ("cli",),
+}
+
+
+def name_of(path: Path) -> str:
+    """`adapters.ssh`; a package goes by its own name, the top one by ''."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """Every name imported, wherever in the file; `from iecpod.design import plan` counts as `iecpod.design.plan`."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import in line {node.lineno}"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner.removeprefix("iecpod.") in MODULES else str(node.module)
+
+
+def inner_imports(module: str) -> set[str]:
+    found = {name.removeprefix("iecpod.") for name in imports_of(module) if name.startswith("iecpod.")}
+    return found - {module}
+
+
+def is_in(module: str, room: str) -> bool:
+    return module == room or module.startswith(room + ".") or (room.endswith("_") and module.startswith(room))
+
+
+def floor_of(module: str) -> int:
+    found = [floor for floor, rooms in enumerate(FLOORS) for room in rooms if is_in(module, room)]
+    assert found, f"{module} is on no floor"
+    return found[0]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module])
+def test_a_module_imports_nothing_from_above(module: str) -> None:
+    above = {name for name in inner_imports(module) if floor_of(name) > floor_of(module)}
+    assert not above
+
+
+@pytest.mark.parametrize(("one", "other"), [*STRANGERS, *((b, a) for a, b in STRANGERS)])
+def test_strangers_stay_strangers(one: str, other: str) -> None:
+    met = {
+        (module, name)
+        for module in MODULES
+        if is_in(module, one)
+        for name in inner_imports(module)
+        if is_in(name, other)
+    }
+    assert not met
+
+
+@pytest.mark.parametrize("library", ONLY_IMPORTERS)
+def test_a_library_has_one_importer(library: str) -> None:
+    importers = {module for module in MODULES if any(name.split(".")[0] == library for name in imports_of(module))}
+    assert importers or library == "libvirt_qemu", f"nobody imports {library}: take it out of setup.cfg"
+    assert {name for name in importers if not any(is_in(name, room) for room in ONLY_IMPORTERS[library])} == set()
+
+
+def test_there_are_no_cycles() -> None:
+    graph = {module: inner_imports(module) for module in MODULES}
+    assert list(TopologicalSorter(graph).static_order())
