@@ -165,7 +165,7 @@ def _overlaps(
                 message=f"the {what} CIDR {cidr} overlaps {other.cidr}, which is taken by {other.owner}",
                 remedy=f"use a free one: --{what}-cidr {free}"
                 if free
-                else "give a narrower one: no such network is free",
+                else "free some of the private networks: none is left",
                 rule=f"{what}-cidr-overlap",
             )
 

@@ -413,8 +413,8 @@ def test_dialects_are_named() -> None:
     assert [(problem.path, problem.message) for problem in check_schema(idf, "idf", SCHEMAS_DIR)] == [
         (
             "engine",
-            "this is an IDF of opnfv/kuberef, a dialect with the top-level keys 'engine' and 'bmra' that iecpod does not "
-            "read",
+            "this is an IDF of opnfv/kuberef, a dialect with the top-level keys 'engine' and 'bmra' that iecpod "
+            "does not read",
         )
     ]
 
