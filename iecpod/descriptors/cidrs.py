@@ -76,10 +76,13 @@ def check_idf_networks(idf: Sequence[TakenNetwork], taken: Sequence[TakenNetwork
     """Overlaps of the IDF's networks with each other and with what is taken on the host."""
     problems: list[Problem] = []
     others = _without_defaults(taken)
+    in_use = [*idf, *others, *_SPECIAL]
     for index, network in enumerate(idf):
-        for other in (*idf[index + 1 :], *others):
-            if network.cidr.overlaps(other.cidr):
-                problems.append(_idf_overlap(network, other, find_free_cidr(network.cidr.prefixlen, [*idf, *others])))
+        overlapped = [other for other in (*idf[index + 1 :], *others) if network.cidr.overlaps(other.cidr)]
+        if overlapped:
+            free = find_free_cidr(network.cidr.prefixlen, in_use)
+            in_use += _as_taken("a proposed network", free)
+            problems.extend(_idf_overlap(network, other, free) for other in overlapped)
     return problems
 
 

@@ -130,7 +130,7 @@ def _fetch(uri: str) -> bytes:
         remedy = "check lab, POD and base URI (-b)" if error.code == 404 else "check the base URI (-b) and your access"
         raise _unreadable(uri, f"the server answers {error.code} {error.reason}", remedy) from None
     except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = str(getattr(error, "reason", None) or error).strip()
         raise _unreadable(uri, f"it cannot be fetched: {reason}", "check the base URI (-b) and the network") from None
 
 

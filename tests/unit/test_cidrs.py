@@ -185,7 +185,7 @@ def test_idf_networks_against_the_host_and_each_other() -> None:
             "idf.net_config.public.network",
             "idf-network-overlap",
             "IDF network public (172.16.10.128/25) overlaps 172.16.0.0/12, which is taken by interface eth0",
-            f"put it on a free one, such as 10.0.0.0/25, {EMBEDDED}",
+            f"put it on a free one, such as 10.0.1.0/25, {EMBEDDED}",
         ),
     ]
     assert problems[0].file.endswith("idf-virtual2.yaml")
