@@ -18,7 +18,7 @@ from iecpod.images.process import read_tool
 from iecpod.images.store import NewImage
 from iecpod.ports import Reporter
 
-_CHUNK_BYTES = 1024 * 1024
+_MIB = 1024 * 1024
 _SUMS_LIMIT_BYTES = 1024 * 1024
 _STALLED_SECONDS = 60.0
 _FORMATS = ("qcow2", "raw")
@@ -29,18 +29,15 @@ def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter) ->
     wanted = _find_digest(url, sums_url)
     path = directory / "image"
     digest = hashlib.sha256()
-    with _explain_http(url), urllib.request.urlopen(url, timeout=_STALLED_SECONDS) as answer, path.open("wb") as file:
-        length = int(answer.headers.get("Content-Length") or 0)
-        received = reported = 0
-        while chunk := answer.read(_CHUNK_BYTES):
+    received = reported = 0
+    with path.open("wb") as file:
+        for chunk, length in _read_url(url):
             digest.update(chunk)
             file.write(chunk)
             received += len(chunk)
             if length and received * 10 // length > reported:
                 reported = received * 10 // length
-                reporter.progress(f"fetched {reported * 10} % of {length // _CHUNK_BYTES} MiB")
-    if length and received < length:
-        raise ImageError(f"{url}: the connection ended after {received} of {length} bytes", "run again")
+                reporter.progress(f"fetched {reported * 10} % of {length / _MIB:.1f} MiB")
     if digest.hexdigest() != wanted:
         raise ImageError(
             f"{url}: its SHA-256 is {digest.hexdigest()}, but {sums_url} says {wanted}",
@@ -51,10 +48,11 @@ def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter) ->
 
 def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 16 * 1024 * 1024) -> bytes:
     """A small file, such as a signing key or a manifest; checked where its digest is given. Raises `ImageError`."""
-    with _explain_http(url), urllib.request.urlopen(url, timeout=_STALLED_SECONDS) as answer:
-        content: bytes = answer.read(limit_bytes + 1)
-    if len(content) > limit_bytes:
-        raise ImageError(f"{url} has more than {limit_bytes} bytes", "correct the address in the release file")
+    content = b""
+    for chunk, _ in _read_url(url):
+        content += chunk
+        if len(content) > limit_bytes:
+            raise ImageError(f"{url} has more than {limit_bytes} bytes", "correct the address in the release file")
     found = hashlib.sha256(content).hexdigest()
     if sha256 and found != sha256:
         raise ImageError(
@@ -70,7 +68,7 @@ def copy_image(location: str, directory: Path) -> NewImage:
     path = directory / "image"
     try:
         with source.open("rb") as content, path.open("wb") as file:
-            shutil.copyfileobj(content, file, _CHUNK_BYTES)
+            shutil.copyfileobj(content, file, _MIB)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ImageError(f"there is no image file {source}", "correct `image.location` of the release") from error
     return describe_image(path, location)
@@ -108,6 +106,18 @@ def _find_digest(url: str, sums_url: str) -> str:
             "correct `image.sha256sums` of the release",
         )
     return sums[name]
+
+
+def _read_url(url: str) -> Iterator[tuple[bytes, int]]:
+    """Pieces, each with the length of the whole (0 where the server does not say)."""
+    with _explain_http(url), urllib.request.urlopen(url, timeout=_STALLED_SECONDS) as answer:
+        length = int(answer.headers.get("Content-Length") or 0)
+        received = 0
+        while chunk := answer.read(_MIB):
+            received += len(chunk)
+            yield chunk, length
+    if received < length:
+        raise ImageError(f"{url}: the connection ended after {received} of {length} bytes", "run again")
 
 
 @contextmanager

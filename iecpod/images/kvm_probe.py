@@ -51,17 +51,14 @@ def does_kernel_start(
     image: BaseImage, emulator: Emulator, virt_type: VirtType, work: Path, *, timeout_seconds: float
 ) -> bool:
     """Boots the image, unchanged and without a network, until its kernel speaks. `work` is an empty directory."""
+    if not Path(emulator.path).is_file():
+        raise HostError(f"the emulator {emulator.path} is not there", "bootstrap.sh installs what iecpod needs")
     argv = _probe_argv(image, emulator, virt_type, work)
-    try:
-        with subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
-            try:
-                return _sees_sign_of_life(process, timeout_seconds)
-            finally:
-                process.kill()
-    except FileNotFoundError as error:
-        raise HostError(f"{argv[0]} is not installed", "bootstrap.sh installs what iecpod needs") from error
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            return _sees_sign_of_life(process, timeout_seconds)
+        finally:
+            process.kill()
 
 
 def _probe_argv(image: BaseImage, emulator: Emulator, virt_type: VirtType, work: Path) -> list[str]:

@@ -1,0 +1,128 @@
+"""Release files: what the shipped ones say, and how a broken one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iecpod.design.release import ImageSourceType, Release
+from iecpod.design.release_file import load_release
+from iecpod.errors import DescriptorError, UsageError
+from iecpod.model import Arch
+from iecpod.yaml_document import dump_yaml_all, load_yaml
+
+ROOT = Path(__file__).parents[2]
+RELEASES = ROOT / "iecpod/releases"
+SCHEMAS = ROOT / "schemas"
+
+
+def load(name: str) -> Release:
+    return load_release(name, RELEASES, SCHEMAS)
+
+
+def shipped(name: str) -> dict[str, Any]:
+    data = load_yaml((RELEASES / f"{name}.yaml").read_bytes(), name).data
+    assert isinstance(data, dict)
+    return data
+
+
+def problems_of(tmp_path: Path, data: dict[str, Any]) -> list[str]:
+    path = tmp_path / "release.yaml"
+    path.write_text(dump_yaml_all([data]))
+    with pytest.raises(DescriptorError) as caught:
+        load(str(path))
+    assert str(path) in caught.value.cause
+    return [f"{problem.path}: {problem.message}" for problem in caught.value.problems]
+
+
+def test_debian12_needs_no_network() -> None:
+    release = load("debian12")
+    assert release.image.type is ImageSourceType.MMDEBSTRAP
+    assert release.image.suite == "bookworm"
+    assert release.bundle is not None
+    assert release.bundle.kubernetes.go_packages == ("golang-1.15-go", "golang-1.15-src")
+    assert (release.repositories, release.packages) == ((), ())
+    assert release.cnis == ("bridge",)
+    assert not release.coredns
+
+
+def test_connected_release_pins_what_it_fetches() -> None:
+    release = load("k8s-1.36")
+    assert release.bundle is None
+    assert set(release.image.location) == set(release.image.sha256sums) == set(Arch)
+    assert len(release.calico_manifest_sha256) == 64
+    assert all(repository.key_url.startswith("https://") for repository in release.repositories)
+    programs = ("kubeadm", "kubelet", "kubectl")
+    assert {f"{program}={release.kubernetes_version}-*" for program in programs} <= set(release.packages)
+
+
+@pytest.mark.parametrize("path", sorted(RELEASES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_file_is_named_like_its_release(path: Path) -> None:
+    assert load(path.stem).name == path.stem
+    assert load(str(path)) == load(path.stem)
+
+
+def test_unknown_release_lists_the_known() -> None:
+    with pytest.raises(UsageError) as caught:
+        load("debian13")
+    assert caught.value.cause == "there is no release 'debian13'"
+    assert caught.value.remedy == "use one of: debian12, k8s-1.36"
+
+
+def test_missing_release_file() -> None:
+    with pytest.raises(UsageError, match=r"there is no release file nowhere\.yaml"):
+        load("./nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"kubernetes_version": "v1.20.2"}, "kubernetes_version"),
+        ({"cnis": []}, "cnis"),
+        ({"cnis": ["flannel"]}, "cnis[0]"),
+        ({"cgroup_driver": "none"}, "cgroup_driver"),
+        ({"user": "Ubuntu"}, "user"),
+        ({"pause_image": "pause"}, "pause_image"),
+    ],
+)
+def test_wrong_value_is_found(tmp_path: Path, change: dict[str, Any], path: str) -> None:
+    problems = problems_of(tmp_path, {**shipped("debian12"), **change})
+    assert [problem.split(":")[0] for problem in problems] == [path]
+
+
+def test_image_needs_what_its_type_needs(tmp_path: Path) -> None:
+    data = shipped("k8s-1.36")
+    data["image"] = {"type": "url", "location": data["image"]["location"]}
+    (problem,) = problems_of(tmp_path, data)
+    assert "sha256sums" in problem
+
+
+def test_calico_needs_a_pinned_manifest(tmp_path: Path) -> None:
+    data = shipped("k8s-1.36")
+    del data["calico_manifest_sha256"]
+    (problem,) = problems_of(tmp_path, data)
+    assert "calico_manifest_sha256" in problem
+    del data["calico_manifest_url"]
+    (problem,) = problems_of(tmp_path, data)
+    assert "calico_manifest_url" in problem
+
+
+def test_bundle_is_made_of_packages(tmp_path: Path) -> None:
+    data = shipped("debian12")
+    data["image"] = shipped("k8s-1.36")["image"]
+    (problem,) = problems_of(tmp_path, data)
+    assert problem.startswith("image.type")
+
+
+def test_release_without_bundle_installs_packages(tmp_path: Path) -> None:
+    data = shipped("k8s-1.36")
+    del data["packages"]
+    (problem,) = problems_of(tmp_path, data)
+    assert "packages" in problem
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    data = {**shipped("debian12"), "user": "", "runtime": "docker", "colour": "green"}
+    assert len(problems_of(tmp_path, data)) == 3
