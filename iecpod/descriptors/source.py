@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -17,7 +13,6 @@ from iecpod.yaml_document import MAX_BYTES, Document, load_yaml
 
 #: A name of a lab or a POD is one path component and part of libvirt names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
-_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,27 +117,12 @@ def _children(directory: Path) -> list[Path]:
 
 
 def _fetch(uri: str) -> bytes:
-    request = urllib.request.Request(uri, headers={"User-Agent": "iecpod", "Accept": "*/*"})
+    from iecpod.descriptors.remote import FetchFailed, fetch  # Python's HTTP client takes a tenth of a second to load
+
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
-            return _read_response(response)
-    except urllib.error.HTTPError as error:
-        remedy = "check lab, POD and base URI (-b)" if error.code == 404 else "check the base URI (-b) and your access"
-        raise _unreadable(uri, f"the server answers {error.code} {error.reason}", remedy) from None
-    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
-        reason = str(getattr(error, "reason", None) or error).strip()
-        raise _unreadable(uri, f"it cannot be fetched: {reason}", "check the base URI (-b) and the network") from None
-
-
-def _read_response(response: http.client.HTTPResponse) -> bytes:
-    """At most one byte more than a descriptor may have, in bounded time even from a server that dribbles."""
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
-    content = b""
-    while len(content) <= MAX_BYTES and (chunk := response.read1(1 << 16)):
-        content += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not all of it came within {_TIMEOUT_SECONDS:.0f} s")
-    return content
+        return fetch(uri, MAX_BYTES)
+    except FetchFailed as error:
+        raise _unreadable(uri, str(error), error.remedy) from None
 
 
 def _unreadable(file: str, message: str, remedy: str) -> DescriptorError:
