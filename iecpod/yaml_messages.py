@@ -34,7 +34,7 @@ _EXPLANATIONS = (
     ("undefined alias", "an alias has no anchor above it", "define the anchor before its first use"),
     ("unknown escape character", "a backslash in double quotes begins no known escape", "use single quotes"),
     ("quoted scalar", "a quote is opened here and not closed", "add the closing quote"),
-    ("did not find expected ',' or", "a bracket is opened here and not closed", "add the closing bracket or a comma"),
+    ("expected ',' or", "a bracket is opened here and not closed", "add the closing bracket or a comma"),
     ("block sequence entries are not allowed", "a '-' stands where no list can begin", "put the list on a new line"),
     ("duplicate %YAML", "two %YAML lines stand before one document", "remove one of them"),
 )
