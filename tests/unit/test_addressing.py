@@ -6,7 +6,7 @@ import dataclasses
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
@@ -224,6 +224,7 @@ BASE = pod()
 
 
 @pytest.mark.parametrize("scheme", ["fuel", "compact"])
+@settings(deadline=None)  # machines are shared
 @given(data=st.data())
 def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> None:
     found_networks = tuple(data.draw(networks(name)) for name in (ADMIN, MGMT, PUBLIC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, find_free_cidr, idf_networks
@@ -210,6 +210,7 @@ def test_no_free_network_left() -> None:
 CIDRS = st.tuples(st.integers(0, 2**32 - 1), st.integers(2, 32)).map(lambda pair: IPv4Network(pair, strict=False))
 
 
+@settings(deadline=None)  # machines are shared
 @given(st.lists(CIDRS, max_size=30), st.integers(8, 30))
 def test_what_is_free_overlaps_nothing(cidrs: list[IPv4Network], prefix_length: int) -> None:
     free = find_free_cidr(prefix_length, [TakenNetwork(cidr, "x") for cidr in cidrs])
@@ -218,6 +219,7 @@ def test_what_is_free_overlaps_nothing(cidrs: list[IPv4Network], prefix_length: 
         assert not any(free.overlaps(cidr) for cidr in cidrs)
 
 
+@settings(deadline=None)  # machines are shared
 @given(
     st.text(max_size=30) | CIDRS.map(str),
     st.text("0123456789./", max_size=20) | CIDRS.map(str),

@@ -289,6 +289,7 @@ def test_no_descriptor_makes_a_traceback(
             allocate(spec, scheme)
 
 
+@settings(deadline=None)  # machines are shared
 @given(st.recursive(ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)))
 def test_no_data_makes_a_traceback(data: object) -> None:
     for wrap in (data, {"idf": data}, {"nodes": data}, {"idf": {"net_config": data, "fuel": data}}):

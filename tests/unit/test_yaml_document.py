@@ -7,7 +7,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.errors import DescriptorError, Problem
@@ -266,6 +266,7 @@ def test_bombs_are_refused_in_time(name: str) -> None:
     assert time.process_time() - start < 2
 
 
+@settings(deadline=None)  # machines are shared
 @given(st.text(max_size=300) | st.text("-[]{}:,&*!|>'\"#%@`?<~ab \n\t", max_size=60) | st.binary(max_size=100))
 def test_no_input_makes_a_traceback(text: str | bytes) -> None:
     try:
@@ -299,6 +300,7 @@ DATA = st.recursive(
 )
 
 
+@settings(deadline=None)  # machines are shared
 @given(DATA)
 def test_what_is_written_is_read_again(data: object) -> None:
     text = dump_yaml(data)
@@ -306,6 +308,7 @@ def test_what_is_written_is_read_again(data: object) -> None:
     assert dump_yaml(load_yaml(text, "").data) == text
 
 
+@settings(deadline=None)  # machines are shared
 @given(DATA)
 def test_what_is_written_is_read_by_others(data: object) -> None:
     """PyYAML stands for them: YAML 1.1, with all its ways to misread text."""
