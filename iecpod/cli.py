@@ -228,7 +228,7 @@ def _is_interactive() -> bool:
 def _become(argv: Sequence[str]) -> None:
     """Lets another program take over this process, so that its exit status and terminal are the user's."""
     sys.stdout.flush()
-    os.execvp(argv[0], list(argv))  # noqa: S606
+    os.execvp(argv[0], list(argv))
 
 
 def _end_by_signal(signum: int, _frame: object) -> None:

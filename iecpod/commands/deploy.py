@@ -80,8 +80,8 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
     results: list[PhaseResult] = []
     try:
         results += _run(run, [_image_phase(run, prepared)])
-        # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
-        if _proven_virt_type(run) is not _virt_type(prepared):
+        if results[0].outcome == DONE:
+            # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
             prepared = _prepare_checked(run)
         results += _run(run, _phases(run, prepared))
     except PhaseFailed as failed:
@@ -99,16 +99,12 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         run.tools,
         run.hypervisor,
         run.images,
-        virt_type=_proven_virt_type(run),
+        virt_type=proven_virt_type(run.inputs, run.hypervisor.describe(), run.tools, run.images),
         stamp=run.stamp,
         keep_secrets=True,
     )
     check_prepared(prepared, run.tools, run.host)
     return prepared
-
-
-def _proven_virt_type(run: DeployRun) -> VirtType:
-    return proven_virt_type(run.inputs, run.hypervisor.describe(), run.tools, run.images)
 
 
 def _virt_type(prepared: Prepared) -> VirtType:

@@ -1,4 +1,4 @@
-"""`PodSpec` × scenario × release × host → `DesiredPod`: every object the POD consists of, computed before any is made."""
+"""`PodSpec` × scenario × release × host → `DesiredPod`: every object of the POD, computed before any is made."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ empty NVRAM will do.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -91,8 +92,9 @@ def _fill_esp(
     (staged / "EFI/BOOT").mkdir(parents=True)
     (staged / "loader/entries").mkdir(parents=True)
     shutil.copyfile(tree / "usr/lib/systemd/boot/efi" / boot.loader, staged / "EFI/BOOT" / boot.fallback_name)
-    shutil.copyfile(_find_newest(tree / "boot", "vmlinu?-*"), staged / "vmlinuz")
-    shutil.copyfile(_find_newest(tree / "boot", "initrd.img-*"), staged / "initrd.img")
+    version = _newest_kernel(tree)
+    shutil.copyfile(tree / "boot" / f"vmlinuz-{version}", staged / "vmlinuz")
+    shutil.copyfile(tree / "boot" / f"initrd.img-{version}", staged / "initrd.img")
     (staged / "loader/loader.conf").write_text("timeout 0\n")
     # Notices and worse go to the console: enough to see that the kernel lives, and a serial line is slow.
     options = [f"root=UUID={root_uuid(arch)}", "rw", f"console={boot.console}", "loglevel=6", *kernel_arguments]
@@ -133,11 +135,12 @@ def _fill_root(raw: Path, tree: Path, arch: Arch, root_mib: int, log_path: Path)
     )
 
 
-def _find_newest(directory: Path, pattern: str) -> Path:
-    found = sorted(directory.glob(pattern))
-    if not found:
-        raise ImageError(f"the tree has no {pattern} in /boot", "a release of type mmdebstrap needs a kernel package")
-    return found[-1]
+def _newest_kernel(tree: Path) -> str:
+    """The highest version in /boot, by its numbers. Raises `ImageError` where there is no kernel."""
+    versions = [path.name.removeprefix("vmlinuz-") for path in (tree / "boot").glob("vmlinuz-*")]
+    if not versions:
+        raise ImageError("the tree has no kernel in /boot", "a release of type mmdebstrap needs a kernel package")
+    return max(versions, key=lambda version: [int(number) for number in re.findall(r"\d+", version)])
 
 
 def _measure_mib(tree: Path) -> int:

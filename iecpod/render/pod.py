@@ -1,4 +1,4 @@
-"""A designed POD as everything that libvirt and cloud-init will be given, with nothing left to compute but image paths."""
+"""A designed POD as all that libvirt and cloud-init will be given; only the paths of images are left to compute."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -120,7 +119,7 @@ def test_a_second_run_is_refused_while_the_first_holds_the_pod(iecpod: Iecpod) -
         holder.wait()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/kvm"), reason="this machine lists no KVM")
+@pytest.mark.skipif(not Path("/dev/kvm").exists(), reason="this machine lists no KVM")
 def test_a_kvm_that_boots_no_kernel_is_named(iecpod: Iecpod) -> None:
     """Needs a POD of its own: its guests never come up. Skipped where KVM works."""
     done = iecpod.run("deploy", "--virt-type", "kvm")
