@@ -197,7 +197,8 @@ def _mac(spec: PodSpec, hostname: str, index: int, network: Network) -> str:
 def _guest_device(spec: PodSpec, index: int, network: Network) -> str:
     devices = spec.idf.node_devices
     names = devices[index].interfaces if index < len(devices) else ()
-    return names[network.interface] if network.interface < len(names) else f"enp{network.interface + 1}s0"
+    named = names[network.interface] if network.interface < len(names) else ""
+    return named or f"enp{network.interface + 1}s0"
 
 
 def _design_cluster(inputs: DesignInputs) -> DesiredCluster:
