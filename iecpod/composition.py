@@ -214,7 +214,7 @@ class Composition:
         with self._reporter() as reporter:
             loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
             built = build_bundle(loaded, arch or Arch.of_this_machine(), self.layout.cache_dir, apt_mirror, reporter)
-            return built.directory
+            return built.path
 
     @contextmanager
     def _reporter(self) -> Iterator[Reporter]:
