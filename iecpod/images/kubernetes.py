@@ -25,6 +25,14 @@ IMAGE_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler",
 #: Without symbol tables and debugging data the seven programs take 500 MB less.
 _LINKER_FLAGS = "-s -w"
 
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: The build date that programs tell: equal sources give equal programs.
+_SOURCE_DATE = "1610576000"
+
+#: Go writes the paths of sources into programs; at a fixed path they are the same in every build.
+_AT_FIXED_PATH = 'mount --bind "$1" /mnt && cd "/mnt/$2" && shift 2 && exec "$@"'
+
 
 def ensure_kubernetes(
     cache: Cache, image: ImageSource, source: KubernetesSource, version: str, arch: Arch, apt_mirror: str = ""
@@ -118,20 +126,21 @@ def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) 
     crictl.mkdir()
     (crictl / "main.go").write_text(read_source("crictl.go"))
     targets = " ".join(f"cmd/{program}" for program in (*NODE_PROGRAMS, *IMAGE_PROGRAMS))
+    make = ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"]
     run_tool(
-        ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"],
+        ["sh", "-c", _AT_FIXED_PATH, "compile", str(work), str(tree.relative_to(work)), *make],
         purpose="compiling Kubernetes",
         log_path=log_path,
-        directory=tree,
         environment={
             "CGO_ENABLED": "0",
             "GO111MODULE": "off",
-            "GOCACHE": str(work / "gocache"),
+            "GOCACHE": "/mnt/gocache",
             "GOFLAGS": "",
             "GOMAXPROCS": str(len(os.sched_getaffinity(0))),
-            "GOPATH": str(work / "gopath"),
-            "GOROOT": str(go_root),
-            "HOME": str(work),
-            "PATH": f"{go_root}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "GOPATH": "/mnt/gopath",
+            "GOROOT": f"/mnt/{go_root.relative_to(work)}",
+            "HOME": "/mnt",
+            "PATH": f"/mnt/{go_root.relative_to(work)}/bin:{_PATH}",
+            "SOURCE_DATE_EPOCH": _SOURCE_DATE,
         },
     )

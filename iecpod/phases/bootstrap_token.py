@@ -13,8 +13,7 @@ import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from iecpod.phases.kubectl import Kubectl
 
@@ -57,8 +56,10 @@ def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]
         kubectl.run("delete", "secret", name, "--namespace=kube-system", "--ignore-not-found", "--wait=false")
 
 
-def ca_cert_hash(certificate_pem: bytes) -> str:
-    """kubeadm's pin of a CA: SHA-256 over the DER form of its public key (RFC 7469)."""
-    public_key = x509.load_pem_x509_certificate(certificate_pem).public_key()
-    der = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def ca_cert_hash(public_key_pem: bytes) -> str:
+    """kubeadm's pin of a CA: SHA-256 over the DER form of its public key (RFC 7469).
+
+    Of the key and not of the certificate, since kubeadm gives its CA the serial number 0, which RFC 5280 forbids.
+    """
+    der = load_pem_public_key(public_key_pem).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return "sha256:" + hashlib.sha256(der).hexdigest()

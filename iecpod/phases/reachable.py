@@ -42,7 +42,7 @@ class ReachablePhase:
         run_on_nodes(tuple(self.shells), self._wait_for_node)
 
     def _check_booted(self, hostname: str) -> None:
-        self.shells[hostname].run(["test", "-e", _CLOUD_INIT_RESULT], timeout_seconds=30)
+        self.shells[hostname].run(["test", "-e", _CLOUD_INIT_RESULT], timeout_seconds=120)
 
     def _wait_for_node(self, hostname: str) -> None:
         self._wait_for_kernel(hostname)

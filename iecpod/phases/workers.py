@@ -39,12 +39,13 @@ class WorkersPhase:
 
     def run(self) -> None:
         missing = self._missing() or ()
-        certificate = self._control_plane.read_file(_CA_CERTIFICATE)
+        read_key = ["openssl", "x509", "-in", _CA_CERTIFICATE, "-noout", "-pubkey"]
+        pin = ca_cert_hash(self._control_plane.run(read_key).stdout.encode())
         seconds = self.pace.seconds(_JOIN_SECONDS)
         with registered_token(Kubectl(self._control_plane), 2 * seconds) as token:
             configs = {
                 node.hostname: render_join_config(
-                    self.cluster, node, token=token, ca_cert_hash=ca_cert_hash(certificate), timeout_seconds=seconds
+                    self.cluster, node, token=token, ca_cert_hash=pin, timeout_seconds=seconds
                 )
                 for node in missing
             }

@@ -155,6 +155,6 @@ def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_tokens_and_ca_pins_have_kubeadms_form() -> None:
     identifier, secret = make_token().split(".")
     assert (len(identifier), len(secret)) == (6, 16)
-    pem = (Path(__file__).parent / "data" / "ca.crt").read_bytes()
-    expected = (Path(__file__).parent / "data" / "ca.crt.pin").read_text().strip()
+    pem = (Path(__file__).parent / "data" / "ca.pub").read_bytes()
+    expected = (Path(__file__).parent / "data" / "ca.pub.pin").read_text().strip()
     assert ca_cert_hash(pem) == expected
