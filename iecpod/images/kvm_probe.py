@@ -40,10 +40,13 @@ def kvm_boots(
     known = read_json(answer_path)
     if isinstance(known, dict) and isinstance(known.get("boots"), bool):
         return bool(known["boots"])
+    started = time.monotonic()
     with staging(cache_dir, "kvm") as work:
         boots = does_kernel_start(image, emulator, VirtType.KVM, work, timeout_seconds=timeout_seconds)
-    answer_path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(answer_path, {"boots": boots, **question})
+    # An emulator that gave up at once says why KVM is missing today, not that it hangs; asking again costs nothing.
+    if boots or time.monotonic() - started >= timeout_seconds:
+        answer_path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(answer_path, {"boots": boots, **question})
     return boots
 
 

@@ -227,6 +227,15 @@ def test_kvm_is_tried_once(tmp_path: Path, image: BaseImage) -> None:
     assert runs.read_text() == "run\nrun\n"
 
 
+def test_only_a_hang_is_remembered(tmp_path: Path, image: BaseImage) -> None:
+    runs = tmp_path / "runs"
+    for text, expected in (("exit 1", 2), ("exec sleep 60", 3)):
+        qemu = emulator(tmp_path, f"echo run >> {shlex.quote(str(runs))}; {text}")
+        for _ in range(2):
+            assert not kvm_boots(image, qemu, Arch.of_this_machine(), tmp_path / "cache", timeout_seconds=0.5)
+        assert len(runs.read_text().splitlines()) == expected
+
+
 def test_kvm_is_not_tried_where_it_cannot_be(tmp_path: Path, image: BaseImage) -> None:
     qemu = emulator(tmp_path, "echo Linux version 6.1")
     foreign = next(arch for arch in Arch if arch is not Arch.of_this_machine())
