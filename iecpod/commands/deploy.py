@@ -35,6 +35,9 @@ from iecpod.render.pod import RenderedDomain
 from iecpod.workflow import DONE, FAILED, IN_PLACE, Phase, PhaseFailed, PhaseResult, run_phases
 
 
+_KVM_REMEDY = "KVM may be listed here and still not run guests: tear the POD down and try --virt-type qemu"
+
+
 @dataclass(frozen=True, slots=True)
 class DeployRun:
     """One deploy under way: its ports, and what is known of the POD."""
@@ -145,6 +148,7 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
             run.images,
             rendered.pool.name,
             tuple(_domain_to_make(run, domain) for domain in rendered.domains),
+            _KVM_REMEDY if _virt_type(prepared) is VirtType.KVM else "",
         ),
         ReachablePhase(
             shells, lambda hostname: tools.read_console(consoles[hostname]), pace, tools.clock, tools.reporter

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iecpod.design.resources import Kind, Resource
+from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import Arch
 from iecpod.ports import BaseImage, Hypervisor, Images
 
@@ -72,12 +73,16 @@ class DomainToMake:
 
 @dataclass(frozen=True, slots=True)
 class DomainsPhase:
-    """Volumes first, the domain's definition last: where a domain is defined, its volumes are complete."""
+    """Volumes first, the domain's definition last: where a domain is defined, its volumes are complete.
+
+    `start_remedy`, where there is one, is what people should try when a domain does not start.
+    """
 
     hypervisor: Hypervisor
     images: Images
     pool_name: str
     domains: tuple[DomainToMake, ...]
+    start_remedy: str
     name: str = "domains"
     summary: str = "virtual machines, with root overlay and seed"
 
@@ -91,7 +96,12 @@ class DomainsPhase:
                 root_volume = domain.render_root_volume(self.images.ensure(domain.arch))
                 self.hypervisor.create_volume(self.pool_name, root_volume)
                 self.hypervisor.upload_volume(self.pool_name, domain.seed_volume, domain.make_seed())
-        _define_and_start(self.hypervisor, tuple(domain.resource for domain in self.domains))
+        try:
+            _define_and_start(self.hypervisor, tuple(domain.resource for domain in self.domains))
+        except ResourceConflict:
+            raise
+        except HostError as error:
+            raise HostError(error.cause, self.start_remedy or error.remedy) from error
 
 
 def _define_and_start(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> None:

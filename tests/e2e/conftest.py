@@ -110,7 +110,10 @@ class HostSnapshot:
             namespaces=frozenset(line.split()[0] for line in lines("ip", "netns", "list") if line),
             mounts=frozenset(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
             processes=frozenset(
-                line for line in lines("ps", "-e", "-o", "pid=,args=") if any(name in line for name in interesting)
+                line
+                for line in lines("ps", "-e", "-o", "pid=,args=")
+                # A zombie has ended; when init takes note of it is not ours to say.
+                if any(name in line for name in interesting) and "<defunct>" not in line
             ),
             links=frozenset(line.split()[0] for line in lines("ip", "-brief", "link")),
         )

@@ -82,10 +82,10 @@ def test_no_permission(iecpod: Iecpod) -> None:
 def test_a_foreign_network_of_our_name_is_left_alone(iecpod: Iecpod) -> None:
     host = EmbeddedHost(iecpod.pod_dir, PodRef(LAB, POD))
     iecpod.pod_dir.mkdir(parents=True)
-    host.start()
     xml = iecpod.root / "foreign.xml"
     xml.write_text(f"<network><name>{LAB}-{POD}-mgmt</name><bridge name='foreign'/></network>")
     try:
+        host.start()
         subprocess.run(["virsh", "-c", host.uri, "net-define", str(xml)], check=True, capture_output=True)
         done = iecpod.run("deploy")
         assert done.returncode == 4, done.stderr
@@ -129,7 +129,8 @@ def test_a_kvm_that_boots_no_kernel_is_named(iecpod: Iecpod) -> None:
     try:
         if done.returncode == 0:
             pytest.skip("KVM works on this machine")
-        assert done.returncode == 5, done.stderr
+        # Some hosts refuse to start the guest at all, others run it and its kernel stays silent.
+        assert done.returncode in (1, 5), done.stderr
         assert "--virt-type qemu" in done.stderr
     finally:
         iecpod.check("teardown")
