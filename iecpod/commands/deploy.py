@@ -34,7 +34,6 @@ from iecpod.render.libvirt import Stamp, render_volume
 from iecpod.render.pod import RenderedDomain
 from iecpod.workflow import DONE, FAILED, IN_PLACE, Phase, PhaseFailed, PhaseResult, run_phases
 
-
 _KVM_REMEDY = "KVM may be listed here and still not run guests: tear the POD down and try --virt-type qemu"
 
 
