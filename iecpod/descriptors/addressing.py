@@ -145,19 +145,20 @@ class _NetworkLayout:
     def pool(self, taken: Mapping[int, IPv4Address]) -> AddressRange | None:
         """What is left behind the nodes: for DHCP on admin, for workloads on public (whose last host Fuel spares)."""
         after_slots = self._at(_SLOTS[self.network.name].count + max(0, self.node_count - _CONTROL_SLOTS) + 1)
-        last_taken = max(taken.values(), default=self.first_host)
-        first = after_slots if self.scheme == "fuel" else last_taken + 1
-        if first is None:
+        # As numbers: one step beyond either end of IPv4 is no address.
+        last_taken = int(max(taken.values(), default=self.first_host))
+        if self.scheme == "fuel" and after_slots is None:
             return None
-        last = self.last_usable
+        first = int(after_slots) if self.scheme == "fuel" and after_slots else last_taken + 1
+        last = int(self.last_usable)
         if self.network.name is NetworkName.PUBLIC:
-            last = min(last, self.last_host - 1)
-        reserved = (self.host_address, self.network.gateway)
+            last = min(last, int(self.last_host) - 1)
+        reserved = {int(address) for address in (self.host_address, self.network.gateway) if address is not None}
         if first in reserved:
             first += 1
         if last in reserved:
             last -= 1
-        return (first, last) if first <= last else None
+        return (IPv4Address(first), IPv4Address(last)) if first <= last else None
 
 
 def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int, IPv4Address]) -> Iterator[Problem]:

@@ -6,10 +6,16 @@ import dataclasses
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from hypothesis import settings
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
 from iecpod.design.release import ImageSource, ImageSourceType, Release
 from iecpod.design.scenario import Cni, Role
+
+# The same examples in every run, so that a gate fails for a change and not by chance.
+# To look for new ones: `pytest --hypothesis-profile=default`.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 POD_CIDR = IPv4Network("100.100.0.0/16")
 
