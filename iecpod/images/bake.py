@@ -14,7 +14,7 @@ from iecpod.images.process import run_tool
 from iecpod.render.node_files import render_node_files
 
 #: A change of what this module does to a tree changes every baked image.
-BAKE_VERSION = 1
+BAKE_VERSION = 2
 
 _KUBELET_UNIT = """[Unit]
 Description=Kubernetes node agent
@@ -97,6 +97,7 @@ kill $daemon
 wait $daemon || true
 rm /etc/containerd/import.toml
 rm -rf /var/log/apt /var/log/*.log /var/log/alternatives.log /var/cache/debconf/*-old /var/lib/dpkg/*-old
+touch /etc/.updated /var/.updated
 """
 
 

@@ -17,17 +17,12 @@ from iecpod.errors import ImageError, UsageError
 from iecpod.images.apt import AptRoot
 from iecpod.images.archive import ContainerImage, write_archive, write_layer
 from iecpod.images.cache import Artifact, Cache, find_damage
-from iecpod.images.kubernetes import IMAGE_PROGRAMS, NODE_PROGRAMS, ensure_kubernetes
-from iecpod.images.process import run_tool
-from iecpod.images.rootfs import ensure_layer, ensure_rootfs, image_archives
-from iecpod.images.sources import read_source
+from iecpod.images.kubernetes import IMAGE_PROGRAMS, NODE_PROGRAMS, ensure_kubernetes, kubernetes_recipe
+from iecpod.images.rootfs import ensure_layer, ensure_rootfs, image_archives, layer_recipe
 from iecpod.model import Arch
 from iecpod.ports import Reporter
 
 _IMAGES = "images/images.tar"
-
-#: Compilers by the target's architecture; the host's own works where it is the target.
-_COMPILERS = {Arch.X86_64: "x86_64-linux-gnu-gcc", Arch.AARCH64: "aarch64-linux-gnu-gcc"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +59,13 @@ def bundle_recipe(release: Release, arch: Arch) -> dict[str, Any]:
     """What decides the content of a bundle; the same in every run and on every host."""
     source = _source(release)
     image = release.image
-    kubernetes = source.kubernetes
     return {
         "version": 1,
-        "arch": arch.debian,
-        "kubernetes_version": release.kubernetes_version,
-        "kubernetes": [kubernetes.suite, kubernetes.package, kubernetes.go_suite, *kubernetes.go_packages],
-        "suite": [image.suite, image.mirror, image.security_mirror],
-        "guest_packages": [*image.packages, "+", *source.packages],
-        "image_packages": list(source.image_packages),
+        "kubernetes": kubernetes_recipe(source.kubernetes, release.kubernetes_version, arch),
+        "layer": layer_recipe(image, source.image_packages, arch),
+        "guest": [image.suite, image.mirror, image.security_mirror, *image.packages],
+        "packages": list(source.packages),
         "references": [release.image_repository, release.etcd_version, release.pause_image, release.nginx_image],
-        "sources": [read_source("pause.c"), read_source("crictl.go")],
     }
 
 
@@ -95,7 +86,7 @@ def build_bundle(release: Release, arch: Arch, cache_dir: Path, apt_mirror: str,
         _fetch_debs(cache, release, source, arch, apt_mirror, rootfs, directory / "debs")
         layer = ensure_layer(cache, release.image, source.image_packages, arch, apt_mirror)
         with cache.staging("layers") as work:
-            images = tuple(_make_images(release, arch, kubernetes, layer, work, cache.log_path(f"pause-{arch.debian}")))
+            images = tuple(_make_images(release, arch, kubernetes, layer, work))
             write_archive(directory / _IMAGES, images, arch)
         return {"images": [image.reference for image in images], **kubernetes.facts}
 
@@ -132,7 +123,7 @@ def _fetch_debs(
 
 
 def _make_images(
-    release: Release, arch: Arch, kubernetes: Artifact, layer: Artifact, work: Path, log_path: Path
+    release: Release, arch: Arch, kubernetes: Artifact, layer: Artifact, work: Path
 ) -> Iterator[ContainerImage]:
     debian = layer.path / "layer.tar"
     tag = f"v{release.kubernetes_version}"
@@ -149,14 +140,5 @@ def _make_images(
         environment=etcd_environment,
     )
     yield ContainerImage(reference=release.nginx_image, layers=(debian,), command=("nginx", "-g", "daemon off;"))
-    pause = work / "pause"
-    _compile_pause(pause, arch, work, log_path)
-    write_layer(work / "pause.tar", [pause], "usr/local/bin")
+    write_layer(work / "pause.tar", [kubernetes.path / "pause"], "usr/local/bin")
     yield ContainerImage(reference=release.pause_image, layers=(work / "pause.tar",), command=("/usr/local/bin/pause",))
-
-
-def _compile_pause(program: Path, arch: Arch, work: Path, log_path: Path) -> None:
-    source = work / "pause.c"
-    source.write_text(read_source("pause.c"))
-    compile_ = [_COMPILERS[arch], "-Os", "-static", "-s", "-o", str(program), str(source)]
-    run_tool(compile_, purpose="compiling the pause program", log_path=log_path)

@@ -22,6 +22,11 @@ NODE_PROGRAMS = ("kubeadm", "kubelet", "kubectl", "crictl")
 #: What nodes run from images.
 IMAGE_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
+#: Of our own, compiled along with them: that needs no C compiler for the guest's architecture.
+_OWN_PROGRAMS = ("crictl", "pause")
+
+_PROGRAMS = tuple(dict.fromkeys((*NODE_PROGRAMS, *IMAGE_PROGRAMS, *_OWN_PROGRAMS)))
+
 #: Without symbol tables and debugging data the seven programs take 500 MB less.
 _LINKER_FLAGS = "-s -w"
 
@@ -37,16 +42,7 @@ _AT_FIXED_PATH = 'mount --bind "$1" /mnt && cd "/mnt/$2" && shift 2 && exec "$@"
 def ensure_kubernetes(
     cache: Cache, image: ImageSource, source: KubernetesSource, version: str, arch: Arch, apt_mirror: str = ""
 ) -> Artifact:
-    """`NODE_PROGRAMS` and `IMAGE_PROGRAMS` of that version, static. Raises `ImageError` with the end of the log."""
-    recipe = {
-        "version": 1,
-        "kubernetes": version,
-        "source": [source.suite, source.package],
-        "go": [source.go_suite, *source.go_packages],
-        "linker_flags": _LINKER_FLAGS,
-        "crictl": read_source("crictl.go"),
-        "arch": arch.debian,
-    }
+    """`NODE_PROGRAMS` and `IMAGE_PROGRAMS` of that version, and `pause`, all static. Raises `ImageError`."""
 
     def make(directory: Path) -> Mapping[str, Any]:
         log_path = cache.log_path(f"kubernetes-{version}-{arch.debian}")
@@ -55,13 +51,24 @@ def ensure_kubernetes(
             tree = work / "gopath/src/k8s.io/kubernetes"
             source_version = _fetch_source(work, tree, image, source, version, apt_mirror, log_path)
             _compile(work, tree, go_root, arch, log_path)
-            for program in (*NODE_PROGRAMS, *IMAGE_PROGRAMS):
+            for program in _PROGRAMS:
                 (tree / f"_output/local/bin/linux/{arch.debian}/{program}").rename(directory / program)
         return {"source_version": source_version}
 
-    return cache.ensure(
-        "kubernetes", recipe, make, f"compiling Kubernetes {version} for {arch.debian} (5 to 10 minutes)"
-    )
+    doing = f"compiling Kubernetes {version} for {arch.debian} (5 to 10 minutes)"
+    return cache.ensure("kubernetes", kubernetes_recipe(source, version, arch), make, doing)
+
+
+def kubernetes_recipe(source: KubernetesSource, version: str, arch: Arch) -> dict[str, Any]:
+    return {
+        "version": 2,
+        "kubernetes": version,
+        "source": [source.suite, source.package],
+        "go": [source.go_suite, *source.go_packages],
+        "linker_flags": _LINKER_FLAGS,
+        "own": [read_source(f"{program}.go") for program in _OWN_PROGRAMS],
+        "arch": arch.debian,
+    }
 
 
 def mirror_of(mirror: str, image: ImageSource, apt_mirror: str) -> str:
@@ -122,10 +129,11 @@ def _fetch_source(
 
 
 def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) -> None:
-    crictl = tree / "cmd/crictl"
-    crictl.mkdir()
-    (crictl / "main.go").write_text(read_source("crictl.go"))
-    targets = " ".join(f"cmd/{program}" for program in (*NODE_PROGRAMS, *IMAGE_PROGRAMS))
+    for program in _OWN_PROGRAMS:
+        directory = tree / "cmd" / program
+        directory.mkdir()
+        (directory / "main.go").write_text(read_source(f"{program}.go"))
+    targets = " ".join(f"cmd/{program}" for program in _PROGRAMS)
     make = ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"]
     run_tool(
         ["sh", "-c", _AT_FIXED_PATH, "compile", str(work), str(tree.relative_to(work)), *make],
