@@ -28,7 +28,7 @@ packages=(
     mmdebstrap debian-archive-keyring mtools dosfstools e2fsprogs fdisk
     qemu-user-static binfmt-support arch-test
     # Kubernetes from Debian's source package
-    dpkg-dev make patch tar gcc libc6-dev
+    dpkg-dev make patch tar rsync gcc libc6-dev
     # iecpod itself
     pkg-config python3 python3-dev python3-venv ca-certificates
 )

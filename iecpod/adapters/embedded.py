@@ -11,7 +11,9 @@ what the old one held open it cannot take up, so consoles of guests that ran sta
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -50,7 +52,7 @@ _SOCKET_PATH_LIMIT_BYTES = 107
 # same name. It shows no cgroups, so libvirtd leaves those alone too.
 _PRIVATE_MOUNTS = """\
 mount -t sysfs sysfs /sys
-while [ "$1" != -- ]; do mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; done
+while [ "$1" != -- ]; do [ -e "$2" ] || mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; done
 shift
 exec "$@"
 """
@@ -64,6 +66,14 @@ auth_unix_ro = "none"
 auth_unix_rw = "none"
 log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 """
+
+#: libvirtd looks its own user up before it reads who guests are to run as, and ends where there is none: Debian makes
+#: it with libvirt-daemon-system, which is not needed here. Nothing runs as this user, nor owns anything.
+_LIBVIRT_USER = "libvirt-qemu"
+_ACCOUNTS = {
+    "/etc/passwd": f"{_LIBVIRT_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin\n",
+    "/etc/group": f"{_LIBVIRT_USER}:x:64055:\n",
+}
 
 _QEMU_CONF = """\
 user = "root"
@@ -122,7 +132,13 @@ class EmbeddedHost:
         self._wait_for_socket()
 
     def connect(self) -> LibvirtHypervisor:
-        return LibvirtHypervisor.open(self.uri, self._ref, lambda: find_bridges(self.command_prefix))
+        try:
+            return LibvirtHypervisor.open(self.uri, self._ref, lambda: find_bridges(self.command_prefix))
+        except HypervisorUnavailable as error:
+            raise HypervisorUnavailable(
+                f"libvirtd of POD {self._ref} does not answer: {error.cause}\n{self._log_tail()}".rstrip(),
+                f"see {self._log}",
+            ) from error
 
     def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         return self._namespace.connect(address, port, timeout_seconds)
@@ -207,11 +223,24 @@ class EmbeddedHost:
         (self._base / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
         (self._base / "etc" / "qemu.conf").write_text(_QEMU_CONF)
 
+    def _account_files(self) -> dict[str, Path]:
+        """Copies of the host's account files with libvirt's user in them; empty where the host knows that user."""
+        try:
+            pwd.getpwnam(_LIBVIRT_USER)
+            grp.getgrnam(_LIBVIRT_USER)
+            return {}
+        except KeyError:
+            copies = {path: self._base / Path(path).name for path in _ACCOUNTS}
+        for path, copy in copies.items():
+            copy.write_text(Path(path).read_text().rstrip("\n") + "\n" + _ACCOUNTS[path])
+        return copies
+
     def _launch(self, program: str) -> None:
         daemon = [program, "--daemon", "--pid-file", self._pid_file(program)]
         # `slave`: what the host unmounts, such as the namespace of another POD, must not live on in our copy.
         private = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", _PRIVATE_MOUNTS, "sh"]
-        mounts = [str(word) for target, source in self._sources.items() for word in (source, target)]
+        sources = {**self._sources, **self._account_files()}
+        mounts = [str(word) for target, source in sources.items() for word in (source, target)]
         try:
             run_program([*self.command_prefix, *private, *mounts, "--", *daemon])
         except CommandFailed as error:
