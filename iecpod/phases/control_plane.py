@@ -79,4 +79,5 @@ def preflight_flags(cluster: DesiredCluster) -> list[str]:
 
 
 def _skipped_phases(cluster: DesiredCluster) -> list[str]:
-    return [] if cluster.release.coredns else ["--skip-phases=addon/coredns"]
+    """Without CoreDNS its add-on, and preflight: that pulls the add-on's image all the same, for minutes and in vain."""
+    return [] if cluster.release.coredns else ["--skip-phases=preflight,addon/coredns"]
