@@ -153,7 +153,7 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
             shells, lambda hostname: tools.read_console(consoles[hostname]), pace, tools.clock, tools.reporter
         ),
         RuntimePhase(run.inputs.release, shells, tools.fetch_key, pace, tools.reporter),
-        ControlPlanePhase(cluster, first, pace, tools.clock),
+        ControlPlanePhase(cluster, first, pace, tools.clock, tools.reporter),
         _cni_phase(run, prepared, shells),
         WorkersPhase(cluster, shells, pace, tools.clock, tools.reporter),
         ReadyPhase(cluster, first, pace, tools.clock, tools.reporter),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
+from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.phases.kubectl import ADMIN_CONF, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
-from iecpod.ports import Clock, Shell
+from iecpod.ports import Clock, Reporter, Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
+_MANIFESTS = "/etc/kubernetes/manifests"
 _UNIT = "iecpod-kubeadm-init.service"
 _INIT_SECONDS = 300.0
+
+#: Both end and are started anew for as long as the API server does not answer, which keeps it from doing so.
+_CLIENTS_OF_API_SERVER = ("controller-manager", "scheduler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,14 @@ class ControlPlanePhase:
     shell: Shell
     pace: Pace
     clock: Clock
+    reporter: Reporter
     name: str = "control-plane"
     summary: str = "kubeadm init on the first node"
 
     def probe(self) -> str | None:
-        """The add-on phase is kubeadm's last: where kube-proxy is, init has come to its end."""
-        if self.shell.run(["test", "-e", ADMIN_CONF], check=False).returncode != 0:
+        """The add-on phase is kubeadm's last, and the scheduler what we start last: where both are, init has ended."""
+        files = ["-e", ADMIN_CONF, "-a", "-e", f"{_MANIFESTS}/kube-scheduler.yaml"]
+        if self.shell.run(["test", *files], check=False).returncode != 0:
             return None
         if is_job_running(self.shell, _UNIT):
             return None
@@ -36,34 +44,61 @@ class ControlPlanePhase:
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:
+        try:
+            try:
+                self._init()
+            except CommandFailed as first:
+                # kubeadm gives single requests ten seconds. What it has made by then stays true.
+                if not self._api_server_answers():
+                    raise
+                self.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
+                self._init()
+        finally:
+            self.shell.run(["rm", "-f", _CONFIG], check=False)
+
+    def _init(self) -> None:
+        goes_on = self._api_server_answers()
         if not is_job_running(self.shell, _UNIT):
-            self._clear_failed_init()
+            if not goes_on:
+                self._clear_failed_init()
             config = render_init_config(
                 self.cluster, token=make_token(), timeout_seconds=self.pace.seconds(_INIT_SECONDS)
             )
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
+        run_job(
+            self.shell,
+            _UNIT,
+            self._argv(goes_on),
+            timeout_seconds=self.pace.seconds(_INIT_SECONDS),
+            clock=self.clock,
+            remedy="run deploy again: it goes on with kubeadm init where the API server answers, else starts afresh",
+        )
+
+    def _argv(self, goes_on: bool) -> list[str]:
+        skipped = _skipped_phases(self.cluster)
+        if goes_on:
+            # kubeadm's own checks refuse what an earlier init has made.
+            skipped = list(dict.fromkeys(["preflight", *skipped]))
+        init = ["kubeadm", "init", f"--config={_CONFIG}", "--skip-token-print", *preflight_flags(self.cluster)]
+        if not self.pace.calm:
+            return [*init, *_skip(skipped)]
+        skipped += [f"control-plane/{client}" for client in _CLIENTS_OF_API_SERVER]
+        later = [
+            ["kubeadm", "init", "phase", "control-plane", client, f"--config={_CONFIG}"]
+            for client in _CLIENTS_OF_API_SERVER
+        ]
+        return ["sh", "-c", " && ".join(shlex.join(step) for step in ([*init, *_skip(skipped)], *later))]
+
+    def _api_server_answers(self) -> bool:
         try:
-            run_job(
-                self.shell,
-                _UNIT,
-                [
-                    "kubeadm",
-                    "init",
-                    f"--config={_CONFIG}",
-                    "--skip-token-print",
-                    *preflight_flags(self.cluster),
-                    *_skipped_phases(self.cluster),
-                ],
-                timeout_seconds=self.pace.seconds(_INIT_SECONDS),
-                clock=self.clock,
-                remedy="run deploy again: it starts kubeadm init afresh on the same VM",
-            )
-        finally:
-            self.shell.run(["rm", "-f", _CONFIG], check=False)
+            Kubectl(self.shell).run("get", "--raw=/healthz", timeout_seconds=60)
+        except (CommandFailed, WaitTimeout):
+            return False
+        return True
 
     def _clear_failed_init(self) -> None:
         """An init that broke off leaves manifests and certificates, over which kubeadm refuses to start."""
-        if self.shell.run(["test", "-e", "/etc/kubernetes/manifests"], check=False).returncode == 0:
+        if self.shell.run(["test", "-e", _MANIFESTS], check=False).returncode == 0:
             reset_node(self.shell, self.cluster)
 
 
@@ -79,5 +114,9 @@ def preflight_flags(cluster: DesiredCluster) -> list[str]:
 
 
 def _skipped_phases(cluster: DesiredCluster) -> list[str]:
-    """Without CoreDNS its add-on, and preflight: that pulls the add-on's image all the same, for minutes and in vain."""
-    return [] if cluster.release.coredns else ["--skip-phases=preflight,addon/coredns"]
+    """Without CoreDNS its add-on, and preflight: that would pull the add-on's image all the same, for minutes."""
+    return [] if cluster.release.coredns else ["preflight", "addon/coredns"]
+
+
+def _skip(phases: list[str]) -> list[str]:
+    return ["--skip-phases=" + ",".join(phases)] if phases else []

@@ -10,7 +10,7 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.errors import IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Reporter, Shell
-from iecpod.render.node_files import render_apt_source, render_node_files
+from iecpod.render.node_files import render_apt_source, render_calm_units, render_node_files
 
 _INSTALL_SECONDS = 900.0
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "--no-install-recommends")
@@ -45,12 +45,19 @@ class RuntimePhase:
         if version != self.release.kubernetes_version:
             raise NodeError(hostname, f"kubeadm is {version}, not {self.release.kubernetes_version}")
         shell.run(["systemctl", "is-active", "--quiet", self.release.runtime])
+        if self.pace.calm:
+            shell.run(["ls", *render_calm_units(self.release)])
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
         shell = self.shells[hostname]
         if self.release.packages:
             self._install(hostname, shell, keys)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
+        if self.pace.calm:
+            for path, text in render_calm_units(self.release).items():
+                shell.write_file(path, text.encode())
+            shell.run(["systemctl", "daemon-reload"])
+            shell.run(["systemctl", "restart", self.release.runtime])
 
     def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
         for repository in self.release.repositories:

@@ -109,7 +109,7 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
     shell.on("test", "-e").on("true").on("kubeadm", "version", stdout="v1.20.2\n")
-    shell.on("systemctl", "is-active", stdout="active\n")
+    shell.on("systemctl", "is-active", stdout="active\n").on("ls")
     items = [
         {
             "metadata": {"name": name},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
+from iecpod.phases.runtime import RuntimePhase
 from tests.fakes import FakeClock, FakeShell, RecordingReporter
+from tests.unit.conftest import make_release
 
 PACE = Pace(factor=1.0, calm=False)
 UNIT = "x.service"
@@ -60,12 +63,26 @@ def test_a_failed_job_shows_the_end_of_its_journal() -> None:
     assert caught.value.cause == "iec01: `kubeadm init` exited with 2\n[preflight] no"
 
 
+@pytest.mark.parametrize("calm", [True, False])
+def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> None:
+    shell = FakeShell().on("systemctl")
+    release = make_release()
+    pace = Pace(1.0, calm=calm)
+    phase = RuntimePhase(release, {"iec01": shell}, lambda _repository: b"", pace, RecordingReporter())
+    phase.run()
+    drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
+    wanted = {drop_in.format(unit): b"[Service]\nTimerSlackNSec=5ms\n" for unit in ("containerd", "kubelet")}
+    assert shell.files == (wanted if calm else {})
+    assert shell.called("systemctl", "restart", "containerd") is calm
+
+
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
-    return ControlPlanePhase(cluster, shell, PACE, FakeClock())
+    return ControlPlanePhase(cluster, shell, PACE, FakeClock(), RecordingReporter())
 
 
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
     shell = FakeShell()
+    shell.on("kubectl", returncode=1)
     shell.on("test", "-e", "/etc/kubernetes/manifests").on("kubeadm", "reset").on("rm")
     shell.on("systemctl", "is-active", stdout="failed\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
@@ -78,6 +95,7 @@ def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
 
 def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
     shell = FakeShell()
+    shell.on("kubectl", returncode=1)
     shell.on("test", returncode=1).on("rm")
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
@@ -88,6 +106,39 @@ def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
     assert len(token) == 23
     assert all(token not in argument for call in shell.calls for argument in call)
     assert shell.called("systemd-run") and any("--skip-token-print" in call for call in shell.calls)
+
+
+def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> None:
+    """The first init ends at a request of its own that took too long; nothing of it is thrown away."""
+    shell = FakeShell().on("kubectl", returncode=1).on("kubectl", stdout="ok")
+    shell.on("test", returncode=1).on("rm").on("journalctl", stdout="context deadline exceeded\n")
+    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=exit-code\nExecMainStatus=1\n")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    _control_plane(shell, cluster).run()
+    first, second = (call for call in shell.calls if call[0] == "systemd-run")
+    assert not any("skip-phases" in argument for argument in first)
+    assert second[-1] == "--skip-phases=preflight"
+    assert not shell.called("kubeadm", "reset")
+
+
+def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: DesiredCluster) -> None:
+    shell = FakeShell().on("kubectl", returncode=1).on("test", returncode=1).on("rm")
+    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    release = dataclasses.replace(cluster.release, coredns=False)
+    cluster = dataclasses.replace(cluster, release=release)
+    ControlPlanePhase(cluster, shell, Pace(8.0, calm=True), FakeClock(), RecordingReporter()).run()
+    (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
+    config = "--config=/etc/kubernetes/iecpod-init.yaml"
+    assert script.split(" && ") == [
+        f"kubeadm init {config} --skip-token-print"
+        " --skip-phases=preflight,addon/coredns,control-plane/controller-manager,control-plane/scheduler",
+        f"kubeadm init phase control-plane controller-manager {config}",
+        f"kubeadm init phase control-plane scheduler {config}",
+    ]
 
 
 def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) -> None:
