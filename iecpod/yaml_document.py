@@ -86,6 +86,11 @@ def dotted_path(path: Iterable[str | int]) -> str:
     return text.removeprefix(".")
 
 
+def split_path(path: str) -> tuple[str | int, ...]:
+    """`nodes[0].name` as `("nodes", 0, "name")`; keys that hold dots or brackets cannot be told apart."""
+    return tuple(int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path))
+
+
 def load_yaml(text: str | bytes, file: str) -> Document:
     """The one document of a file; an empty file holds None. Raises `DescriptorError` with all problems found."""
     documents = _load(text, file)

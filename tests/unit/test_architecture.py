@@ -39,7 +39,7 @@ ONLY_IMPORTERS = {
     "cryptography": ("adapters.keys", "phases.bootstrap_token"),
     "filelock": ("adapters.lock", "images.cache", "images.work"),
     "platformdirs": ("layout",),
-    "rich": ("adapters.reporters", "commands", "cli"),
+    "rich": ("adapters.reporters",),
     "click": ("cli",),
 }
 
