@@ -10,7 +10,6 @@ import click
 
 from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
-from iecpod.design.resources import VirtType
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 
@@ -107,6 +106,8 @@ def design_options(function: F) -> F:
 
 
 def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
+    from iecpod.design.resources import VirtType  # its many classes take a tenth of the start-up of `validate`
+
     virt_type = options.get("virt_type", "auto")
     return PodRequest(
         ref=PodRef(options["lab"], options["pod"]),

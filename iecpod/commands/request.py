@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from iecpod.design.resources import VirtType
 from iecpod.model import PodRef
+
+if TYPE_CHECKING:
+    from iecpod.design.resources import VirtType
 
 EMBEDDED = "embedded"
 DEFAULT_POD_CIDR = "100.100.0.0/16"
