@@ -71,6 +71,21 @@ class Problem:
         return f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}{remedy}"
 
 
+def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """Each once: errors first, then warnings, each by place as a person goes through the files."""
+    return sorted(
+        set(problems),
+        key=lambda problem: (
+            problem.severity is Severity.WARNING,
+            problem.file,
+            problem.line or 0,
+            problem.column or 0,
+            problem.path,
+            problem.message,
+        ),
+    )
+
+
 def count_errors(problems: Iterable[Problem]) -> int:
     return sum(problem.severity is Severity.ERROR for problem in problems)
 

@@ -27,7 +27,6 @@ _SCHEMAS = ("pdf", "idf", "release", "scenario")
 @click.option("--all", "everything", is_flag=True, help="Every POD of the base, which must be a directory.")
 @click.option(
     "--format",
-    "output",
     type=click.Choice(["text", "json", "junit"]),
     default="text",
     show_default=True,
@@ -36,7 +35,7 @@ _SCHEMAS = ("pdf", "idf", "release", "scenario")
 @click.option("--strict", is_flag=True, help="Warnings are errors, except those of demoted rules.")
 @demote_option
 @click.pass_obj
-def validate(invocation: Invocation, /, output: str, strict: bool, demoted: tuple[str, ...], **what: Any) -> None:
+def validate(invocation: Invocation, /, format: str, strict: bool, demote: tuple[str, ...], **what: Any) -> None:
     """Says everything that is wrong with descriptors: of a POD (-l, -p), of FILES, or of a whole base (--all).
 
     A PDF is checked together with the IDF beside it, and an IDF with its PDF; a file alone is checked as far as that
@@ -51,9 +50,9 @@ def validate(invocation: Invocation, /, output: str, strict: bool, demoted: tupl
     from iecpod.commands.rules import select_demoted
     from iecpod.commands.validate import Checks
 
-    checks = Checks(schemas_dir=invocation.layout.schemas_dir, strict=strict, demoted=select_demoted(demoted))
+    checks = Checks(schemas_dir=invocation.layout.schemas_dir, strict=strict, demoted=select_demoted(demote))
     verdict = _validate(checks, default_base=str(invocation.layout.pdf_dir), **what)
-    click.echo({"text": verdict.to_text, "json": verdict.to_json, "junit": verdict.to_junit}[output]())
+    click.echo({"text": verdict.to_text, "json": verdict.to_json, "junit": verdict.to_junit}[format]())
     if verdict.errors:
         raise SystemExit(ExitCode.DESCRIPTOR)
 
@@ -84,12 +83,12 @@ def _validate(
 
 
 @click.command()
-@click.option("--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def rules(output: str) -> None:
+@click.option("--format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def rules(format: str) -> None:
     """Lists every rule: how severe it is, whether it can be demoted, why it is there and what it was learned from."""
     from iecpod.commands.rules import rules_json, rules_text
 
-    click.echo(rules_json() if output == "json" else rules_text())
+    click.echo(rules_json() if format == "json" else rules_text())
 
 
 @click.command()

@@ -48,7 +48,6 @@ def pod_option(*, required: bool) -> Callable[[F], F]:
 base_option = click.option("-b", "--base-uri", help="Path or URI that holds labs/. Default: the descriptors of iecpod.")
 demote_option = click.option(
     "--demote",
-    "demoted",
     metavar="RULE",
     multiple=True,
     help="Makes errors of this rule warnings; may be given more than once. `iecpod rules` lists them.",
@@ -118,7 +117,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         virt_type=None if virt_type == "auto" else VirtType(virt_type),
         pod_cidr=options.get("pod_cidr") or DEFAULT_POD_CIDR,
         service_cidr=options.get("service_cidr") or DEFAULT_SERVICE_CIDR,
-        demoted=_select_demoted(options.get("demoted", ())),
+        demoted=_select_demoted(options.get("demote", ())),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare, proven_virt_type, withdraw
-from iecpod.commands.report import format_table
 from iecpod.commands.resolve import PodInputs
+from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.errors import PreflightError, Problem
 from iecpod.ports import Hypervisor, HypervisorHost

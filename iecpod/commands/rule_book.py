@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from iecpod.descriptors.crosscheck import RULES
 from iecpod.descriptors.rules.rule import RuleFacts
+from iecpod.descriptors.schema import HARMLESS_RULES
 from iecpod.errors import Severity
 
 _NO_VALUE = "it leaves no value that could be used"
@@ -58,9 +59,6 @@ _SCHEMA = {
     "device": "Linux names its NICs in 15 characters",
     "bridge": "Linux names its bridges in 15 characters",
     "host": "a host name or an IPv4 address",
-}
-#: iecpod makes no use of the value, or needs it as text only.
-_SCHEMA_DEMOTABLE = {
     "unknown-key": "a misspelt key is silently not there",
     "pattern": "names have a form that others rely on",
     "emails": "somebody may have to write there",
@@ -106,10 +104,9 @@ def _named() -> Iterator[RuleFacts]:
     error = Severity.ERROR
     for name, (reason, source) in _READING.items():
         yield RuleFacts(name, error, reason, source, fixed=_NO_FILE)
-    for name, reason in _SCHEMA.items():
-        yield RuleFacts(f"schema-{name}", error, reason, _PHAROS, fixed=_NO_VALUE)
-    for name, reason in _SCHEMA_DEMOTABLE.items():
-        yield RuleFacts(f"schema-{name}", error, reason, _PHAROS)
+    for keyword, reason in _SCHEMA.items():
+        name = f"schema-{keyword}"
+        yield RuleFacts(name, error, reason, _PHAROS, fixed="" if name in HARMLESS_RULES else _NO_VALUE)
     yield from RULES
     for name, (reason, source) in {**_ADDRESSES, **_DEPLOY}.items():
         yield RuleFacts(name, error, reason, source)

@@ -11,7 +11,7 @@ from iecpod.descriptors.crosscheck import RULES
 from iecpod.descriptors.pod import check_read_pod
 from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_descriptors, load_files, local_base
 from iecpod.descriptors.tree import find_described_pods
-from iecpod.errors import Problem, Severity, UsageError
+from iecpod.errors import Problem, Severity, UsageError, sort_problems
 from iecpod.model import PodRef
 
 
@@ -70,5 +70,5 @@ def _judge_pod(pod: ReadPod, checks: Checks) -> PodVerdict:
         name=pod.name,
         files=pod.files,
         rules=tuple(rule.name for rule in RULES) if has_both and not is_dialect else (),
-        problems=tuple(problems),
+        problems=tuple(sort_problems(problems)),
     )

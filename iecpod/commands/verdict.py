@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from iecpod.descriptors.schema import sort_key
-from iecpod.errors import Problem, Severity, count_errors
+from iecpod.errors import Problem, Severity, count_errors, sort_problems
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 #: What XML 1.0 cannot hold, not even escaped.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 #: Rules about a file as such begin so.
@@ -42,8 +41,7 @@ class Verdict:
     @property
     def problems(self) -> list[Problem]:
         """Of all PODs: errors first, then warnings, each by place."""
-        found = (problem for pod in self.pods for problem in pod.problems)
-        return sorted(found, key=lambda problem: (problem.severity is Severity.WARNING, *sort_key(problem)))
+        return sort_problems(problem for pod in self.pods for problem in pod.problems)
 
     @property
     def errors(self) -> int:
@@ -75,7 +73,7 @@ class Verdict:
         """One suite a POD; in it one case a file (YAML and schema) and one a rule. Warnings are a case's output."""
         from xml.etree import ElementTree  # only this format needs it
 
-        root = ElementTree.Element("testsuites", name="iecpod validate")
+        root = ElementTree.Element("testsuites")
         suites = [ElementTree.SubElement(root, "testsuite") for _ in self.pods]
         cases = failures = 0
         for pod, suite in zip(self.pods, suites, strict=True):

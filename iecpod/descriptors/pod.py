@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from iecpod.descriptors.addressing import allocate
 from iecpod.descriptors.crosscheck import check_pod
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.schema import check_schema, sort_key
+from iecpod.descriptors.schema import HARMLESS_RULES, check_schema
 from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_descriptors
-from iecpod.errors import DescriptorError, Problem, Severity, count_errors
+from iecpod.errors import DescriptorError, Problem, count_errors, sort_problems
 from iecpod.model import NodeType, PodRef, PodSpec
 from iecpod.yaml_document import split_path
 
@@ -32,14 +32,18 @@ def load_pod(
 def check_read_pod(pod: ReadPod, schemas_dir: Path, demoted: Collection[str] = ()) -> list[Problem]:
     """Everything that is wrong with a POD, as far as its files can be read; errors of `demoted` rules are warnings.
 
-    The nodes' addresses are looked at once the rest is right, and only where iecpod would hand them out.
+    The nodes' addresses are looked at where both files can be parsed and iecpod would hand the addresses out.
     """
-    found = [*pod.problems, *check_descriptors(pod.descriptors, schemas_dir)]
-    problems = [problem.demoted(demoted) for problem in found]
+    problems = [*pod.problems, *check_descriptors(pod.descriptors, schemas_dir)]
     is_whole = pod.descriptors.pdf is not NOT_GIVEN and pod.descriptors.idf is not NOT_GIVEN
-    if is_whole and not count_errors(problems):
-        problems += [problem.demoted(demoted) for problem in _check_addresses(pod)]
-    return _sorted(problems)
+    if is_whole and all(_can_be_parsed(problem) for problem in problems):
+        problems += _check_addresses(pod)
+    return sort_problems(problem.demoted(demoted) for problem in problems)
+
+
+def _can_be_parsed(problem: Problem) -> bool:
+    """Whether a POD with this problem still has a value in every place that is read."""
+    return problem.rule in HARMLESS_RULES or not problem.rule.startswith(("schema-", "dialect-"))
 
 
 def check_descriptors(descriptors: Descriptors, schemas_dir: Path) -> list[Problem]:
@@ -50,11 +54,7 @@ def check_descriptors(descriptors: Descriptors, schemas_dir: Path) -> list[Probl
     if descriptors.idf is not NOT_GIVEN:
         schemas += check_schema(descriptors.idf, "idf", schemas_dir)
     is_dialect = any(problem.rule.startswith("dialect-") for problem in schemas)
-    return _sorted([*schemas, *([] if is_dialect else check_pod(descriptors))])
-
-
-def _sorted(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(set(problems), key=lambda problem: (problem.severity is Severity.WARNING, *sort_key(problem)))
+    return sort_problems([*schemas, *([] if is_dialect else check_pod(descriptors))])
 
 
 def _check_addresses(pod: ReadPod) -> list[Problem]:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from iecpod.descriptors.addressing import allocate
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.pod import check_descriptors, load_pod
-from iecpod.descriptors.source import Descriptors, load_descriptors
+from iecpod.descriptors.pod import check_descriptors, check_read_pod, load_pod
+from iecpod.descriptors.source import Descriptors, ReadPod, load_descriptors
 from iecpod.errors import DescriptorError, ExitCode, Severity, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_document import Document, dump_yaml, load_yaml
@@ -281,7 +281,7 @@ def test_no_descriptor_makes_a_traceback(
                 continue  # an edit before took the place away
         documents.append(load_yaml(dump_yaml(data), name))
     pair = Descriptors(*documents)
-    problems = check_descriptors(pair, SCHEMAS_DIR)
+    problems = check_read_pod(ReadPod(name="", ref=REF, files=(), descriptors=pair), SCHEMAS_DIR)
     assert all(problem.line and problem.message and str(problem) for problem in problems)
     if not any(problem.severity is Severity.ERROR for problem in problems):
         spec = parse_pod(REF, pair)
