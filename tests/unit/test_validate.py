@@ -202,7 +202,7 @@ def test_a_tree_with_every_kind_of_fault(base: Path) -> None:
         ("labs/other/idf-tab.yaml:1:33", "network-needed"),
         ("labs/other/idf-tab.yaml:1:40", "schema-missing-key"),
         ("labs/other/idf-tab.yaml:1:40", "schema-missing-key"),
-        ("labs/other/idf-tab.yaml:1:59", "schema-minimum"),
+        ("labs/other/idf-tab.yaml:1:52", "schema-minimum"),
         ("labs/other/tab.yaml:2:1", "yaml-syntax"),
     ]
     assert "a POD needs a PDF and an IDF: write it beside no-idf.yaml" in result.stdout
