@@ -105,6 +105,19 @@ def test_a_library_has_one_importer(library: str) -> None:
     assert {name for name in importers if not any(is_in(name, room) for room in ONLY_IMPORTERS[library])} == set()
 
 
+def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
+    """Whatever they import, and what that imports, wherever in a file."""
+    reached, left = set[str](), ["cli.checks"]
+    while left:
+        module = left.pop()
+        if module not in reached:
+            reached.add(module)
+            left.extend(inner_imports(module) & set(MODULES))
+    assert {"descriptors.schema", "descriptors.addressing"} <= reached
+    rooms = ("composition", "ports", "render", "adapters", "images", "phases", "workflow")
+    assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()
+
+
 def test_there_are_no_cycles() -> None:
     graph = {module: inner_imports(module) for module in MODULES}
     assert list(TopologicalSorter(graph).static_order())
