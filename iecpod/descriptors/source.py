@@ -60,9 +60,20 @@ def load_descriptors(base_uri: str, ref: PodRef) -> ReadPod:
 
 
 def load_files(paths: Sequence[Path]) -> list[ReadPod]:
-    """Each PDF with its IDF and each IDF with its PDF, where the other lies beside it; once where both are given."""
-    pairs = dict.fromkeys(path.with_name(path.name.removeprefix("idf-")) for path in paths)
+    """Each PDF with its IDF and each IDF with its PDF, where the other lies beside it; once where both are given.
+
+    Raises `UsageError` for a directory.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory", "give files, or check a whole base with --all -b")
+    pairs = dict.fromkeys(map(_pdf_beside, paths))
     return [_load_pair(pdf, pdf.with_name(f"idf-{pdf.name}"), paths) for pdf in pairs]
+
+
+def _pdf_beside(path: Path) -> Path:
+    is_idf = path.name.startswith("idf-") and path.suffix in (".yaml", ".yml")
+    return path.with_name(path.name.removeprefix("idf-")) if is_idf else path
 
 
 def _load_pair(pdf: Path, idf: Path, given: Sequence[Path]) -> ReadPod:

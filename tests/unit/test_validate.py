@@ -229,6 +229,12 @@ def test_several_files_and_one_that_is_not_there(base: Path) -> None:
     assert first in result.stdout and result.stdout.endswith("\n3 PODs, 3 errors, 2 warnings\n")
 
 
+@pytest.mark.parametrize("name", ["idf-", "idf-.", "idf-..", "idf-.yaml", ".yaml", "-", "a"])
+def test_odd_names(tmp_path: Path, name: str) -> None:
+    result = run(tmp_path, "validate", "--", name)
+    assert result.exit_code == 3 and result.stdout.startswith(f"{name}: error: no such file [descriptor-missing]\n")
+
+
 def test_an_idf_that_is_not_named_so_is_known_by_what_it_holds(base: Path) -> None:
     (base / "alone").mkdir()
     (base / "labs/lab/idf-bad.yaml").rename(base / "alone/network.yaml")
@@ -294,6 +300,10 @@ def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], message: str) -
             ("--all", "-b", "https://example.org/pods"),
             "iecpod: error: the PODs of https://example.org/pods cannot be listed: HTTP has no directories\n"
             "iecpod: remedy: name one with -l and -p, or give a directory with -b\n",
+        ),
+        (
+            ("pdf/labs",),
+            "iecpod: error: pdf/labs is a directory\niecpod: remedy: give files, or check a whole base with --all -b\n",
         ),
         (
             ("--all", "-b", "schemas"),
