@@ -78,7 +78,10 @@ def _start_log(state_dir: Path) -> Path | None:
     path = state_dir / "log" / "iecpod.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=5_000_000, backupCount=3)
+        # Arguments may hold what is no text, such as the names of files in another encoding.
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=5_000_000, backupCount=3, encoding="utf-8", errors="backslashreplace"
+        )
         path.chmod(0o600)
     except OSError:
         return None

@@ -35,36 +35,36 @@ _READING = {
 
 #: Of `schema-KEYWORD`: what the keyword or format demands.
 _SCHEMA = {
-    "missing-key": "a key that everybody reads is not there",
-    "type": "text, number, list and mapping are not the same",
-    "enum": "only some values have a meaning",
-    "const": "only one value has a meaning",
-    "minimum": "the number has a lower bound",
-    "maximum": "the number has an upper bound",
-    "minitems": "the list cannot be that short",
-    "minlength": "the text cannot be that short",
-    "maxlength": "the text cannot be that long",
-    "minproperties": "the mapping cannot be that small",
-    "uniqueitems": "the list holds nothing twice",
-    "size": "memory and disks are a number with a unit",
-    "speed": "speeds are a number with a unit",
-    "mac": "a MAC is six pairs of hex digits",
-    "ipv4": "an IPv4 address is four numbers from 0 to 255",
-    "ipv4-interface": "an IPv4 address, with its prefix length if any",
-    "ipv4-range": "a range is FIRST-LAST, in that order",
-    "cidr": "a CIDR is a network with its prefix length",
-    "vlan": "VLAN ids are 1 to 4094",
-    "nic-vlan": "VLAN ids are 1 to 4094",
-    "libvirt-uri": "the hypervisor is found by it",
-    "device": "Linux names its NICs in 15 characters",
-    "bridge": "Linux names its bridges in 15 characters",
-    "host": "a host name or an IPv4 address",
-    "unknown-key": "a misspelt key is silently not there",
-    "pattern": "names have a form that others rely on",
-    "emails": "somebody may have to write there",
-    "uri": "somebody may want to look there",
-    "features": "a NIC has dpdk, sriov or both",
-    "bus-address": "NICs are found by it",
+    "missing-key": ("a key that everybody reads is not there", _PHAROS),
+    "type": ("text, number, list and mapping are not the same", _PHAROS),
+    "enum": ("only some values have a meaning", _PHAROS),
+    "const": ("only one value has a meaning", _PHAROS),
+    "minimum": ("the number has a lower bound", _PHAROS),
+    "maximum": ("the number has an upper bound", _PHAROS),
+    "minitems": ("the list cannot be that short", _PHAROS),
+    "minlength": ("the text cannot be that short", _PHAROS),
+    "maxlength": ("the text cannot be that long", _PHAROS),
+    "minproperties": ("the mapping cannot be that small", _PHAROS),
+    "uniqueitems": ("the list holds nothing twice", _PHAROS),
+    "size": ("memory and disks are a number with a unit", "QEMU's units"),
+    "speed": ("speeds are a number with a unit", "descriptors that labs used"),
+    "mac": ("a MAC is six pairs of hex digits", "IEEE 802"),
+    "ipv4": ("an IPv4 address is four numbers from 0 to 255", "RFC 791"),
+    "ipv4-interface": ("an IPv4 address, with its prefix length if any", "RFC 4632"),
+    "ipv4-range": ("a range is FIRST-LAST, in that order", "Fuel's templates"),
+    "cidr": ("a CIDR is a network with its prefix length", "RFC 4632"),
+    "vlan": ("VLAN ids are 1 to 4094", "IEEE 802.1Q"),
+    "nic-vlan": ("VLAN ids are 1 to 4094", "IEEE 802.1Q"),
+    "libvirt-uri": ("the hypervisor is found by it", "libvirt"),
+    "device": ("Linux names its NICs in 15 characters", "Linux (IFNAMSIZ)"),
+    "bridge": ("Linux names its bridges in 15 characters", "Linux (IFNAMSIZ)"),
+    "host": ("a host name or an IPv4 address", "RFC 1123"),
+    "unknown-key": ("a misspelt key is silently not there", _PHAROS),
+    "pattern": ("names have a form that others rely on", _PHAROS),
+    "emails": ("somebody may have to write there", "RFC 5322"),
+    "uri": ("somebody may want to look there", "RFC 3986"),
+    "features": ("a NIC has dpdk, sriov or both", _PHAROS),
+    "bus-address": ("NICs are found by it", "ethtool -i"),
 }
 
 _ADDRESSES = {
@@ -104,9 +104,9 @@ def _named() -> Iterator[RuleFacts]:
     error = Severity.ERROR
     for name, (reason, source) in _READING.items():
         yield RuleFacts(name, error, reason, source, fixed=_NO_FILE)
-    for keyword, reason in _SCHEMA.items():
+    for keyword, (reason, source) in _SCHEMA.items():
         name = f"schema-{keyword}"
-        yield RuleFacts(name, error, reason, _PHAROS, fixed="" if name in HARMLESS_RULES else _NO_VALUE)
+        yield RuleFacts(name, error, reason, source, fixed="" if name in HARMLESS_RULES else _NO_VALUE)
     yield from RULES
     for name, (reason, source) in {**_ADDRESSES, **_DEPLOY}.items():
         yield RuleFacts(name, error, reason, source)

@@ -64,11 +64,10 @@ def _judge_pod(pod: ReadPod, checks: Checks) -> PodVerdict:
             problem if problem.rule in checks.demoted else replace(problem, severity=Severity.ERROR)
             for problem in problems
         ]
-    has_both = pod.descriptors.pdf is not NOT_GIVEN and pod.descriptors.idf is not NOT_GIVEN
     is_dialect = any(problem.rule.startswith("dialect-") for problem in problems)
     return PodVerdict(
         name=pod.name,
         files=pod.files,
-        rules=tuple(rule.name for rule in RULES) if has_both and not is_dialect else (),
+        rules=tuple(rule.name for rule in RULES) if pod.descriptors.are_both_given and not is_dialect else (),
         problems=tuple(sort_problems(problems)),
     )

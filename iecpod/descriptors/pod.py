@@ -35,8 +35,7 @@ def check_read_pod(pod: ReadPod, schemas_dir: Path, demoted: Collection[str] = (
     The nodes' addresses are looked at where both files can be parsed and iecpod would hand the addresses out.
     """
     problems = [*pod.problems, *check_descriptors(pod.descriptors, schemas_dir)]
-    is_whole = pod.descriptors.pdf is not NOT_GIVEN and pod.descriptors.idf is not NOT_GIVEN
-    if is_whole and all(_can_be_parsed(problem) for problem in problems):
+    if pod.descriptors.are_both_given and all(_can_be_parsed(problem) for problem in problems):
         problems += _check_addresses(pod)
     return sort_problems(problem.demoted(demoted) for problem in problems)
 

@@ -28,6 +28,10 @@ class Descriptors:
     pdf: Document
     idf: Document
 
+    @property
+    def are_both_given(self) -> bool:
+        return self.pdf is not NOT_GIVEN and self.idf is not NOT_GIVEN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPod:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from iecpod.commands.rule_book import RULE_BOOK
 from iecpod.commands.rules import select_demoted
 from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.pod import load_pod
-from iecpod.errors import DescriptorError, Severity, UsageError
+from iecpod.errors import DescriptorError, PreflightError, Severity, UsageError
 from iecpod.model import NodeType
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.command_line import layout_below, run, write_pod
@@ -91,7 +92,7 @@ def test_json(tmp_path: Path) -> None:
         "severity": "error",
         "demotable": False,
         "reason": "a MAC is six pairs of hex digits",
-        "source": "the Pharos schemas",
+        "source": "IEEE 802",
         "fixed": "it leaves no value that could be used",
     }
     assert {rule["demotable"] for rule in rules.values() if rule["severity"] == "warning"} == {False}
@@ -143,6 +144,28 @@ def test_a_demoted_rule_warns_and_the_pod_can_be_planned(tmp_path: Path, rule: s
         request = PodRequest(ref=REF, base_uri=str(tmp_path), demoted=demoted)
         inputs = resolve_request(request, layout, recalled_uri=None)
         assert make_pod_plan(inputs, FakeTools(tmp_path, layout)).problems == ()
+
+
+def test_what_only_a_deploy_needs_is_demoted_too(tmp_path: Path) -> None:
+    """The disk of the host, and a pod CIDR that is one of the IDF's."""
+    write_pod(tmp_path, REF.lab, REF.pod)
+    layout = layout_below(tmp_path)
+    tools = FakeTools(tmp_path, layout)
+    tools.free = 0
+    request = PodRequest(ref=REF, base_uri=str(tmp_path), pod_cidr="172.16.0.0/16", service_cidr="10.99.0.0/24")
+    with pytest.raises(PreflightError):
+        resolve_request(request, layout, recalled_uri=None)
+    inputs = resolve_request(
+        dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"])), layout, recalled_uri=None
+    )
+    assert [warning.rule for warning in inputs.warnings] == ["pod-cidr-overlap"]
+    assert [
+        problem.rule for problem in make_pod_plan(inputs, tools).problems if problem.severity is Severity.ERROR
+    ] == ["disk-full"]
+    both = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap", "disk-full"]))
+    assert make_pod_plan(resolve_request(both, layout, recalled_uri=None), tools).problems == ()
+    (told,) = tools.reporter.lines
+    assert told.startswith("warning: warning: ") and told.endswith("with IECPOD_STATE_DIR")
 
 
 def test_every_demotable_rule_of_descriptors_is_tried() -> None:

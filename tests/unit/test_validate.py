@@ -235,6 +235,20 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
     assert result.exit_code == 3 and result.stdout.startswith(f"{name}: error: no such file [descriptor-missing]\n")
 
 
+def test_a_name_in_another_encoding(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "iecpod", "validate", b"\xff.yaml"],
+        cwd=ROOT,
+        env={"IECPOD_STATE_DIR": str(tmp_path), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert done.stdout.endswith(
+        b".yaml: error: no such file [descriptor-missing]\n    -> check the path\n1 POD, 1 error, 0 warnings\n"
+    )
+
+
 def test_an_idf_that_is_not_named_so_is_known_by_what_it_holds(base: Path) -> None:
     (base / "alone").mkdir()
     (base / "labs/lab/idf-bad.yaml").rename(base / "alone/network.yaml")
