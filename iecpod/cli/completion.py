@@ -49,10 +49,9 @@ def _pods(context: click.Context, layout: Layout) -> Iterable[str]:
 
 
 def _rules(_context: click.Context, _layout: Layout) -> Iterable[str]:
-    from iecpod.commands.rule_book import RULE_BOOK
-    from iecpod.errors import Severity
+    from iecpod.commands.rules import demotable_rules
 
-    return [rule.name for rule in RULE_BOOK.values() if rule.severity is Severity.ERROR and not rule.fixed]
+    return sorted(demotable_rules())
 
 
 def _releases(_context: click.Context, layout: Layout) -> Iterable[str]:

@@ -117,11 +117,12 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         virt_type=None if virt_type == "auto" else VirtType(virt_type),
         pod_cidr=options.get("pod_cidr") or DEFAULT_POD_CIDR,
         service_cidr=options.get("service_cidr") or DEFAULT_SERVICE_CIDR,
-        demoted=_select_demoted(options.get("demote", ())),
+        demoted=_demoted(options.get("demote")),
     )
 
 
-def _select_demoted(names: tuple[str, ...]) -> frozenset[str]:
-    from iecpod.commands.rules import select_demoted
+def _demoted(names: tuple[str, ...] | None) -> frozenset[str]:
+    """Verbs without the option are those of a POD that lives: what its deploy was let through is not refused now."""
+    from iecpod.commands.rules import demotable_rules, select_demoted
 
-    return select_demoted(names)
+    return demotable_rules() if names is None else select_demoted(names)

@@ -49,6 +49,10 @@ def select_demoted(names: Iterable[str]) -> frozenset[str]:
     return selected
 
 
+def demotable_rules() -> frozenset[str]:
+    return frozenset(rule.name for rule in RULE_BOOK.values() if _demotion(rule) == "yes")
+
+
 def _demotion(rule: RuleFacts) -> str:
     if rule.severity is Severity.WARNING:
         return "-"

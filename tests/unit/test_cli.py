@@ -13,7 +13,9 @@ from click.shell_completion import ShellComplete
 from jsonschema import Draft202012Validator
 
 from iecpod.cli.main import cli
-from iecpod.cli.options import Invocation
+from iecpod.cli.options import Invocation, make_request
+from iecpod.commands.resolve import resolve_request
+from iecpod.errors import DescriptorError
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
 
@@ -107,6 +109,17 @@ def test_demotion_is_an_option_of_validate_plan_and_deploy() -> None:
         if any("--demote" in parameter.opts for parameter in command.params)
     }
     assert takers == {"validate", "plan", "deploy"}
+
+
+def test_verbs_of_a_pod_that_lives_do_not_refuse_what_deploy_was_let_through(tmp_path: Path) -> None:
+    write_pod(tmp_path, "lab", "pod", pdf={"nodes[1].name": "node-1", "details.link": "somewhere"})
+    layout = layout_below(tmp_path)
+    options = {"lab": "lab", "pod": "pod", "base_uri": str(tmp_path), "scenario": None, "release": None, "connect": "x"}
+    inputs = resolve_request(make_request(layout, options), layout, recalled_uri=None)
+    assert {"duplicate-node-name", "schema-uri"} <= {warning.rule for warning in inputs.warnings}
+    with pytest.raises(DescriptorError):
+        resolve_request(make_request(layout, {**options, "demote": ()}), layout, recalled_uri=None)
+    assert make_request(layout, {**options, "demote": ("schema-uri",)}).demoted == {"schema-uri"}
 
 
 def test_a_shell_is_answered(tmp_path: Path) -> None:
