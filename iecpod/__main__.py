@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from iecpod.cli import main
+from iecpod.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

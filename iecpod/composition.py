@@ -18,7 +18,8 @@ from iecpod.adapters.ssh import SshShell
 from iecpod.commands import deploy, guest_access, plan, status, teardown
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.report import Report
-from iecpod.commands.request import EMBEDDED, PodInputs, PodRequest, lab_defaults, resolve_request
+from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
+from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.release_file import load_release

@@ -20,8 +20,8 @@ IecpodError
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 
 class ExitCode(enum.IntEnum):
@@ -55,6 +55,10 @@ class Problem:
     rule: str = ""
     severity: Severity = Severity.ERROR
 
+    def demoted(self, rules: Container[str]) -> Problem:
+        """As a warning, where its rule is one of `rules`."""
+        return replace(self, severity=Severity.WARNING) if self.rule in rules else self
+
     def __str__(self) -> str:
         place = self.file
         if self.line is not None:
@@ -65,6 +69,25 @@ class Problem:
         rule = f" [{self.rule}]" if self.rule else ""
         remedy = f"\n    -> {self.remedy}" if self.remedy else ""
         return f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}{remedy}"
+
+
+def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
+    """Each once: errors first, then warnings, each by place as a person goes through the files."""
+    return sorted(
+        set(problems),
+        key=lambda problem: (
+            problem.severity is Severity.WARNING,
+            problem.file,
+            problem.line or 0,
+            problem.column or 0,
+            problem.path,
+            problem.message,
+        ),
+    )
+
+
+def count_errors(problems: Iterable[Problem]) -> int:
+    return sum(problem.severity is Severity.ERROR for problem in problems)
 
 
 class IecpodError(Exception):

@@ -23,7 +23,8 @@ MAX_BYTES = 5_000_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+#: The characters that YAML allows, turned round: compiling a set of all of them would take longer than reading a POD.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,18 @@ class Document:
 
 
 def dotted_path(path: Iterable[str | int]) -> str:
-    """`("nodes", 0, "name")` as `nodes[0].name`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    """`("nodes", 0, "name")` as `nodes[0].name`; what no terminal should be shown is escaped."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() else key.encode("unicode_escape").decode()
+
+
+def split_path(path: str) -> tuple[str | int, ...]:
+    """`nodes[0].name` as `("nodes", 0, "name")`; keys that hold dots or brackets cannot be told apart."""
+    return tuple(int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path))
 
 
 def load_yaml(text: str | bytes, file: str) -> Document:

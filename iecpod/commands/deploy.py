@@ -15,7 +15,7 @@ from iecpod.commands.prepare import (
     withdraw,
 )
 from iecpod.commands.report import Report
-from iecpod.commands.request import PodInputs
+from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.pace import pace_of
 from iecpod.design.resources import Kind, VirtType
@@ -105,7 +105,7 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         stamp=run.stamp,
         keep_secrets=True,
     )
-    check_prepared(prepared, run.tools, run.host)
+    check_prepared(prepared, run.inputs, run.tools, run.host)
     return prepared
 
 

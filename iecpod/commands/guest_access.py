@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.commands.request import PodInputs
+from iecpod.commands.resolve import PodInputs
 from iecpod.errors import UsageError
 from iecpod.model import NetworkName
 from iecpod.naming import resource_name

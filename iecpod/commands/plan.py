@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare, proven_virt_type, withdraw
-from iecpod.commands.report import format_table
-from iecpod.commands.request import PodInputs
+from iecpod.commands.resolve import PodInputs
+from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.errors import PreflightError, Problem
 from iecpod.ports import Hypervisor, HypervisorHost
@@ -52,7 +52,7 @@ def _plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hyperviso
         keep_secrets=False,
     )
     try:
-        check_prepared(prepared, tools, host)
+        check_prepared(prepared, inputs, tools, host)
     except PreflightError as error:
         return PlanResult(prepared, error.problems)
     return PlanResult(prepared, ())

@@ -7,13 +7,13 @@ import uuid
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from iecpod.commands.request import PodInputs
+from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
 from iecpod.design.plan import Plan, is_owned, make_plan
 from iecpod.design.preflight import check_preflight
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, VirtType
-from iecpod.errors import PreflightError
+from iecpod.errors import PreflightError, count_errors
 from iecpod.model import Arch
 from iecpod.ports import Hypervisor, HypervisorHost, Images
 from iecpod.render.libvirt import Stamp
@@ -74,9 +74,9 @@ def prepare(
     return Prepared(pod=pod, rendered=rendered, plan=plan, facts=facts, observed=observed)
 
 
-def check_prepared(prepared: Prepared, tools: PodTools, host: HypervisorHost) -> None:
-    """Raises `PreflightError` with every reason why the plan cannot be carried out here."""
-    problems = check_preflight(
+def check_prepared(prepared: Prepared, inputs: PodInputs, tools: PodTools, host: HypervisorHost) -> None:
+    """Raises `PreflightError` with every reason why the plan cannot be carried out here; warns of demoted ones."""
+    found = check_preflight(
         prepared.pod,
         prepared.plan,
         facts=prepared.facts,
@@ -84,8 +84,12 @@ def check_prepared(prepared: Prepared, tools: PodTools, host: HypervisorHost) ->
         routes=host.routes(),
         free_bytes=tools.free_bytes(prepared.pod.pool_path),
     )
-    if problems:
+    problems = [problem.demoted(inputs.request.demoted) for problem in found]
+    if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
+    for problem in problems:
+        if problem not in inputs.warnings:
+            tools.reporter.warn(str(problem))
 
 
 def architectures(pod: DesiredPod) -> tuple[Arch, ...]:

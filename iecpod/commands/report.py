@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from iecpod.commands.table import format_table
 from iecpod.workflow import PhaseResult
 
 
@@ -33,12 +33,3 @@ class Report:
         rows = [(phase.name, phase.outcome, f"{phase.seconds:.1f}", phase.detail) for phase in self.phases]
         total = ("total", self.outcome, f"{self.seconds:.1f}", "")
         return format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
-
-
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first line of each cell only."""
-    lines = [header, *([cell.splitlines()[0] if cell else "" for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )

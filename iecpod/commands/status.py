@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from iecpod.commands.prepare import assumed_virt_type, new_stamp, prepare
-from iecpod.commands.report import format_table
-from iecpod.commands.request import EMBEDDED, PodInputs
+from iecpod.commands.request import EMBEDDED
+from iecpod.commands.resolve import PodInputs
+from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.design.desired import DesiredPod
 from iecpod.design.resources import Kind, ObservedResource

@@ -1,10 +1,12 @@
-"""All rules, and how they are run over a POD's two documents."""
+"""All rules, and how they are run over a POD's documents."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from iecpod.descriptors.rules import machines, networks, nics, pairing, roles
 from iecpod.descriptors.rules.rule import Rule
-from iecpod.descriptors.rules.view import view_pod
+from iecpod.descriptors.rules.view import OtherFileNeeded, PodView, view_pod
 from iecpod.descriptors.source import Descriptors
 from iecpod.errors import Problem
 
@@ -20,15 +22,22 @@ _MAX_PROBLEMS_PER_RULE = 100
 
 
 def check_pod(descriptors: Descriptors) -> list[Problem]:
-    """Every place that breaks a rule. Values that the schemas refuse are passed over: the schemas name them."""
+    """Every place that breaks a rule. Values that the schemas refuse are passed over: the schemas name them.
+
+    Where only one of the files is given, rules that ask for the other are passed over.
+    """
     pod = view_pod(descriptors)
-    problems: list[Problem] = []
-    for rule in RULES:
-        found: dict[tuple[object, ...], Problem] = {}
+    return [problem for rule in RULES for problem in _problems(rule, pod)]
+
+
+def _problems(rule: Rule, pod: PodView) -> Collection[Problem]:
+    found: dict[tuple[object, ...], Problem] = {}
+    try:
         for problem in rule.problems(pod):
             # What several aliases share is one fault in one place, not one for each alias.
             found.setdefault((problem.file, problem.line, problem.column, problem.message), problem)
             if len(found) >= _MAX_PROBLEMS_PER_RULE:
                 break
-        problems.extend(found.values())
-    return problems
+    except OtherFileNeeded:
+        return ()
+    return found.values()

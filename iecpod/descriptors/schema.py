@@ -16,7 +16,7 @@ from jsonschema.validators import extend
 from iecpod.descriptors.dialect import check_dialect
 from iecpod.descriptors.formats import FORMATS, check_format
 from iecpod.descriptors.messages import explain, explain_missing_key, explain_unknown_key
-from iecpod.errors import Problem
+from iecpod.errors import Problem, sort_problems
 from iecpod.yaml_document import Document
 
 SchemaKind: TypeAlias = Literal["pdf", "idf", "release", "scenario"]
@@ -24,6 +24,10 @@ _Path: TypeAlias = tuple[str | int, ...]
 
 _extend: Any = extend
 
+#: What breaks these can be parsed all the same: iecpod makes no use of the value, or needs it as text only.
+HARMLESS_RULES = frozenset(
+    f"schema-{name}" for name in ("unknown-key", "pattern", "emails", "uri", "features", "bus-address")
+)
 #: A file with more is not read by anybody to the end; looking for them costs time.
 _MAX_PROBLEMS = 500
 
@@ -40,12 +44,7 @@ def check_schema(document: Document, kind: SchemaKind, schemas_dir: Path) -> lis
             found.setdefault((problem.line, problem.column, problem.rule, problem.message), problem)
         if len(found) >= _MAX_PROBLEMS:
             break
-    return sorted(found.values(), key=sort_key)
-
-
-def sort_key(problem: Problem) -> tuple[str, int, int, str, str]:
-    """By place, as a person goes through the file."""
-    return (problem.file, problem.line or 0, problem.column or 0, problem.path, problem.message)
+    return sort_problems(found.values())
 
 
 def _make_validator(path: Path) -> Any:

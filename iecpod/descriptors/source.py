@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from iecpod.descriptors.tree import explain_missing
 from iecpod.errors import DescriptorError, Problem, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_document import MAX_BYTES, Document, load_yaml
@@ -15,32 +17,106 @@ from iecpod.yaml_document import MAX_BYTES, Document, load_yaml
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 
 
+#: Stands for a file that was not given or could not be read: nothing is said about it.
+NOT_GIVEN = Document(None, "", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptors:
-    """The two files as read, before any check beyond YAML."""
+    """The two files as read, before any check beyond YAML; `NOT_GIVEN` for one that is not there."""
 
     pdf: Document
     idf: Document
 
+    @property
+    def are_both_given(self) -> bool:
+        return self.pdf is not NOT_GIVEN and self.idf is not NOT_GIVEN
 
-def load_descriptors(base_uri: str, ref: PodRef) -> Descriptors:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadPod:
+    """A POD as far as its files can be read; `problems` are those of reading. `name` is how people know it."""
+
+    name: str
+    ref: PodRef
+    files: tuple[str, ...]
+    descriptors: Descriptors
+    problems: tuple[Problem, ...] = ()
+
+
+def load_descriptors(base_uri: str, ref: PodRef) -> ReadPod:
     """Reads PDF and IDF below `base_uri`: a directory, or a `file://`, `http://` or `https://` URI.
 
-    Raises `UsageError` for impossible names and URIs, `DescriptorError` with the problems of both files.
+    Raises `UsageError` for impossible names and URIs.
     """
     _check_name("lab", ref.lab)
     _check_name("POD", ref.pod)
+    base, is_remote = _resolve_base(base_uri)
     names = (f"{ref.pod}.yaml", f"idf-{ref.pod}.yaml")
-    documents: list[Document] = []
     problems: list[Problem] = []
-    for name in names:
-        try:
-            documents.append(_load(base_uri, ref, name))
-        except DescriptorError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise DescriptorError(problems, f"the descriptors of POD {ref} cannot be read", "correct the places listed")
-    return Descriptors(*documents)
+    if is_remote:
+        files = tuple(f"{base}/labs/{quote(ref.lab)}/{quote(name)}" for name in names)
+        documents = [_document(file, _fetch, problems) for file in files]
+    else:
+        files = tuple(str(Path(base, "labs", ref.lab, name)) for name in names)
+        documents = [_document(file, lambda file: _read(Path(file), ref, Path(base)), problems) for file in files]
+    return ReadPod(name=str(ref), ref=ref, files=files, descriptors=Descriptors(*documents), problems=tuple(problems))
+
+
+def load_files(paths: Sequence[Path]) -> list[ReadPod]:
+    """Each PDF with its IDF and each IDF with its PDF, where the other lies beside it; once where both are given.
+
+    Raises `UsageError` for a directory.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path} is a directory", "give files, or check a whole base with --all -b")
+    pairs = dict.fromkeys(map(_pdf_beside, paths))
+    return [_load_pair(pdf, pdf.with_name(f"idf-{pdf.name}"), paths) for pdf in pairs]
+
+
+def _pdf_beside(path: Path) -> Path:
+    is_idf = path.name.startswith("idf-") and path.suffix in (".yaml", ".yml")
+    return path.with_name(path.name.removeprefix("idf-")) if is_idf else path
+
+
+def _load_pair(pdf: Path, idf: Path, given: Sequence[Path]) -> ReadPod:
+    problems: list[Problem] = []
+    files = [path for path in (pdf, idf) if path in given or path.is_file()]
+    documents = {path: _document(str(path), lambda file: _read(Path(file)), problems) for path in files}
+    descriptors = Descriptors(documents.get(pdf, NOT_GIVEN), documents.get(idf, NOT_GIVEN))
+    if idf not in documents and _is_idf(descriptors.pdf):
+        descriptors = Descriptors(NOT_GIVEN, descriptors.pdf)  # an IDF, though its name does not say so
+    return ReadPod(
+        name=str(files[0]),
+        ref=PodRef(pdf.absolute().parent.name, pdf.stem),
+        files=tuple(map(str, files)),
+        descriptors=descriptors,
+        problems=tuple(problems),
+    )
+
+
+def _is_idf(document: Document) -> bool:
+    return isinstance(document.data, dict) and "idf" in document.data
+
+
+def local_base(base_uri: str) -> Path:
+    """The directory of a base whose labs and PODs are to be listed. Raises `UsageError` for one on a server."""
+    base, is_remote = _resolve_base(base_uri)
+    if is_remote:
+        raise UsageError(
+            f"the PODs of {base} cannot be listed: HTTP has no directories",
+            "name one with -l and -p, or give a directory with -b",
+        )
+    return Path(base)
+
+
+def _document(file: str, read: Callable[[str], bytes], problems: list[Problem]) -> Document:
+    try:
+        return load_yaml(read(file), file)
+    except DescriptorError as error:
+        problems.extend(error.problems)
+        return NOT_GIVEN
 
 
 def _check_name(what: str, name: str) -> None:
@@ -49,15 +125,6 @@ def _check_name(what: str, name: str) -> None:
             f"{name!r} cannot be the name of a {what}",
             "names are letters, digits, '-', '_' and '.', and begin with a letter or digit",
         )
-
-
-def _load(base_uri: str, ref: PodRef, name: str) -> Document:
-    base, is_remote = _resolve_base(base_uri)
-    if is_remote:
-        uri = f"{base}/labs/{quote(ref.lab)}/{quote(name)}"
-        return load_yaml(_fetch(uri), uri)
-    path = Path(base) / "labs" / ref.lab / name
-    return load_yaml(_read(path, Path(base), ref), str(path))
 
 
 def _resolve_base(base_uri: str) -> tuple[str, bool]:
@@ -79,41 +146,16 @@ def _resolve_base(base_uri: str) -> tuple[str, bool]:
     )
 
 
-def _read(path: Path, base: Path, ref: PodRef) -> bytes:
+def _read(path: Path, ref: PodRef | None = None, base: Path | None = None) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _not_found(path, base, ref) from None
+        message, remedy = explain_missing(path, ref, base) if ref and base else ("no such file", "check the path")
+        raise _unreadable(str(path), message, remedy) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise _unreadable(str(path), reason, "make it a file that you may read") from None
-
-
-def _not_found(path: Path, base: Path, ref: PodRef) -> DescriptorError:
-    """Says what there is instead: the sibling file, the other PODs of the lab, or the other labs."""
-    if not (base / "labs").is_dir():
-        return _unreadable(str(path), "no such file", f"{base} has no directory labs/: give another base with -b")
-    if not path.parent.is_dir():
-        labs = sorted(child.name for child in _children(base / "labs") if child.is_dir())
-        return _unreadable(str(path), f"there is no lab {ref.lab!r}", f"labs there: {', '.join(labs) or 'none'}")
-    sibling = path.parent / (path.name.removeprefix("idf-") if path.name.startswith("idf-") else f"idf-{path.name}")
-    if sibling.is_file():
-        return _unreadable(str(path), "no such file", f"a POD needs a PDF and an IDF: write it beside {sibling.name}")
-    pods = ", ".join(_find_pods(path.parent)) or "none"
-    return _unreadable(str(path), f"lab {ref.lab!r} has no POD {ref.pod!r}", f"PODs there: {pods}")
-
-
-def _find_pods(lab_dir: Path) -> list[str]:
-    names = {child.name for child in _children(lab_dir)}
-    return sorted(name.removesuffix(".yaml") for name in names if f"idf-{name}" in names and name.endswith(".yaml"))
-
-
-def _children(directory: Path) -> list[Path]:
-    try:
-        return list(directory.iterdir())
-    except OSError:
-        return []
 
 
 def _fetch(uri: str) -> bytes:

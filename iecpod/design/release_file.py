@@ -38,10 +38,14 @@ def find_release_file(name_or_path: str, releases_dir: Path) -> Path:
         if not path.is_file():
             raise UsageError(f"there is no release file {path}", "give the name of a release or the path of its file")
         return path
-    known = sorted(path.stem for path in releases_dir.glob("*.yaml"))
+    known = known_releases(releases_dir)
     if name_or_path not in known:
         raise UsageError(f"there is no release {name_or_path!r}", f"use one of: {', '.join(known)}")
     return releases_dir / f"{name_or_path}.yaml"
+
+
+def known_releases(releases_dir: Path) -> list[str]:
+    return sorted(path.stem for path in releases_dir.glob("*.yaml"))
 
 
 def parse_release(data: dict[str, Any]) -> Release:

@@ -20,7 +20,7 @@ ADMIN, MGMT, PRIVATE, PUBLIC = NetworkName.ADMIN, NetworkName.MGMT, NetworkName.
 
 def pod(lab: str = "arm", name: str = "virtual2", *, nodes: int = 3) -> PodSpec:
     ref = PodRef(lab, name)
-    spec = parse_pod(ref, load_descriptors(str(ROOT / "pdf"), ref))
+    spec = parse_pod(ref, load_descriptors(str(ROOT / "pdf"), ref).descriptors)
     first = spec.pdf.nodes[0]
     many = tuple(dataclasses.replace(first, name=f"node-{index + 1}") for index in range(nodes))
     return dataclasses.replace(spec, pdf=dataclasses.replace(spec.pdf, nodes=many))

@@ -16,7 +16,7 @@ from iecpod.model import NetworkName, PodRef
 from tests.unit.broken_pod import ROOT
 
 REF = PodRef("arm", "virtual2")
-IDF = idf_networks(parse_pod(REF, load_descriptors(str(ROOT / "pdf"), REF)))
+IDF = idf_networks(parse_pod(REF, load_descriptors(str(ROOT / "pdf"), REF).descriptors))
 EMBEDDED = "or deploy with -c embedded, where nothing of the host is in the way"
 DOCKER = TakenNetwork(IPv4Network("172.17.0.0/16"), "docker network (docker0)")
 

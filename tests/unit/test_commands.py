@@ -16,7 +16,8 @@ from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.report import Report
-from iecpod.commands.request import PodInputs, PodRequest, resolve_request
+from iecpod.commands.request import PodRequest
+from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from iecpod.descriptors.addressing import allocate
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.pod import check_descriptors, load_pod
-from iecpod.descriptors.source import Descriptors, load_descriptors
+from iecpod.descriptors.pod import check_descriptors, check_read_pod, load_pod
+from iecpod.descriptors.source import Descriptors, ReadPod, load_descriptors
 from iecpod.errors import DescriptorError, ExitCode, Severity, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_document import Document, dump_yaml, load_yaml
@@ -42,7 +42,7 @@ def base(tmp_path: Path) -> Path:
 def refusal(base_uri: str, ref: PodRef = REF) -> list[tuple[str, str, str]]:
     """What is said of each file, and what to do."""
     with pytest.raises(DescriptorError) as caught:
-        load_descriptors(base_uri, ref)
+        load_pod(base_uri, ref, SCHEMAS_DIR)
     assert caught.value.exit_code is ExitCode.DESCRIPTOR
     return [(Path(problem.file).name, problem.message, problem.remedy) for problem in caught.value.problems]
 
@@ -77,22 +77,22 @@ def test_base_with_escaped_characters(tmp_path: Path, base: Path) -> None:
     odd = tmp_path / "a base"
     odd.mkdir()
     (base / "labs").rename(odd / "labs")
-    assert load_descriptors(f"file://{str(odd).replace(' ', '%20')}", REF).pdf.data
+    assert load_descriptors(f"file://{str(odd).replace(' ', '%20')}", REF).descriptors.pdf.data
 
 
 def test_missing_base(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     remedy = f"{nowhere} has no directory labs/: give another base with -b"
-    assert refusal(str(nowhere)) == [("pod.yaml", "no such file", remedy), ("idf-pod.yaml", "no such file", remedy)]
+    assert refusal(str(nowhere)) == [("idf-pod.yaml", "no such file", remedy), ("pod.yaml", "no such file", remedy)]
 
 
 def test_missing_lab(base: Path) -> None:
     (base / "labs" / "arm").mkdir()
-    assert refusal(str(base), PodRef("amr", "pod"))[0] == ("pod.yaml", "there is no lab 'amr'", "labs there: arm, lab")
+    assert refusal(str(base), PodRef("amr", "pod"))[1] == ("pod.yaml", "there is no lab 'amr'", "labs there: arm, lab")
 
 
 def test_missing_pod(base: Path) -> None:
-    assert refusal(str(base), PodRef("lab", "pod2"))[0] == (
+    assert refusal(str(base), PodRef("lab", "pod2"))[1] == (
         "pod2.yaml",
         "lab 'lab' has no POD 'pod2'",
         "PODs there: pod",
@@ -116,8 +116,8 @@ def test_broken_yaml_in_both_files_is_told_at_once(base: Path) -> None:
     (base / "labs/lab/pod.yaml").write_text("a: 1\na: 2\n")
     (base / "labs/lab/idf-pod.yaml").write_text("a:\n\tb: 1\n")
     assert [(name, message) for name, message, _ in refusal(str(base))] == [
-        ("pod.yaml", "the key 'a' stands in this mapping a second time"),
         ("idf-pod.yaml", "a tab is used for indentation, which YAML does not allow"),
+        ("pod.yaml", "the key 'a' stands in this mapping a second time"),
     ]
 
 
@@ -281,7 +281,7 @@ def test_no_descriptor_makes_a_traceback(
                 continue  # an edit before took the place away
         documents.append(load_yaml(dump_yaml(data), name))
     pair = Descriptors(*documents)
-    problems = check_descriptors(pair, SCHEMAS_DIR)
+    problems = check_read_pod(ReadPod(name="", ref=REF, files=(), descriptors=pair), SCHEMAS_DIR)
     assert all(problem.line and problem.message and str(problem) for problem in problems)
     if not any(problem.severity is Severity.ERROR for problem in problems):
         spec = parse_pod(REF, pair)
@@ -324,6 +324,6 @@ def many_nodes(count: int) -> tuple[Any, Any]:
 
 
 def test_descriptors_are_values() -> None:
-    pair = load_descriptors(str(ROOT / "pdf"), OURS[0])
+    pair = load_descriptors(str(ROOT / "pdf"), OURS[0]).descriptors
     with pytest.raises(dataclasses.FrozenInstanceError):
         pair.pdf = pair.idf  # type: ignore[misc]

@@ -19,7 +19,12 @@ _NARROWEST_MASK = 29
 _NET_CONFIG = ("idf", "net_config")
 
 
-@error("network-needed", reason="nodes boot on admin and talk Kubernetes on mgmt", source="Fuel's templates")
+@error(
+    "network-needed",
+    reason="nodes boot on admin and talk Kubernetes on mgmt",
+    source="Fuel's templates",
+    fixed="without these networks there is nothing to build",
+)
 def network_needed(pod: PodView) -> Iterator[Finding]:
     yield from _missing(pod, _NEEDED_NETWORKS, "add it with interface, network and mask")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iecpod.descriptors.rules.view import Path, PodView
 from iecpod.errors import Problem, Severity
@@ -24,13 +24,23 @@ Check = Callable[[PodView], Iterator[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """`source` is what the rule was learned from: a standard, or what real labs do."""
+class RuleFacts:
+    """`source` is what the rule was learned from: a standard, or what real labs do.
+
+    `fixed` says why a POD that breaks it cannot be built even if somebody wants it so; empty where it can be demoted.
+    """
 
     name: str
     severity: Severity
     reason: str
     source: str
+    fixed: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(RuleFacts):
+    """A rule that looks at a POD's descriptors."""
+
     check: Check
 
     def problems(self, pod: PodView) -> Iterator[Problem]:
@@ -40,9 +50,9 @@ class Rule:
             )
 
 
-def error(name: str, *, reason: str, source: str) -> Callable[[Check], Rule]:
+def error(name: str, *, reason: str, source: str, fixed: str = "") -> Callable[[Check], Rule]:
     """Makes a check an error: a POD that breaks it cannot work."""
-    return lambda check: Rule(name, Severity.ERROR, reason, source, check)
+    return lambda check: Rule(name, Severity.ERROR, reason, source, check, fixed=fixed)
 
 
 def warning(name: str, *, reason: str, source: str) -> Callable[[Check], Rule]:

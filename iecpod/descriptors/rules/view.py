@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeAlias, TypeVar
 
-from iecpod.descriptors.source import Descriptors
+from iecpod.descriptors.source import NOT_GIVEN, Descriptors
 from iecpod.descriptors.values import make_network, parse_ip_range, parse_ipv4, parse_ipv4_interface, parse_mac
 from iecpod.yaml_document import Document
 
@@ -74,23 +74,87 @@ class DevicesView:
 
 
 @dataclass(frozen=True, slots=True)
-class PodView:
-    """`devices`, `reclass` and `public_pool` are None where the IDF has none; `bridges` holds names only."""
-
-    pdf: Document
-    idf: Document
+class PdfView:
+    document: Document
     jumphost: MachineView | None
     nodes: tuple[MachineView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdfView:
+    """`devices`, `reclass` and `public_pool` are None where the IDF has none; `bridges` holds names only."""
+
+    document: Document
     networks: tuple[NetworkView, ...]
     bridges: dict[str, str]
     devices: tuple[DevicesView, ...] | None
     reclass: list[Any] | None
     public_pool: tuple[IPv4Address, IPv4Address] | None
 
+
+class OtherFileNeeded(Exception):
+    """A rule asks for the file that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """Both files as one, or one file alone: what the other one holds raises `OtherFileNeeded` then."""
+
+    pdf_view: PdfView | None
+    idf_view: IdfView | None
+
+    @property
+    def _pdf(self) -> PdfView:
+        if self.pdf_view is None:
+            raise OtherFileNeeded
+        return self.pdf_view
+
+    @property
+    def _idf(self) -> IdfView:
+        if self.idf_view is None:
+            raise OtherFileNeeded
+        return self.idf_view
+
+    @property
+    def pdf(self) -> Document:
+        return self._pdf.document
+
+    @property
+    def jumphost(self) -> MachineView | None:
+        return self._pdf.jumphost
+
+    @property
+    def nodes(self) -> tuple[MachineView, ...]:
+        return self._pdf.nodes
+
     @property
     def is_virtual(self) -> bool:
         """Whether iecpod would make one of its nodes."""
         return any(node.type == "virtual" for node in self.nodes)
+
+    @property
+    def idf(self) -> Document:
+        return self._idf.document
+
+    @property
+    def networks(self) -> tuple[NetworkView, ...]:
+        return self._idf.networks
+
+    @property
+    def bridges(self) -> dict[str, str]:
+        return self._idf.bridges
+
+    @property
+    def devices(self) -> tuple[DevicesView, ...] | None:
+        return self._idf.devices
+
+    @property
+    def reclass(self) -> list[Any] | None:
+        return self._idf.reclass
+
+    @property
+    def public_pool(self) -> tuple[IPv4Address, IPv4Address] | None:
+        return self._idf.public_pool
 
     @property
     def core_networks(self) -> tuple[NetworkView, ...]:
@@ -103,16 +167,27 @@ class PodView:
 def view_pod(descriptors: Descriptors) -> PodView:
     """Never fails, whatever the documents hold."""
     pdf, idf = descriptors.pdf, descriptors.idf
+    return PodView(
+        None if pdf is NOT_GIVEN else _view_pdf(pdf),
+        None if idf is NOT_GIVEN else _view_idf(idf),
+    )
+
+
+def _view_pdf(pdf: Document) -> PdfView:
     machines = _list(pdf.data, "nodes") or []
     jumphost = _mapping(pdf.data, "jumphost")
-    net_config = _mapping(idf.data, "idf", "net_config")
-    devices = _list(idf.data, "idf", "fuel", "network", "node")
-    return PodView(
-        pdf=pdf,
-        idf=idf,
+    return PdfView(
+        pdf,
         jumphost=_view_machine(("jumphost",), jumphost) if jumphost else None,
         nodes=tuple(_view_machine(("nodes", index), machine) for index, machine in enumerate(machines)),
-        networks=tuple(_view_network(name, data) for name, data in net_config.items()),
+    )
+
+
+def _view_idf(idf: Document) -> IdfView:
+    devices = _list(idf.data, "idf", "fuel", "network", "node")
+    return IdfView(
+        idf,
+        networks=tuple(_view_network(name, data) for name, data in _mapping(idf.data, "idf", "net_config").items()),
         bridges={
             name: bridge
             for name, bridge in _mapping(idf.data, "idf", "fuel", "jumphost", "bridges").items()

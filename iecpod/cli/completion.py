@@ -1,0 +1,74 @@
+"""What a shell proposes for a value: names that are found on disk at once; nothing where that would take a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import click
+
+from iecpod.layout import Layout
+
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _completing(names: Callable[[click.Context, Layout], Iterable[str]]) -> Complete:
+    """Of the names, those that begin with what was typed; errors are for the command to tell, not for the shell."""
+
+    def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [name for name in names(context, context.find_root().obj.layout) if name.startswith(incomplete)]
+
+    return complete
+
+
+def _base(context: click.Context, layout: Layout) -> Path | None:
+    from iecpod.descriptors.source import local_base
+    from iecpod.errors import UsageError
+
+    try:
+        return local_base(context.params.get("base_uri") or str(layout.pdf_dir))
+    except UsageError:
+        return None
+
+
+def _labs(context: click.Context, layout: Layout) -> Iterable[str]:
+    from iecpod.descriptors.tree import find_labs
+
+    base = _base(context, layout)
+    return [] if base is None else find_labs(base)
+
+
+def _pods(context: click.Context, layout: Layout) -> Iterable[str]:
+    """Of the lab that was named, else of all."""
+    from iecpod.descriptors.tree import find_labs, find_pods
+
+    base, lab = _base(context, layout), context.params.get("lab")
+    if base is None:
+        return []
+    return sorted({pod for one in ([lab] if lab else find_labs(base)) for pod in find_pods(base, one)})
+
+
+def _rules(_context: click.Context, _layout: Layout) -> Iterable[str]:
+    from iecpod.commands.rules import demotable_rules
+
+    return sorted(demotable_rules())
+
+
+def _releases(_context: click.Context, layout: Layout) -> Iterable[str]:
+    from iecpod.design.release_file import known_releases
+
+    return known_releases(layout.releases_dir)
+
+
+def _scenarios(_context: click.Context, layout: Layout) -> Iterable[str]:
+    from iecpod.design.scenario import load_scenarios
+
+    scenarios = load_scenarios(layout.scenarios_dir, layout.schemas_dir)
+    return sorted(name for scenario in scenarios for name in (scenario.name, *scenario.aliases))
+
+
+complete_lab = _completing(_labs)
+complete_pod = _completing(_pods)
+complete_rule = _completing(_rules)
+complete_release = _completing(_releases)
+complete_scenario = _completing(_scenarios)

@@ -1,0 +1,122 @@
+"""The group of all commands and its error boundary. The only place that reads the environment and ends the process."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import click
+
+import iecpod
+from iecpod.cli import checks, pods
+from iecpod.cli.options import Invocation
+from iecpod.errors import DescriptorError, ExitCode, IecpodError, PreflightError, Problem
+from iecpod.layout import find_layout
+
+_LOG = logging.getLogger("iecpod")
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  done, or nothing to do        5  not ready in time
+  1  a phase failed                6  plan --detailed-exitcode: changes pending
+  2  wrong usage                   7  teardown left something behind
+  3  a descriptor is not valid    70  a bug in iecpod (trace in the log)
+  4  preflight failed            130  interrupted"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "IECPOD"}, epilog=_EXIT_CODES
+)
+@click.version_option(iecpod.__version__)
+def cli() -> None:
+    """Builds virtual telco-edge labs from OPNFV POD descriptors.
+
+    \b
+    Example, on a machine of your own:
+      iecpod deploy   -l local -p virtual1
+      iecpod kubectl  -l local -p virtual1 get nodes
+      iecpod teardown -l local -p virtual1
+    """
+
+
+for command in (*pods.COMMANDS, *checks.COMMANDS):
+    cli.add_command(command)
+
+
+def _invocation() -> Invocation:
+    layout = find_layout(os.environ, package_dir=Path(iecpod.__file__).parent, is_root=os.geteuid() == 0)
+    return Invocation(layout, environ=dict(os.environ), is_terminal=sys.stderr.isatty())
+
+
+def _end_by_signal(signum: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(signum).name)
+
+
+def _print_problems(problems: Sequence[Problem]) -> None:
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+def _print_error(error: IecpodError, log_file: Path | None) -> None:
+    if isinstance(error, (DescriptorError, PreflightError)):
+        _print_problems(error.problems)
+    click.echo(f"iecpod: error: {error.cause}", err=True)
+    if error.remedy:
+        click.echo(f"iecpod: remedy: {error.remedy}", err=True)
+    if log_file is not None:
+        click.echo(f"iecpod: log: {log_file}", err=True)
+
+
+def _start_log(state_dir: Path) -> Path | None:
+    """A log for traces and phase lines; where it cannot be written, runs go on without one."""
+    path = state_dir / "log" / "iecpod.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Arguments may hold what is no text, such as the names of files in another encoding.
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=5_000_000, backupCount=3, encoding="utf-8", errors="backslashreplace"
+        )
+        path.chmod(0o600)
+    except OSError:
+        return None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code; every error ends here."""
+    signal.signal(signal.SIGTERM, _end_by_signal)
+    log_file: Path | None = None
+    try:
+        invocation = _invocation()
+        log_file = _start_log(invocation.layout.state_dir)
+        _LOG.info("iecpod %s: %s", iecpod.__version__, " ".join(argv if argv is not None else sys.argv[1:]))
+        status = cli.main(args=list(argv) if argv is not None else None, standalone_mode=False, obj=invocation)
+        return status if isinstance(status, int) else int(ExitCode.OK)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except IecpodError as error:
+        _LOG.error("%s: %s", type(error).__name__, error.cause)
+        _print_error(error, log_file)
+        return int(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("iecpod: interrupted; run the same command again to go on", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except SystemExit as end:
+        return cast(int, end.code or 0)
+    except BrokenPipeError:
+        return int(ExitCode.FAILED)
+    except Exception as bug:
+        _LOG.exception("bug")
+        click.echo(f"iecpod: bug: {type(bug).__name__}: {bug}", err=True)
+        click.echo(f"iecpod: remedy: please report it with the log {log_file or '(none could be written)'}", err=True)
+        return int(ExitCode.BUG)

@@ -1,0 +1,128 @@
+"""Options that commands share, and what they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
+from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
+from iecpod.layout import Layout
+from iecpod.model import PodRef
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What a command is given by its process: click's `obj`."""
+
+    layout: Layout
+    environ: Mapping[str, str]
+    is_terminal: bool
+
+
+def lab_option(*, required: bool) -> Callable[[F], F]:
+    return click.option(
+        "-l",
+        "--lab",
+        required=required,
+        help="Lab: the directory below labs/ of the base.",
+        shell_complete=complete_lab,
+    )
+
+
+def pod_option(*, required: bool) -> Callable[[F], F]:
+    return click.option(
+        "-p",
+        "--pod",
+        required=required,
+        help="POD: <pod>.yaml and idf-<pod>.yaml in the lab's directory.",
+        shell_complete=complete_pod,
+    )
+
+
+base_option = click.option("-b", "--base-uri", help="Path or URI that holds labs/. Default: the descriptors of iecpod.")
+demote_option = click.option(
+    "--demote",
+    metavar="RULE",
+    multiple=True,
+    help="Makes errors of this rule warnings; may be given more than once. `iecpod rules` lists them.",
+    shell_complete=complete_rule,
+)
+
+
+def pod_options(function: F) -> F:
+    """-l, -p, -b, -s, -c and --release: which POD, and what it is to be."""
+    options = [
+        lab_option(required=True),
+        pod_option(required=True),
+        base_option,
+        click.option(
+            "-s",
+            "--scenario",
+            help="Scenario. Default: k8-calico-iec-noha; lab local: k8-bridge-iec-noha.",
+            shell_complete=complete_scenario,
+        ),
+        click.option(
+            "--release",
+            help="Release, by name or file. Default: k8s-1.36; lab local: debian12.",
+            shell_complete=complete_release,
+        ),
+        click.option(
+            "-c",
+            "--connect",
+            help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
+            "Default: the nodes' remote_management.address; lab local: embedded.",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def design_options(function: F) -> F:
+    """--virt-type, the CIDRs and --demote: what the descriptors leave open."""
+    options = [
+        click.option(
+            "--virt-type",
+            type=click.Choice(["auto", "kvm", "qemu"]),
+            default="auto",
+            show_default=True,
+            help="auto: KVM if it boots the image's kernel, else emulation (qemu).",
+        ),
+        click.option("--pod-cidr", default=DEFAULT_POD_CIDR, show_default=True, help="Addresses of pods."),
+        click.option("--service-cidr", default=DEFAULT_SERVICE_CIDR, show_default=True, help="Addresses of services."),
+        click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
+        demote_option,
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
+    from iecpod.design.resources import VirtType  # its many classes take a tenth of the start-up of `validate`
+
+    virt_type = options.get("virt_type", "auto")
+    return PodRequest(
+        ref=PodRef(options["lab"], options["pod"]),
+        base_uri=options["base_uri"] or str(layout.pdf_dir),
+        scenario=options["scenario"],
+        release=options["release"],
+        connect=options["connect"],
+        virt_type=None if virt_type == "auto" else VirtType(virt_type),
+        pod_cidr=options.get("pod_cidr") or DEFAULT_POD_CIDR,
+        service_cidr=options.get("service_cidr") or DEFAULT_SERVICE_CIDR,
+        demoted=_demoted(options.get("demote")),
+    )
+
+
+def _demoted(names: tuple[str, ...] | None) -> frozenset[str]:
+    """Verbs without the option are those of a POD that lives: what its deploy was let through is not refused now."""
+    from iecpod.commands.rules import demotable_rules, select_demoted
+
+    return demotable_rules() if names is None else select_demoted(names)

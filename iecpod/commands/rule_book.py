@@ -1,0 +1,117 @@
+"""Every rule that has a name: those over descriptors, those of reading them, and those of a deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iecpod.descriptors.crosscheck import RULES
+from iecpod.descriptors.rules.rule import RuleFacts
+from iecpod.descriptors.schema import HARMLESS_RULES
+from iecpod.errors import Severity
+
+_NO_VALUE = "it leaves no value that could be used"
+_NO_FILE = "nothing of the file can be read"
+_YAML = "YAML 1.1 and 1.2"
+_PHAROS = "the Pharos schemas"
+_FUEL = "Fuel's allocation"
+_KUBERNETES = "Kubernetes' own limits"
+_HOST = "the host, in plan and deploy"
+
+_READING = {
+    "descriptor-missing": ("a POD needs a PDF and an IDF", "the layout of Pharos' labs/"),
+    "descriptor-name": ("names of labs and PODs become names of libvirt objects", "libvirt, RFC 1123"),
+    "dialect-kuberef": ("iecpod reads PDF 1.0 and IDF 0.1 only", "opnfv/kuberef"),
+    "yaml-syntax": ("what is no YAML says nothing", _YAML),
+    "yaml-encoding": ("descriptors are text in UTF-8 or UTF-16", _YAML),
+    "yaml-too-large": ("files are read in bounded time and memory", "5 MB, 1 000 000 values"),
+    "yaml-too-deep": ("files are read in bounded time and memory", "100 levels"),
+    "yaml-several-documents": ("of two documents nobody knows which is meant", _YAML),
+    "yaml-duplicate-key": ("most readers silently take the last one", _YAML),
+    "yaml-key": ("a key is plain text", _YAML),
+    "yaml-merge": ("only mappings can be merged", "YAML's merge key"),
+    "yaml-alias": ("an alias stands for something above it", _YAML),
+    "yaml-tag": ("a tag of its own makes objects that no descriptor holds", _YAML),
+}
+
+#: Of `schema-KEYWORD`: what the keyword or format demands.
+_SCHEMA = {
+    "missing-key": ("a key that everybody reads is not there", _PHAROS),
+    "type": ("text, number, list and mapping are not the same", _PHAROS),
+    "enum": ("only some values have a meaning", _PHAROS),
+    "const": ("only one value has a meaning", _PHAROS),
+    "minimum": ("the number has a lower bound", _PHAROS),
+    "maximum": ("the number has an upper bound", _PHAROS),
+    "minitems": ("the list cannot be that short", _PHAROS),
+    "minlength": ("the text cannot be that short", _PHAROS),
+    "maxlength": ("the text cannot be that long", _PHAROS),
+    "minproperties": ("the mapping cannot be that small", _PHAROS),
+    "uniqueitems": ("the list holds nothing twice", _PHAROS),
+    "size": ("memory and disks are a number with a unit", "QEMU's units"),
+    "speed": ("speeds are a number with a unit", "descriptors that labs used"),
+    "mac": ("a MAC is six pairs of hex digits", "IEEE 802"),
+    "ipv4": ("an IPv4 address is four numbers from 0 to 255", "RFC 791"),
+    "ipv4-interface": ("an IPv4 address, with its prefix length if any", "RFC 4632"),
+    "ipv4-range": ("a range is FIRST-LAST, in that order", "Fuel's templates"),
+    "cidr": ("a CIDR is a network with its prefix length", "RFC 4632"),
+    "vlan": ("VLAN ids are 1 to 4094", "IEEE 802.1Q"),
+    "nic-vlan": ("VLAN ids are 1 to 4094", "IEEE 802.1Q"),
+    "libvirt-uri": ("the hypervisor is found by it", "libvirt"),
+    "device": ("Linux names its NICs in 15 characters", "Linux (IFNAMSIZ)"),
+    "bridge": ("Linux names its bridges in 15 characters", "Linux (IFNAMSIZ)"),
+    "host": ("a host name or an IPv4 address", "RFC 1123"),
+    "unknown-key": ("a misspelt key is silently not there", _PHAROS),
+    "pattern": ("names have a form that others rely on", _PHAROS),
+    "emails": ("somebody may have to write there", "RFC 5322"),
+    "uri": ("somebody may want to look there", "RFC 3986"),
+    "features": ("a NIC has dpdk, sriov or both", _PHAROS),
+    "bus-address": ("NICs are found by it", "ethtool -i"),
+}
+
+_ADDRESSES = {
+    "address-beyond-range": ("addresses behind ip-range may be somebody's", _FUEL),
+    "address-taken": ("two with one address reach nobody", _FUEL),
+    "address-in-pool": ("a workload could get a node's address", "idf.fuel.network.public_pool"),
+    "gateway-unreachable": ("nodes have no way out", _FUEL),
+}
+
+_DEPLOY = {
+    "memory": ("guests that do not fit are killed", _HOST),
+    "disk-full": ("disks of guests grow while they run", _HOST),
+    "pod-cidr-overlap": ("an address is then in two networks", _HOST),
+    "service-cidr-overlap": ("an address is then in two networks", _HOST),
+    "idf-network-overlap": ("an address is then in two networks", _HOST),
+}
+#: With the reason why nothing can be built then.
+_DEPLOY_FIXED = {
+    "address-exhausted": ("every node needs an address", _FUEL, "nodes would have no address"),
+    "node-not-virtual": ("iecpod makes VMs", _HOST, "iecpod installs no machines"),
+    "pod-cidr-syntax": ("pods get their addresses from it", _KUBERNETES, _NO_VALUE),
+    "service-cidr-syntax": ("services get their addresses from it", _KUBERNETES, _NO_VALUE),
+    "pod-cidr-too-small": ("every node needs a /24 of it", _KUBERNETES, "nodes would have no pod addresses"),
+    "pod-cidr-too-large": ("a controller refuses it", _KUBERNETES, "Kubernetes would not start"),
+    "service-cidr-size": ("the API server refuses it", _KUBERNETES, "Kubernetes would not start"),
+    "cni-not-in-release": ("the release brings no such pod network", "the release", "there is nothing to install"),
+    "calico-manifest": ("the manifest is patched in known places", "Calico's releases", "there is nothing to patch"),
+    "emulator-missing": ("guests run in QEMU", _HOST, "nothing could run the nodes"),
+    "firmware-missing": ("guests boot with UEFI", _HOST, "nothing could boot the nodes"),
+    "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
+    "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
+    "bridge-exists": ("libvirt makes the bridge", _HOST, "libvirt refuses a bridge that is there"),
+}
+
+
+def _named() -> Iterator[RuleFacts]:
+    error = Severity.ERROR
+    for name, (reason, source) in _READING.items():
+        yield RuleFacts(name, error, reason, source, fixed=_NO_FILE)
+    for keyword, (reason, source) in _SCHEMA.items():
+        name = f"schema-{keyword}"
+        yield RuleFacts(name, error, reason, source, fixed="" if name in HARMLESS_RULES else _NO_VALUE)
+    yield from RULES
+    for name, (reason, source) in {**_ADDRESSES, **_DEPLOY}.items():
+        yield RuleFacts(name, error, reason, source)
+    for name, (reason, source, fixed) in _DEPLOY_FIXED.items():
+        yield RuleFacts(name, error, reason, source, fixed=fixed)
+
+
+RULE_BOOK = {rule.name: rule for rule in _named()}

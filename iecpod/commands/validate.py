@@ -1,0 +1,73 @@
+"""`iecpod validate`: everything that is wrong with descriptors, without a hypervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from iecpod.commands.verdict import PodVerdict, Verdict
+from iecpod.descriptors.crosscheck import RULES
+from iecpod.descriptors.pod import check_read_pod
+from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_descriptors, load_files, local_base
+from iecpod.descriptors.tree import find_described_pods
+from iecpod.errors import Problem, Severity, UsageError, sort_problems
+from iecpod.model import PodRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """How to judge. With `strict`, warnings are errors, except those of `demoted` rules."""
+
+    schemas_dir: Path
+    strict: bool = False
+    demoted: frozenset[str] = frozenset()
+
+
+def validate_pod(base_uri: str, ref: PodRef, checks: Checks) -> Verdict:
+    """Raises `UsageError` for impossible names and URIs."""
+    return _judge([load_descriptors(base_uri, ref)], checks)
+
+
+def validate_files(paths: Sequence[Path], checks: Checks) -> Verdict:
+    """Each file with its partner, where that lies beside it."""
+    return _judge(load_files(paths), checks)
+
+
+def validate_tree(base_uri: str, checks: Checks) -> Verdict:
+    """Every POD of a base on disk. Raises `UsageError` for a base that cannot be listed or holds none."""
+    base = local_base(base_uri)
+    refs = find_described_pods(base)
+    if not refs:
+        raise UsageError(f"there are no descriptors below {base / 'labs'}", "give a base with labs/<lab>/<pod>.yaml")
+    return _judge((_load_listed(base, ref) for ref in refs), checks)
+
+
+def _load_listed(base: Path, ref: PodRef) -> ReadPod:
+    try:
+        return load_descriptors(str(base), ref)
+    except UsageError as error:
+        file = str(base / "labs" / ref.lab / f"{ref.pod}.yaml")
+        problem = Problem(file=file, message=error.cause, remedy=error.remedy, rule="descriptor-name")
+        nothing = Descriptors(NOT_GIVEN, NOT_GIVEN)
+        return ReadPod(name=str(ref), ref=ref, files=(file,), descriptors=nothing, problems=(problem,))
+
+
+def _judge(pods: Iterator[ReadPod] | Sequence[ReadPod], checks: Checks) -> Verdict:
+    return Verdict(tuple(_judge_pod(pod, checks) for pod in pods))
+
+
+def _judge_pod(pod: ReadPod, checks: Checks) -> PodVerdict:
+    problems = check_read_pod(pod, checks.schemas_dir, checks.demoted)
+    if checks.strict:
+        problems = [
+            problem if problem.rule in checks.demoted else replace(problem, severity=Severity.ERROR)
+            for problem in problems
+        ]
+    is_dialect = any(problem.rule.startswith("dialect-") for problem in problems)
+    return PodVerdict(
+        name=pod.name,
+        files=pod.files,
+        rules=tuple(rule.name for rule in RULES) if pod.descriptors.are_both_given and not is_dialect else (),
+        problems=tuple(sort_problems(problems)),
+    )

@@ -1,0 +1,139 @@
+"""The command line itself: what it loads, what it prints, what a shell proposes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from jsonschema import Draft202012Validator
+
+from iecpod.cli.main import cli
+from iecpod.cli.options import Invocation, make_request
+from iecpod.commands.resolve import resolve_request
+from iecpod.errors import DescriptorError
+from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
+from tests.unit.command_line import layout_below, run, write_pod
+
+#: Libraries that only verbs of a POD that lives need.
+OF_DEPLOY = {"libvirt", "paramiko", "rich", "netaddr", "jinja2", "cryptography", "pycdlib", "filelock"}
+OF_DESCRIPTORS = {"yaml", "jsonschema"}
+_LOADED = """
+import sys
+from iecpod.cli.main import main
+code = main(sys.argv[1:])
+print("\\n".join(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def libraries_of(tmp_path: Path, *arguments: str) -> set[str]:
+    """What a process has loaded when the command is done."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "IECPOD_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split()) & (OF_DEPLOY | OF_DESCRIPTORS)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("validate", "--help"), ("deploy", "--help"), ("schema", "pdf")])
+def test_help_loads_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert libraries_of(tmp_path, *arguments) == set()
+
+
+@pytest.mark.parametrize("arguments", [("validate", "--all"), ("rules",), ("validate", "--all", "--format", "junit")])
+def test_validate_loads_what_descriptors_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert libraries_of(tmp_path, *arguments) == OF_DESCRIPTORS
+
+
+@pytest.mark.parametrize("kind", ["pdf", "idf", "release", "scenario"])
+def test_schema(tmp_path: Path, kind: str) -> None:
+    result = run(tmp_path, "schema", kind)
+    assert result.exit_code == 0 and result.stdout == (SCHEMAS_DIR / f"{kind}.json").read_text()
+    Draft202012Validator.check_schema(json.loads(result.stdout))
+
+
+def test_unknown_schema(tmp_path: Path) -> None:
+    result = run(tmp_path, "schema", "pod")
+    assert result.exit_code == 2 and "'pdf', 'idf', 'release', 'scenario'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "incomplete", "expected"),
+    [
+        (["validate", "-l"], "", ["arm", "local"]),
+        (["deploy", "-l"], "a", ["arm"]),
+        (["deploy", "-l", "arm", "-p"], "", ["virtual1", "virtual2"]),
+        (["deploy", "-l", "local", "-p"], "", ["virtual1"]),
+        (["deploy", "-p"], "virtual", ["virtual1", "virtual2"]),
+        (["deploy", "-b", "https://example.org", "-l"], "", []),
+        (["deploy", "-b", "ftp://example.org", "-p"], "", []),
+        (["plan", "--release"], "", ["debian12", "k8s-1.36"]),
+        (["bundle", "build", "--release"], "d", ["debian12"]),
+        (["plan", "-s"], "k8-", ["k8-bridge-iec-noha", "k8-calico-iec-noha", "k8-nosdn-iec-noha"]),
+        (["validate", "--demote"], "duplicate-m", ["duplicate-mac", "duplicate-mac-in-node"]),
+        (["plan", "--demote"], "schema-m", []),
+        (["schema"], "", ["pdf", "idf", "release", "scenario"]),
+    ],
+)
+def test_completion(tmp_path: Path, arguments: list[str], incomplete: str, expected: list[str]) -> None:
+    assert proposals(tmp_path, arguments, incomplete) == expected
+
+
+def test_completion_from_a_base(tmp_path: Path) -> None:
+    write_pod(tmp_path, "mine", "one")
+    write_pod(tmp_path, "mine", "half")
+    (tmp_path / "labs/mine/idf-half.yaml").unlink()
+    assert proposals(tmp_path, ["validate", "-b", str(tmp_path), "-l"], "") == ["mine"]
+    assert proposals(tmp_path, ["validate", "-b", f"file://{tmp_path}", "-l", "mine", "-p"], "") == ["one"]
+
+
+def proposals(tmp_path: Path, arguments: list[str], incomplete: str) -> list[str]:
+    invocation = Invocation(layout_below(tmp_path), environ={}, is_terminal=False)
+    shell = ShellComplete(cli, {"obj": invocation}, "iecpod", "_IECPOD_COMPLETE")
+    return [item.value for item in shell.get_completions(arguments, incomplete)]
+
+
+def test_demotion_is_an_option_of_validate_plan_and_deploy() -> None:
+    takers = {
+        name
+        for name, command in cli.commands.items()
+        if any("--demote" in parameter.opts for parameter in command.params)
+    }
+    assert takers == {"validate", "plan", "deploy"}
+
+
+def test_verbs_of_a_pod_that_lives_do_not_refuse_what_deploy_was_let_through(tmp_path: Path) -> None:
+    write_pod(tmp_path, "lab", "pod", pdf={"nodes[1].name": "node-1", "details.link": "somewhere"})
+    layout = layout_below(tmp_path)
+    options = {"lab": "lab", "pod": "pod", "base_uri": str(tmp_path), "scenario": None, "release": None, "connect": "x"}
+    inputs = resolve_request(make_request(layout, options), layout, recalled_uri=None)
+    assert {"duplicate-node-name", "schema-uri"} <= {warning.rule for warning in inputs.warnings}
+    with pytest.raises(DescriptorError):
+        resolve_request(make_request(layout, {**options, "demote": ()}), layout, recalled_uri=None)
+    assert make_request(layout, {**options, "demote": ("schema-uri",)}).demoted == {"schema-uri"}
+
+
+def test_a_shell_is_answered(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(sys.executable).with_name("iecpod"))],
+        env={
+            **os.environ,
+            "IECPOD_STATE_DIR": str(tmp_path),
+            "_IECPOD_COMPLETE": "bash_complete",
+            "COMP_WORDS": "iecpod plan -l arm -p ",
+            "COMP_CWORD": "5",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "plain,virtual1\nplain,virtual2\n")
