@@ -65,15 +65,15 @@ def test_a_failed_job_shows_the_end_of_its_journal() -> None:
 
 @pytest.mark.parametrize("calm", [True, False])
 def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> None:
-    shell = FakeShell().on("systemctl")
+    shell = FakeShell().on("systemctl").on("sh", "-c")
     release = make_release()
     pace = Pace(1.0, calm=calm)
     phase = RuntimePhase(release, {"iec01": shell}, lambda _repository: b"", pace, RecordingReporter())
     phase.run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
-    wanted = {drop_in.format(unit): b"[Service]\nTimerSlackNSec=5ms\n" for unit in ("containerd", "kubelet")}
+    wanted = {drop_in.format(unit): b"[Service]\nTimerSlackNSec=5000000ns\n" for unit in ("containerd", "kubelet")}
     assert shell.files == (wanted if calm else {})
-    assert shell.called("systemctl", "restart", "containerd") is calm
+    assert [call[-2:] for call in shell.calls if call[0] == "sh"] == ([("containerd", "5000000")] if calm else [])
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
