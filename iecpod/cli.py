@@ -17,7 +17,7 @@ from iecpod import __version__
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.composition import Composition
 from iecpod.design.resources import VirtType
-from iecpod.errors import DescriptorError, ExitCode, IecpodError, PreflightError, Problem
+from iecpod.errors import DescriptorError, ExitCode, IecpodError, PreflightError
 from iecpod.layout import find_layout
 from iecpod.model import Arch, PodRef
 
@@ -54,7 +54,7 @@ def _compose() -> Composition:
 
 
 def _pod_options(function: F) -> F:
-    """-l, -p, -b, -s, -c and --release: which POD, and what it is to be."""
+    """-l, -p, -b, -s, -c, --release and eyaml's keys: which POD, and what it is to be."""
     options = [
         click.option("-l", "--lab", required=True, help="Lab: the directory below labs/ of the base."),
         click.option("-p", "--pod", required=True, help="POD: <pod>.yaml and idf-<pod>.yaml in the lab's directory."),
@@ -67,6 +67,8 @@ def _pod_options(function: F) -> F:
             help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
             "Default: the nodes' remote_management.address; lab local: embedded.",
         ),
+        click.option("--eyaml-private-key", metavar="FILE", help="hiera-eyaml's private key: decrypts ENC[PKCS7,...]."),
+        click.option("--eyaml-public-key", metavar="FILE", help="hiera-eyaml's public key; both keys go together."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -74,7 +76,7 @@ def _pod_options(function: F) -> F:
 
 
 def _design_options(function: F) -> F:
-    """--virt-type and the CIDRs: what the descriptors leave open."""
+    """--virt-type, the CIDRs and --addressing: what the descriptors leave open."""
     options = [
         click.option(
             "--virt-type",
@@ -85,6 +87,11 @@ def _design_options(function: F) -> F:
         ),
         click.option("--pod-cidr", default=DEFAULT_POD_CIDR, show_default=True, help="Addresses of pods."),
         click.option("--service-cidr", default=DEFAULT_SERVICE_CIDR, show_default=True, help="Addresses of services."),
+        click.option(
+            "--addressing",
+            type=click.Choice(["fuel", "compact"]),
+            help="compact: nodes in a row from the start of ip-range. Default: as deployed, or fuel.",
+        ),
         click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
     ]
     for option in reversed(options):
@@ -103,6 +110,8 @@ def _request(composition: Composition, options: dict[str, Any]) -> PodRequest:
         virt_type=None if virt_type == "auto" else VirtType(virt_type),
         pod_cidr=options.get("pod_cidr") or DEFAULT_POD_CIDR,
         service_cidr=options.get("service_cidr") or DEFAULT_SERVICE_CIDR,
+        addressing=options.get("addressing"),
+        eyaml_keys=(options["eyaml_private_key"], options["eyaml_public_key"]),
     )
 
 
@@ -116,8 +125,7 @@ def deploy(composition: Composition, /, report_file: Path | None, **options: Any
 
     Running it again finds what is in place and goes on from there, also after it was killed.
     """
-    report = composition.deploy(_request(composition, options), options["apt_mirror"], report_file)
-    click.echo(report.to_text())
+    click.echo(composition.deploy(_request(composition, options), options["apt_mirror"], report_file).to_text())
 
 
 @cli.command()
@@ -235,14 +243,10 @@ def _end_by_signal(signum: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
-def _print_problems(problems: Sequence[Problem]) -> None:
-    for problem in problems:
-        click.echo(str(problem), err=True)
-
-
 def _print_error(error: IecpodError, log_file: Path | None) -> None:
     if isinstance(error, (DescriptorError, PreflightError)):
-        _print_problems(error.problems)
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
     click.echo(f"iecpod: error: {error.cause}", err=True)
     if error.remedy:
         click.echo(f"iecpod: remedy: {error.remedy}", err=True)

@@ -19,8 +19,9 @@ IecpodError
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -55,6 +56,10 @@ class Problem:
     rule: str = ""
     severity: Severity = Severity.ERROR
 
+    def rewritten(self, rewrite: Callable[[str], str]) -> Problem:
+        """The same problem with its sentences changed."""
+        return dataclasses.replace(self, message=rewrite(self.message), remedy=rewrite(self.remedy))
+
     def __str__(self) -> str:
         place = self.file
         if self.line is not None:
@@ -77,6 +82,11 @@ class IecpodError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def hide(self, hide: Callable[[str], str]) -> None:
+        """Changes every sentence of the error, so that it tells no secret."""
+        self.cause, self.remedy = hide(self.cause), hide(self.remedy)
+        self.args = (self.cause,)
+
 
 class UsageError(IecpodError):
     exit_code = ExitCode.USAGE
@@ -86,6 +96,10 @@ class _ProblemsError(IecpodError):
     def __init__(self, problems: Sequence[Problem], cause: str, remedy: str = "") -> None:
         super().__init__(cause, remedy)
         self.problems = tuple(problems)
+
+    def hide(self, hide: Callable[[str], str]) -> None:
+        super().hide(hide)
+        self.problems = tuple(problem.rewritten(hide) for problem in self.problems)
 
 
 class DescriptorError(_ProblemsError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 
@@ -77,7 +77,6 @@ class Interface:
 class RemoteManagement:
     type: str
     address: str
-    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +94,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pdf:
-    """`nodes` keeps the file's order: roles are mapped by index."""
+    """`nodes` keeps the file's order: roles are mapped by index. The jump host is whatever machine iecpod runs on."""
 
     version: str
-    jumphost: Node | None
     nodes: tuple[Node, ...]
 
 
@@ -147,7 +145,7 @@ class PodSpec:
     """A valid PDF and IDF that fit each other."""
 
     ref: PodRef
-    pdf: Pdf
-    idf: Idf
+    pdf: Pdf = field(repr=False)  # may hold what was a secret in the file
+    idf: Idf = field(repr=False)
     pdf_file: str
     idf_file: str

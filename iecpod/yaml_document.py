@@ -8,7 +8,7 @@ base-60 integers stay text, and tags other than YAML's core ones are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ class Document:
     What an alias stands for is the same object everywhere: read it, do not change it.
     """
 
-    data: object
+    data: object = field(repr=False)  # large, and may hold secrets
     file: str
     marks: Marks = field(repr=False)
 
@@ -57,6 +57,23 @@ class Document:
                 break
         return line_and_column(marks)
 
+    def texts(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Every value that is text, with its path; what aliases share is visited once."""
+        seen: set[int] = set()
+        pending: list[tuple[tuple[str | int, ...], object]] = [((), self.data)]
+        while pending:
+            path, value = pending.pop()
+            if isinstance(value, str):
+                yield path, value
+            elif isinstance(value, (dict, list)) and id(value) not in seen:
+                seen.add(id(value))
+                items = value.items() if isinstance(value, dict) else enumerate(value)
+                pending.extend(((*path, key), item) for key, item in items)
+
+    def with_texts(self, replace: Callable[[str], str]) -> Document:
+        """A copy in which every value that is text is what `replace` makes of it; what aliases share stays shared."""
+        return Document(_with_texts(self.data, replace, {}), self.file, self.marks)
+
     def problem(
         self,
         path: Sequence[str | int],
@@ -78,6 +95,17 @@ class Document:
             rule=rule,
             severity=severity,
         )
+
+
+def _with_texts(value: object, replace: Callable[[str], str], done: dict[int, object]) -> object:
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, (dict, list)) and id(value) not in done:
+        if isinstance(value, dict):
+            done[id(value)] = {key: _with_texts(item, replace, done) for key, item in value.items()}
+        else:
+            done[id(value)] = [_with_texts(item, replace, done) for item in value]
+    return done.get(id(value), value)
 
 
 def dotted_path(path: Iterable[str | int]) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from pathlib import Path
 
-from iecpod.descriptors.addressing import Allocation, allocate
-from iecpod.descriptors.cidrs import check_cidrs, idf_networks
+from iecpod.descriptors.addressing import Allocation, Scheme, allocate
+from iecpod.descriptors.cidrs import check_cidrs
+from iecpod.descriptors.encrypted import Decrypt
 from iecpod.descriptors.pod import load_pod
+from iecpod.descriptors.secrets import Secrets
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
 from iecpod.design.resources import VirtType
@@ -41,7 +44,10 @@ def lab_defaults(lab: str) -> LabDefaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRequest:
-    """Options as given; None where the lab's default applies. `virt_type` None is `auto`."""
+    """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
+
+    `eyaml_keys` are the files of hiera-eyaml's private and public key.
+    """
 
     ref: PodRef
     base_uri: str
@@ -51,6 +57,16 @@ class PodRequest:
     virt_type: VirtType | None = None
     pod_cidr: str = DEFAULT_POD_CIDR
     service_cidr: str = DEFAULT_SERVICE_CIDR
+    addressing: Scheme | None = None
+    eyaml_keys: tuple[str | None, str | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """Where and with which addresses the POD was deployed from here; None where it was not."""
+
+    uri: str | None = None
+    addressing: Scheme | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +76,7 @@ class PodInputs:
     request: PodRequest
     spec: PodSpec
     warnings: tuple[Problem, ...]
+    secrets: Secrets
     allocation: Allocation
     scenario: Scenario
     release: Release
@@ -68,8 +85,8 @@ class PodInputs:
     service_cidr: IPv4Network
 
 
-def resolve_request(request: PodRequest, layout: Layout, *, recalled_uri: str | None) -> PodInputs:
-    """Reads and checks descriptors, scenario and release. `recalled_uri` is where the POD was deployed before.
+def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> PodInputs:
+    """Reads and checks descriptors, scenario and release.
 
     Raises `DescriptorError` with every problem, `UsageError` for unknown names and impossible options.
     """
@@ -78,26 +95,58 @@ def resolve_request(request: PodRequest, layout: Layout, *, recalled_uri: str | 
         request.scenario or defaults.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir)
     )
     release = load_release(request.release or defaults.release, layout.releases_dir, layout.schemas_dir)
-    spec, warnings = load_pod(request.base_uri, request.ref, layout.schemas_dir)
-    allocation = allocate(spec, "fuel")
-    errors = [problem for problem in allocation.problems if problem.severity is Severity.ERROR]
-    problems = [*_check_virtual(spec), *errors]
-    if problems:
-        raise DescriptorError(problems, f"POD {request.ref} cannot be built as described")
-    overlaps = check_cidrs(request.pod_cidr, request.service_cidr, idf_networks(spec), nodes=len(spec.pdf.nodes))
-    if overlaps:
-        raise PreflightError(overlaps, "the pod and service CIDRs do not fit this POD")
+    uri = request.connect or recalled.uri or defaults.connect
+    pod = load_pod(
+        request.base_uri,
+        request.ref,
+        layout.schemas_dir,
+        load_keys(*request.eyaml_keys),
+        with_hypervisor=uri is None,
+    )
+    with pod.secrets.kept_from_errors():
+        allocation = _allocate(pod.spec, request.addressing or recalled.addressing or "fuel")
+        _check_cidrs(request, pod.spec)
+        uri = uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
-        spec=spec,
-        warnings=(*warnings, *allocation.problems),
+        spec=pod.spec,
+        warnings=(*pod.warnings, *(problem.rewritten(pod.secrets.hide) for problem in allocation.problems)),
+        secrets=pod.secrets,
         allocation=allocation,
         scenario=scenario,
         release=release,
-        uri=request.connect or recalled_uri or defaults.connect or _described_uri(spec),
+        uri=uri,
         pod_cidr=IPv4Network(request.pod_cidr),
         service_cidr=IPv4Network(request.service_cidr),
     )
+
+
+def load_keys(private_key: str | None, public_key: str | None) -> Decrypt | None:
+    """What decrypts with hiera-eyaml's keys; None without them. Raises `UsageError` where they are no pair."""
+    if private_key is None and public_key is None:
+        return None
+    if private_key is None or public_key is None:
+        missing = "--eyaml-private-key" if private_key is None else "--eyaml-public-key"
+        raise UsageError(f"{missing} is missing", "hiera-eyaml needs both of its keys to decrypt: give both")
+    from iecpod.descriptors.eyaml_keys import load_eyaml_keys  # OpenSSL takes its time to load
+
+    return load_eyaml_keys(Path(private_key), Path(public_key))
+
+
+def _allocate(spec: PodSpec, addressing: Scheme) -> Allocation:
+    allocation = allocate(spec, addressing)
+    errors = [problem for problem in allocation.problems if problem.severity is Severity.ERROR]
+    problems = [*_check_virtual(spec), *errors]
+    if problems:
+        raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
+    return allocation
+
+
+def _check_cidrs(request: PodRequest, spec: PodSpec) -> None:
+    """The CIDRs in themselves. What else they overlap, the preflight looks at, all together: only a deploy minds."""
+    problems = check_cidrs(request.pod_cidr, request.service_cidr, (), nodes=len(spec.pdf.nodes))
+    if problems:
+        raise PreflightError(problems, "the pod and service CIDRs do not fit this POD")
 
 
 def _check_virtual(spec: PodSpec) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iecpod.descriptors.rules import machines, networks, nics, pairing, roles
+from iecpod.descriptors.rules import machines, networks, nics, pairing, roles, secrets
 from iecpod.descriptors.rules.rule import Rule
 from iecpod.descriptors.rules.view import view_pod
 from iecpod.descriptors.source import Descriptors
@@ -11,7 +11,7 @@ from iecpod.errors import Problem
 #: In the order in which they are listed.
 RULES: tuple[Rule, ...] = tuple(
     value
-    for module in (machines, nics, networks, pairing, roles)
+    for module in (machines, nics, networks, pairing, roles, secrets)
     for value in vars(module).values()
     if isinstance(value, Rule)
 )

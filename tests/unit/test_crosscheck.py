@@ -636,6 +636,26 @@ CASES = (
         message="node-9: in only one of nodes_roles and hostnames",
         remedy="name the same nodes in both",
     ),
+    Case(
+        rule="encrypted-value-broken",
+        pdf={"jumphost.remote_management.pass": "ENC[PKCS7,MIIBeQYJ!]"},
+        idf={},
+        severity=Severity.WARNING,
+        path="jumphost.remote_management.pass",
+        source="pass: ENC[PKCS7,MIIBeQYJ!]",
+        message="the value looks encrypted, but it is not base64",
+        remedy="copy the whole ENC[...] again, as eyaml printed it",
+    ),
+    Case(
+        rule="decrypted-value-left",
+        pdf={"jumphost.remote_management.pass": "DEC(1)::PKCS7[secret]!"},
+        idf={},
+        severity=Severity.WARNING,
+        path="jumphost.remote_management.pass",
+        source="pass: DEC(1)::PKCS7[secret]!",
+        message="a secret stands here in clear",
+        remedy="run `eyaml edit` on the file again, and save it",
+    ),
 )
 
 

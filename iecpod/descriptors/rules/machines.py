@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.rules.rule import Finding, error, warning
 from iecpod.descriptors.rules.view import MachineView, Path, PodView, read
 from iecpod.descriptors.values import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
@@ -144,8 +145,9 @@ def duplicate_bmc_address(pod: PodView) -> Iterator[Finding]:
 def bmc_address_not_ip(pod: PodView) -> Iterator[Finding]:
     for machine in machines(pod):
         address = machine.management.get("address")
-        is_bmc = machine.management.get("type") in ("ipmi", "amt")
-        if is_bmc and isinstance(address, str) and address and read(parse_ipv4_interface, address) is None:
+        if machine.management.get("type") not in ("ipmi", "amt") or is_encrypted(address):
+            continue
+        if isinstance(address, str) and address and read(parse_ipv4_interface, address) is None:
             yield Finding(
                 pod.pdf,
                 (*machine.path, "remote_management", "address"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeAlias, TypeVar
 
+from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.source import Descriptors
 from iecpod.descriptors.values import make_network, parse_ip_range, parse_ipv4, parse_ipv4_interface, parse_mac
 from iecpod.yaml_document import Document
@@ -202,4 +203,4 @@ def _list(value: object, *keys: str) -> list[Any] | None:
 
 def _text(data: dict[str, Any], key: str) -> str | None:
     value = data.get(key)
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and not is_encrypted(value) else None
