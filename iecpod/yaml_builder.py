@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from iecpod.errors import Problem
-from iecpod.yaml_scalars import parse_float, parse_plain_scalar
+from iecpod.errors import Problem, Severity
+from iecpod.yaml_scalars import explain_misreading, parse_float, parse_plain_scalar
 
 MAX_VALUES = 1_000_000
 MAX_DEPTH = 100
@@ -83,6 +83,7 @@ class Builder:
 
     def __init__(self, file: str) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.documents: list[tuple[object, Marks]] = []
         self._file = file
         self._stack: list[_Frame] = []
@@ -90,12 +91,27 @@ class Builder:
         self._count = 0
 
     def report(self, mark: Mark, message: str, remedy: str, rule: str) -> None:
-        line, column = line_and_column(mark)
-        self.problems.append(
-            Problem(message=message, remedy=remedy, file=self._file, line=line, column=column, rule=rule)
-        )
+        self.problems.append(self._problem(mark, message, remedy, rule, Severity.ERROR))
         if len(self.problems) >= _MAX_PROBLEMS:
             raise Stop
+
+    def _problem(self, mark: Mark, message: str, remedy: str, rule: str, severity: Severity) -> Problem:
+        line, column = line_and_column(mark)
+        return Problem(
+            message=message,
+            remedy=remedy,
+            file=self._file,
+            line=line,
+            column=column,
+            rule=rule,
+            severity=severity,
+        )
+
+    def _check_reading(self, text: str, mark: Mark) -> None:
+        message = explain_misreading(text)
+        if message and len(self.warnings) < _MAX_PROBLEMS:
+            remedy = "put it in quotes if it is text, and write numbers without a leading 0"
+            self.warnings.append(self._problem(mark, message, remedy, "yaml-misread", Severity.WARNING))
 
     def start_document(self) -> None:
         self._anchors.clear()
@@ -106,6 +122,8 @@ class Builder:
             value: object = text
         else:
             value = self._scalar_value(text, tag, plain, mark)
+            if plain and tag is None:
+                self._check_reading(text, mark)
             self._add_count(1, mark)
             self._place(value, mark, 0)
         if anchor:

@@ -7,6 +7,7 @@ base-60 integers stay text, and tags other than YAML's core ones are refused.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,12 +31,14 @@ _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufff
 class Document:
     """One YAML document: `data` is made of dict (text keys), list, str, int, float, bool and None only.
 
+    `warnings` are about the whole file: what stands there and may be meant otherwise.
     What an alias stands for is the same object everywhere: read it, do not change it.
     """
 
     data: object = field(repr=False)  # large, and may hold secrets
     file: str
     marks: Marks = field(repr=False)
+    warnings: tuple[Problem, ...] = ()
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column, from 1, of the value at `path`, or of its nearest parent where there is no such value.
@@ -72,7 +75,7 @@ class Document:
 
     def with_texts(self, replace: Callable[[str], str]) -> Document:
         """A copy in which every value that is text is what `replace` makes of it; what aliases share stays shared."""
-        return Document(_with_texts(self.data, replace, {}), self.file, self.marks)
+        return dataclasses.replace(self, data=_with_texts(self.data, replace, {}))
 
     def problem(
         self,
@@ -186,7 +189,7 @@ def _load(text: str | bytes, file: str) -> tuple[Document, ...]:
         loader.dispose()
     if builder.problems:
         raise _error(builder.problems, file)
-    return tuple(Document(value, file, marks) for value, marks in builder.documents)
+    return tuple(Document(value, file, marks, tuple(builder.warnings)) for value, marks in builder.documents)
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from netaddr import IPNetwork, IPSet
 
-from iecpod.descriptors.values import parse_cidr
+from iecpod.descriptors.values import SPECIAL_NETWORKS, parse_cidr
 from iecpod.errors import Problem
 from iecpod.model import NetworkName, PodSpec
 
@@ -25,13 +25,7 @@ class TakenNetwork:
 
 #: Where free networks are looked for, in this order: private (RFC 1918), then shared address space (RFC 6598).
 _FREE_SPACE = tuple(IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
-#: IANA's special-purpose networks that no cluster may use.
-_SPECIAL = (
-    TakenNetwork(IPv4Network("0.0.0.0/8"), "this host (RFC 1122)"),
-    TakenNetwork(IPv4Network("127.0.0.0/8"), "loopback addresses"),
-    TakenNetwork(IPv4Network("169.254.0.0/16"), "link-local addresses"),
-    TakenNetwork(IPv4Network("224.0.0.0/3"), "multicast and reserved addresses"),
-)
+_SPECIAL = tuple(TakenNetwork(cidr, owner) for cidr, owner in SPECIAL_NETWORKS)
 #: kube-controller-manager gives each node a /24, and refuses a pod CIDR more than 16 bits wider.
 _NODE_PREFIX = 24
 _WIDEST_POD_PREFIX = 8

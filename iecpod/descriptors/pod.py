@@ -71,7 +71,7 @@ def check_descriptors(descriptors: Descriptors, schemas_dir: Path) -> list[Probl
     idf = check_schema(descriptors.idf, "idf", schemas_dir)
     dialects = [problem for problem in (*pdf, *idf) if problem.rule.startswith("dialect-")]
     crossed = [] if dialects else check_pod(descriptors)
-    return _sorted([*pdf, *idf, *crossed])
+    return _sorted([*descriptors.pdf.warnings, *descriptors.idf.warnings, *pdf, *idf, *crossed])
 
 
 def _sorted(problems: list[Problem]) -> list[Problem]:

@@ -32,7 +32,7 @@ def break_document(name: str, edits: Edits) -> Document:
     # Through JSON, so that what aliases share is edited in one place only.
     data = json.loads(json.dumps(load_yaml(sound_text(name), name).data))
     for path, value in edits.items():
-        data = _edit(data, _split(path), value if value is REMOVED else copy.deepcopy(value))
+        data = edited(data, _split(path), value if value is REMOVED else copy.deepcopy(value))
     return load_yaml(dump_yaml(data), name)
 
 
@@ -45,7 +45,8 @@ def _split(path: str) -> list[str | int]:
     return [int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)]
 
 
-def _edit(data: Any, path: list[str | int], value: object) -> Any:
+def edited(data: Any, path: list[str | int], value: object) -> Any:
+    """`data`, changed in one place."""
     if not path:
         return value
     parent = data
