@@ -195,8 +195,8 @@ def _load(text: str | bytes, file: str) -> tuple[Document, ...]:
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     complaint, context = str(error.problem or ""), str(error.context or "")
     place = error.problem_mark or error.context_mark
-    if "unexpected end of stream" in complaint or "expected ',' or" in complaint:
-        place = error.context_mark or place  # where the quote or bracket was opened
+    if any(part in complaint for part in ("unexpected end of stream", "expected ',' or", "find expected ':'")):
+        place = error.context_mark or place  # where the quote or bracket was opened, or the key begins
     line, column = (place.line, place.column) if place else (0, 0)
     return explain_syntax_error(complaint, context, line, column, text, file)
 

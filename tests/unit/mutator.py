@@ -6,6 +6,7 @@ The tables say what a fault is; they are written from the formats, not from the 
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,11 +64,11 @@ BAD_VALUES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("pdf", r"M\.disks\[\d+\]\.disk_type", ("floppy", "SSD", 1, None)),
     ("pdf", r"M\.disks\[\d+\]\.disk_interface", ("pata", "SATA", 1, None)),
     ("pdf", r"M\.disks\[\d+\]\.disk_rotation", (1234, -1, "7200", "fast", None)),
-    ("pdf", r"M\.remote_management\.type", ("ipmii", "IPMI", "ssh", 1, None, ["ipmi"])),
-    ("pdf", r"M\.remote_management\.versions", ("2.0", 2.0, [], [3.0], ["2.0"], None)),
-    ("pdf", r"M\.remote_management\.(user|pass)", BAD_TEXTS),
-    ("pdf", r"M\.remote_management\.port", BAD_PORTS),
-    ("pdf", r"M\.remote_management\.mac_address", BAD_MACS[:6] + BAD_MACS[7:]),
+    ("pdf", r"M\.remote_(?:management|params)\.type", ("ipmii", "IPMI", "ssh", 1, None, ["ipmi"])),
+    ("pdf", r"M\.remote_(?:management|params)\.versions", ("2.0", 2.0, [], [3.0], ["2.0"], None)),
+    ("pdf", r"M\.remote_(?:management|params)\.(user|pass)", BAD_TEXTS),
+    ("pdf", r"M\.remote_(?:management|params)\.port", BAD_PORTS),
+    ("pdf", r"M\.remote_(?:management|params)\.mac_address", BAD_MACS[:6] + BAD_MACS[7:]),
     ("pdf", r"M\.interfaces\[\d+\]\.name", ("eth0", "nic", "nic 1", "", 1, None)),
     ("pdf", r"M\.interfaces\[\d+\]\.mac_address", BAD_MACS),
     ("pdf", r"M\.interfaces\[\d+\]\.vlan", BAD_NIC_VLANS),
@@ -86,7 +87,7 @@ BAD_VALUES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("idf", r"idf\.net_config\.N\.network", (None,)),
     ("idf", r"idf\.net_config\.\w+\.mask", (0, 33, 99, -1, "24", "255.255.255.0", 24.5, True, None, [24])),
     ("idf", r"idf\.net_config\.N\.mask", (31, 32, 8)),
-    ("idf", r"idf\.net_config\.\w+\.dns", (5, True, {}, ["dns"], "resolver", ["1.2.3"], [None], [5], "1.2.3.4 5.6.7.8")),
+    ("idf", r"idf\.net_config\.\w+\.dns", (5, True, {}, ["dns"], "resolver", ["1.2.3"], [None], [5], "1.2.3.4 8")),
     ("idf", r"idf\.net_config\.\w+\.dns\[\d+\]", (*BAD_ADDRESSES, "0.0.0.0", "255.255.255.255", "224.0.0.1")),
     ("idf", r"idf\.net_config\.\w+\.ip-range", ("x", "10.0.0.1", "10.0.0.1-", "a-b", "1.1.1.1-2-3", "", 5, [], True)),
     ("idf", r"idf\.net_config\.(admin|mgmt|private|public|storage)\.ip-range", ("203.0.113.5-203.0.113.9",)),
@@ -101,10 +102,10 @@ BAD_VALUES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("idf", r"idf\.fuel\.network\.node", (*BAD_LISTS, [])),
     ("idf", r"idf\.fuel\.network\.node\[\d+\]", BAD_MAPPINGS),
     ("idf", r"idf\.fuel\.network\.node\[\d+\]\.(interfaces|busaddr)", BAD_LISTS),
-    ("idf", r"idf\.fuel\.network\.node\[\d+\]\.interfaces\[\d+\]", ("enp1s0enp2s0enp3s0", "en p1", "en/p1", "", 5, ["e"])),
-    ("idf", r"idf\.fuel\.network\.node\[\d+\]\.busaddr\[\d+\]", ("0000:01:00", "01", "0000:zz:00.0", "0000:01:00.9", "", 5)),
-    ("idf", r"idf\.fuel\.reclass\.node\[\d+\]\.compute_params\.common\.compute_hugepages_size", ("3M", "2m", 2, None)),
-    ("idf", r"idf\.fuel\.reclass\.node\[\d+\]\.compute_params\.common\.compute_hugepages_count", (-1, "many", 1.5, None)),
+    ("idf", r"idf\.fuel\.network\.node\[\d+\]\.interfaces\[\d+\]", ("enp1s0enp2s0enp3s0", "en p1", "e/1", "", 5)),
+    ("idf", r"idf\.fuel\.network\.node\[\d+\]\.busaddr\[\d+\]", ("0000:01:00", "01", "0:zz:00.0", "0000:01:00.9", 5)),
+    ("idf", r"idf\.fuel\.reclass\.node\[\d+\]\.compute_params\.\w+\.compute_hugepages_size", ("3M", "2m", 2, None)),
+    ("idf", r"idf\.fuel\.reclass\.node\[\d+\]\.compute_params\.\w+\.compute_hugepages_count", (-1, "x", 1.5, None)),
 )  # fmt: skip
 
 #: Keys that no descriptor can do without. Removed, misspelt or null, they are missed.
@@ -123,8 +124,8 @@ REQUIRED: tuple[tuple[str, str], ...] = (
     ("idf", r"idf\.fuel\.network\.node|idf\.fuel\.network\.node\[\d+\]\.(interfaces|busaddr)"),
     ("idf", r"idf\.fuel\.network\.public_pool\.(start|end)_ip|idf\.fuel\.network\.upstream_proxy\.(address|port)"),
 )
-#: Sections that are another installer's, or an anchor's: nobody here knows their keys.
-FOREIGN = re.compile(r"xci\b|idf\.(osa|kubespray|compass|daisy|fuel\.dpdk|fuel\.reclass)\b|M\.remote_params\b")
+#: Sections that are another installer's: nobody here knows their keys.
+FOREIGN = re.compile(r"xci\b|idf\.(?:osa|kubespray|compass|daisy|fuel\.dpdk)\b")
 CORE = ("admin", "mgmt", "storage", "private", "public")
 
 
@@ -147,7 +148,10 @@ class Mutant:
 
 def mutate(pdf_text: str, idf_text: str) -> Iterator[Mutant]:
     """Every single fault that the tables know, applied in every place that has room for it."""
-    data = {"pdf": load_yaml(pdf_text, "").data, "idf": load_yaml(idf_text, "").data}
+    # Through JSON, so that a fault in what aliases share is in one place only.
+    data = {
+        kind: json.loads(json.dumps(load_yaml(text, "").data)) for kind, text in (("pdf", pdf_text), ("idf", idf_text))
+    }
     for kind in ("pdf", "idf"):
         for path in places(data[kind]):
             yield from _bad_values(kind, data[kind], path)
@@ -212,7 +216,7 @@ def _bad_keys(kind: str, data: object, path: tuple[str | int, ...]) -> Iterator[
 
 
 def _is_foreign(place: str) -> bool:
-    return FOREIGN.match(re.sub(r"nodes\[\d+\]|jumphost(?=\.remote_params)", "M", place)) is not None
+    return FOREIGN.match(place) is not None
 
 
 def _unknown_keys(kind: str, data: object) -> Iterator[Mutant]:
@@ -327,7 +331,7 @@ def _strays(pdf: Any, idf: Any) -> Iterator[Mutant]:
                     "qemu+ssh://elsewhere/system",
                     *(f"nodes[{n}].remote_management.address" for n in (0, 1)),
                 )
-        if len(pdf["nodes"]) > 1:
+        if len({each["node"]["arch"] for each in pdf["nodes"]}) == 1 and len(pdf["nodes"]) > 1:
             arch = "aarch64" if node["node"]["arch"] == "x86_64" else "x86_64"
             yield _mutant("another architecture", "pdf", pdf, (*at, "node", "arch"), arch, "nodes[1].node.arch")
         yield _mutant("copied node", "pdf", pdf, ("nodes",), [*pdf["nodes"], node], f"nodes[{len(pdf['nodes'])}].name")
@@ -376,9 +380,12 @@ def _lists(idf: Any) -> Iterator[Mutant]:
 
 
 def mutate_text(kind: str, text: str) -> Iterator[Mutant]:
-    """What no YAML writer makes: faults of syntax, in every line that has room for one."""
-    lines = text.splitlines()
+    """What no YAML writer makes: faults of syntax, in every line that begins a value of a known section."""
+    lines, document = text.splitlines(), load_yaml(text, "")
+    known = {document.position(path)[0] - 1 for path in places(document.data) if not _is_foreign(dotted_path(path))}
     for index, line in enumerate(lines):
+        if index not in known:
+            continue
         indent, body = line[: len(line) - len(line.lstrip())], line.lstrip()
         key, colon, value = body.removeprefix("- ").partition(": ")
         for fault, changed in _bad_lines(indent, body, key, colon, value):

@@ -80,7 +80,7 @@ def test_a_last_newline_is_cut_as_hiera_does(pair: Pair) -> None:
 
 def test_secrets_within_text(pair: Pair) -> None:
     uri = f"qemu+ssh://{pair.encrypt('me')}@{pair.encrypt('host')}/system"
-    checked = decrypted(pair, {"nodes[1].remote_management.address": uri})
+    checked = decrypted(pair, {f"nodes[{index}].remote_management.address": uri for index in range(3)})
     assert checked.problems == ()
     assert value_at(checked.descriptors.pdf, "nodes[1].remote_management.address") == "qemu+ssh://me@host/system"
 
@@ -185,6 +185,14 @@ def test_the_key_of_another_lab(pair: Pair, stranger: Pair) -> None:
     for count in range(50):
         (problem,) = decrypted(stranger, {PASSWORD: pair.encrypt(f"s3cret {count}")}).problems
         assert problem.message == "the value cannot be decrypted: it is damaged, or was encrypted for another key"
+
+
+def test_another_cipher(pair: Pair) -> None:
+    aes_256, aes_192 = b"\x60\x86\x48\x01\x65\x03\x04\x01\x2a", b"\x60\x86\x48\x01\x65\x03\x04\x01\x16"
+    (problem,) = decrypted(pair, {PASSWORD: wrap(pair.envelope("x").replace(aes_256, aes_192))}).problems
+    assert problem.message == (
+        "the value cannot be decrypted: its cipher is not the AES-CBC with RSA that hiera-eyaml uses"
+    )
 
 
 def test_binary_is_no_text(pair: Pair) -> None:
