@@ -234,7 +234,7 @@ class Composition:
             inputs = resolve_request(request, self.layout, tools.recall())
             for warning in inputs.warnings:
                 reporter.warn(str(warning))
-            with inputs.secrets.kept_from_errors():
+            with inputs.loaded.explained_errors():
                 yield inputs, tools
 
     def _access(self, inputs: PodInputs, tools: PodAdapters) -> GuestAccess:

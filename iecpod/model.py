@@ -6,6 +6,11 @@ import enum
 import platform
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from typing import TypeAlias
+
+#: Every address and network of a POD; the day that descriptors know IPv6, these become unions.
+IpAddress: TypeAlias = IPv4Address
+IpNetwork: TypeAlias = IPv4Network
 
 
 class Arch(str, enum.Enum):
@@ -70,7 +75,7 @@ class Interface:
     mac: str | None = None
     speed_mbps: int | None = None
     vlan: int | None = None
-    address: IPv4Address | None = None
+    address: IpAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +111,11 @@ class Network:
 
     name: NetworkName
     interface: int
-    cidr: IPv4Network | None
+    cidr: IpNetwork | None
     vlan: int | None = None
-    ip_range: tuple[IPv4Address, IPv4Address] | None = None
-    gateway: IPv4Address | None = None
-    dns: tuple[IPv4Address, ...] = ()
+    ip_range: tuple[IpAddress, IpAddress] | None = None
+    gateway: IpAddress | None = None
+    dns: tuple[IpAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +136,7 @@ class Idf:
     interface_mtu: int
     ntp_servers: tuple[str, ...]
     node_devices: tuple[NodeDevices, ...]
-    public_pool: tuple[IPv4Address, IPv4Address] | None = None
+    public_pool: tuple[IpAddress, IpAddress] | None = None
 
     def network(self, name: NetworkName) -> Network | None:
         return next((network for network in self.networks if network.name is name), None)

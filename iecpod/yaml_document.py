@@ -24,6 +24,7 @@ MAX_BYTES = 5_000_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_PATH_PART = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -115,6 +116,11 @@ def dotted_path(path: Iterable[str | int]) -> str:
     """`("nodes", 0, "name")` as `nodes[0].name`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
+
+
+def split_path(path: str) -> tuple[str | int, ...]:
+    """The reverse of `dotted_path`, for keys without dots and brackets."""
+    return tuple(int(index) if index else key for index, key in _PATH_PART.findall(path))
 
 
 def load_yaml(text: str | bytes, file: str) -> Document:

@@ -9,8 +9,7 @@ from pathlib import Path
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.cidrs import check_cidrs
 from iecpod.descriptors.encrypted import Decrypt
-from iecpod.descriptors.pod import load_pod
-from iecpod.descriptors.secrets import Secrets
+from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
 from iecpod.design.resources import VirtType
@@ -71,12 +70,12 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodInputs:
-    """A request that is valid in itself; `warnings` are the descriptors'."""
+    """A request that is valid in itself; `warnings` are the descriptors', which are `loaded`."""
 
     request: PodRequest
     spec: PodSpec
     warnings: tuple[Problem, ...]
-    secrets: Secrets
+    loaded: LoadedPod
     allocation: Allocation
     scenario: Scenario
     release: Release
@@ -103,15 +102,18 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         load_keys(*request.eyaml_keys),
         with_hypervisor=uri is None,
     )
-    with pod.secrets.kept_from_errors():
+    with pod.explained_errors():
         allocation = _allocate(pod.spec, request.addressing or recalled.addressing or "fuel")
         _check_cidrs(request, pod.spec)
         uri = uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
         spec=pod.spec,
-        warnings=(*pod.warnings, *(problem.rewritten(pod.secrets.hide) for problem in allocation.problems)),
-        secrets=pod.secrets,
+        warnings=(
+            *pod.warnings,
+            *(pod.located(problem.rewritten(pod.secrets.hide)) for problem in allocation.problems),
+        ),
+        loaded=pod,
         allocation=allocation,
         scenario=scenario,
         release=release,

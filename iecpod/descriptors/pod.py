@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +14,37 @@ from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.schema import check_schema, sort_key
 from iecpod.descriptors.secrets import Secrets, conceal
 from iecpod.descriptors.source import Descriptors, load_descriptors
-from iecpod.errors import DescriptorError, Problem, Severity
+from iecpod.errors import DescriptorError, PreflightError, Problem, Severity
 from iecpod.model import PodRef, PodSpec
+from iecpod.yaml_document import split_path
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPod:
-    """A valid POD, the warnings about it, and what was decrypted on the way."""
+    """A valid POD, the warnings about it, the files it comes from, and what was decrypted on the way."""
 
     spec: PodSpec
     warnings: tuple[Problem, ...]
+    descriptors: Descriptors
     secrets: Secrets
+
+    @contextmanager
+    def explained_errors(self) -> Iterator[None]:
+        """Errors pass, with the lines that their problems are in, and without secrets."""
+        with self.secrets.kept_from_errors():
+            try:
+                yield
+            except (DescriptorError, PreflightError) as error:
+                error.problems = tuple(self.located(problem) for problem in error.problems)
+                raise
+
+    def located(self, problem: Problem) -> Problem:
+        """A problem that knows only its file and path, with line and column."""
+        for document in (self.descriptors.pdf, self.descriptors.idf):
+            if problem.line is None and problem.path and problem.file == document.file:
+                line, column = document.position(split_path(problem.path))
+                return dataclasses.replace(problem, line=line, column=column)
+        return problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +69,7 @@ def load_pod(
     if errors:
         count = f"{len(errors)} error" + ("s" if len(errors) > 1 else "")
         raise DescriptorError(problems, f"the descriptors of POD {ref} have {count}", "correct the places listed")
-    return LoadedPod(parse_pod(ref, checked.descriptors), tuple(problems), checked.secrets)
+    return LoadedPod(parse_pod(ref, checked.descriptors), tuple(problems), checked.descriptors, checked.secrets)
 
 
 def decrypt_and_check(descriptors: Descriptors, schemas_dir: Path, decrypt: Decrypt | None) -> CheckedDescriptors:

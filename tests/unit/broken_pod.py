@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from iecpod.descriptors.source import Descriptors
-from iecpod.yaml_document import Document, dump_yaml, load_yaml
+from iecpod.yaml_document import Document, dump_yaml, load_yaml, split_path
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS_DIR = ROOT / "schemas"
@@ -32,7 +31,7 @@ def break_document(name: str, edits: Edits) -> Document:
     # Through JSON, so that what aliases share is edited in one place only.
     data = json.loads(json.dumps(load_yaml(sound_text(name), name).data))
     for path, value in edits.items():
-        data = edited(data, _split(path), value if value is REMOVED else copy.deepcopy(value))
+        data = edited(data, split_path(path), value if value is REMOVED else copy.deepcopy(value))
     return load_yaml(dump_yaml(data), name)
 
 
@@ -41,11 +40,7 @@ def line_at(document: Document, line: int | None) -> str:
     return dump_yaml(document.data).splitlines()[(line or 1) - 1].strip()
 
 
-def _split(path: str) -> list[str | int]:
-    return [int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)]
-
-
-def edited(data: Any, path: list[str | int], value: object) -> Any:
+def edited(data: Any, path: Sequence[str | int], value: object) -> Any:
     """`data`, changed in one place."""
     if not path:
         return value

@@ -187,7 +187,7 @@ def _mutant(fault: str, kind: str, data: object, path: tuple[str | int, ...], va
 
 
 def _writer(data: object, path: tuple[str | int, ...], value: object) -> Callable[[], str]:
-    return lambda: dump_yaml(edited(copy.deepcopy(data), list(path), value))
+    return lambda: dump_yaml(edited(copy.deepcopy(data), path, value))
 
 
 def _bad_values(kind: str, data: object, path: tuple[str | int, ...]) -> Iterator[Mutant]:

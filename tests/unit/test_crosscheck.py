@@ -647,6 +647,16 @@ CASES = (
         remedy="swap the two addresses",
     ),
     Case(
+        rule="public-pool-beyond-range",
+        pdf={},
+        idf={"idf.fuel.network.public_pool.end_ip": "10.0.19.200"},
+        severity=Severity.WARNING,
+        path="idf.fuel.network.public_pool.end_ip",
+        source="end_ip: '10.0.19.200'",
+        message="10.0.19.200 lies outside the ip-range of the public network, 10.0.19.130-10.0.19.160",
+        remedy="keep the pool within ip-range, or widen that",
+    ),
+    Case(
         rule="network-special",
         pdf={},
         idf={"idf.net_config.storage.network": "169.254.8.0"},
