@@ -8,7 +8,10 @@ from typing import TypeAlias
 from iecpod.errors import Problem, Severity
 from iecpod.yaml_scalars import explain_misreading, parse_float, parse_plain_scalar
 
-MAX_VALUES = 1_000_000
+#: The bounds of one file, which keep every reader of it within 2 s for each 100 kB, and within 512 MiB.
+MAX_BYTES = 5_000_000
+#: With every alias expanded. A node and its IDF entry have less than 100, so this is a POD of 5 000.
+MAX_VALUES = 500_000
 MAX_DEPTH = 100
 #: More problems than a person reads in one go; the rest of a hopeless file is not looked at.
 _MAX_PROBLEMS = 100

@@ -1,8 +1,7 @@
 """YAML in and out: plain values with positions, read in bounded time and memory; the only importer of `yaml`.
 
-Bounds of one file: 5 MB, 1 000 000 values with every alias expanded, 100 levels of nesting; within them no input takes
-more than some seconds or some hundred MB. Not a general YAML reader: every key is text (`1:` and `on:` too), dates and
-base-60 integers stay text, and tags other than YAML's core ones are refused.
+The bounds of a file stand in `yaml_builder`. Not a general YAML reader: every key is text (`1:` and `on:` too), dates
+and base-60 integers stay text, and tags other than YAML's core ones are refused.
 """
 
 from __future__ import annotations
@@ -16,11 +15,9 @@ from typing import Any
 import yaml
 
 from iecpod.errors import DescriptorError, Problem, Severity
-from iecpod.yaml_builder import TAG_PREFIX, Builder, Mark, Marks, Stop, line_and_column, pack_mark
+from iecpod.yaml_builder import MAX_BYTES, TAG_PREFIX, Builder, Mark, Marks, Stop, line_and_column, pack_mark
 from iecpod.yaml_messages import explain_syntax_error
 from iecpod.yaml_scalars import is_ambiguous
-
-MAX_BYTES = 5_000_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

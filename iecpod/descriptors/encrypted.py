@@ -17,7 +17,7 @@ from iecpod.yaml_document import Document
 Decrypt: TypeAlias = Callable[[bytes], str]
 
 #: hiera-eyaml finds its tokens anywhere in a text; one without a method is PKCS7. Folded blocks put spaces into it.
-_TOKEN = re.compile(r"ENC\[(?:(\w+),)?([^\]]*)\]")
+_TOKEN = re.compile(r"ENC\[(?:(\w+),)?([^\[\]]*)\]")
 _SPACE = re.compile(r"\s+")
 
 #: What a deploy reads, `*` for any key or index; everything else may stay encrypted.

@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from iecpod.errors import DescriptorError, Problem, UsageError
 from iecpod.model import PodRef
-from iecpod.yaml_document import MAX_BYTES, Document, load_yaml
+from iecpod.yaml_builder import MAX_BYTES
+from iecpod.yaml_document import Document, load_yaml
 
 #: A name of a lab or a POD is one path component and part of libvirt names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")

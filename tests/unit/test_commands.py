@@ -261,6 +261,27 @@ def test_pod_cidrs_in_the_way_are_told_with_free_ones(layout: Layout, tools: Fak
     assert ("service-cidr-overlap", "use a free one: --service-cidr 10.1.1.0/24") in found
 
 
+def test_problems_of_addresses_have_a_place(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    lab = tmp_path / "labs" / REF.lab
+    shutil.copytree(layout.pdf_dir / "labs" / REF.lab, lab)
+    idf = lab / f"idf-{REF.pod}.yaml"
+    text = idf.read_text()
+    idf.write_text(text.replace("172.16.10.10-172.16.10.254", "172.16.10.10-172.16.10.20"))
+    with pytest.raises(DescriptorError) as caught:
+        resolve(layout, base_uri=str(tmp_path))
+    (problem,) = caught.value.problems
+    assert (problem.rule, text.splitlines()[(problem.line or 0) - 1].strip()) == (
+        "address-beyond-range",
+        "ip-range: 172.16.10.10-172.16.10.254",
+    )
+    tools.fake_host = FakeHost(tools.hypervisor, (Route(IPv4Network("172.16.0.0/16"), "eth0", "interface eth0"),))
+    inputs = resolve(layout)
+    with pytest.raises(PreflightError) as refused, inputs.loaded.explained_errors():
+        deploy(inputs, tools, lambda report: None)
+    places = {problem.path: problem.line for problem in refused.value.problems if problem.path}
+    assert text.splitlines()[(places["idf.net_config.mgmt.network"] or 0) - 1].strip() == "network: 172.16.10.0"
+
+
 def test_encrypted_values_are_decrypted_and_not_shown(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
     pair = Pair(tmp_path, "lab")
     lab = tmp_path / "labs" / REF.lab

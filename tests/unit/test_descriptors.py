@@ -289,6 +289,10 @@ def test_no_descriptor_makes_a_traceback(
         spec = parse_pod(REF, pair)
         for scheme in ("fuel", "compact"):
             allocate(spec, scheme)
+        again = Descriptors(*(load_yaml(dump_yaml(document.data), document.file) for document in documents))
+        assert dump_yaml(again.pdf.data) == dump_yaml(pair.pdf.data)
+        assert dump_yaml(again.idf.data) == dump_yaml(pair.idf.data)
+        assert parse_pod(REF, again) == spec
 
 
 @settings(deadline=None)  # machines are shared
