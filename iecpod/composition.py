@@ -19,7 +19,8 @@ from iecpod.commands import deploy, guest_access, plan, status, teardown
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
-from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
+from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.release_file import load_release
@@ -130,21 +131,26 @@ class PodAdapters:
         if lab_dir.exists() and not any(lab_dir.iterdir()):
             lab_dir.rmdir()
 
-    def remember_uri(self, uri: str) -> None:
-        known = self.recall_uri()
-        if known not in (None, uri):
-            raise UsageError(
-                f"POD {self.ref} was deployed on {known}, not on {uri}",
-                "take it down first with `iecpod teardown`, or leave -c out",
-            )
+    def remember(self, uri: str, addressing: Scheme) -> None:
+        known = self.recall()
+        for what, noted, wanted in (("on", known.uri, uri), ("with addresses", known.addressing, addressing)):
+            if noted not in (None, wanted):
+                raise UsageError(
+                    f"POD {self.ref} was deployed {what} {noted}, not {wanted}",
+                    "take it down first with `iecpod teardown`, or leave the option out",
+                )
         self._make_pod_dir()
         (self.pod_dir / "hypervisor").write_text(uri + "\n")
+        (self.pod_dir / "addressing").write_text(addressing + "\n")
 
-    def recall_uri(self) -> str | None:
+    def recall(self) -> Recalled:
         try:
-            return (self.pod_dir / "hypervisor").read_text().strip()
+            uri = (self.pod_dir / "hypervisor").read_text().strip()
         except FileNotFoundError:
-            return None
+            return Recalled()
+        addressing = self.pod_dir / "addressing"
+        is_compact = addressing.exists() and addressing.read_text().strip() == "compact"
+        return Recalled(uri=uri, addressing="compact" if is_compact else "fuel")
 
     def _make_pod_dir(self) -> None:
         # Others may pass through (libvirt's own user opens disks below), and list nothing.
@@ -226,10 +232,11 @@ class Composition:
     def _pod(self, request: PodRequest, apt_mirror: str = "") -> Iterator[tuple[PodInputs, PodAdapters]]:
         with self._reporter() as reporter:
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror)
-            inputs = resolve_request(request, self.layout, recalled_uri=tools.recall_uri())
-            for warning in inputs.warnings:
+            inputs = resolve_request(request, self.layout, tools.recall())
+            for warning in inputs.loaded.warnings:
                 reporter.warn(str(warning))
-            yield inputs, tools
+            with inputs.loaded.explained_errors():
+                yield inputs, tools
 
     def _access(self, inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
         keys = find_pod_keys(tools.pod_dir / "keys")
@@ -244,8 +251,8 @@ class Composition:
         )
 
     def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> str:
-        known = request.connect or tools.recall_uri() or lab_defaults(request.ref.lab).connect
-        return known or resolve_request(request, self.layout, recalled_uri=None).uri
+        known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect
+        return known or resolve_request(request, self.layout, Recalled()).uri
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:

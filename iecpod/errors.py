@@ -20,7 +20,7 @@ IecpodError
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 
@@ -58,6 +58,10 @@ class Problem:
     def demoted(self, rules: Container[str]) -> Problem:
         """As a warning, where its rule is one of `rules`."""
         return replace(self, severity=Severity.WARNING) if self.rule in rules else self
+
+    def rewritten(self, rewrite: Callable[[str], str]) -> Problem:
+        """The same problem with its sentences changed."""
+        return replace(self, message=rewrite(self.message), remedy=rewrite(self.remedy))
 
     def __str__(self) -> str:
         place = self.file
@@ -100,6 +104,11 @@ class IecpodError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def hide(self, hide: Callable[[str], str]) -> None:
+        """Changes every sentence of the error, so that it tells no secret."""
+        self.cause, self.remedy = hide(self.cause), hide(self.remedy)
+        self.args = (self.cause,)
+
 
 class UsageError(IecpodError):
     exit_code = ExitCode.USAGE
@@ -109,6 +118,10 @@ class _ProblemsError(IecpodError):
     def __init__(self, problems: Sequence[Problem], cause: str, remedy: str = "") -> None:
         super().__init__(cause, remedy)
         self.problems = tuple(problems)
+
+    def hide(self, hide: Callable[[str], str]) -> None:
+        super().hide(hide)
+        self.problems = tuple(problem.rewritten(hide) for problem in self.problems)
 
 
 class DescriptorError(_ProblemsError):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import enum
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from typing import TypeAlias
+
+#: Every address and network of a POD; the day that descriptors know IPv6, these become unions.
+IpAddress: TypeAlias = IPv4Address
+IpNetwork: TypeAlias = IPv4Network
 
 
 class Arch(str, enum.Enum):
@@ -70,14 +75,13 @@ class Interface:
     mac: str | None = None
     speed_mbps: int | None = None
     vlan: int | None = None
-    address: IPv4Address | None = None
+    address: IpAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteManagement:
     type: str
     address: str
-    user: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +99,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pdf:
-    """`nodes` keeps the file's order: roles are mapped by index."""
+    """`nodes` keeps the file's order: roles are mapped by index. The jump host is whatever machine iecpod runs on."""
 
     version: str
-    jumphost: Node | None
     nodes: tuple[Node, ...]
 
 
@@ -108,11 +111,11 @@ class Network:
 
     name: NetworkName
     interface: int
-    cidr: IPv4Network | None
+    cidr: IpNetwork | None
     vlan: int | None = None
-    ip_range: tuple[IPv4Address, IPv4Address] | None = None
-    gateway: IPv4Address | None = None
-    dns: tuple[IPv4Address, ...] = ()
+    ip_range: tuple[IpAddress, IpAddress] | None = None
+    gateway: IpAddress | None = None
+    dns: tuple[IpAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +136,7 @@ class Idf:
     interface_mtu: int
     ntp_servers: tuple[str, ...]
     node_devices: tuple[NodeDevices, ...]
-    public_pool: tuple[IPv4Address, IPv4Address] | None = None
+    public_pool: tuple[IpAddress, IpAddress] | None = None
 
     def network(self, name: NetworkName) -> Network | None:
         return next((network for network in self.networks if network.name is name), None)
@@ -147,7 +150,7 @@ class PodSpec:
     """A valid PDF and IDF that fit each other."""
 
     ref: PodRef
-    pdf: Pdf
-    idf: Idf
+    pdf: Pdf = field(repr=False)  # may hold what was a secret in the file
+    idf: Idf = field(repr=False)
     pdf_file: str
     idf_file: str

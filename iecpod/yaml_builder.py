@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from iecpod.errors import Problem
-from iecpod.yaml_scalars import parse_float, parse_plain_scalar
+from iecpod.errors import Problem, Severity
+from iecpod.yaml_scalars import explain_misreading, parse_float, parse_plain_scalar
 
-MAX_VALUES = 1_000_000
+#: The bounds of one file, which keep every reader of it within 2 s for each 100 kB, and within 512 MiB.
+MAX_BYTES = 5_000_000
+#: With every alias expanded. A node and its IDF entry have less than 100, so this is a POD of 5 000.
+MAX_VALUES = 500_000
 MAX_DEPTH = 100
 #: More problems than a person reads in one go; the rest of a hopeless file is not looked at.
 _MAX_PROBLEMS = 100
@@ -83,6 +86,7 @@ class Builder:
 
     def __init__(self, file: str) -> None:
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.documents: list[tuple[object, Marks]] = []
         self._file = file
         self._stack: list[_Frame] = []
@@ -90,12 +94,27 @@ class Builder:
         self._count = 0
 
     def report(self, mark: Mark, message: str, remedy: str, rule: str) -> None:
-        line, column = line_and_column(mark)
-        self.problems.append(
-            Problem(message=message, remedy=remedy, file=self._file, line=line, column=column, rule=rule)
-        )
+        self.problems.append(self._problem(mark, message, remedy, rule, Severity.ERROR))
         if len(self.problems) >= _MAX_PROBLEMS:
             raise Stop
+
+    def _problem(self, mark: Mark, message: str, remedy: str, rule: str, severity: Severity) -> Problem:
+        line, column = line_and_column(mark)
+        return Problem(
+            message=message,
+            remedy=remedy,
+            file=self._file,
+            line=line,
+            column=column,
+            rule=rule,
+            severity=severity,
+        )
+
+    def _check_reading(self, text: str, mark: Mark) -> None:
+        message = explain_misreading(text)
+        if message and len(self.warnings) < _MAX_PROBLEMS:
+            remedy = "put it in quotes if it is text, and write numbers without a leading 0"
+            self.warnings.append(self._problem(mark, message, remedy, "yaml-misread", Severity.WARNING))
 
     def start_document(self) -> None:
         self._anchors.clear()
@@ -106,6 +125,8 @@ class Builder:
             value: object = text
         else:
             value = self._scalar_value(text, tag, plain, mark)
+            if plain and tag is None:
+                self._check_reading(text, mark)
             self._add_count(1, mark)
             self._place(value, mark, 0)
         if anchor:

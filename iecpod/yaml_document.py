@@ -1,28 +1,27 @@
 """YAML in and out: plain values with positions, read in bounded time and memory; the only importer of `yaml`.
 
-Bounds of one file: 5 MB, 1 000 000 values with every alias expanded, 100 levels of nesting; within them no input takes
-more than some seconds or some hundred MB. Not a general YAML reader: every key is text (`1:` and `on:` too), dates and
-base-60 integers stay text, and tags other than YAML's core ones are refused.
+The bounds of a file stand in `yaml_builder`. Not a general YAML reader: every key is text (`1:` and `on:` too), dates
+and base-60 integers stay text, and tags other than YAML's core ones are refused.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from iecpod.errors import DescriptorError, Problem, Severity
-from iecpod.yaml_builder import TAG_PREFIX, Builder, Mark, Marks, Stop, line_and_column, pack_mark
+from iecpod.yaml_builder import MAX_BYTES, TAG_PREFIX, Builder, Mark, Marks, Stop, line_and_column, pack_mark
 from iecpod.yaml_messages import explain_syntax_error
 from iecpod.yaml_scalars import is_ambiguous
 
-MAX_BYTES = 5_000_000
-
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_PATH_PART = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
 #: The characters that YAML allows, turned round: compiling a set of all of them would take longer than reading a POD.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 
@@ -31,12 +30,14 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udff
 class Document:
     """One YAML document: `data` is made of dict (text keys), list, str, int, float, bool and None only.
 
+    `warnings` are about the whole file: what stands there and may be meant otherwise.
     What an alias stands for is the same object everywhere: read it, do not change it.
     """
 
-    data: object
+    data: object = field(repr=False)  # large, and may hold secrets
     file: str
     marks: Marks = field(repr=False)
+    warnings: tuple[Problem, ...] = ()
 
     def position(self, path: Sequence[str | int]) -> tuple[int, int]:
         """Line and column, from 1, of the value at `path`, or of its nearest parent where there is no such value.
@@ -57,6 +58,23 @@ class Document:
             else:
                 break
         return line_and_column(marks)
+
+    def texts(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Every value that is text, with its path; what aliases share is visited once."""
+        seen: set[int] = set()
+        pending: list[tuple[tuple[str | int, ...], object]] = [((), self.data)]
+        while pending:
+            path, value = pending.pop()
+            if isinstance(value, str):
+                yield path, value
+            elif isinstance(value, (dict, list)) and id(value) not in seen:
+                seen.add(id(value))
+                items = value.items() if isinstance(value, dict) else enumerate(value)
+                pending.extend(((*path, key), item) for key, item in items)
+
+    def with_texts(self, replace: Callable[[str], str]) -> Document:
+        """A copy in which every value that is text is what `replace` makes of it; what aliases share stays shared."""
+        return dataclasses.replace(self, data=_with_texts(self.data, replace, {}))
 
     def problem(
         self,
@@ -81,6 +99,17 @@ class Document:
         )
 
 
+def _with_texts(value: object, replace: Callable[[str], str], done: dict[int, object]) -> object:
+    if isinstance(value, str):
+        return replace(value)
+    if isinstance(value, (dict, list)) and id(value) not in done:
+        if isinstance(value, dict):
+            done[id(value)] = {key: _with_texts(item, replace, done) for key, item in value.items()}
+        else:
+            done[id(value)] = [_with_texts(item, replace, done) for item in value]
+    return done.get(id(value), value)
+
+
 def dotted_path(path: Iterable[str | int]) -> str:
     """`("nodes", 0, "name")` as `nodes[0].name`; what no terminal should be shown is escaped."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" for part in path)
@@ -92,8 +121,8 @@ def _printable(key: str) -> str:
 
 
 def split_path(path: str) -> tuple[str | int, ...]:
-    """`nodes[0].name` as `("nodes", 0, "name")`; keys that hold dots or brackets cannot be told apart."""
-    return tuple(int(index) if index else key for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path))
+    """The reverse of `dotted_path`, for printable keys without dots and brackets."""
+    return tuple(int(index) if index else key for index, key in _PATH_PART.findall(path))
 
 
 def load_yaml(text: str | bytes, file: str) -> Document:
@@ -168,14 +197,14 @@ def _load(text: str | bytes, file: str) -> tuple[Document, ...]:
         loader.dispose()
     if builder.problems:
         raise _error(builder.problems, file)
-    return tuple(Document(value, file, marks) for value, marks in builder.documents)
+    return tuple(Document(value, file, marks, tuple(builder.warnings)) for value, marks in builder.documents)
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     complaint, context = str(error.problem or ""), str(error.context or "")
     place = error.problem_mark or error.context_mark
-    if "unexpected end of stream" in complaint or "expected ',' or" in complaint:
-        place = error.context_mark or place  # where the quote or bracket was opened
+    if any(part in complaint for part in ("unexpected end of stream", "expected ',' or", "find expected ':'")):
+        place = error.context_mark or place  # where the quote or bracket was opened, or the key begins
     line, column = (place.line, place.column) if place else (0, 0)
     return explain_syntax_error(complaint, context, line, column, text, file)
 

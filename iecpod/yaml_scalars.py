@@ -19,6 +19,9 @@ _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0
 _SPECIAL_FLOAT = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
 #: Text that some YAML reader (1.1, 1.2, Go's) takes for a number or a boolean, though `parse_plain_scalar` does not.
 _AMBIGUOUS = re.compile(r"(?:[yYnN]|[-+]?[0-9._][0-9a-fA-FxXoObBeE+_.:-]*|[-+]?\.(?:inf|nan))\Z", re.IGNORECASE)
+#: What YAML 1.1 takes for a number of base 60, as PyYAML does with some MACs.
+_BASE_60 = re.compile(r"[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
+_OCTAL = re.compile(r"[-+]?0_*[0-7][0-7_]*\Z")
 #: No number of a descriptor is longer; a longer one stays text, so that reading it costs nothing.
 _MAX_NUMBER_CHARACTERS = 64
 
@@ -40,6 +43,15 @@ def parse_plain_scalar(text: str) -> str | int | float | bool | None:
     if _FLOAT.match(text) or _SPECIAL_FLOAT.match(text):
         return parse_float(text)
     return text
+
+
+def explain_misreading(text: str) -> str:
+    """Why a person may mean something else with an unquoted scalar than a reader makes of it; empty where not."""
+    if len(text) > _MAX_NUMBER_CHARACTERS or text[:1] not in tuple("+-0123456789"):
+        return ""
+    if _OCTAL.match(text):
+        return f"{text} is the number {parse_plain_scalar(text)}: with a 0 in front it counts as octal"
+    return f"{text} without quotes is a number of base 60 to other YAML readers" if _BASE_60.match(text) else ""
 
 
 def parse_integer(text: str, base: int) -> int:

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.options import Invocation, base_option, demote_option, lab_option, pod_option
+from iecpod.cli.options import (
+    Invocation,
+    addressing_option,
+    base_option,
+    demote_option,
+    eyaml_options,
+    lab_option,
+    pod_option,
+)
 from iecpod.errors import ExitCode
 from iecpod.model import PodRef
 
 if TYPE_CHECKING:
     from iecpod.commands.validate import Checks
     from iecpod.commands.verdict import Verdict
+    from iecpod.descriptors.addressing import Scheme
 
 #: As in `iecpod.descriptors.schema`, which takes its time to load.
 _SCHEMAS = ("pdf", "idf", "release", "scenario")
@@ -34,8 +43,20 @@ _SCHEMAS = ("pdf", "idf", "release", "scenario")
 )
 @click.option("--strict", is_flag=True, help="Warnings are errors, except those of demoted rules.")
 @demote_option
+@addressing_option("fuel")
+@eyaml_options
 @click.pass_obj
-def validate(invocation: Invocation, /, format: str, strict: bool, demote: tuple[str, ...], **what: Any) -> None:
+def validate(
+    invocation: Invocation,
+    /,
+    format: str,
+    strict: bool,
+    demote: tuple[str, ...],
+    addressing: Scheme | None,
+    eyaml_private_key: str | None,
+    eyaml_public_key: str | None,
+    **what: Any,
+) -> None:
     """Says everything that is wrong with descriptors: of a POD (-l, -p), of FILES, or of a whole base (--all).
 
     A PDF is checked together with the IDF beside it, and an IDF with its PDF; a file alone is checked as far as that
@@ -47,10 +68,17 @@ def validate(invocation: Invocation, /, format: str, strict: bool, demote: tuple
       iecpod validate labs/arm/virtual2.yaml
       iecpod validate --all -b . --strict --format junit > report.xml
     """
+    from iecpod.commands.eyaml import load_keys
     from iecpod.commands.rules import select_demoted
     from iecpod.commands.validate import Checks
 
-    checks = Checks(schemas_dir=invocation.layout.schemas_dir, strict=strict, demoted=select_demoted(demote))
+    checks = Checks(
+        schemas_dir=invocation.layout.schemas_dir,
+        decrypt=load_keys(eyaml_private_key, eyaml_public_key),
+        scheme=addressing or "fuel",
+        strict=strict,
+        demoted=select_demoted(demote),
+    )
     verdict = _validate(checks, default_base=str(invocation.layout.pdf_dir), **what)
     click.echo({"text": verdict.to_text, "json": verdict.to_json, "junit": verdict.to_junit}[format]())
     if verdict.errors:

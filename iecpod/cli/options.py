@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -55,8 +55,25 @@ demote_option = click.option(
 )
 
 
+def addressing_option(default: str) -> Callable[[F], F]:
+    return click.option(
+        "--addressing",
+        type=click.Choice(["fuel", "compact"]),
+        help=f"compact: nodes in a row from the start of ip-range. Default: {default}.",
+    )
+
+
+def eyaml_options(function: F) -> F:
+    """--eyaml-private-key and --eyaml-public-key."""
+    options = [
+        click.option("--eyaml-private-key", metavar="FILE", help="hiera-eyaml's private key: decrypts ENC[PKCS7,...]."),
+        click.option("--eyaml-public-key", metavar="FILE", help="hiera-eyaml's public key; both keys go together."),
+    ]
+    return _with_options(function, options)
+
+
 def pod_options(function: F) -> F:
-    """-l, -p, -b, -s, -c and --release: which POD, and what it is to be."""
+    """-l, -p, -b, -s, -c, --release and eyaml's keys: which POD, and what it is to be."""
     options = [
         lab_option(required=True),
         pod_option(required=True),
@@ -78,14 +95,13 @@ def pod_options(function: F) -> F:
             help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
             "Default: the nodes' remote_management.address; lab local: embedded.",
         ),
+        eyaml_options,
     ]
-    for option in reversed(options):
-        function = option(function)
-    return function
+    return _with_options(function, options)
 
 
 def design_options(function: F) -> F:
-    """--virt-type, the CIDRs and --demote: what the descriptors leave open."""
+    """--virt-type, the CIDRs, --addressing and --demote: what the descriptors leave open."""
     options = [
         click.option(
             "--virt-type",
@@ -96,9 +112,15 @@ def design_options(function: F) -> F:
         ),
         click.option("--pod-cidr", default=DEFAULT_POD_CIDR, show_default=True, help="Addresses of pods."),
         click.option("--service-cidr", default=DEFAULT_SERVICE_CIDR, show_default=True, help="Addresses of services."),
+        addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
         demote_option,
     ]
+    return _with_options(function, options)
+
+
+def _with_options(function: F, options: Sequence[Callable[[F], F]]) -> F:
+    """In the order in which help shows them."""
     for option in reversed(options):
         function = option(function)
     return function
@@ -117,6 +139,8 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         virt_type=None if virt_type == "auto" else VirtType(virt_type),
         pod_cidr=options.get("pod_cidr") or DEFAULT_POD_CIDR,
         service_cidr=options.get("service_cidr") or DEFAULT_SERVICE_CIDR,
+        addressing=options.get("addressing"),
+        eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
     )
 

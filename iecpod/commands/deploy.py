@@ -56,7 +56,7 @@ def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], N
     """
     with tools.lock():
         is_new = not tools.pod_dir.exists()
-        tools.remember_uri(inputs.uri)
+        tools.remember(inputs.uri, inputs.allocation.scheme)
         host = tools.host(inputs.uri)
         try:
             host.start()

@@ -69,7 +69,9 @@ def plan_text(inputs: PodInputs, result: PlanResult) -> str:
         ("Cluster", _cluster(inputs, result)),
     ]
     body = "\n\n".join(f"{title}\n{table}" for title, table in sections)
-    return f"POD {pod.spec.ref} on {inputs.uri}\n\n{body}"
+    return inputs.loaded.secrets.hide(
+        f"POD {pod.spec.ref} on {inputs.uri}, addresses: {inputs.allocation.scheme}\n\n{body}"
+    )
 
 
 def _changes(result: PlanResult) -> str:

@@ -88,8 +88,7 @@ def check_prepared(prepared: Prepared, inputs: PodInputs, tools: PodTools, host:
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
     for problem in problems:
-        if problem not in inputs.warnings:
-            tools.reporter.warn(str(problem))
+        tools.reporter.warn(str(inputs.loaded.explained(problem)))
 
 
 def architectures(pod: DesiredPod) -> tuple[Arch, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from iecpod.model import PodRef
 
 if TYPE_CHECKING:
+    from iecpod.descriptors.addressing import Scheme
     from iecpod.design.resources import VirtType
 
 EMBEDDED = "embedded"
@@ -37,7 +38,7 @@ def lab_defaults(lab: str) -> LabDefaults:
 class PodRequest:
     """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
 
-    Errors of the `demoted` rules are warnings.
+    Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     """
 
     ref: PodRef
@@ -48,4 +49,6 @@ class PodRequest:
     virt_type: VirtType | None = None
     pod_cidr: str = DEFAULT_POD_CIDR
     service_cidr: str = DEFAULT_SERVICE_CIDR
+    addressing: Scheme | None = None
+    eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()

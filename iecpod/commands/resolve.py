@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from iecpod.commands.eyaml import load_keys
 from iecpod.commands.request import PodRequest, lab_defaults
-from iecpod.descriptors.addressing import Allocation, allocate
-from iecpod.descriptors.cidrs import check_cidrs, idf_networks
-from iecpod.descriptors.pod import load_pod
+from iecpod.descriptors.addressing import Allocation, Scheme, allocate
+from iecpod.descriptors.cidrs import check_cidrs
+from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
@@ -18,12 +19,20 @@ from iecpod.model import NodeType, PodSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """Where and with which addresses the POD was deployed from here; None where it was not."""
+
+    uri: str | None = None
+    addressing: Scheme | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodInputs:
-    """A request that is valid in itself; `warnings` are the descriptors'."""
+    """A request that is valid in itself; `loaded` is what `spec` was made from, with the warnings about it."""
 
     request: PodRequest
     spec: PodSpec
-    warnings: tuple[Problem, ...]
+    loaded: LoadedPod
     allocation: Allocation
     scenario: Scenario
     release: Release
@@ -32,8 +41,8 @@ class PodInputs:
     service_cidr: IPv4Network
 
 
-def resolve_request(request: PodRequest, layout: Layout, *, recalled_uri: str | None) -> PodInputs:
-    """Reads and checks descriptors, scenario and release. `recalled_uri` is where the POD was deployed before.
+def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> PodInputs:
+    """Reads and checks descriptors, scenario and release.
 
     Raises `DescriptorError` with every problem, `UsageError` for unknown names and impossible options.
     """
@@ -42,29 +51,36 @@ def resolve_request(request: PodRequest, layout: Layout, *, recalled_uri: str | 
         request.scenario or defaults.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir)
     )
     release = load_release(request.release or defaults.release, layout.releases_dir, layout.schemas_dir)
-    spec, warnings = load_pod(request.base_uri, request.ref, layout.schemas_dir, request.demoted)
-    problems = _check_virtual(spec)
-    if problems:
-        raise DescriptorError(problems, f"POD {request.ref} cannot be built as described")
-    found = check_cidrs(request.pod_cidr, request.service_cidr, idf_networks(spec), nodes=len(spec.pdf.nodes))
-    overlaps = [problem.demoted(request.demoted) for problem in found]
-    if count_errors(overlaps):
-        raise PreflightError(overlaps, "the pod and service CIDRs do not fit this POD")
+    uri = request.connect or recalled.uri or defaults.connect
+    scheme = request.addressing or recalled.addressing or "fuel"
+    pod = load_pod(
+        request.base_uri,
+        request.ref,
+        layout.schemas_dir,
+        load_keys(*request.eyaml_keys),
+        demoted=request.demoted,
+        scheme=scheme,
+        with_hypervisor=uri is None,
+    )
+    with pod.explained_errors():
+        _check_virtual(pod.spec)
+        _check_cidrs(request, nodes=len(pod.spec.pdf.nodes))
+        uri = uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
-        spec=spec,
-        warnings=(*warnings, *overlaps),
-        allocation=allocate(spec, "fuel"),
+        spec=pod.spec,
+        loaded=pod,
+        allocation=allocate(pod.spec, scheme),
         scenario=scenario,
         release=release,
-        uri=request.connect or recalled_uri or defaults.connect or _described_uri(spec),
+        uri=uri,
         pod_cidr=IPv4Network(request.pod_cidr),
         service_cidr=IPv4Network(request.service_cidr),
     )
 
 
-def _check_virtual(spec: PodSpec) -> list[Problem]:
-    return [
+def _check_virtual(spec: PodSpec) -> None:
+    problems = [
         Problem(
             file=spec.pdf_file,
             path=f"nodes[{index}].node.type",
@@ -75,6 +91,19 @@ def _check_virtual(spec: PodSpec) -> list[Problem]:
         for index, node in enumerate(spec.pdf.nodes)
         if node.type is not NodeType.VIRTUAL
     ]
+    if problems:
+        raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
+
+
+def _check_cidrs(request: PodRequest, *, nodes: int) -> None:
+    """The CIDRs in themselves. What else they overlap, the preflight looks at, all together: only a deploy minds.
+
+    It warns of what is demoted, too.
+    """
+    found = check_cidrs(request.pod_cidr, request.service_cidr, (), nodes=nodes)
+    problems = [problem.demoted(request.demoted) for problem in found]
+    if count_errors(problems):
+        raise PreflightError(problems, "the pod and service CIDRs do not fit this POD")
 
 
 def _described_uri(spec: PodSpec) -> str:

@@ -8,9 +8,11 @@ from iecpod.descriptors.crosscheck import RULES
 from iecpod.descriptors.rules.rule import RuleFacts
 from iecpod.descriptors.schema import HARMLESS_RULES
 from iecpod.errors import Severity
+from iecpod.yaml_builder import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 
 _NO_VALUE = "it leaves no value that could be used"
 _NO_FILE = "nothing of the file can be read"
+_SIZES = f"{MAX_BYTES // 1_000_000} MB, {MAX_VALUES} values"
 _YAML = "YAML 1.1 and 1.2"
 _PHAROS = "the Pharos schemas"
 _FUEL = "Fuel's allocation"
@@ -23,14 +25,19 @@ _READING = {
     "dialect-kuberef": ("iecpod reads PDF 1.0 and IDF 0.1 only", "opnfv/kuberef"),
     "yaml-syntax": ("what is no YAML says nothing", _YAML),
     "yaml-encoding": ("descriptors are text in UTF-8 or UTF-16", _YAML),
-    "yaml-too-large": ("files are read in bounded time and memory", "5 MB, 1 000 000 values"),
-    "yaml-too-deep": ("files are read in bounded time and memory", "100 levels"),
+    "yaml-too-large": ("files are read in bounded time and memory", _SIZES),
+    "yaml-too-deep": ("files are read in bounded time and memory", f"{MAX_DEPTH} levels"),
     "yaml-several-documents": ("of two documents nobody knows which is meant", _YAML),
     "yaml-duplicate-key": ("most readers silently take the last one", _YAML),
     "yaml-key": ("a key is plain text", _YAML),
     "yaml-merge": ("only mappings can be merged", "YAML's merge key"),
     "yaml-alias": ("an alias stands for something above it", _YAML),
     "yaml-tag": ("a tag of its own makes objects that no descriptor holds", _YAML),
+}
+
+#: Files that hold it are read all the same.
+_READING_WARNS = {
+    "yaml-misread": ("readers do not agree on what kind of value it is", _YAML),
 }
 
 #: Of `schema-KEYWORD`: what the keyword or format demands.
@@ -104,6 +111,9 @@ def _named() -> Iterator[RuleFacts]:
     error = Severity.ERROR
     for name, (reason, source) in _READING.items():
         yield RuleFacts(name, error, reason, source, fixed=_NO_FILE)
+    for name, (reason, source) in _READING_WARNS.items():
+        yield RuleFacts(name, Severity.WARNING, reason, source)
+    yield RuleFacts("encrypted", error, "what is encrypted needs its keys", "hiera-eyaml", fixed=_NO_VALUE)
     for keyword, (reason, source) in _SCHEMA.items():
         name = f"schema-{keyword}"
         yield RuleFacts(name, error, reason, source, fixed="" if name in HARMLESS_RULES else _NO_VALUE)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
@@ -62,10 +63,10 @@ class PodTools(Protocol):
 
     def free_bytes(self, path: str) -> int: ...
 
-    def remember_uri(self, uri: str) -> None:
-        """Notes where the POD is, so that later commands need no -c, and no valid descriptors to tear it down.
+    def remember(self, uri: str, addressing: Scheme) -> None:
+        """Notes where the POD is and how it is addressed: later commands need no options, a teardown no descriptors.
 
-        Raises `UsageError` where it is noted to be somewhere else.
+        Raises `UsageError` where something else is noted.
         """
 
     def remove_pod_dir(self) -> None: ...

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iecpod.commands.verdict import PodVerdict, Verdict
+from iecpod.descriptors.addressing import Scheme
 from iecpod.descriptors.crosscheck import RULES
+from iecpod.descriptors.encrypted import Decrypt
 from iecpod.descriptors.pod import check_read_pod
 from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_descriptors, load_files, local_base
 from iecpod.descriptors.tree import find_described_pods
@@ -17,9 +19,14 @@ from iecpod.model import PodRef
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """How to judge. With `strict`, warnings are errors, except those of `demoted` rules."""
+    """How to judge. With `strict`, warnings are errors, except those of `demoted` rules.
+
+    `decrypt` looks into encrypted values, too; the nodes' addresses are those of `scheme`.
+    """
 
     schemas_dir: Path
+    decrypt: Decrypt | None = None
+    scheme: Scheme = "fuel"
     strict: bool = False
     demoted: frozenset[str] = frozenset()
 
@@ -58,12 +65,14 @@ def _judge(pods: Iterator[ReadPod] | Sequence[ReadPod], checks: Checks) -> Verdi
 
 
 def _judge_pod(pod: ReadPod, checks: Checks) -> PodVerdict:
-    problems = check_read_pod(pod, checks.schemas_dir, checks.demoted)
+    problems = check_read_pod(
+        pod, checks.schemas_dir, checks.decrypt, demoted=checks.demoted, scheme=checks.scheme
+    ).problems
     if checks.strict:
-        problems = [
+        problems = tuple(
             problem if problem.rule in checks.demoted else replace(problem, severity=Severity.ERROR)
             for problem in problems
-        ]
+        )
     is_dialect = any(problem.rule.startswith("dialect-") for problem in problems)
     return PodVerdict(
         name=pod.name,

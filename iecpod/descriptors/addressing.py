@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Literal, TypeAlias
 
 from iecpod.errors import Problem
-from iecpod.model import Network, NetworkName, PodSpec
+from iecpod.model import IpAddress, IpNetwork, Network, NetworkName, PodSpec
 
 Scheme: TypeAlias = Literal["fuel", "compact"]
-AddressRange: TypeAlias = tuple[IPv4Address, IPv4Address]
+AddressRange: TypeAlias = tuple[IpAddress, IpAddress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,14 @@ class Allocation:
     """
 
     scheme: Scheme
-    node_addresses: Mapping[tuple[int, NetworkName], IPv4Address]
-    host_addresses: Mapping[NetworkName, IPv4Address]
+    node_addresses: Mapping[tuple[int, NetworkName], IpAddress]
+    host_addresses: Mapping[NetworkName, IpAddress]
     admin_dhcp_range: AddressRange | None
     public_pool: AddressRange | None
     problems: tuple[Problem, ...] = field(default=())
 
     @property
-    def admin_gateway(self) -> IPv4Address | None:
+    def admin_gateway(self) -> IpAddress | None:
         return self.host_addresses.get(NetworkName.ADMIN)
 
 
@@ -61,8 +60,8 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
     `fuel` keeps the addresses that jobs of the IEC labs expect; nodes beyond the third follow the list as Fuel's
     computes do. `compact` gives nodes the first free addresses of each network's ip-range.
     """
-    nodes: dict[tuple[int, NetworkName], IPv4Address] = {}
-    hosts: dict[NetworkName, IPv4Address] = {}
+    nodes: dict[tuple[int, NetworkName], IpAddress] = {}
+    hosts: dict[NetworkName, IpAddress] = {}
     pools: dict[NetworkName, AddressRange | None] = {}
     problems: list[Problem] = []
     for name in _SLOTS:
@@ -74,7 +73,7 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
             nodes.update({(index, name): address for index, address in addresses.items()})
             pools[name] = layout.pool(addresses)
             problems.extend(_check_network(pod, layout, addresses))
-    problems.extend(_check_public_pool(pod, nodes))
+    problems.extend(_check_public_pool(pod, nodes, hosts.get(NetworkName.PUBLIC)))
     return Allocation(
         scheme=scheme,
         node_addresses=nodes,
@@ -90,39 +89,42 @@ class _NetworkLayout:
     """The arithmetic of one network that has `node_count` nodes."""
 
     network: Network
-    cidr: IPv4Network
+    cidr: IpNetwork
     node_count: int
     scheme: Scheme
 
     @property
-    def first_host(self) -> IPv4Address:
+    def first_host(self) -> IpAddress:
         return self.cidr.network_address + (1 if self.cidr.prefixlen < 31 else 0)
 
     @property
-    def last_host(self) -> IPv4Address:
+    def last_host(self) -> IpAddress:
         return self.cidr.broadcast_address - (1 if self.cidr.prefixlen < 31 else 0)
 
     @property
-    def last_usable(self) -> IPv4Address:
+    def last_usable(self) -> IpAddress:
         """The end of ip-range, which Fuel does not look at and iecpod keeps to."""
         return min(self.network.ip_range[1], self.last_host) if self.network.ip_range else self.last_host
 
     @property
-    def host_address(self) -> IPv4Address:
+    def host_address(self) -> IpAddress:
         """On admin Fuel's gateway place; on public the gateway that nodes use, so that they have a way out."""
         name, gateway = self.network.name, self.network.gateway
         if name is NetworkName.ADMIN and self.scheme == "fuel":
             return self._at(_GATEWAY_SLOT) or self.first_host
         return gateway if name is NetworkName.PUBLIC and gateway and gateway in self.cidr else self.first_host
 
-    def _at(self, slot: int) -> IPv4Address | None:
+    def _at(self, slot: int) -> IpAddress | None:
         """Fuel counts from the start of ip-range, and from 1 without one."""
         ip_range = self.network.ip_range
         start = int(ip_range[0]) - int(self.cidr.network_address) if ip_range else 1
-        address = int(self.cidr.network_address) + start + slot
-        return IPv4Address(address) if int(self.first_host) <= address <= int(self.last_host) else None
+        number = int(self.cidr.network_address) + start + slot
+        return self._address(number) if int(self.first_host) <= number <= int(self.last_host) else None
 
-    def node_addresses(self) -> dict[int, IPv4Address]:
+    def _address(self, number: int) -> IpAddress:
+        return self.cidr.network_address + (number - int(self.cidr.network_address))
+
+    def node_addresses(self) -> dict[int, IpAddress]:
         """By index of the node; one that the network has no room for is left out."""
         if self.scheme == "compact":
             return dict(enumerate(islice(self._free_addresses(), self.node_count)))
@@ -135,17 +137,17 @@ class _NetworkLayout:
         }
         return {index: address for index, address in found.items() if address is not None}
 
-    def _free_addresses(self) -> Iterator[IPv4Address]:
+    def _free_addresses(self) -> Iterator[IpAddress]:
         first = max(self.network.ip_range[0], self.first_host) if self.network.ip_range else self.first_host
         for number in range(int(first), int(self.last_usable) + 1):
-            address = IPv4Address(number)
+            address = self._address(number)
             if address not in (self.host_address, self.network.gateway):
                 yield address
 
-    def pool(self, taken: Mapping[int, IPv4Address]) -> AddressRange | None:
+    def pool(self, taken: Mapping[int, IpAddress]) -> AddressRange | None:
         """What is left behind the nodes: for DHCP on admin, for workloads on public (whose last host Fuel spares)."""
         after_slots = self._at(_SLOTS[self.network.name].count + max(0, self.node_count - _CONTROL_SLOTS) + 1)
-        # As numbers: one step beyond either end of IPv4 is no address.
+        # As numbers: one step beyond either end of all addresses is none.
         last_taken = int(max(taken.values(), default=self.first_host))
         if self.scheme == "fuel" and after_slots is None:
             return None
@@ -153,15 +155,14 @@ class _NetworkLayout:
         last = int(self.last_usable)
         if self.network.name is NetworkName.PUBLIC:
             last = min(last, int(self.last_host) - 1)
+        # The longest stretch without the addresses of host and gateway, which may lie anywhere.
         reserved = {int(address) for address in (self.host_address, self.network.gateway) if address is not None}
-        if first in reserved:
-            first += 1
-        if last in reserved:
-            last -= 1
-        return (IPv4Address(first), IPv4Address(last)) if first <= last else None
+        edges = [first - 1, *sorted(number for number in reserved if first <= number <= last), last + 1]
+        first, last = max(((low + 1, high - 1) for low, high in pairwise(edges)), key=lambda ends: ends[1] - ends[0])
+        return (self._address(first), self._address(last)) if first <= last else None
 
 
-def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int, IPv4Address]) -> Iterator[Problem]:
+def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int, IpAddress]) -> Iterator[Problem]:
     """Nodes without an address, beyond ip-range, or with the address of somebody else."""
     network, cidr = layout.network, layout.cidr
     names = [node.name for node in pod.pdf.nodes]
@@ -185,15 +186,26 @@ def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int,
         yield _problem(pod, network.name, "gateway", message, "correct gateway, network or mask", "gateway-unreachable")
 
 
-def _check_public_pool(pod: PodSpec, nodes: Mapping[tuple[int, NetworkName], IPv4Address]) -> Iterator[Problem]:
-    pool = pod.idf.public_pool
-    if pool is None:
+def _check_public_pool(
+    pod: PodSpec, nodes: Mapping[tuple[int, NetworkName], IpAddress], host: IpAddress | None
+) -> Iterator[Problem]:
+    pool, public = pod.idf.public_pool, pod.idf.network(NetworkName.PUBLIC)
+    if pool is None or public is None:
         return
-    for (index, name), address in nodes.items():
-        if name is NetworkName.PUBLIC and pool[0] <= address <= pool[1]:
+    owners = {
+        address: f"{pod.pdf.nodes[index].name} would get {address}"
+        for (index, name), address in nodes.items()
+        if name is NetworkName.PUBLIC
+    }
+    if host is not None:
+        owners[host] = f"the host would get {host}"
+    if public.gateway is not None:
+        owners[public.gateway] = f"the gateway has {public.gateway}"
+    for address, owner in owners.items():
+        if pool[0] <= address <= pool[1]:
             yield Problem(
-                message=f"{pod.pdf.nodes[index].name} would get {address}, which lies in the public pool",
-                remedy="let the pool begin behind the addresses of the nodes",
+                message=f"{owner}, which lies in the public pool",
+                remedy="let the pool begin behind the addresses of host, gateway and nodes, or end before",
                 file=pod.idf_file,
                 path="idf.fuel.network.public_pool",
                 rule="address-in-pool",

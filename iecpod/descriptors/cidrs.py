@@ -8,16 +8,16 @@ from ipaddress import IPv4Network
 
 from netaddr import IPNetwork, IPSet
 
-from iecpod.descriptors.values import parse_cidr
+from iecpod.descriptors.values import SPECIAL_NETWORKS, make_network, parse_cidr
 from iecpod.errors import Problem
-from iecpod.model import NetworkName, PodSpec
+from iecpod.model import IpNetwork, NetworkName, PodSpec
 
 
 @dataclass(frozen=True, slots=True)
 class TakenNetwork:
     """`owner` says in words whose it is: `IDF network mgmt`, `libvirt network default`, `interface eth0`."""
 
-    cidr: IPv4Network
+    cidr: IpNetwork
     owner: str
     network: NetworkName | None = None
     file: str = ""
@@ -25,13 +25,7 @@ class TakenNetwork:
 
 #: Where free networks are looked for, in this order: private (RFC 1918), then shared address space (RFC 6598).
 _FREE_SPACE = tuple(IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
-#: IANA's special-purpose networks that no cluster may use.
-_SPECIAL = (
-    TakenNetwork(IPv4Network("0.0.0.0/8"), "this host (RFC 1122)"),
-    TakenNetwork(IPv4Network("127.0.0.0/8"), "loopback addresses"),
-    TakenNetwork(IPv4Network("169.254.0.0/16"), "link-local addresses"),
-    TakenNetwork(IPv4Network("224.0.0.0/3"), "multicast and reserved addresses"),
-)
+_SPECIAL = tuple(TakenNetwork(cidr, owner) for cidr, owner in SPECIAL_NETWORKS)
 #: kube-controller-manager gives each node a /24, and refuses a pod CIDR more than 16 bits wider.
 _NODE_PREFIX = 24
 _WIDEST_POD_PREFIX = 8
@@ -86,7 +80,7 @@ def check_idf_networks(idf: Sequence[TakenNetwork], taken: Sequence[TakenNetwork
     return problems
 
 
-def find_free_cidr(prefix_length: int, taken: Sequence[TakenNetwork]) -> IPv4Network | None:
+def find_free_cidr(prefix_length: int, taken: Sequence[TakenNetwork]) -> IpNetwork | None:
     """The first private network of that size that overlaps nothing that is taken; None where none is left."""
     used = IPSet([IPNetwork(str(network.cidr)) for network in taken])
     for space in _FREE_SPACE:
@@ -94,11 +88,12 @@ def find_free_cidr(prefix_length: int, taken: Sequence[TakenNetwork]) -> IPv4Net
             continue
         for free in (IPSet([IPNetwork(str(space))]) - used).iter_cidrs():
             if free.prefixlen <= prefix_length:
-                return IPv4Network((int(free.first), prefix_length))
+                offset = int(free.first) - int(space.network_address)
+                return make_network(space.network_address + offset, prefix_length)
     return None
 
 
-def _propose(prefix_length: int, widest: int, narrowest: int, taken: Sequence[TakenNetwork]) -> IPv4Network | None:
+def _propose(prefix_length: int, widest: int, narrowest: int, taken: Sequence[TakenNetwork]) -> IpNetwork | None:
     """A free network of the size that was asked for if it is one that works, else of the nearest size there is."""
     first = min(max(prefix_length, widest), narrowest)
     candidates = (find_free_cidr(length, taken) for length in range(first, narrowest + 1))
@@ -109,7 +104,7 @@ def _narrowest_pod_prefix(nodes: int) -> int:
     return _NODE_PREFIX - max(0, nodes - 1).bit_length()
 
 
-def _parse(what: str, text: str, problems: list[Problem]) -> IPv4Network | None:
+def _parse(what: str, text: str, problems: list[Problem]) -> IpNetwork | None:
     try:
         return parse_cidr(text)
     except ValueError as error:
@@ -123,7 +118,7 @@ def _parse(what: str, text: str, problems: list[Problem]) -> IPv4Network | None:
         return None
 
 
-def _as_taken(owner: str, cidr: IPv4Network | None) -> list[TakenNetwork]:
+def _as_taken(owner: str, cidr: IpNetwork | None) -> list[TakenNetwork]:
     return [] if cidr is None else [TakenNetwork(cidr, owner)]
 
 
@@ -132,7 +127,7 @@ def _without_defaults(taken: Sequence[TakenNetwork]) -> list[TakenNetwork]:
     return list(dict.fromkeys(network for network in taken if network.cidr.prefixlen > 1))
 
 
-def _check_pod_size(pods: IPv4Network, nodes: int) -> Iterator[Problem]:
+def _check_pod_size(pods: IpNetwork, nodes: int) -> Iterator[Problem]:
     wanted = _narrowest_pod_prefix(nodes)
     if pods.prefixlen > wanted:
         room = 2 ** (_NODE_PREFIX - pods.prefixlen) if pods.prefixlen <= _NODE_PREFIX else 0
@@ -149,7 +144,7 @@ def _check_pod_size(pods: IPv4Network, nodes: int) -> Iterator[Problem]:
         )
 
 
-def _check_service_size(services: IPv4Network) -> Iterator[Problem]:
+def _check_service_size(services: IpNetwork) -> Iterator[Problem]:
     if not _WIDEST_SERVICE_PREFIX <= services.prefixlen <= _NARROWEST_SERVICE_PREFIX:
         yield Problem(
             message=f"the service CIDR {services} is not between /{_WIDEST_SERVICE_PREFIX} (Kubernetes' limit) and "
@@ -159,9 +154,7 @@ def _check_service_size(services: IPv4Network) -> Iterator[Problem]:
         )
 
 
-def _overlaps(
-    what: str, cidr: IPv4Network, others: Sequence[TakenNetwork], free: IPv4Network | None
-) -> Iterator[Problem]:
+def _overlaps(what: str, cidr: IpNetwork, others: Sequence[TakenNetwork], free: IpNetwork | None) -> Iterator[Problem]:
     for other in others:
         if cidr.overlaps(other.cidr):
             yield Problem(
@@ -173,7 +166,7 @@ def _overlaps(
             )
 
 
-def _idf_overlap(network: TakenNetwork, other: TakenNetwork, free: IPv4Network | None) -> Problem:
+def _idf_overlap(network: TakenNetwork, other: TakenNetwork, free: IpNetwork | None) -> Problem:
     change = f"put it on a free one, such as {free}" if free else "put it elsewhere"
     hint = "" if other.network else ", or deploy with -c embedded, where nothing of the host is in the way"
     return Problem(

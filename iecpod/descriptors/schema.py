@@ -14,6 +14,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
 
 from iecpod.descriptors.dialect import check_dialect
+from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.formats import FORMATS, check_format
 from iecpod.descriptors.messages import explain, explain_missing_key, explain_unknown_key
 from iecpod.errors import Problem, sort_problems
@@ -38,7 +39,8 @@ def check_schema(document: Document, kind: SchemaKind, schemas_dir: Path) -> lis
         return [dialect]
     validator = _make_validator(schemas_dir / f"{kind}.json")
     found: dict[tuple[object, ...], Problem] = {}
-    for error in islice(validator.iter_errors(document.data), _MAX_PROBLEMS):
+    errors = (error for error in validator.iter_errors(document.data) if not _is_hidden(error))
+    for error in islice(errors, _MAX_PROBLEMS):
         for problem in _problems_of(error, document):
             # What several aliases share is one fault in one place, not one for each alias.
             found.setdefault((problem.line, problem.column, problem.rule, problem.message), problem)
@@ -76,6 +78,11 @@ def _load_schema(path: Path) -> tuple[Any, FormatChecker]:
 
 def _has_format(name: str, value: object) -> bool:
     return check_format(name, value) is None
+
+
+def _is_hidden(error: ValidationError) -> bool:
+    """Whether it is about what an encrypted value says; that it is text is all that can be seen of it."""
+    return error.validator != "type" and is_encrypted(error.instance)
 
 
 def _problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:

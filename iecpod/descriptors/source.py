@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from iecpod.descriptors.tree import explain_missing
 from iecpod.errors import DescriptorError, Problem, UsageError
 from iecpod.model import PodRef
-from iecpod.yaml_document import MAX_BYTES, Document, load_yaml
+from iecpod.yaml_builder import MAX_BYTES
+from iecpod.yaml_document import Document, load_yaml, split_path
 
 #: A name of a lab or a POD is one path component and part of libvirt names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
@@ -31,6 +32,15 @@ class Descriptors:
     @property
     def are_both_given(self) -> bool:
         return self.pdf is not NOT_GIVEN and self.idf is not NOT_GIVEN
+
+    def located(self, problem: Problem) -> Problem:
+        """A problem that knows only its file and path, as the POD as values does, with line and column."""
+        if problem.line is None and problem.path:
+            for document in (self.pdf, self.idf):
+                if document is not NOT_GIVEN and problem.file == document.file:
+                    line, column = document.position(split_path(problem.path))
+                    return replace(problem, line=line, column=column)
+        return problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,13 @@ _HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
 _EMAIL = re.compile(r"[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+\.[A-Za-z0-9.-]+\Z")
 _FIRST_VLAN, _LAST_VLAN = 1, 4094
+#: IANA's special-purpose networks in which no machine has its address, and what they are.
+SPECIAL_NETWORKS = (
+    (IPv4Network("0.0.0.0/8"), "this host (RFC 1122)"),
+    (IPv4Network("127.0.0.0/8"), "loopback addresses"),
+    (IPv4Network("169.254.0.0/16"), "link-local addresses"),
+    (IPv4Network("224.0.0.0/3"), "multicast and reserved addresses"),
+)
 
 
 def is_number(text: str, max_digits: int) -> bool:

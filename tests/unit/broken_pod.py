@@ -31,7 +31,7 @@ def break_document(name: str, edits: Edits) -> Document:
     # Through JSON, so that what aliases share is edited in one place only.
     data = json.loads(json.dumps(load_yaml(sound_text(name), name).data))
     for path, value in edits.items():
-        data = _edit(data, split_path(path), value if value is REMOVED else copy.deepcopy(value))
+        data = edited(data, split_path(path), value if value is REMOVED else copy.deepcopy(value))
     return load_yaml(dump_yaml(data), name)
 
 
@@ -40,7 +40,8 @@ def line_at(document: Document, line: int | None) -> str:
     return dump_yaml(document.data).splitlines()[(line or 1) - 1].strip()
 
 
-def _edit(data: Any, path: Sequence[str | int], value: object) -> Any:
+def edited(data: Any, path: Sequence[str | int], value: object) -> Any:
+    """`data`, changed in one place."""
     if not path:
         return value
     parent = data

@@ -180,6 +180,33 @@ def test_stated_public_pool() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("gateway", "pool", "owner"),
+    [
+        ("10.0.19.200", ("10.0.19.190", "10.0.19.210"), "the gateway has 10.0.19.200"),
+        (None, ("10.0.19.1", "10.0.19.1"), "the host would get 10.0.19.1"),
+    ],
+)
+def test_stated_public_pool_with_somebody_else_in_it(gateway: str | None, pool: tuple[str, str], owner: str) -> None:
+    spec = with_network(pod(), PUBLIC, gateway=IPv4Address(gateway) if gateway else None)
+    spec = dataclasses.replace(spec, idf=dataclasses.replace(spec.idf, public_pool=ip_range(*pool)))
+    found = allocate(spec, "compact").problems
+    assert [(problem.rule, problem.message, problem.remedy) for problem in found][:1] == [
+        (
+            "address-in-pool",
+            f"{owner}, which lies in the public pool",
+            "let the pool begin behind the addresses of host, gateway and nodes, or end before",
+        )
+    ]
+
+
+def test_computed_pools_pass_over_a_gateway_in_their_midst() -> None:
+    spec = with_network(
+        pod(), PUBLIC, gateway=IPv4Address("10.0.19.170"), ip_range=ip_range("10.0.19.130", "10.0.19.250")
+    )
+    assert allocate(spec, "fuel").public_pool == ip_range("10.0.19.171", "10.0.19.250")
+
+
 def test_compact() -> None:
     found = allocate(pod(), "compact")
     assert found.problems == ()
@@ -254,3 +281,6 @@ def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> Non
             assert pool[0] <= pool[1] and pool[0] in cidr and pool[1] in cidr
             inside = [a for (_, on), a in found.node_addresses.items() if on is name and pool[0] <= a <= pool[1]]
             assert inside == []
+            stated = next(network.gateway for network in found_networks if network.name is name)
+            for address in (stated, found.host_addresses[name]):
+                assert address is None or not pool[0] <= address <= pool[1]

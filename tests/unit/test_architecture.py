@@ -36,7 +36,7 @@ ONLY_IMPORTERS = {
     "libvirt_qemu": ("adapters.libvirt_",),
     "paramiko": ("adapters.ssh", "adapters.ssh_exchange"),
     "pycdlib": ("adapters.seed_iso",),
-    "cryptography": ("adapters.keys", "phases.bootstrap_token"),
+    "cryptography": ("adapters.keys", "descriptors.eyaml_keys", "phases.bootstrap_token"),
     "filelock": ("adapters.lock", "images.cache", "images.work"),
     "platformdirs": ("layout",),
     "rich": ("adapters.reporters",),

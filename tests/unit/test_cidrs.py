@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, find_free_cidr, idf_networks
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.source import load_descriptors
+from iecpod.descriptors.values import make_network
 from iecpod.errors import Problem
 from iecpod.model import NetworkName, PodRef
 from tests.unit.broken_pod import ROOT
@@ -33,6 +34,11 @@ def test_networks_of_the_idf_and_their_owners() -> None:
         ("10.1.0.0/24", "IDF network private"),
         ("10.0.19.0/24", "IDF network public"),
     ]
+
+
+def test_a_prefix_length_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match=r"^33 is not a prefix length from 0 to 32$"):
+        make_network(IPv4Address("10.0.0.0"), 33)
 
 
 def test_the_defaults_fit_the_iec_labs() -> None:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from iecpod.cli.main import cli
 from iecpod.cli.options import Invocation, make_request
-from iecpod.commands.resolve import resolve_request
+from iecpod.commands.resolve import Recalled, resolve_request
 from iecpod.errors import DescriptorError
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
@@ -111,14 +111,27 @@ def test_demotion_is_an_option_of_validate_plan_and_deploy() -> None:
     assert takers == {"validate", "plan", "deploy"}
 
 
+def test_keys_and_addressing_reach_the_request(tmp_path: Path) -> None:
+    options = {"lab": "lab", "pod": "pod", "base_uri": None, "scenario": None, "release": None, "connect": None}
+    given = {**options, "addressing": "compact", "eyaml_private_key": "private.pem", "eyaml_public_key": "public.pem"}
+    request = make_request(layout_below(tmp_path), given)
+    assert (request.addressing, request.eyaml_keys) == ("compact", ("private.pem", "public.pem"))
+    takers = {
+        option: {name for name, command in cli.commands.items() if any(option in item.opts for item in command.params)}
+        for option in ("--addressing", "--eyaml-private-key", "--eyaml-public-key", "--lab")
+    }
+    assert takers["--addressing"] == {"validate", "plan", "deploy"}
+    assert takers["--eyaml-private-key"] == takers["--eyaml-public-key"] == takers["--lab"]
+
+
 def test_verbs_of_a_pod_that_lives_do_not_refuse_what_deploy_was_let_through(tmp_path: Path) -> None:
     write_pod(tmp_path, "lab", "pod", pdf={"nodes[1].name": "node-1", "details.link": "somewhere"})
     layout = layout_below(tmp_path)
     options = {"lab": "lab", "pod": "pod", "base_uri": str(tmp_path), "scenario": None, "release": None, "connect": "x"}
-    inputs = resolve_request(make_request(layout, options), layout, recalled_uri=None)
-    assert {"duplicate-node-name", "schema-uri"} <= {warning.rule for warning in inputs.warnings}
+    inputs = resolve_request(make_request(layout, options), layout, Recalled())
+    assert {"duplicate-node-name", "schema-uri"} <= {warning.rule for warning in inputs.loaded.warnings}
     with pytest.raises(DescriptorError):
-        resolve_request(make_request(layout, {**options, "demote": ()}), layout, recalled_uri=None)
+        resolve_request(make_request(layout, {**options, "demote": ()}), layout, Recalled())
     assert make_request(layout, {**options, "demote": ("schema-uri",)}).demoted == {"schema-uri"}
 
 

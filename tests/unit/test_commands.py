@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,18 +18,20 @@ from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
 from iecpod.commands.teardown import teardown
+from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Kind, Route, Seed, VirtType
-from iecpod.errors import CleanupError, HostError, PreflightError, UsageError
+from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, CommandResult, Shell
 from iecpod.render.calico import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests.fakes import FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+from tests.unit.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
 NODES = ("iec01", "iec02", "iec03")
@@ -99,7 +102,7 @@ class FakeTools:
     def free_bytes(self, path: str) -> int:
         return self.free
 
-    def remember_uri(self, uri: str) -> None:
+    def remember(self, uri: str, addressing: Scheme) -> None:
         self.pod_dir.mkdir(parents=True, exist_ok=True)
 
     def remove_pod_dir(self) -> None:
@@ -139,9 +142,9 @@ def layout(tmp_path: Path) -> Layout:
     return find_layout(environ, package_dir=Path(iecpod.__file__).parent, is_root=True)
 
 
-def resolve(layout: Layout, **options: str) -> PodInputs:
-    request = PodRequest(ref=REF, base_uri=str(layout.pdf_dir), **options)  # type: ignore[arg-type]
-    return resolve_request(request, layout, recalled_uri=None)
+def resolve(layout: Layout, **options: object) -> PodInputs:
+    request = PodRequest(**{"ref": REF, "base_uri": str(layout.pdf_dir), **options})  # type: ignore[arg-type]
+    return resolve_request(request, layout, Recalled())
 
 
 @pytest.fixture
@@ -227,10 +230,10 @@ def test_a_full_disk_is_seen_beforehand(layout: Layout, tools: FakeTools) -> Non
     assert problem.rule == "disk-full" and "0.0 GiB free" in problem.message
 
 
-def test_cidrs_that_overlap_the_idf_are_refused_before_the_hypervisor_is_asked(layout: Layout) -> None:
+def test_cidrs_that_cannot_be_are_refused_before_the_hypervisor_is_asked(layout: Layout) -> None:
     with pytest.raises(PreflightError) as caught:
-        resolve(layout, pod_cidr="172.16.0.0/16", service_cidr="10.0.19.0/24")
-    assert len(caught.value.problems) >= 2
+        resolve(layout, pod_cidr="172.16.0.0/30", service_cidr="10.0.19.0")
+    assert [problem.rule for problem in caught.value.problems] == ["service-cidr-syntax", "pod-cidr-too-small"]
 
 
 def test_plan_shows_addresses_and_changes_nothing(layout: Layout, tools: FakeTools) -> None:
@@ -240,6 +243,63 @@ def test_plan_shows_addresses_and_changes_nothing(layout: Layout, tools: FakeToo
     assert result.problems == ()
     assert "iec01  enp2s0  mgmt     172.16.10.36/24" in text
     assert tools.hypervisor.observe() == () and not tools.fake_host.started and not tools.pod_dir.exists()
+
+
+def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeTools) -> None:
+    inputs = resolve(layout, addressing="compact")
+    text = plan_text(inputs, make_pod_plan(inputs, tools))
+    assert text.startswith("POD local/virtual1 on embedded, addresses: compact\n")
+    assert "iec01  enp2s0  mgmt     172.16.10.10/24" in text
+    recalled = resolve_request(inputs.request, layout, Recalled(uri="embedded", addressing="compact"))
+    assert recalled.allocation == inputs.allocation
+
+
+def test_pod_cidrs_in_the_way_are_told_with_free_ones(layout: Layout, tools: FakeTools) -> None:
+    tools.fake_host = FakeHost(tools.hypervisor, (Route(IPv4Network("10.0.0.0/16"), "eth0", "interface eth0"),))
+    inputs = resolve(layout, pod_cidr="172.16.0.0/16", service_cidr="10.0.19.0/24")
+    found = {(problem.rule, problem.remedy) for problem in make_pod_plan(inputs, tools).problems}
+    assert ("pod-cidr-overlap", "use a free one: --pod-cidr 10.2.0.0/16") in found
+    assert ("service-cidr-overlap", "use a free one: --service-cidr 10.1.1.0/24") in found
+
+
+def test_problems_of_addresses_have_a_place(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    lab = tmp_path / "labs" / REF.lab
+    shutil.copytree(layout.pdf_dir / "labs" / REF.lab, lab)
+    idf = lab / f"idf-{REF.pod}.yaml"
+    text = idf.read_text()
+    idf.write_text(text.replace("172.16.10.10-172.16.10.254", "172.16.10.10-172.16.10.20"))
+    with pytest.raises(DescriptorError) as caught:
+        resolve(layout, base_uri=str(tmp_path))
+    (problem,) = caught.value.problems
+    assert (problem.rule, text.splitlines()[(problem.line or 0) - 1].strip()) == (
+        "address-beyond-range",
+        "ip-range: 172.16.10.10-172.16.10.254",
+    )
+    tools.fake_host = FakeHost(tools.hypervisor, (Route(IPv4Network("172.16.0.0/16"), "eth0", "interface eth0"),))
+    inputs = resolve(layout)
+    with pytest.raises(PreflightError) as refused, inputs.loaded.explained_errors():
+        deploy(inputs, tools, lambda report: None)
+    places = {problem.path: problem.line for problem in refused.value.problems if problem.path}
+    assert text.splitlines()[(places["idf.net_config.mgmt.network"] or 0) - 1].strip() == "network: 172.16.10.0"
+
+
+def test_encrypted_values_are_decrypted_and_not_shown(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    pair = Pair(tmp_path, "lab")
+    lab = tmp_path / "labs" / REF.lab
+    shutil.copytree(layout.pdf_dir / "labs" / REF.lab, lab)
+    pdf = lab / f"{REF.pod}.yaml"
+    pdf.write_text(pdf.read_text().replace("- name: node-1", f"- name: {pair.encrypt('node-1')}"))
+    keys = (str(pair.private_file), str(pair.public_file))
+    inputs = resolve(layout, base_uri=str(tmp_path), eyaml_keys=keys)
+    assert inputs.spec == dataclasses.replace(resolve(layout).spec, pdf_file=str(pdf), idf_file=inputs.spec.idf_file)
+    text = plan_text(inputs, make_pod_plan(inputs, tools))
+    assert "node-1" not in text + repr(inputs) and "node-2" in text
+    with pytest.raises(DescriptorError) as caught:
+        resolve(layout, base_uri=str(tmp_path))
+    assert [problem.rule for problem in caught.value.problems] == ["encrypted"]
+    with pytest.raises(UsageError) as usage:
+        resolve(layout, eyaml_keys=(keys[0], None))
+    assert usage.value.cause == "--eyaml-public-key is missing"
 
 
 def test_teardown_takes_what_is_ours_and_nothing_else(layout: Layout, tools: FakeTools) -> None:

@@ -117,6 +117,36 @@ CASES = (
         remedy="give at least 1536M to a worker and 2560M to the first node",
     ),
     Case(
+        rule="root-disk-tiny",
+        pdf={"nodes[1].disks[0].disk_capacity": "500M"},
+        idf={},
+        severity=Severity.WARNING,
+        path="nodes[1].disks[0].disk_capacity",
+        source="disk_capacity: 500M",
+        message="the first disk of node-2 has 500M, too little for a system",
+        remedy="give it at least 4G",
+    ),
+    Case(
+        rule="vcpus-many",
+        pdf={"nodes[1].node.cores": 1000},
+        idf={},
+        severity=Severity.WARNING,
+        path="nodes[1].node.cores",
+        source="cores: 1000",
+        message="node-2 gets 1 times 1000 CPUs, and a VM has at most 512",
+        remedy="lower cpus or cores",
+    ),
+    Case(
+        rule="hypervisors-differ",
+        pdf={"nodes[2].remote_management.address": "qemu+ssh://me@elsewhere/system"},
+        idf={},
+        severity=Severity.WARNING,
+        path="nodes[2].remote_management.address",
+        source="address: qemu+ssh://me@elsewhere/system",
+        message="node-3 is on 'qemu+ssh://me@elsewhere/system', and the first node on 'qemu:///system'",
+        remedy="write one libvirt URI for all nodes, or give the hypervisor with -c",
+    ),
+    Case(
         rule="duplicate-disk-name",
         pdf={"nodes[0].disks[1].name": "disk1"},
         idf={},
@@ -607,6 +637,46 @@ CASES = (
         remedy="correct it",
     ),
     Case(
+        rule="public-pool-outside",
+        pdf={},
+        idf={"idf.fuel.network.public_pool": {"start_ip": "10.0.19.160", "end_ip": "10.0.19.150"}},
+        severity=Severity.ERROR,
+        path="idf.fuel.network.public_pool",
+        source="public_pool:",
+        message="the pool 10.0.19.160-10.0.19.150 ends before it starts",
+        remedy="swap the two addresses",
+    ),
+    Case(
+        rule="public-pool-beyond-range",
+        pdf={},
+        idf={"idf.fuel.network.public_pool.end_ip": "10.0.19.200"},
+        severity=Severity.WARNING,
+        path="idf.fuel.network.public_pool.end_ip",
+        source="end_ip: '10.0.19.200'",
+        message="10.0.19.200 lies outside the ip-range of the public network, 10.0.19.130-10.0.19.160",
+        remedy="keep the pool within ip-range, or widen that",
+    ),
+    Case(
+        rule="network-special",
+        pdf={},
+        idf={"idf.net_config.storage.network": "169.254.8.0"},
+        severity=Severity.ERROR,
+        path="idf.net_config.storage.network",
+        source="network: '169.254.8.0'",
+        message="169.254.8.0/24 lies in 169.254.0.0/16, which is for link-local addresses",
+        remedy="use a network of your own, such as one in 10.0.0.0/8",
+    ),
+    Case(
+        rule="dns-unusable",
+        pdf={},
+        idf={"idf.net_config.public.dns[1]": "127.0.0.53"},
+        severity=Severity.WARNING,
+        path="idf.net_config.public.dns[1]",
+        source="- '127.0.0.53'",
+        message="127.0.0.53 is no name server: it is among loopback addresses",
+        remedy="write the address of a name server that the nodes reach",
+    ),
+    Case(
         rule="role-of-unknown-node",
         pdf={},
         idf={"idf.kubespray.nodes_roles.nodee": ["etcd"]},
@@ -636,6 +706,26 @@ CASES = (
         message="node-9: in only one of nodes_roles and hostnames",
         remedy="name the same nodes in both",
     ),
+    Case(
+        rule="encrypted-value-broken",
+        pdf={"jumphost.remote_management.pass": "ENC[PKCS7,MIIBeQYJ!]"},
+        idf={},
+        severity=Severity.WARNING,
+        path="jumphost.remote_management.pass",
+        source="pass: ENC[PKCS7,MIIBeQYJ!]",
+        message="the value looks encrypted, but it is not base64",
+        remedy="copy the whole ENC[...] again, as eyaml printed it",
+    ),
+    Case(
+        rule="decrypted-value-left",
+        pdf={"jumphost.remote_management.pass": "DEC(1)::PKCS7[secret]!"},
+        idf={},
+        severity=Severity.WARNING,
+        path="jumphost.remote_management.pass",
+        source="pass: DEC(1)::PKCS7[secret]!",
+        message="a secret stands here in clear",
+        remedy="run `eyaml edit` on the file again, and save it",
+    ),
 )
 
 
@@ -651,7 +741,7 @@ def test_rule(case: Case) -> None:
 
 
 def test_every_rule_is_broken_once() -> None:
-    assert sorted(case.rule for case in CASES) == sorted(rule.name for rule in RULES)
+    assert {case.rule for case in CASES} == {rule.name for rule in RULES}
 
 
 def test_rules_explain_themselves() -> None:

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iecpod.descriptors.addressing import allocate
+from iecpod.descriptors.encrypted import check_needed
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import check_descriptors, check_read_pod, load_pod
 from iecpod.descriptors.source import Descriptors, ReadPod, load_descriptors
@@ -49,28 +50,28 @@ def refusal(base_uri: str, ref: PodRef = REF) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("ref", OURS, ids=str)
 def test_our_pods_are_sound(ref: PodRef) -> None:
-    spec, warnings = load_pod(str(ROOT / "pdf"), ref, SCHEMAS_DIR)
-    assert spec.ref == ref and len(spec.pdf.nodes) == 3
-    assert {warning.rule for warning in warnings} <= {"storage-nic-beyond"}
-    assert allocate(spec, "fuel").problems == ()
+    pod = load_pod(str(ROOT / "pdf"), ref, SCHEMAS_DIR)
+    assert pod.spec.ref == ref and len(pod.spec.pdf.nodes) == 3
+    assert {warning.rule for warning in pod.warnings} <= {"storage-nic-beyond"}
+    assert allocate(pod.spec, "fuel").problems == ()
 
 
 def test_the_local_pod_warns_of_nothing_and_fits_a_laptop() -> None:
-    spec, warnings = load_pod(str(ROOT / "pdf"), PodRef("local", "virtual1"), SCHEMAS_DIR)
-    assert warnings == ()
-    assert [(node.cpus * node.cores, node.memory_bytes >> 20) for node in spec.pdf.nodes] == [
+    pod = load_pod(str(ROOT / "pdf"), PodRef("local", "virtual1"), SCHEMAS_DIR)
+    assert pod.warnings == ()
+    assert [(node.cpus * node.cores, node.memory_bytes >> 20) for node in pod.spec.pdf.nodes] == [
         (2, 2560),
         (1, 1536),
         (1, 1536),
     ]
-    assert {node.disks[0].capacity_bytes >> 30 for node in spec.pdf.nodes} == {8}
+    assert {node.disks[0].capacity_bytes >> 30 for node in pod.spec.pdf.nodes} == {8}
 
 
 @pytest.mark.parametrize("prefix", ["", "file://", "file://localhost"])
 def test_bases_on_disk(base: Path, prefix: str) -> None:
-    spec, warnings = load_pod(f"{prefix}{base}", REF, SCHEMAS_DIR)
-    assert warnings == ()
-    assert spec.pdf_file == str(base / "labs/lab/pod.yaml")
+    pod = load_pod(f"{prefix}{base}", REF, SCHEMAS_DIR)
+    assert pod.warnings == ()
+    assert pod.spec.pdf_file == str(base / "labs/lab/pod.yaml")
 
 
 def test_base_with_escaped_characters(tmp_path: Path, base: Path) -> None:
@@ -183,8 +184,8 @@ def server() -> Iterator[str]:
 
 
 def test_base_over_http(server: str) -> None:
-    spec, _ = load_pod(f"{server}/pods/", REF, SCHEMAS_DIR)
-    assert spec.pdf_file == f"{server}/pods/labs/lab/pod.yaml"
+    pod = load_pod(f"{server}/pods/", REF, SCHEMAS_DIR)
+    assert pod.spec.pdf_file == f"{server}/pods/labs/lab/pod.yaml"
 
 
 @pytest.mark.parametrize(
@@ -281,12 +282,17 @@ def test_no_descriptor_makes_a_traceback(
                 continue  # an edit before took the place away
         documents.append(load_yaml(dump_yaml(data), name))
     pair = Descriptors(*documents)
-    problems = check_read_pod(ReadPod(name="", ref=REF, files=(), descriptors=pair), SCHEMAS_DIR)
+    problems = check_read_pod(ReadPod(name="", ref=REF, files=(), descriptors=pair), SCHEMAS_DIR).problems
     assert all(problem.line and problem.message and str(problem) for problem in problems)
-    if not any(problem.severity is Severity.ERROR for problem in problems):
+    encrypted = check_needed(pair, with_hypervisor=True)
+    if not encrypted and not any(problem.severity is Severity.ERROR for problem in problems):
         spec = parse_pod(REF, pair)
         for scheme in ("fuel", "compact"):
             allocate(spec, scheme)
+        again = Descriptors(*(load_yaml(dump_yaml(document.data), document.file) for document in documents))
+        assert dump_yaml(again.pdf.data) == dump_yaml(pair.pdf.data)
+        assert dump_yaml(again.idf.data) == dump_yaml(pair.idf.data)
+        assert parse_pod(REF, again) == spec
 
 
 @settings(deadline=None)  # machines are shared

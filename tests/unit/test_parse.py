@@ -39,7 +39,7 @@ def test_pdf() -> None:
         Disk(name="disk1", capacity_bytes=20 << 30, disk_type="hdd", interface="scsi"),
         Disk(name="disk2", capacity_bytes=3 << 39, disk_type="hdd", interface="scsi"),
     )
-    assert node.remote_management == RemoteManagement(type="libvirt", address="qemu:///system", user="none")
+    assert node.remote_management == RemoteManagement(type="libvirt", address="qemu:///system")
     assert node.interfaces == (
         Interface(name="nic1", mac="52:54:00:00:01:01", speed_mbps=10_000),
         Interface(name="nic2", mac="52:54:00:ab:01:02", speed_mbps=10_000, vlan=450),
@@ -47,7 +47,6 @@ def test_pdf() -> None:
         Interface(name="nic4", speed_mbps=1000, address=IPv4Address("10.0.19.137")),
     )
     assert spec.pdf.nodes[1].interfaces[3].address == IPv4Address("10.0.19.138")
-    assert spec.pdf.jumphost is not None and spec.pdf.jumphost.name == "jumper"
 
 
 def test_the_password_is_not_kept() -> None:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from iecpod.commands.plan import make_pod_plan
+from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import resolve_request
+from iecpod.commands.resolve import Recalled, resolve_request
 from iecpod.commands.rule_book import RULE_BOOK
 from iecpod.commands.rules import select_demoted
 from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.pod import load_pod
-from iecpod.errors import DescriptorError, PreflightError, Severity, UsageError
+from iecpod.design.resources import Route
+from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, UsageError
 from iecpod.model import NodeType
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.command_line import layout_below, run, write_pod
+from tests.unit.eyaml_pair import Pair
 from tests.unit.test_commands import REF, FakeTools
 from tests.unit.test_crosscheck import CASES
 from tests.unit.test_schema import CASES as SCHEMA_CASES
@@ -36,15 +40,15 @@ SILENT = {
 
 
 def names_in_source() -> Iterator[str]:
-    """What is written as `rule=`, or as the last argument of the two functions that take a rule's name there."""
+    """What is written as `rule=`, or as the last text given to the two functions that take a rule's name there."""
     for path in (ROOT / "iecpod").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
             found = [keyword.value for keyword in node.keywords if keyword.arg == "rule"]
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if name in ("report", "_problem") and node.args:
-                found.append(node.args[-1])
+            if name in ("report", "_problem"):
+                found.extend([value for value in node.args if isinstance(value, (ast.Constant, ast.JoinedStr))][-1:])
             for value in found:
                 if isinstance(value, ast.Constant):
                     yield str(value.value)
@@ -56,7 +60,7 @@ def names_in_source() -> Iterator[str]:
 
 def test_every_finding_has_a_rule_in_the_book() -> None:
     names = set(names_in_source())
-    assert {"yaml-tag", "address-taken", "descriptor-missing", "service-cidr-overlap", "memory"} <= names
+    assert {"yaml-tag", "yaml-misread", "address-taken", "encrypted", "service-cidr-overlap", "memory"} <= names
     assert names - set(RULE_BOOK) == set()
 
 
@@ -137,12 +141,12 @@ def test_a_demoted_rule_warns_and_the_pod_can_be_planned(tmp_path: Path, rule: s
     errors = {problem.rule for problem in caught.value.problems if problem.severity is Severity.ERROR}
     assert rule in errors
     demoted = select_demoted(errors)
-    spec, warnings = load_pod(str(tmp_path), REF, SCHEMAS_DIR, demoted)
-    assert rule in {warning.rule for warning in warnings}
-    if all(node.type is NodeType.VIRTUAL for node in spec.pdf.nodes):
+    pod = load_pod(str(tmp_path), REF, SCHEMAS_DIR, demoted=demoted)
+    assert rule in {warning.rule for warning in pod.warnings}
+    if all(node.type is NodeType.VIRTUAL for node in pod.spec.pdf.nodes):
         layout = layout_below(tmp_path)
         request = PodRequest(ref=REF, base_uri=str(tmp_path), demoted=demoted)
-        inputs = resolve_request(request, layout, recalled_uri=None)
+        inputs = resolve_request(request, layout, Recalled())
         assert make_pod_plan(inputs, FakeTools(tmp_path, layout)).problems == ()
 
 
@@ -153,19 +157,53 @@ def test_what_only_a_deploy_needs_is_demoted_too(tmp_path: Path) -> None:
     tools = FakeTools(tmp_path, layout)
     tools.free = 0
     request = PodRequest(ref=REF, base_uri=str(tmp_path), pod_cidr="172.16.0.0/16", service_cidr="10.99.0.0/24")
-    with pytest.raises(PreflightError):
-        resolve_request(request, layout, recalled_uri=None)
-    inputs = resolve_request(
-        dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"])), layout, recalled_uri=None
-    )
-    assert [warning.rule for warning in inputs.warnings] == ["pod-cidr-overlap"]
-    assert [
-        problem.rule for problem in make_pod_plan(inputs, tools).problems if problem.severity is Severity.ERROR
-    ] == ["disk-full"]
+    inputs = resolve_request(request, layout, Recalled())
+    assert errors_of(make_pod_plan(inputs, tools).problems) == {"pod-cidr-overlap", "disk-full"}
+    one = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"]))
+    assert errors_of(make_pod_plan(resolve_request(one, layout, Recalled()), tools).problems) == {"disk-full"}
     both = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap", "disk-full"]))
-    assert make_pod_plan(resolve_request(both, layout, recalled_uri=None), tools).problems == ()
+    assert make_pod_plan(resolve_request(both, layout, Recalled()), tools).problems == ()
+    assert all(line.startswith("warning: warning: ") for line in tools.reporter.lines)
+    assert {line.rpartition("[")[2].partition("]")[0] for line in tools.reporter.lines} == both.demoted
+
+
+def errors_of(problems: Iterable[Problem]) -> set[str]:
+    return {problem.rule for problem in problems if problem.severity is Severity.ERROR}
+
+
+def test_cidrs_that_overlap_each_other_are_demoted_too(tmp_path: Path) -> None:
+    write_pod(tmp_path, REF.lab, REF.pod)
+    layout = layout_below(tmp_path)
+    request = PodRequest(ref=REF, base_uri=str(tmp_path), pod_cidr="10.98.0.0/15", service_cidr="10.99.0.0/24")
+    with pytest.raises(PreflightError) as caught:
+        resolve_request(request, layout, Recalled())
+    assert errors_of(caught.value.problems) == {"pod-cidr-overlap"}
+    demoted = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"]))
+    tools = FakeTools(tmp_path, layout)
+    assert make_pod_plan(resolve_request(demoted, layout, Recalled()), tools).problems == ()
     (told,) = tools.reporter.lines
-    assert told.startswith("warning: warning: ") and told.endswith("with IECPOD_STATE_DIR")
+    assert "the pod CIDR 10.98.0.0/15 overlaps 10.99.0.0/24, which is taken by the service CIDR" in told
+
+
+def test_what_is_wrong_with_encrypted_values_is_demoted_and_not_shown(tmp_path: Path) -> None:
+    """The name of a node, and a network of the host."""
+    pair = Pair(tmp_path, "eyaml")
+    edits = {"idf.net_config.mgmt.network": pair.encrypt("172.16.10.0")}
+    write_pod(tmp_path, REF.lab, REF.pod, {"nodes[1].name": pair.encrypt("node-1")}, edits)
+    layout = layout_below(tmp_path)
+    tools = FakeTools(tmp_path, layout, (Route(IPv4Network("172.16.8.0/21"), "eth0", "interface eth0"),))
+    demoted = frozenset(["duplicate-node-name", "idf-network-overlap"])
+    keys = (str(pair.private_file), str(pair.public_file))
+    inputs = resolve_request(
+        PodRequest(ref=REF, base_uri=str(tmp_path), eyaml_keys=keys, demoted=demoted), layout, Recalled()
+    )
+    assert "duplicate-node-name" in {warning.rule for warning in inputs.loaded.warnings}
+    result = make_pod_plan(inputs, tools)
+    (overlap,) = (line for line in tools.reporter.lines if "idf-network-overlap" in line)
+    assert ": idf.net_config.mgmt.network: warning: IDF network mgmt ((secret)/24) overlaps" in overlap
+    assert re.search(r"yaml:\d+:\d+: ", overlap)
+    told = "\n".join([plan_text(inputs, result), *tools.reporter.lines, *map(str, inputs.loaded.warnings)])
+    assert not re.search(r"node-1\b|172\.16\.10\.0\b", told)
 
 
 def test_every_demotable_rule_of_descriptors_is_tried() -> None:

@@ -15,6 +15,7 @@ from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.source import NOT_GIVEN, Descriptors
 from tests.unit.broken_pod import REMOVED, ROOT, break_pod
 from tests.unit.command_line import run, write_pod
+from tests.unit.eyaml_pair import Pair
 from tests.unit.test_crosscheck import CASES, Case
 
 #: One schema error whose text XML must escape, one rule broken, and two warnings.
@@ -292,6 +293,64 @@ def test_addresses_are_checked_where_iecpod_hands_them_out(tmp_path: Path) -> No
     )
 
 
+def test_addresses_are_those_of_the_chosen_scheme(tmp_path: Path) -> None:
+    write_pod(tmp_path, "lab", "short", idf={"idf.net_config.mgmt.ip-range": "172.16.10.10-172.16.10.20"})
+    validate = ("validate", "-b", ".", "-l", "lab", "-p", "short")
+    fuel, compact = run(tmp_path, *validate), run(tmp_path, *validate, "--addressing", "compact")
+    assert fuel.exit_code == 3 and re.findall(r"\[(.*)\]$", fuel.stdout, re.MULTILINE) == ["address-beyond-range"]
+    assert (compact.exit_code, compact.stdout) == (0, "1 POD, 0 errors, 0 warnings\n")
+
+
+SECRETS = ("node-1", "10.0.20.9")
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> tuple[str, ...]:
+    """`validate` of a POD whose faults are encrypted; behind its first five arguments, the keys."""
+    pair = Pair(tmp_path, "eyaml")
+    name, gateway = map(pair.encrypt, SECRETS)
+    write_pod(tmp_path, "lab", "hidden", {"nodes[1].name": name}, {"idf.net_config.public.gateway": gateway})
+    keys = ("--eyaml-private-key", str(pair.private_file), "--eyaml-public-key", str(pair.public_file))
+    return ("validate", "-b", ".", "-l", "lab", "-p", "hidden", *keys)
+
+
+def test_encrypted_values_are_checked_where_there_are_keys(tmp_path: Path, hidden: tuple[str, ...]) -> None:
+    result = run(tmp_path, *hidden)
+    place, fits = "labs/lab/hidden.yaml:87:9: nodes[1].name", "a value that was decrypted does not fit here"
+    assert f"{place}: error: {fits}: nodes are told apart by their names [duplicate-node-name]\n" in result.stdout
+    unreachable = "error: nodes cannot reach the gateway (secret): it lies outside 10.0.19.0/24 [gateway-unreachable]"
+    assert f"idf.net_config.public.gateway: {unreachable}\n" in result.stdout
+    assert result.exit_code == 3 and not any(secret in result.stdout for secret in SECRETS)
+    assert run(tmp_path, *hidden[:-4]).exit_code == 0
+
+
+def test_what_is_wrong_with_encrypted_values_can_be_demoted(tmp_path: Path, hidden: tuple[str, ...]) -> None:
+    """Every error but one, which stays; and what then passes is not shown either."""
+    demoted = ("--demote", "duplicate-node-name")
+    result = run(tmp_path, *hidden, *demoted, "--format", "json")
+    (pod,) = json.loads(result.stdout)["pods"]
+    severities = {problem["rule"]: problem["severity"] for problem in pod["problems"]}
+    assert (severities["duplicate-node-name"], severities["gateway-unreachable"]) == ("warning", "error")
+    both = run(tmp_path, *hidden, *demoted, "--demote", "gateway-unreachable")
+    assert both.exit_code == 0 and not any(secret in result.stdout + both.stdout for secret in SECRETS)
+
+
+def test_a_file_alone_is_decrypted_too(tmp_path: Path, hidden: tuple[str, ...]) -> None:
+    (tmp_path / "labs/lab/idf-hidden.yaml").unlink()
+    result = run(tmp_path, "validate", "labs/lab/hidden.yaml", *hidden[-4:])
+    assert re.findall(r"\[([\w-]+)\]$", result.stdout, re.MULTILINE) == ["duplicate-node-name"]
+
+
+def test_values_of_another_lab(tmp_path: Path, hidden: tuple[str, ...]) -> None:
+    stranger = Pair(tmp_path, "stranger")
+    keys = ("--eyaml-private-key", str(stranger.private_file), "--eyaml-public-key", str(stranger.public_file))
+    result = run(tmp_path, *hidden[:-4], *keys, "--format", "junit")
+    suite = ElementTree.fromstring(result.stdout).find("testsuite")
+    assert suite is not None and result.exit_code == 3
+    failed = {case.attrib["name"]: case.find("failure") for case in suite if case.find("failure") is not None}
+    assert list(failed) == ["encrypted"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -327,6 +386,11 @@ def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], message: str) -
         (
             ("--all", "--demote", "duplicate-name"),
             "iecpod: error: there is no rule 'duplicate-name'\niecpod: remedy: did you mean duplicate-nic-name?\n",
+        ),
+        (
+            ("--all", "--eyaml-public-key", "lab.pem"),
+            "iecpod: error: --eyaml-private-key is missing\n"
+            "iecpod: remedy: hiera-eyaml needs both of its keys to decrypt: give both\n",
         ),
         (
             ("--all", "--demote", "schema-mac"),

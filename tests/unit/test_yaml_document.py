@@ -162,6 +162,45 @@ def test_dotted_path() -> None:
             "its neighbours, quote a value that contains ': ', give the line above its ':'",
         ),
         (
+            "a: 1\nb\nc: 2\n",
+            "pod.yaml:2:1: error: this line has no ':' after its key [yaml-syntax]\n"
+            "    -> write 'key: value', with a space after the colon",
+        ),
+        (
+            "a: 'x' y\n",
+            "pod.yaml:1:8: error: the indentation fits none of the lines above, or a quote or bracket before this "
+            "place is wrong [yaml-syntax]\n    -> align the line with its neighbours; close every quote and bracket",
+        ),
+        (
+            "- a\nb: 1\n",
+            "pod.yaml:2:1: error: the indentation fits none of the lines above [yaml-syntax]\n"
+            "    -> align the line with the '-' of its list, or with the keys of its mapping",
+        ),
+        (
+            'a: "\\q"\n',
+            "pod.yaml:1:5: error: a backslash in double quotes begins no known escape [yaml-syntax]\n"
+            "    -> use single quotes",
+        ),
+        (
+            'a: "\\xZZ"\n',
+            "pod.yaml:1:7: error: an escape in double quotes lacks its hex digits [yaml-syntax]\n"
+            "    -> write the digits, or use single quotes",
+        ),
+        (
+            "a: - b\n",
+            "pod.yaml:1:4: error: a '-' stands where no list can begin [yaml-syntax]\n"
+            "    -> put the list on a new line",
+        ),
+        (
+            "%YAML 1.1\n%YAML 1.1\n---\na: 1\n",
+            "pod.yaml:2:1: error: two %YAML lines stand before one document [yaml-syntax]\n    -> remove one of them",
+        ),
+        (
+            "a: |x\n",
+            "pod.yaml:1:5: error: not YAML: did not find expected comment or line break [yaml-syntax]\n"
+            "    -> correct the syntax at this place",
+        ),
+        (
             "a: *nowhere\n",
             "pod.yaml:1:4: error: the alias *nowhere has no anchor &nowhere that ends above it [yaml-alias]\n"
             "    -> define the anchor before its first use",
@@ -225,6 +264,16 @@ def test_refusals(text: str | bytes, expected: str) -> None:
     assert [str(problem) for problem in problems_of(text)] == [expected]
 
 
+def test_numbers_that_may_be_meant_otherwise() -> None:
+    document = load_yaml("a: 10:20:30:40:50:59\nb: 024\nc: '024'\nd: [0, 10, 10.0.0.1, 1:99]\n", "pod.yaml")
+    assert [str(problem) for problem in document.warnings] == [
+        "pod.yaml:1:4: warning: 10:20:30:40:50:59 without quotes is a number of base 60 to other YAML readers "
+        "[yaml-misread]\n    -> put it in quotes if it is text, and write numbers without a leading 0",
+        "pod.yaml:2:4: warning: 024 is the number 20: with a 0 in front it counts as octal [yaml-misread]\n"
+        "    -> put it in quotes if it is text, and write numbers without a leading 0",
+    ]
+
+
 def test_all_duplicates_are_told_at_once() -> None:
     assert [problem.line for problem in problems_of("a: 1\na: 2\nb: {c: 1,\n  c: 2}\n")] == [2, 4]
 
@@ -257,6 +306,12 @@ BOMBS = {
     "keys": "? " * 50_000,
     "staircase": "\n".join(" " * n + "a:" for n in range(400)),
 }
+
+
+def test_a_bomb_of_aliases_is_named() -> None:
+    (problem,) = problems_of(BOMBS["aliases"])
+    assert problem.message == "the file holds more than 500000 values once its aliases are expanded"
+    assert problem.remedy == "split it, or use fewer aliases"
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.rules.rule import Finding, error, warning
 from iecpod.descriptors.rules.view import MachineView, Path, PodView, read
 from iecpod.descriptors.values import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
@@ -13,6 +14,8 @@ from iecpod.yaml_document import Document
 
 _LABS = "34 descriptor pairs that labs used"
 _GIB = 1 << 30
+_SMALLEST_ROOT_BYTES = 4 * _GIB
+_MOST_VCPUS = 512
 
 
 def machines(pod: PodView) -> Iterator[MachineView]:
@@ -106,6 +109,52 @@ def memory_tiny(pod: PodView) -> Iterator[Finding]:
             )
 
 
+@warning("root-disk-tiny", reason="no node's system fits", source="Debian's and Ubuntu's cloud images, Kubernetes")
+def root_disk_tiny(pod: PodView) -> Iterator[Finding]:
+    for node in pod.nodes:
+        disks = node.data.get("disks")
+        first = disks[0] if isinstance(disks, list) and disks and isinstance(disks[0], dict) else {}
+        size = read(parse_size_bytes, first.get("disk_capacity"))
+        if size is not None and size < _SMALLEST_ROOT_BYTES:
+            yield Finding(
+                pod.pdf,
+                (*node.path, "disks", 0, "disk_capacity"),
+                f"the first disk of {node.label} has {first.get('disk_capacity')}, too little for a system",
+                "give it at least 4G",
+            )
+
+
+@warning("vcpus-many", reason="QEMU's machines take no more", source="QEMU's machine type virt")
+def vcpus_many(pod: PodView) -> Iterator[Finding]:
+    for node in pod.nodes:
+        machine = node.data.get("node")
+        cpus, cores = (machine.get("cpus"), machine.get("cores")) if isinstance(machine, dict) else (None, None)
+        if node.type == "virtual" and isinstance(cpus, int) and isinstance(cores, int) and cpus * cores > _MOST_VCPUS:
+            yield Finding(
+                pod.pdf,
+                (*node.path, "node", "cores" if cores > cpus else "cpus"),
+                f"{node.label} gets {cpus} times {cores} CPUs, and a VM has at most {_MOST_VCPUS}",
+                "lower cpus or cores",
+            )
+
+
+@warning("hypervisors-differ", reason="a POD of VMs is deployed on one hypervisor", source="one in every lab")
+def hypervisors_differ(pod: PodView) -> Iterator[Finding]:
+    addresses = [node.management.get("address") for node in pod.nodes if node.management.get("type") == "libvirt"]
+    for node in pod.nodes:
+        address = node.management.get("address")
+        if node.management.get("type") != "libvirt" or is_encrypted(address) or is_encrypted(addresses[0]):
+            continue
+        if isinstance(address, str) and isinstance(addresses[0], str) and address != addresses[0]:
+            yield Finding(
+                pod.pdf,
+                (*node.path, "remote_management", "address"),
+                f"{node.label} is on {address[:80]!r}, and the first node on {addresses[0][:80]!r}",
+                "write one libvirt URI for all nodes, or give the hypervisor with -c",
+            )
+            return
+
+
 @warning("duplicate-disk-name", reason="disks of a machine are told apart by their names", source=_LABS)
 def duplicate_disk_name(pod: PodView) -> Iterator[Finding]:
     for machine in machines(pod):
@@ -144,8 +193,9 @@ def duplicate_bmc_address(pod: PodView) -> Iterator[Finding]:
 def bmc_address_not_ip(pod: PodView) -> Iterator[Finding]:
     for machine in machines(pod):
         address = machine.management.get("address")
-        is_bmc = machine.management.get("type") in ("ipmi", "amt")
-        if is_bmc and isinstance(address, str) and address and read(parse_ipv4_interface, address) is None:
+        if machine.management.get("type") not in ("ipmi", "amt") or is_encrypted(address):
+            continue
+        if isinstance(address, str) and address and read(parse_ipv4_interface, address) is None:
             yield Finding(
                 pod.pdf,
                 (*machine.path, "remote_management", "address"),

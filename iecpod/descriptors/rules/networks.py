@@ -8,7 +8,8 @@ from itertools import combinations
 from iecpod.descriptors.messages import suggest
 from iecpod.descriptors.rules.machines import repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import CORE_NETWORKS, NetworkView, PodView
+from iecpod.descriptors.rules.view import CORE_NETWORKS, NetworkView, PodView, read
+from iecpod.descriptors.values import SPECIAL_NETWORKS, parse_ipv4
 
 _LABS = "34 descriptor pairs that labs used"
 _KNOWN_NETWORKS = ("oob", *CORE_NETWORKS)
@@ -188,6 +189,19 @@ def network_host_bits(pod: PodView) -> Iterator[Finding]:
             )
 
 
+@error("network-special", reason="no machine has an address there", source="IANA's special-purpose registry")
+def network_special(pod: PodView) -> Iterator[Finding]:
+    for network in pod.core_networks:
+        for special, owner in SPECIAL_NETWORKS:
+            if network.cidr is not None and network.cidr.overlaps(special):
+                yield Finding(
+                    pod.idf,
+                    (*network.path, "network"),
+                    f"{network.cidr} lies in {special}, which is for {owner}",
+                    "use a network of your own, such as one in 10.0.0.0/8",
+                )
+
+
 @warning("network-tiny", reason="there is no room for host, gateway and nodes", source=_LABS)
 def network_tiny(pod: PodView) -> Iterator[Finding]:
     for network in pod.core_networks:
@@ -243,6 +257,22 @@ def dns_not_a_list(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.idf, (*network.path, "dns"), "dns is one address, not a list", f"write it as [{dns[:40]}]"
             )
+
+
+@warning("dns-unusable", reason="no name server answers there", source="IANA's special-purpose registry")
+def dns_unusable(pod: PodView) -> Iterator[Finding]:
+    for network in pod.networks:
+        dns = network.data.get("dns")
+        for index, server in enumerate(dns if isinstance(dns, list) else [dns]):
+            address = read(parse_ipv4, server)
+            owner = next((owner for special, owner in SPECIAL_NETWORKS if address and address in special), None)
+            if owner is not None:
+                yield Finding(
+                    pod.idf,
+                    (*network.path, "dns", *([index] if isinstance(dns, list) else [])),
+                    f"{address} is no name server: it is among {owner}",
+                    "write the address of a name server that the nodes reach",
+                )
 
 
 @warning("bridge-twice", reason="two networks on one bridge are one", source="libvirt networks")

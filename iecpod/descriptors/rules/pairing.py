@@ -162,3 +162,21 @@ def public_pool_outside(pod: PodView) -> Iterator[Finding]:
             )
     if pool[1] < pool[0]:
         yield Finding(pod.idf, path, f"the pool {pool[0]}-{pool[1]} ends before it starts", "swap the two addresses")
+
+
+@warning(
+    "public-pool-beyond-range", reason="ip-range holds the addresses that are this POD's", source="Fuel's templates"
+)
+def public_pool_beyond_range(pod: PodView) -> Iterator[Finding]:
+    public, pool = pod.network("public"), pod.public_pool
+    if public is None or public.cidr is None or public.ip_range is None or pool is None:
+        return
+    first, last = public.ip_range
+    for key, address in zip(("start_ip", "end_ip"), pool, strict=True):
+        if address in public.cidr and not first <= address <= last:
+            yield Finding(
+                pod.idf,
+                ("idf", "fuel", "network", "public_pool", key),
+                f"{address} lies outside the ip-range of the public network, {first}-{last}",
+                "keep the pool within ip-range, or widen that",
+            )

@@ -33,6 +33,8 @@ def role_of_unknown_node(pod: PodView) -> Iterator[Finding]:
     known = {node.name for node in pod.nodes} | set(_JUMPHOST_NAMES)
     if pod.jumphost is not None:
         known.add(pod.jumphost.name)
+    if None in known:
+        return  # it may be the name that cannot be read
     for path, section in _sections(pod):
         for name in _names(section, "nodes_roles"):
             if name not in known:
@@ -48,7 +50,7 @@ def role_of_unknown_node(pod: PodView) -> Iterator[Finding]:
 def node_without_role(pod: PodView) -> Iterator[Finding]:
     for path, section in _sections(pod):
         named = set(_names(section, "nodes_roles"))
-        missing = [node.label for node in pod.nodes if node.name not in named] if named else []
+        missing = [node.name for node in pod.nodes if node.name is not None and node.name not in named] if named else []
         if missing:
             yield Finding(
                 pod.idf,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeAlias, TypeVar
 
+from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.source import NOT_GIVEN, Descriptors
 from iecpod.descriptors.values import make_network, parse_ip_range, parse_ipv4, parse_ipv4_interface, parse_mac
 from iecpod.yaml_document import Document
@@ -118,6 +119,11 @@ class PodView:
     @property
     def pdf(self) -> Document:
         return self._pdf.document
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The files that are there."""
+        return tuple(view.document for view in (self.pdf_view, self.idf_view) if view is not None)
 
     @property
     def jumphost(self) -> MachineView | None:
@@ -277,4 +283,4 @@ def _list(value: object, *keys: str) -> list[Any] | None:
 
 def _text(data: dict[str, Any], key: str) -> str | None:
     value = data.get(key)
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and not is_encrypted(value) else None
