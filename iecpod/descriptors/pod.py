@@ -64,7 +64,9 @@ def load_pod(
     Raises `DescriptorError` with every problem of both files, warnings too.
     """
     checked = decrypt_and_check(load_descriptors(base_uri, ref), schemas_dir, decrypt)
-    problems = _sorted([*checked.problems, *check_needed(checked.descriptors, with_hypervisor=with_hypervisor)])
+    # With keys, what is still encrypted is among the problems as a value that they do not decrypt.
+    needed = check_needed(checked.descriptors, with_hypervisor=with_hypervisor) if decrypt is None else []
+    problems = _sorted([*checked.problems, *needed])
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if errors:
         count = f"{len(errors)} error" + ("s" if len(errors) > 1 else "")
