@@ -20,6 +20,7 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
 from iecpod.commands.teardown import teardown
+from iecpod.composition import PodAdapters
 from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
@@ -254,6 +255,16 @@ def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeT
     assert recalled.allocation == inputs.allocation
 
 
+def test_a_pod_is_remembered_with_its_addressing(layout: Layout) -> None:
+    adapters = PodAdapters(layout, REF, RecordingReporter(), "")
+    assert adapters.recall() == Recalled()
+    adapters.remember("embedded", "compact")
+    assert adapters.recall() == Recalled(uri="embedded", addressing="compact")
+    with pytest.raises(UsageError) as caught:
+        adapters.remember("embedded", "fuel")
+    assert caught.value.cause == "POD local/virtual1 was deployed with addresses compact, not fuel"
+
+
 def test_pod_cidrs_in_the_way_are_told_with_free_ones(layout: Layout, tools: FakeTools) -> None:
     tools.fake_host = FakeHost(tools.hypervisor, (Route(IPv4Network("10.0.0.0/16"), "eth0", "interface eth0"),))
     inputs = resolve(layout, pod_cidr="172.16.0.0/16", service_cidr="10.0.19.0/24")
@@ -297,6 +308,10 @@ def test_encrypted_values_are_decrypted_and_not_shown(layout: Layout, tools: Fak
     with pytest.raises(DescriptorError) as caught:
         resolve(layout, base_uri=str(tmp_path))
     assert [problem.rule for problem in caught.value.problems] == ["encrypted"]
+    pdf.write_text(pdf.read_text().replace("ENC[PKCS7,", "ENC[PKCS7,MII"))
+    with pytest.raises(DescriptorError) as damaged:
+        resolve(layout, base_uri=str(tmp_path), eyaml_keys=keys)
+    assert [problem.rule for problem in damaged.value.problems] == ["encrypted"]
     with pytest.raises(UsageError) as usage:
         resolve(layout, eyaml_keys=(keys[0], None))
     assert usage.value.cause == "--eyaml-public-key is missing"
