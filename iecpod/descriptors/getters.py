@@ -20,9 +20,8 @@ def get_scalar(data: Mapping[str, object], key: str) -> object:
 
 
 def get_integer(data: Mapping[str, object], key: str, default: int = 0) -> int:
-    """A whole number; JSON Schema lets `2.0` be one."""
     value = data.get(key)
-    return int(value) if isinstance(value, (int, float)) else default
+    return value if isinstance(value, int) else default
 
 
 def get_mapping(data: Mapping[str, object], key: str) -> Mapping[str, object]:

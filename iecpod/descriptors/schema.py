@@ -29,6 +29,8 @@ _extend: Any = extend
 HARMLESS_RULES = frozenset(
     f"schema-{name}" for name in ("unknown-key", "pattern", "emails", "uri", "features", "bus-address")
 )
+#: JSON Schema takes 2.0 for a whole number; installers that read a descriptor do not.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
 #: A file with more is not read by anybody to the end; looking for them costs time.
 _MAX_PROBLEMS = 500
 
@@ -65,7 +67,8 @@ def _make_validator(path: Path) -> Any:
         yield from check_reference(validator, reference, instance, schema) or ()
 
     schema, checker = _load_schema(path)
-    return _extend(Draft202012Validator, {"$ref": check_once})(schema, format_checker=checker)
+    strict = _extend(Draft202012Validator, {"$ref": check_once}, type_checker=_TYPES)
+    return strict(schema, format_checker=checker)
 
 
 @functools.cache

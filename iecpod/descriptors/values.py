@@ -13,7 +13,7 @@ _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 _VLAN_RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})\Z")
 _PCI_ADDRESS = re.compile(r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-1][0-9a-fA-F]\.[0-7]\Z")
 _OTHER_BUS_ADDRESS = re.compile(r"(?:usb-\S{1,60}|[^\s:.]{1,40}\.[^\s:]{1,20})\Z")
-_DEVICE = re.compile(r"[^\s/:]{1,15}\Z")
+_DEVICE = re.compile(r"[!-.0-9;-~]{1,15}\Z")
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?\Z")

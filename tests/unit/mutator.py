@@ -19,7 +19,7 @@ from tests.unit.broken_pod import REMOVED, edited
 BAD_TEXTS: tuple[object, ...] = (7, True, [], {}, ["x"], {"x": "y"}, 1.5, None)
 BAD_LISTS: tuple[object, ...] = ("x", 3, {"x": "y"}, None, True)
 BAD_MAPPINGS: tuple[object, ...] = ("x", 3, ["x"], None, [])
-BAD_COUNTS: tuple[object, ...] = (0, -1, 1.5, "two", "2", 100001, True, None, [2])
+BAD_COUNTS: tuple[object, ...] = (0, -1, 1.5, 2.0, "two", "2", 100001, True, None, [2])
 BAD_ADDRESSES: tuple[object, ...] = (
     "256.1.1.1", "1.2.3", "1.2.3.4.5", "banana", "10.0.0.1/33", "::1", "10.0.0.1-9", "10,0,0,1", "10.0.0.", "", 10, 1.5,
 )  # fmt: skip
@@ -28,8 +28,34 @@ BAD_MACS: tuple[object, ...] = (
     "01:00:5e:00:00:01", "", None, 525400123456, ["52:54:00:12:34:56"],
 )  # fmt: skip
 BAD_SIZES: tuple[object, ...] = ("100", "100X", "-5G", "0G", "G", "1,5T", "1.5.5T", "", 100, 0, None, "10 gigs", ["1G"])
-BAD_NIC_VLANS: tuple[object, ...] = (0, 4095, 5000, -1, "abc", "1-10", 1.5, True, "native|9999", "nativ", ["x"], "4095")
-BAD_NETWORK_VLANS: tuple[object, ...] = (4095, 5000, -5, "x", "2000-1000", "1-5000", "nativ", 1.5, True, ["native"])
+BAD_NIC_VLANS: tuple[object, ...] = (
+    0,
+    4095,
+    5000,
+    -1,
+    "abc",
+    "1-10",
+    1.5,
+    2.0,
+    True,
+    "native|9999",
+    "nativ",
+    ["x"],
+    "4095",
+)
+BAD_NETWORK_VLANS: tuple[object, ...] = (
+    4095,
+    5000,
+    -5,
+    "x",
+    "2000-1000",
+    "1-5000",
+    "nativ",
+    1.5,
+    2.0,
+    True,
+    ["native"],
+)
 BAD_URIS: tuple[object, ...] = ("", "x", "qemu", "qemu:/system", "http//x", "qemu:///systm", "qemu:// /system", 5, None)
 BAD_HOSTS: tuple[object, ...] = ("no host!", "1.2.3.400", "", "a..b", "-x", "http://ntp.example.org", 5, None, [])
 BAD_BRIDGES: tuple[object, ...] = ("a-bridge-of-sixteen", "my bridge", "br/0", "-br", 7, ["br0"], {"x": "y"}, True)
@@ -43,7 +69,7 @@ BAD_VALUES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("pdf", r"details\.type", ("prod", "Production", 5, None)),
     ("pdf", r"details\.contact", ("nobody", "a@b", "", "x@", 5, None)),
     ("pdf", r"details\.link", ("example", "http//x", "https://", "https:// x", "", 5, None)),
-    ("pdf", r"details\.(pod_owner|lab|location)", BAD_TEXTS),
+    ("pdf", r"details\.(pod_owner|lab|location)", (*BAD_TEXTS, "")),
     ("pdf", r"nodes", (*BAD_LISTS, [])),
     ("pdf", r"nodes\[\d+\]|jumphost|details|M\.(node|remote_management)", BAD_MAPPINGS),
     ("pdf", r"nodes\[\d+\]\.name", BAD_NAMES),
@@ -80,7 +106,7 @@ BAD_VALUES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("idf", r"idf\.fuel\.(jumphost\.bridges|network\.public_pool|network\.upstream_proxy)", BAD_MAPPINGS),
     ("idf", r"idf\.installer", ("fuel", ["fool"], [5], {"fuel": 1})),
     ("idf", r"idf\.net_config\.N", ("x", 3, ["x"], None, [], {})),
-    ("idf", r"idf\.net_config\.N\.interface", (-1, "a", "0", 1.5, True, None, [0], 256)),
+    ("idf", r"idf\.net_config\.N\.interface", (-1, "a", "0", 1.5, 1.0, True, None, [0], 256)),
     ("idf", r"idf\.net_config\.(admin|mgmt|private|public|storage)\.interface", (99, 200)),
     ("idf", r"idf\.net_config\.\w+\.vlan", BAD_NETWORK_VLANS),
     ("idf", r"idf\.net_config\.\w+\.(network|gateway)", BAD_ADDRESSES),
@@ -93,7 +119,11 @@ BAD_VALUES: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("idf", r"idf\.net_config\.(admin|mgmt|private|public|storage)\.ip-range", ("203.0.113.5-203.0.113.9",)),
     ("idf", r"idf\.fuel\.jumphost\.bridges\.\w+", BAD_BRIDGES),
     ("idf", r"idf\.fuel\.jumphost\.trunks\.mgmt", ("yes please", 1, None)),
-    ("idf", r"idf\.fuel\.maas\.\w+", ("ten", None, [10])),
+    ("idf", r"idf\.fuel\.maas\.\w+", ("ten", None, [10], -1, 0, 1.5, float("nan"), float("inf"))),
+    ("idf", r".*\.(nova_cpu_pinning|compute_kernel_isolcpu)", ("x", "", -1, "2-", 1.5, None)),
+    ("idf", r".*\.compute_ovs_(pmd_cpu|dpdk_lcore)_mask", ("x", "", -1, 0, "0x", None)),
+    ("idf", r".*\.compute_ovs_(memory_channels|dpdk_socket_mem)", ("x", "", -1, 0, 1.5, None)),
+    ("idf", r".*\.(compute_dpdk|dpdk0)_driver|.*\.compute_hugepages_mount", ("", "no driver", 5, None)),
     ("idf", r"idf\.fuel\.network\.interface_mtu", BAD_MTUS),
     ("idf", r"idf\.fuel\.network\.ntp_strata_host[12]", BAD_HOSTS),
     ("idf", r"idf\.fuel\.network\.public_pool\.(start|end)_ip", (*BAD_ADDRESSES, None, "203.0.113.5")),

@@ -53,10 +53,6 @@ def test_the_password_is_not_kept() -> None:
     assert "secret" not in repr(parse())
 
 
-def test_whole_numbers_with_a_point() -> None:
-    assert parse({"nodes[0].node.cores": 2.0}).pdf.nodes[0].cores == 2
-
-
 def test_idf() -> None:
     spec = parse()
     assert network(spec, NetworkName.OOB).cidr is None
