@@ -124,8 +124,13 @@ class VerifyPhase:
         self.reporter.progress("pods reach each other across nodes")
 
     def _remove(self, kubectl: Kubectl) -> None:
-        """The pods last, and waited for: the controller that would replace them is gone by then."""
-        kubectl.run("delete", "service,replicationcontroller,pods", f"--selector=app={APP}", "--ignore-not-found")
+        """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.
+
+        Their kubelets take up to `syncFrequency` to confirm an end that is waited for.
+        """
+        selected = (f"--selector=app={APP}", "--ignore-not-found")
+        kubectl.run("delete", "service,replicationcontroller", *selected)
+        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force")
 
     def _store_record(self, kubectl: Kubectl) -> None:
         record = {
