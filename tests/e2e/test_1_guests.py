@@ -55,7 +55,7 @@ def test_names_keys_and_time(pod: Iecpod, hostname: str) -> None:
         address = ADDRESSES[name]["enp2s0"].split("/")[0]
         assert [address, f"{name}.mcp-iec-noha.local", name] in hosts
         assert pod.on_node(hostname, "getent", "ahostsv4", name).split()[0] == address
-    served = pod.on_node(hostname, "sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub").split()
+    served = pod.on_node(hostname, "sudo", "sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub").split()
     assert served.count("ssh-ed25519") == 1 and "ssh-rsa" not in served
     pinned = (pod.pod_dir / "keys" / "known_hosts").read_text()
     assert served[1] in pinned
