@@ -15,7 +15,7 @@ from iecpod.commands.tools import PodTools
 from iecpod.design.desired import DesiredPod
 from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import IecpodError
-from iecpod.phases.kubectl import Kubectl, internal_ip, is_ready
+from iecpod.phases.kubectl import NODES, Kubectl, internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 
@@ -86,7 +86,7 @@ def _node_statuses(
     running = [domain.hostname for domain in pod.domains if domain.name in domains and domains[domain.name].active]
     answers = run_on_nodes(running, lambda hostname: _answers(shells[hostname]))
     first = pod.cluster.control_plane.hostname
-    listing = Kubectl(shells[first]).find("nodes") if answers.get(first) else None
+    listing = Kubectl(shells[first]).find(NODES) if answers.get(first) else None
     items = {item["metadata"]["name"]: item for item in (listing or {"items": []})["items"]}
     return tuple(
         NodeStatus(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import IecpodError
-from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Reporter, Shell
 from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
@@ -71,7 +71,7 @@ class CalicoPhase:
     summary: str = "Calico from the pinned upstream manifest"
 
     def probe(self) -> str | None:
-        found = Kubectl(self.shell).find("--namespace=kube-system", "daemonset/calico-node")
+        found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/calico-node")
         if found is None:
             return None
         environment = {

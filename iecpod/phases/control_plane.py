@@ -9,7 +9,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
-from iecpod.phases.kubectl import ADMIN_CONF, Kubectl
+from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.ports import Clock, Reporter, Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
@@ -40,7 +40,7 @@ class ControlPlanePhase:
             return None
         if is_job_running(self.shell, _UNIT):
             return None
-        found = Kubectl(self.shell).find("--namespace=kube-system", "daemonset/kube-proxy")
+        found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:

@@ -10,6 +10,9 @@ from iecpod.ports import CommandResult, Shell
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
+NODES = "/api/v1/nodes"
+KUBE_SYSTEM = "namespaces/kube-system"
+
 #: For manifests of our own: leaves checking to the API server.
 UNCHECKED = ("--validate=false",)
 
@@ -25,14 +28,17 @@ class Kubectl:
         argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
         return self.shell.run(argv, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
 
-    def load(self, *arguments: str) -> Any:
-        """Output of `kubectl get … -o json` as data."""
-        return json.loads(self.run("get", *arguments, "-o", "json").stdout)
+    def load(self, path: str) -> Any:
+        """What the API has at `path`, an object or a list.
 
-    def find(self, *arguments: str) -> Any | None:
+        By path and not by name, since for a name kubectl first asks for every API group there is: dozens of requests.
+        """
+        return json.loads(self.run("get", f"--raw={path}").stdout)
+
+    def find(self, path: str) -> Any | None:
         """As `load`; None where the object or the API server is not there."""
         try:
-            return self.load(*arguments)
+            return self.load(path)
         except CommandFailed:
             return None
 

@@ -11,7 +11,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError
-from iecpod.phases.kubectl import ADMIN_CONF, Kubectl, internal_ip, is_ready
+from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, internal_ip, is_ready
 from iecpod.ports import Clock, Reporter, Shell
 from iecpod.wait import NotYet, poll
 
@@ -29,7 +29,7 @@ class ReadyPhase:
     summary: str = "all nodes Ready, with their addresses on mgmt"
 
     def probe(self) -> str | None:
-        listing = Kubectl(self.shell).find("nodes")
+        listing = Kubectl(self.shell).find(NODES)
         missing = self._missing(listing["items"]) if listing else ["the API server does not answer"]
         return None if missing else f"{len(self.cluster.nodes)} nodes Ready"
 
@@ -40,7 +40,7 @@ class ReadyPhase:
 
         def probe() -> None:
             try:
-                missing = self._missing(kubectl.load("nodes")["items"])
+                missing = self._missing(kubectl.load(NODES)["items"])
             except CommandFailed as error:
                 raise NotYet(error.cause) from error
             if missing:
@@ -56,7 +56,7 @@ class ReadyPhase:
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""
-        assigned = {item["metadata"]["name"]: item["spec"].get("podCIDR") for item in kubectl.load("nodes")["items"]}
+        assigned = {item["metadata"]["name"]: item["spec"].get("podCIDR") for item in kubectl.load(NODES)["items"]}
         for node in self.cluster.nodes:
             if not assigned.get(node.hostname):
                 cidr = str(node.pod_cidr)

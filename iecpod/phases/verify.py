@@ -10,7 +10,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed, NodeError
-from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Clock, Reporter, Shell
 from iecpod.render.smoke_test import APP, render_nginx
@@ -18,6 +18,7 @@ from iecpod.wait import NotYet, poll
 
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
+_PODS = f"/api/v1/namespaces/default/pods?labelSelector=app%3D{APP}"
 _WELCOME = "Welcome to nginx"
 _RECORD = "iecpod-verified"
 _CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
@@ -39,7 +40,7 @@ class VerifyPhase:
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
 
     def probe(self) -> str | None:
-        record = self._kubectl.find("--namespace=kube-system", f"configmap/{_RECORD}")
+        record = self._kubectl.find(f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}")
         return "nginx answered" if record and record.get("data") == self._record() else None
 
     def run(self) -> None:
@@ -47,7 +48,7 @@ class VerifyPhase:
         try:
             kubectl.apply(render_nginx(self.cluster.release.nginx_image))
             pods = self._wait_for_pods()
-            self._check_service(kubectl.load(f"service/{APP}"))
+            self._check_service(kubectl.load(f"/api/v1/namespaces/default/services/{APP}"))
             self._check_pod_to_pod(pods)
         finally:
             self._remove(kubectl)
@@ -65,7 +66,7 @@ class VerifyPhase:
 
     def _wait_for_pods(self) -> list[dict[str, Any]]:
         def probe() -> list[dict[str, Any]]:
-            pods: list[dict[str, Any]] = self._kubectl.load("pods", f"--selector=app={APP}")["items"]
+            pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
             waiting = [_pod_state(pod) for pod in pods if not _is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")

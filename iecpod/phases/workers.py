@@ -10,7 +10,7 @@ from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.control_plane import preflight_flags, reset_node
-from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.kubectl import NODES, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Clock, Reporter, Shell
@@ -57,15 +57,13 @@ class WorkersPhase:
 
     def _missing(self) -> tuple[ClusterNode, ...] | None:
         """Workers that the API server does not list, or None where it does not answer."""
-        listing = Kubectl(self._control_plane).find("nodes")
+        listing = Kubectl(self._control_plane).find(NODES)
         if listing is None:
             return None
         joined = {item["metadata"]["name"] for item in listing["items"]}
-        return tuple(
-            node
-            for node in self.cluster.workers
-            if node.hostname not in joined or is_job_running(self.shells[node.hostname], _UNIT)
-        )
+        listed = [node.hostname for node in self.cluster.workers if node.hostname in joined]
+        joining = run_on_nodes(listed, lambda hostname: is_job_running(self.shells[hostname], _UNIT))
+        return tuple(node for node in self.cluster.workers if joining.get(node.hostname, True))
 
     def _join(self, hostname: str, config: str, seconds: float) -> None:
         shell = self.shells[hostname]

@@ -126,10 +126,11 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
         for name in NODES
     ]
     kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
-    shell.on(*kubectl, "nodes", stdout=json.dumps({"items": items}))
-    shell.on(*kubectl, "--namespace=kube-system", "daemonset/kube-proxy", stdout='{"kind": "DaemonSet"}')
+    shell.on(*kubectl, "--raw=/api/v1/nodes", stdout=json.dumps({"items": items}))
+    kube_system = "namespaces/kube-system"
+    shell.on(*kubectl, f"--raw=/apis/apps/v1/{kube_system}/daemonsets/kube-proxy", stdout='{"kind": "DaemonSet"}')
     record = {"data": {"nodes": " ".join(NODES), "image": "docker.io/library/nginx:stable"}}
-    shell.on(*kubectl, "--namespace=kube-system", "configmap/iecpod-verified", stdout=json.dumps(record))
+    shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
     # What the CNI phase writes is what the node shows from then on.
     shell.on("systemctl", "daemon-reload").on("systemctl", "enable").on("systemctl", "restart")
     shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
