@@ -45,7 +45,7 @@ def prepare(
     stamp: Stamp,
     keep_secrets: bool,
 ) -> Prepared:
-    """Designs, renders and compares with what the hypervisor shows. Raises `PreflightError` for a missing emulator."""
+    """Designs, renders and compares with what the hypervisor shows."""
     facts, observed = hypervisor.describe(), hypervisor.observe()
     ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, tools.ref)}
     pod = design_pod(

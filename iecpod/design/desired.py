@@ -13,6 +13,8 @@ from iecpod.design.release import Release
 from iecpod.design.resources import (
     DesiredDomain,
     DesiredNetwork,
+    Emulator,
+    Firmware,
     HostFacts,
     Kind,
     NetworkMode,
@@ -20,7 +22,6 @@ from iecpod.design.resources import (
     Vnic,
 )
 from iecpod.design.scenario import Scenario
-from iecpod.errors import PreflightError, Problem
 from iecpod.model import VIRTUAL_NETWORKS, Network, NetworkName, Node, PodSpec
 from iecpod.naming import DEFAULT_BRIDGES, mac_address, pool_name, resource_name, resource_uuid
 
@@ -33,6 +34,10 @@ _MODES = {
     NetworkName.PRIVATE: NetworkMode.ISOLATED,
     NetworkName.PUBLIC: NetworkMode.NAT,
 }
+
+#: Stand in for what the hypervisor lacks, so that the preflight can name that together with everything else.
+_NO_FIRMWARE = Firmware("", "")
+_NO_EMULATOR = Emulator("", "", kvm=False, firmware=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +75,8 @@ class DesignInputs:
 
 
 def design_pod(inputs: DesignInputs) -> DesiredPod:
-    """Computes the whole POD. Raises `PreflightError` when this hypervisor cannot run one of the nodes."""
+    """Computes the whole POD; whether this hypervisor can run it is for the preflight to say."""
     spec, ref = inputs.spec, inputs.spec.ref
-    _check_emulators(inputs)
     networks = tuple(
         _design_network(inputs, network) for network in _carried_networks(spec) if not _lab_bridge(inputs, network.name)
     )
@@ -99,30 +103,6 @@ def _lab_bridge(inputs: DesignInputs, name: NetworkName) -> str | None:
     return named if named in inputs.lab_bridges else None
 
 
-def _check_emulators(inputs: DesignInputs) -> None:
-    problems = []
-    for arch in dict.fromkeys(node.arch for node in inputs.spec.pdf.nodes):
-        emulator = inputs.facts.emulators.get(arch)
-        if emulator is None:
-            problems.append(
-                Problem(
-                    message=f"the hypervisor has no emulator for {arch.value} nodes",
-                    remedy=f"install qemu-system-{'arm' if arch.debian == 'arm64' else 'x86'} there",
-                    rule="emulator-missing",
-                )
-            )
-        elif emulator.firmware is None:
-            problems.append(
-                Problem(
-                    message=f"the hypervisor has no UEFI firmware for {arch.value} nodes",
-                    remedy=f"install {'qemu-efi-aarch64' if arch.debian == 'arm64' else 'ovmf'} there",
-                    rule="firmware-missing",
-                )
-            )
-    if problems:
-        raise PreflightError(problems, "the nodes cannot run on this hypervisor")
-
-
 def _design_network(inputs: DesignInputs, network: Network) -> DesiredNetwork:
     spec, allocation = inputs.spec, inputs.allocation
     assert network.cidr is not None  # _carried_networks leaves those out
@@ -144,8 +124,7 @@ def _design_domain(inputs: DesignInputs, index: int, node: Node) -> DesiredDomai
     spec, ref = inputs.spec, inputs.spec.ref
     hostname = inputs.scenario.hostname(index)
     name = resource_name(ref, hostname)
-    emulator = inputs.facts.emulators[node.arch]
-    assert emulator.firmware is not None  # _check_emulators has looked
+    emulator = inputs.facts.emulators.get(node.arch, _NO_EMULATOR)
     return DesiredDomain(
         hostname=hostname,
         name=name,
@@ -156,7 +135,7 @@ def _design_domain(inputs: DesignInputs, index: int, node: Node) -> DesiredDomai
         virt_type=inputs.virt_type,
         emulator=emulator.path,
         machine=emulator.machine,
-        firmware=emulator.firmware,
+        firmware=emulator.firmware or _NO_FIRMWARE,
         nvram_path=str(inputs.pod_dir / "nvram" / f"{hostname}.fd"),
         console_log=str(inputs.pod_dir / "console" / f"{hostname}.log"),
         pool_path=str(inputs.pod_dir / "pool"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
 from iecpod.design.desired import DesiredPod
 from iecpod.design.plan import Plan, is_owned
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
 from iecpod.errors import Problem, Severity
+from iecpod.model import Arch
 
 _GIB = 1024**3
 #: A node's overlay grows with what Kubernetes writes; measured at under 1 GiB after a deploy.
@@ -28,6 +29,7 @@ def check_preflight(
     return (
         *plan.conflicts,
         *_check_replaced(plan),
+        *_check_emulators(pod, facts),
         *_check_networks(pod, observed, routes),
         *_check_bridges(pod, plan, facts),
         *_check_memory(pod, plan, facts),
@@ -46,6 +48,24 @@ def _check_replaced(plan: Plan) -> list[Problem]:
         )
         for change in plan.replaced
     ]
+
+
+def _check_emulators(pod: DesiredPod, facts: HostFacts) -> Iterator[Problem]:
+    for arch in dict.fromkeys(domain.arch for domain in pod.domains):
+        is_arm = arch is Arch.AARCH64
+        emulator = facts.emulators.get(arch)
+        if emulator is None:
+            yield Problem(
+                message=f"the hypervisor has no emulator for {arch.value} nodes",
+                remedy=f"install qemu-system-{'arm' if is_arm else 'x86'} there",
+                rule="emulator-missing",
+            )
+        elif emulator.firmware is None:
+            yield Problem(
+                message=f"the hypervisor has no UEFI firmware for {arch.value} nodes",
+                remedy=f"install {'qemu-efi-aarch64' if is_arm else 'ovmf'} there",
+                rule="firmware-missing",
+            )
 
 
 def _check_networks(

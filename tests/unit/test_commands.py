@@ -24,14 +24,14 @@ from iecpod.composition import PodAdapters
 from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
-from iecpod.design.resources import Emulator, Kind, Route, Seed, VirtType
+from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, CommandResult, Shell
 from iecpod.render.calico import PatchedManifest
 from iecpod.render.pod import NodeSecrets
-from tests.fakes import FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.unit.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
@@ -54,14 +54,16 @@ class FakeImages:
 class FakeTools:
     """`PodTools` on fakes; keys and the POD's directory are real."""
 
-    def __init__(self, directory: Path, layout: Layout, routes: tuple[Route, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, layout: Layout, routes: tuple[Route, ...] = (), facts: HostFacts = FACTS
+    ) -> None:
         self.ref = REF
         self.pod_dir = directory / "pod"
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
         self.cloud_init_dir = layout.cloud_init_dir
         self.clock = FakeClock()
         self.reporter = RecordingReporter()
-        self.hypervisor = FakeHypervisor(REF)
+        self.hypervisor = FakeHypervisor(REF, facts)
         self.fake_host = FakeHost(self.hypervisor, routes)
         self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
         self.free = 1 << 40
@@ -213,6 +215,26 @@ def test_routes_of_the_host_are_in_the_way(layout: Layout, tmp_path: Path) -> No
     assert "the pod CIDR 100.100.0.0/16 overlaps 100.100.7.0/24, which is taken by docker network (docker0)" in messages
     assert "IDF network mgmt (172.16.10.0/24) overlaps 172.16.10.0/24, which is taken by interface eth0" in messages
     assert len(messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("emulators", "message", "remedy"),
+    [
+        ({}, "the hypervisor has no emulator for x86_64 nodes", "install qemu-system-x86 there"),
+        (
+            {Arch.X86_64: Emulator("/usr/bin/qemu-system-x86_64", "q35", False, None)},
+            "the hypervisor has no UEFI firmware for x86_64 nodes",
+            "install ovmf there",
+        ),
+    ],
+)
+def test_what_the_hypervisor_lacks_is_told_with_everything_else(
+    layout: Layout, tmp_path: Path, emulators: dict[Arch, Emulator], message: str, remedy: str
+) -> None:
+    routes = (Route(IPv4Network("172.16.10.0/24"), "eth0", "interface eth0"),)
+    error = _refused(layout, FakeTools(tmp_path, layout, routes, dataclasses.replace(FACTS, emulators=emulators)))
+    assert (error.problems[0].message, error.problems[0].remedy) == (message, remedy)
+    assert len(error.problems) == 2
 
 
 def test_foreign_objects_of_our_names_are_conflicts_all_at_once(layout: Layout, tools: FakeTools) -> None:
