@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from iecpod.commands.eyaml import load_keys
 from iecpod.commands.request import PodRequest, lab_defaults
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
-from iecpod.descriptors.cidrs import check_cidrs
+from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
@@ -64,7 +65,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     )
     with pod.explained_errors():
         _check_virtual(pod.spec)
-        _check_cidrs(request, nodes=len(pod.spec.pdf.nodes))
+        _check_cidrs(request, pod.spec)
         uri = uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
@@ -95,15 +96,19 @@ def _check_virtual(spec: PodSpec) -> None:
         raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
 
 
-def _check_cidrs(request: PodRequest, *, nodes: int) -> None:
-    """The CIDRs in themselves. What else they overlap, the preflight looks at, all together: only a deploy minds.
+def _check_cidrs(request: PodRequest, spec: PodSpec) -> None:
+    """CIDRs that cannot be by themselves are refused, together with the networks of the IDF that they overlap as well.
 
-    It warns of what is demoted, too.
+    Those that only overlap other networks are for the preflight, all together: only a deploy minds. It warns of what is
+    demoted, too.
     """
-    found = check_cidrs(request.pod_cidr, request.service_cidr, (), nodes=nodes)
-    problems = [problem.demoted(request.demoted) for problem in found]
-    if count_errors(problems):
-        raise PreflightError(problems, "the pod and service CIDRs do not fit this POD")
+
+    def problems(taken: Sequence[TakenNetwork]) -> list[Problem]:
+        found = check_cidrs(request.pod_cidr, request.service_cidr, taken, nodes=len(spec.pdf.nodes))
+        return [problem.demoted(request.demoted) for problem in found]
+
+    if count_errors(problems(())):
+        raise PreflightError(problems(idf_networks(spec)), "the pod and service CIDRs do not fit this POD")
 
 
 def _described_uri(spec: PodSpec) -> str:

@@ -260,6 +260,13 @@ def test_cidrs_that_cannot_be_are_refused_before_the_hypervisor_is_asked(layout:
     assert [problem.rule for problem in caught.value.problems] == ["service-cidr-syntax", "pod-cidr-too-small"]
 
 
+def test_cidrs_that_cannot_be_are_told_with_the_networks_they_overlap(layout: Layout) -> None:
+    with pytest.raises(PreflightError) as caught:
+        resolve(layout, pod_cidr="172.16.0.0/16")
+    messages = "\n".join(problem.message for problem in caught.value.problems)
+    assert "taken by the service CIDR" in messages and "172.16.10.0/24" in messages and "mgmt" in messages
+
+
 def test_plan_shows_addresses_and_changes_nothing(layout: Layout, tools: FakeTools) -> None:
     inputs = resolve(layout)
     result = make_pod_plan(inputs, tools)
