@@ -49,7 +49,7 @@ def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]
         },
     }
     # `create`, not `apply`: apply would keep the secret a second time, in an annotation.
-    kubectl.run("create", *UNCHECKED, "-f", "-", stdin=json.dumps(manifest))
+    kubectl.run("create", UNCHECKED, "-f", "-", stdin=json.dumps(manifest))
     try:
         yield token
     finally:

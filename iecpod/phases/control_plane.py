@@ -46,18 +46,17 @@ class ControlPlanePhase:
     def run(self) -> None:
         try:
             try:
-                self._init()
+                self._init(goes_on=self._api_server_answers())
             except CommandFailed as first:
                 # kubeadm gives single requests ten seconds. What it has made by then stays true.
                 if not self._api_server_answers():
                     raise
                 self.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
-                self._init()
+                self._init(goes_on=True)
         finally:
             self.shell.run(["rm", "-f", _CONFIG], check=False)
 
-    def _init(self) -> None:
-        goes_on = self._api_server_answers()
+    def _init(self, *, goes_on: bool) -> None:
         if not is_job_running(self.shell, _UNIT):
             if not goes_on:
                 self._clear_failed_init()

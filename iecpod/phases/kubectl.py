@@ -14,7 +14,7 @@ NODES = "/api/v1/nodes"
 KUBE_SYSTEM = "namespaces/kube-system"
 
 #: For manifests of our own: leaves checking to the API server.
-UNCHECKED = ("--validate=false",)
+UNCHECKED = "--validate=false"
 
 
 class Kubectl:
@@ -44,7 +44,7 @@ class Kubectl:
 
     def apply(self, manifest: str) -> None:
         """The API server checks what it is given. kubectl's own check would fetch 2 MB of schemas first, each time."""
-        self.run("apply", *UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)
+        self.run("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)
 
 
 def internal_ip(node: dict[str, Any]) -> str:
