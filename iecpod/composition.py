@@ -17,10 +17,10 @@ from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands import deploy, guest_access, plan, status, teardown
 from iecpod.commands.guest_access import GuestAccess
+from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
-from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
-from iecpod.descriptors.addressing import Scheme
+from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.release_file import load_release
@@ -131,26 +131,22 @@ class PodAdapters:
         if lab_dir.exists() and not any(lab_dir.iterdir()):
             lab_dir.rmdir()
 
-    def remember(self, uri: str, addressing: Scheme) -> None:
-        known = self.recall()
-        for what, noted, wanted in (("on", known.uri, uri), ("with addresses", known.addressing, addressing)):
-            if noted not in (None, wanted):
-                raise UsageError(
-                    f"POD {self.ref} was deployed {what} {noted}, not {wanted}",
-                    "take it down first with `iecpod teardown`, or leave the option out",
-                )
+    def remember(self, chosen: Recalled) -> None:
         self._make_pod_dir()
-        (self.pod_dir / "hypervisor").write_text(uri + "\n")
-        (self.pod_dir / "addressing").write_text(addressing + "\n")
+        partial = self._recalled_path.with_suffix(".partial")
+        partial.touch(mode=0o600)  # the base may be a URI with a password
+        partial.write_text(chosen.to_json())
+        partial.replace(self._recalled_path)
 
     def recall(self) -> Recalled:
         try:
-            uri = (self.pod_dir / "hypervisor").read_text().strip()
+            return Recalled.from_json(self._recalled_path.read_text())
         except FileNotFoundError:
             return Recalled()
-        addressing = self.pod_dir / "addressing"
-        is_compact = addressing.exists() and addressing.read_text().strip() == "compact"
-        return Recalled(uri=uri, addressing="compact" if is_compact else "fuel")
+
+    @property
+    def _recalled_path(self) -> Path:
+        return self.pod_dir / "deployed.json"
 
     def _make_pod_dir(self) -> None:
         # Others may pass through (libvirt's own user opens disks below), and list nothing.

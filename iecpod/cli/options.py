@@ -12,8 +12,30 @@ from iecpod.cli.completion import complete_lab, complete_pod, complete_release, 
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.units import parse_size_bytes
+
+_MIB = 1024 * 1024
+#: With less, no kernel of a cloud image gets as far as cloud-init.
+_LEAST_MEMORY_MIB = 512
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class MemorySize(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.4 on
+    """A size such as `2G` or `1536M`, in MiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            memory_mib = parse_size_bytes(value) // _MIB
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if memory_mib < _LEAST_MEMORY_MIB:
+            self.fail(f"{value} is too little for a node; the least is {_LEAST_MEMORY_MIB}M", param, ctx)
+        return memory_mib
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +130,12 @@ def design_options(function: F) -> F:
             type=click.Choice(["auto", "kvm", "qemu"]),
             default="auto",
             show_default=True,
-            help="auto: KVM if it boots the image's kernel, else emulation (qemu).",
+            help="auto: as deployed, or KVM if it boots the image's kernel, else emulation (qemu).",
         ),
-        click.option("--pod-cidr", default=DEFAULT_POD_CIDR, show_default=True, help="Addresses of pods."),
-        click.option("--service-cidr", default=DEFAULT_SERVICE_CIDR, show_default=True, help="Addresses of services."),
+        click.option("--pod-cidr", help=f"Addresses of pods. Default: as deployed, or {DEFAULT_POD_CIDR}."),
+        click.option("--service-cidr", help=f"Addresses of services. Default: as deployed, or {DEFAULT_SERVICE_CIDR}."),
+        click.option("--vcpus", type=click.IntRange(1, 512), help="Processors of every node, instead of the PDF's."),
+        click.option("--memory", type=MemorySize(), help="Memory of every node, such as 2G, instead of the PDF's."),
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
         demote_option,
@@ -132,14 +156,16 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
     virt_type = options.get("virt_type", "auto")
     return PodRequest(
         ref=PodRef(options["lab"], options["pod"]),
-        base_uri=options["base_uri"] or str(layout.pdf_dir),
+        base_uri=options["base_uri"],
         scenario=options["scenario"],
         release=options["release"],
         connect=options["connect"],
         virt_type=None if virt_type == "auto" else VirtType(virt_type),
-        pod_cidr=options.get("pod_cidr") or DEFAULT_POD_CIDR,
-        service_cidr=options.get("service_cidr") or DEFAULT_SERVICE_CIDR,
+        pod_cidr=options.get("pod_cidr"),
+        service_cidr=options.get("service_cidr"),
         addressing=options.get("addressing"),
+        vcpus=options.get("vcpus"),
+        memory_mib=options.get("memory"),
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
     )

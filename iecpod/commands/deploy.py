@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from iecpod.commands.prepare import (
     Prepared,
@@ -14,6 +14,7 @@ from iecpod.commands.prepare import (
     proven_virt_type,
     withdraw,
 )
+from iecpod.commands.recalled import check_recalled
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
@@ -56,7 +57,9 @@ def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], N
     """
     with tools.lock():
         is_new = not tools.pod_dir.exists()
-        tools.remember(inputs.uri, inputs.allocation.scheme)
+        check_recalled(tools.ref, tools.recall(), inputs.chosen)
+        if is_new:
+            tools.remember(inputs.chosen)
         host = tools.host(inputs.uri)
         try:
             host.start()
@@ -85,6 +88,7 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
         if results[0].outcome == DONE:
             # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
             prepared = _prepare_checked(run)
+        run.tools.remember(replace(run.inputs.chosen, virt_type=_virt_type(prepared).value))
         results += _run(run, _phases(run, prepared))
     except PhaseFailed as failed:
         save_report(_report(run, prepared, (*results, *failed.results), FAILED))

@@ -13,6 +13,7 @@ from iecpod.errors import PreflightError, Problem
 from iecpod.ports import Hypervisor, HypervisorHost
 
 _GIB = 1024**3
+_MIB = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,18 @@ def _nodes(result: PlanResult) -> str:
             node.name,
             cluster_node.role.value,
             domain.arch.value,
-            str(domain.vcpus),
-            f"{domain.memory_mib} MiB",
+            _sized(str(domain.vcpus), str(node.cpus * node.cores)),
+            _sized(f"{domain.memory_mib} MiB", f"{node.memory_bytes // _MIB} MiB"),
             f"{domain.root_bytes / _GIB:g} GiB",
             f"{domain.machine}, {domain.virt_type.value}, UEFI",
         )
         for domain, node, cluster_node in zip(pod.domains, pod.spec.pdf.nodes, pod.cluster.nodes, strict=True)
     ]
     return format_table(("NODE", "PDF", "ROLE", "ARCH", "VCPUS", "MEMORY", "DISK", "MACHINE"), rows)
+
+
+def _sized(size: str, in_pdf: str) -> str:
+    return size if size == in_pdf else f"{size} (PDF: {in_pdf})"
 
 
 def _interfaces(result: PlanResult) -> str:

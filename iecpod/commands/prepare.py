@@ -59,6 +59,8 @@ def prepare(
             virt_type=virt_type,
             pod_cidr=inputs.pod_cidr,
             service_cidr=inputs.service_cidr,
+            vcpus=inputs.chosen.vcpus,
+            memory_mib=inputs.chosen.memory_mib,
             pod_dir=PurePosixPath(tools.pod_dir),
         )
     )
@@ -97,8 +99,8 @@ def architectures(pod: DesiredPod) -> tuple[Arch, ...]:
 
 def assumed_virt_type(inputs: PodInputs, facts: HostFacts) -> VirtType:
     """The virt type as far as it is known without trying it: KVM where it is listed for every node."""
-    if inputs.request.virt_type is not None:
-        return inputs.request.virt_type
+    if inputs.virt_type is not None:
+        return inputs.virt_type
     archs = {node.arch for node in inputs.spec.pdf.nodes}
     listed = all(arch in facts.emulators and facts.emulators[arch].kvm for arch in archs)
     return VirtType.KVM if listed else VirtType.QEMU
@@ -107,7 +109,7 @@ def assumed_virt_type(inputs: PodInputs, facts: HostFacts) -> VirtType:
 def proven_virt_type(inputs: PodInputs, facts: HostFacts, tools: PodTools, images: Images) -> VirtType:
     """As `assumed_virt_type`, but with `auto` KVM must have booted the image's own kernel (cached images only)."""
     assumed = assumed_virt_type(inputs, facts)
-    if inputs.request.virt_type is not None or assumed is VirtType.QEMU:
+    if inputs.virt_type is not None or assumed is VirtType.QEMU:
         return assumed
     for arch in {node.arch for node in inputs.spec.pdf.nodes}:
         image = images.find(arch)

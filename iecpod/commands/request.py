@@ -36,19 +36,22 @@ def lab_defaults(lab: str) -> LabDefaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRequest:
-    """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
+    """Options as given; None where what the POD was deployed with applies, or else the default.
 
-    Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
+    `virt_type` None is `auto`. `vcpus` and `memory_mib` replace the sizes of every node in the PDF. Errors of the
+    `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     """
 
     ref: PodRef
-    base_uri: str
+    base_uri: str | None = None
     scenario: str | None = None
     release: str | None = None
     connect: str | None = None
     virt_type: VirtType | None = None
-    pod_cidr: str = DEFAULT_POD_CIDR
-    service_cidr: str = DEFAULT_SERVICE_CIDR
+    pod_cidr: str | None = None
+    service_cidr: str | None = None
     addressing: Scheme | None = None
+    vcpus: int | None = None
+    memory_mib: int | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()

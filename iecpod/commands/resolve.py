@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from iecpod.commands.eyaml import load_keys
-from iecpod.commands.request import PodRequest, lab_defaults
+from iecpod.commands.recalled import Recalled
+from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest, lab_defaults
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.release import Release
-from iecpod.design.release_file import load_release
+from iecpod.design.release_file import load_release, names_file
+from iecpod.design.resources import VirtType
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
 from iecpod.layout import Layout
@@ -20,18 +23,14 @@ from iecpod.model import NodeType, PodSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
-    """Where and with which addresses the POD was deployed from here; None where it was not."""
-
-    uri: str | None = None
-    addressing: Scheme | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PodInputs:
-    """A request that is valid in itself; `loaded` is what `spec` was made from, with the warnings about it."""
+    """A request that is valid in itself; `loaded` is what `spec` was made from, with the warnings about it.
+
+    `chosen` is the request with what was recalled and all defaults filled in.
+    """
 
     request: PodRequest
+    chosen: Recalled
     spec: PodSpec
     loaded: LoadedPod
     allocation: Allocation
@@ -41,43 +40,76 @@ class PodInputs:
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
 
+    @property
+    def virt_type(self) -> VirtType | None:
+        """None where it is to be found out."""
+        return VirtType(self.chosen.virt_type) if self.chosen.virt_type else None
+
 
 def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> PodInputs:
     """Reads and checks descriptors, scenario and release.
 
     Raises `DescriptorError` with every problem, `UsageError` for unknown names and impossible options.
     """
-    defaults = lab_defaults(request.ref.lab)
-    scenario = select_scenario(
-        request.scenario or defaults.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir)
-    )
-    release = load_release(request.release or defaults.release, layout.releases_dir, layout.schemas_dir)
-    uri = request.connect or recalled.uri or defaults.connect
-    scheme = request.addressing or recalled.addressing or "fuel"
+    chosen = _choose(request, layout, recalled)
+    assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
+    scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
+    release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir)
+    scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
-        request.base_uri,
+        chosen.base_uri,
         request.ref,
         layout.schemas_dir,
         load_keys(*request.eyaml_keys),
         demoted=request.demoted,
         scheme=scheme,
-        with_hypervisor=uri is None,
+        with_hypervisor=chosen.uri is None,
     )
     with pod.explained_errors():
         _check_virtual(pod.spec)
-        _check_cidrs(request, pod.spec)
-        uri = uri or _described_uri(pod.spec)
+        _check_cidrs(request, chosen.pod_cidr, chosen.service_cidr, pod.spec)
+        uri = chosen.uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
+        chosen=replace(chosen, uri=uri, scenario=scenario.name),
         spec=pod.spec,
         loaded=pod,
         allocation=allocate(pod.spec, scheme),
         scenario=scenario,
         release=release,
         uri=uri,
-        pod_cidr=IPv4Network(request.pod_cidr),
-        service_cidr=IPv4Network(request.service_cidr),
+        pod_cidr=IPv4Network(chosen.pod_cidr),
+        service_cidr=IPv4Network(chosen.service_cidr),
     )
+
+
+def _choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
+    """What was asked for, else what the POD was deployed with, else the default."""
+    defaults = lab_defaults(request.ref.lab)
+    virt_type = request.virt_type.value if request.virt_type else None
+    return Recalled(
+        uri=request.connect or recalled.uri or defaults.connect,
+        addressing=request.addressing or recalled.addressing or "fuel",
+        base_uri=_lasting(request.base_uri) or recalled.base_uri or str(layout.pdf_dir),
+        scenario=request.scenario or recalled.scenario or defaults.scenario,
+        release=_lasting_release(request.release) or recalled.release or defaults.release,
+        pod_cidr=request.pod_cidr or recalled.pod_cidr or DEFAULT_POD_CIDR,
+        service_cidr=request.service_cidr or recalled.service_cidr or DEFAULT_SERVICE_CIDR,
+        virt_type=virt_type or recalled.virt_type,
+        vcpus=request.vcpus or recalled.vcpus,
+        memory_mib=request.memory_mib or recalled.memory_mib,
+    )
+
+
+def _lasting_release(name_or_path: str | None) -> str | None:
+    return _lasting(name_or_path) if name_or_path and names_file(name_or_path) else name_or_path
+
+
+def _lasting(name_or_path: str | None) -> str | None:
+    """A path that exists becomes one that holds wherever a later command is called; names and URIs stay."""
+    if name_or_path is None or not Path(name_or_path).exists():
+        return name_or_path
+    return str(Path.cwd() / name_or_path)
 
 
 def _check_virtual(spec: PodSpec) -> None:
@@ -96,7 +128,7 @@ def _check_virtual(spec: PodSpec) -> None:
         raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
 
 
-def _check_cidrs(request: PodRequest, spec: PodSpec) -> None:
+def _check_cidrs(request: PodRequest, pod_cidr: str, service_cidr: str, spec: PodSpec) -> None:
     """CIDRs that cannot be by themselves are refused, together with the networks of the IDF that they overlap as well.
 
     Those that only overlap other networks are for the preflight, all together: only a deploy minds. It warns of what is
@@ -104,7 +136,7 @@ def _check_cidrs(request: PodRequest, spec: PodSpec) -> None:
     """
 
     def problems(taken: Sequence[TakenNetwork]) -> list[Problem]:
-        found = check_cidrs(request.pod_cidr, request.service_cidr, taken, nodes=len(spec.pdf.nodes))
+        found = check_cidrs(pod_cidr, service_cidr, taken, nodes=len(spec.pdf.nodes))
         return [problem.demoted(request.demoted) for problem in found]
 
     if count_errors(problems(())):

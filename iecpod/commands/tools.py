@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.descriptors.addressing import Scheme
+from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
@@ -63,10 +63,10 @@ class PodTools(Protocol):
 
     def free_bytes(self, path: str) -> int: ...
 
-    def remember(self, uri: str, addressing: Scheme) -> None:
-        """Notes where the POD is and how it is addressed: later commands need no options, a teardown no descriptors.
+    def remember(self, chosen: Recalled) -> None:
+        """Notes what the POD is deployed with."""
 
-        Raises `UsageError` where something else is noted.
-        """
+    def recall(self) -> Recalled:
+        """What was noted of the POD; nothing where it was not deployed from here."""
 
     def remove_pod_dir(self) -> None: ...

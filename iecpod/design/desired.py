@@ -59,7 +59,7 @@ class DesignInputs:
     """All that decides what a POD looks like.
 
     `lab_bridges` are the host's Linux bridges that no libvirt network of this POD made; `pod_dir` is the POD's
-    directory on the hypervisor.
+    directory on the hypervisor. `vcpus` and `memory_mib` are sizes of every node, None for those of the PDF.
     """
 
     spec: PodSpec
@@ -72,6 +72,8 @@ class DesignInputs:
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
     pod_dir: PurePosixPath
+    vcpus: int | None = None
+    memory_mib: int | None = None
 
 
 def design_pod(inputs: DesignInputs) -> DesiredPod:
@@ -130,8 +132,8 @@ def _design_domain(inputs: DesignInputs, index: int, node: Node) -> DesiredDomai
         name=name,
         uuid=str(resource_uuid(ref, Kind.DOMAIN.value, name)),
         arch=node.arch,
-        vcpus=node.cpus * node.cores,
-        memory_mib=node.memory_bytes // _MIB,
+        vcpus=inputs.vcpus or node.cpus * node.cores,
+        memory_mib=inputs.memory_mib or node.memory_bytes // _MIB,
         virt_type=inputs.virt_type,
         emulator=emulator.path,
         machine=emulator.machine,

@@ -120,7 +120,7 @@ def _check_memory(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Problem
     return [
         Problem(
             message=f"the nodes want {wanted_mib} MiB of memory, the hypervisor has {facts.memory_mib} MiB",
-            remedy="lower nodes[].node.memory in the PDF, or use a larger hypervisor",
+            remedy="give the nodes less with --memory or in the PDF, or use a larger hypervisor",
             rule="memory",
         )
     ]

@@ -32,8 +32,12 @@ def load_release(name_or_path: str, releases_dir: Path, schemas_dir: Path) -> Re
     return parse_release(cast(dict[str, Any], document.data))
 
 
+def names_file(name_or_path: str) -> bool:
+    return "/" in name_or_path or name_or_path.endswith(".yaml")
+
+
 def find_release_file(name_or_path: str, releases_dir: Path) -> Path:
-    if "/" in name_or_path or name_or_path.endswith(".yaml"):
+    if names_file(name_or_path):
         path = Path(name_or_path)
         if not path.is_file():
             raise UsageError(f"there is no release file {path}", "give the name of a release or the path of its file")

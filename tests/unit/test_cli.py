@@ -13,8 +13,9 @@ from click.shell_completion import ShellComplete
 from jsonschema import Draft202012Validator
 
 from iecpod.cli.main import cli
-from iecpod.cli.options import Invocation, make_request
-from iecpod.commands.resolve import Recalled, resolve_request
+from iecpod.cli.options import Invocation, MemorySize, make_request
+from iecpod.commands.recalled import Recalled
+from iecpod.commands.resolve import resolve_request
 from iecpod.errors import DescriptorError
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
@@ -150,3 +151,21 @@ def test_a_shell_is_answered(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "plain,virtual1\nplain,virtual2\n")
+
+
+@pytest.mark.parametrize(
+    ("size", "complaint"),
+    [
+        ("2560", "Invalid value for '--memory': '2560' is not a size"),
+        ("64M", "Invalid value for '--memory': 64M is too little for a node; the least is 512M"),
+    ],
+)
+def test_memory_that_no_node_can_have_is_wrong_usage(tmp_path: Path, size: str, complaint: str) -> None:
+    result = run(tmp_path, "plan", "-l", "local", "-p", "virtual1", "--memory", size)
+    assert result.exit_code == 2 and complaint in result.stderr
+
+
+def test_memory_is_read_as_the_pdf_is(tmp_path: Path) -> None:
+    options = {"lab": "lab", "pod": "pod", "base_uri": None, "scenario": None, "release": None, "connect": None}
+    size = MemorySize().convert("1.5G", None, None)
+    assert make_request(layout_below(tmp_path), {**options, "memory": size}).memory_mib == 1536

@@ -16,12 +16,12 @@ import iecpod
 from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
+from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
+from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.composition import PodAdapters
-from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, VirtType
@@ -67,6 +67,7 @@ class FakeTools:
         self.fake_host = FakeHost(self.hypervisor, routes)
         self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
         self.free = 1 << 40
+        self.recalled = Recalled()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -105,8 +106,12 @@ class FakeTools:
     def free_bytes(self, path: str) -> int:
         return self.free
 
-    def remember(self, uri: str, addressing: Scheme) -> None:
+    def remember(self, chosen: Recalled) -> None:
         self.pod_dir.mkdir(parents=True, exist_ok=True)
+        self.recalled = chosen
+
+    def recall(self) -> Recalled:
+        return self.recalled
 
     def remove_pod_dir(self) -> None:
         shutil.rmtree(self.pod_dir, ignore_errors=True)
@@ -285,14 +290,33 @@ def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeT
     assert recalled.allocation == inputs.allocation
 
 
-def test_a_pod_is_remembered_with_its_addressing(layout: Layout) -> None:
+def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
     adapters = PodAdapters(layout, REF, RecordingReporter(), "")
     assert adapters.recall() == Recalled()
-    adapters.remember("embedded", "compact")
-    assert adapters.recall() == Recalled(uri="embedded", addressing="compact")
+    chosen = resolve(layout, addressing="compact", pod_cidr="100.101.0.0/16", vcpus=2, memory_mib=1024).chosen
+    adapters.remember(chosen)
+    assert adapters.recall() == chosen
+    assert (adapters.pod_dir / "deployed.json").stat().st_mode & 0o777 == 0o600
+    later = resolve_request(PodRequest(ref=REF), layout, adapters.recall())
+    assert later.chosen == chosen and str(later.pod_cidr) == "100.101.0.0/16"
+
+
+def test_a_pod_that_lives_cannot_become_another(layout: Layout, tools: FakeTools) -> None:
+    deploy(resolve(layout), tools, lambda _report: None)
+    before = tools.recalled
     with pytest.raises(UsageError) as caught:
-        adapters.remember("embedded", "fuel")
-    assert caught.value.cause == "POD local/virtual1 was deployed with addresses compact, not fuel"
+        deploy(resolve(layout, addressing="compact", service_cidr="172.16.2.0/24"), tools, lambda _report: None)
+    assert caught.value.cause == (
+        "POD local/virtual1 was deployed with addresses fuel, not compact; "
+        "with the service CIDR 172.16.1.0/24, not 172.16.2.0/24"
+    )
+    assert tools.recalled == before and before.virt_type == "qemu"
+
+
+def test_sizes_of_the_command_line_replace_those_of_the_pdf(layout: Layout, tools: FakeTools) -> None:
+    inputs = resolve(layout, vcpus=1, memory_mib=1024)
+    text = plan_text(inputs, make_pod_plan(inputs, tools))
+    assert "1 (PDF: 2)  1024 MiB (PDF: 2560 MiB)" in text
 
 
 def test_pod_cidrs_in_the_way_are_told_with_free_ones(layout: Layout, tools: FakeTools) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from iecpod.commands.plan import make_pod_plan, plan_text
+from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import Recalled, resolve_request
+from iecpod.commands.resolve import resolve_request
 from iecpod.commands.rule_book import RULE_BOOK
 from iecpod.commands.rules import select_demoted
 from iecpod.descriptors.formats import FORMATS

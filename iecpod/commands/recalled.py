@@ -1,0 +1,61 @@
+"""What a POD was deployed with, kept in its directory: later commands need no options, a teardown no descriptors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from iecpod.errors import UsageError
+from iecpod.model import PodRef
+
+#: What a POD cannot change while it lives, and how a sentence says it. For all else the plan tells what would change.
+_FIXED = {
+    "uri": "on",
+    "addressing": "with addresses",
+    "scenario": "as scenario",
+    "release": "with release",
+    "pod_cidr": "with the pod CIDR",
+    "service_cidr": "with the service CIDR",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
+
+    `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
+    """
+
+    uri: str | None = None
+    addressing: str | None = None
+    base_uri: str | None = None
+    scenario: str | None = None
+    release: str | None = None
+    pod_cidr: str | None = None
+    service_cidr: str | None = None
+    virt_type: str | None = None
+    vcpus: int | None = None
+    memory_mib: int | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Recalled:
+        """Reads what `to_json` wrote; names of other versions of iecpod are passed over."""
+        data = json.loads(text)
+        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
+
+
+def check_recalled(ref: PodRef, known: Recalled, wanted: Recalled) -> None:
+    """Raises `UsageError` where a POD that lives is asked to be one that it cannot become."""
+    differing = [
+        f"{how} {getattr(known, name)}, not {getattr(wanted, name)}"
+        for name, how in _FIXED.items()
+        if getattr(known, name) not in (None, getattr(wanted, name))
+    ]
+    if differing:
+        raise UsageError(
+            f"POD {ref} was deployed {'; '.join(differing)}",
+            "take it down first with `iecpod teardown`, or leave the option out",
+        )
