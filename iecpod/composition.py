@@ -32,7 +32,7 @@ from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, Clock, HypervisorHost, Images, Reporter, Shell
+from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
 from iecpod.render.calico import PatchedManifest, patch_calico_manifest
 from iecpod.render.pod import NodeSecrets
 from iecpod.wait import SystemClock
@@ -63,8 +63,13 @@ class PodAdapters:
             )
         return SystemHost(uri, self.ref)
 
-    def images(self, release: Release) -> Images:
-        return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter)
+    def images(self, release: Release, *, baked: bool) -> Images:
+        return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter, baked)
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+        built = build_bundle(release, arch, self._layout.cache_dir, self._apt_mirror, self.reporter)
+        references = tuple(str(reference) for reference in built.artifact.facts["images"])
+        return BundleFiles(debs=built.debs, programs=built.programs, images=built.images, references=references)
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         return kvm_boots(image, emulator, arch, self._layout.cache_dir)

@@ -116,6 +116,9 @@ class Shell(Protocol):
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Writes atomically as root:root, making parent directories."""
 
+    def send_file(self, local: Path, path: str) -> None:
+        """Copies a file of this machine to `path`, as root:root with mode 0644; large ones are not held in memory."""
+
     def read_file(self, path: str) -> bytes: ...
 
     def close(self) -> None: ...
@@ -129,6 +132,16 @@ class BaseImage:
     sha256: str
     format: str
     virtual_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFiles:
+    """What an offline bundle brings to a node: files of this machine; `images` holds the images of `references`."""
+
+    debs: tuple[Path, ...]
+    programs: tuple[Path, ...]
+    images: Path
+    references: tuple[str, ...]
 
 
 class Images(Protocol):

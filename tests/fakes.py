@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
@@ -106,6 +107,9 @@ class FakeShell:
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         self.files[path] = content
         self.modes[path] = mode
+
+    def send_file(self, local: Path, path: str) -> None:
+        self.write_file(path, local.read_bytes())
 
     def read_file(self, path: str) -> bytes:
         if path not in self.files:

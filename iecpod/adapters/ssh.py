@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
+import mmap
 import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,9 @@ _BANNER_SECONDS = 60.0
 _AUTH_SECONDS = 120.0
 _CHANNEL_SECONDS = 60.0
 _KEEPALIVE_SECONDS = 15
+_WRITE_SECONDS = 600.0
+#: Three emulated guests that decrypt at once on two cores.
+_SLOWEST_BYTES_A_SECOND = 250_000
 #: A peer that acknowledges nothing for so long is gone; the kernel alone would try for a quarter of an hour.
 _DEAD_PEER_MILLISECONDS = 90_000
 #: The guest ends a command itself so long after we gave up on it, so that nothing runs on unseen.
@@ -105,8 +109,21 @@ class SshShell:
         return result
 
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        self._write(path, content, mode, _WRITE_SECONDS)
+
+    def send_file(self, local: Path, path: str) -> None:
+        size = local.stat().st_size
+        if size == 0:
+            self.write_file(path, b"")
+            return
+        with local.open("rb") as file:
+            # Not closed here: the trace of an error may still hold views of it.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._write(path, content, 0o644, _WRITE_SECONDS + size / _SLOWEST_BYTES_A_SECOND)
+
+    def _write(self, path: str, content: bytes | mmap.mmap, mode: int, timeout_seconds: float) -> None:
         script = ["sh", "-euc", _WRITE_FILE, "write-file", path, f"{mode:o}", str(len(content))]
-        done = self._execute(script, content, 600.0)
+        done = self._execute(script, content, timeout_seconds)
         if done.returncode != 0:
             result = CommandResult(done.returncode, done.stdout.text(), done.stderr.text())
             raise self._failed(["write-file", path], result)
@@ -171,7 +188,7 @@ class SshShell:
             raise
         return client
 
-    def _execute(self, argv: Sequence[str], stdin: bytes, timeout_seconds: float) -> Exchange:
+    def _execute(self, argv: Sequence[str], stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
         limit = f"{timeout_seconds + _GUEST_GRACE_SECONDS:.0f}"
         command = shlex.join(["sudo", "-n", "--", "timeout", "--kill-after=10", limit, *argv])
         channel = self._open_channel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import select
 import time
 from collections import deque
@@ -59,7 +60,7 @@ class Exchange:
     stderr: Capture
 
 
-def exchange(channel: paramiko.Channel, stdin: bytes, timeout_seconds: float) -> Exchange:
+def exchange(channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
     """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection."""
     stdout, stderr = Capture(), Capture()
     pending = memoryview(stdin)

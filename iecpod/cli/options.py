@@ -136,6 +136,12 @@ def design_options(function: F) -> F:
         click.option("--service-cidr", help=f"Addresses of services. Default: as deployed, or {DEFAULT_SERVICE_CIDR}."),
         click.option("--vcpus", type=click.IntRange(1, 512), help="Processors of every node, instead of the PDF's."),
         click.option("--memory", type=MemorySize(), help="Memory of every node, such as 2G, instead of the PDF's."),
+        click.option(
+            "--bake/--no-bake",
+            "baked",
+            default=None,
+            help="Whether a release's bundle is put into the image, or into each guest. Default: as deployed, or bake.",
+        ),
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
         demote_option,
@@ -166,6 +172,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         addressing=options.get("addressing"),
         vcpus=options.get("vcpus"),
         memory_mib=options.get("memory"),
+        baked=options.get("baked"),
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
     )

@@ -69,7 +69,9 @@ def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], N
                 withdraw(tools, host)
             raise
         try:
-            run = DeployRun(inputs, tools, host, hypervisor, tools.images(inputs.release), new_stamp(tools))
+            run = DeployRun(
+                inputs, tools, host, hypervisor, tools.images(inputs.release, baked=inputs.baked), new_stamp(tools)
+            )
             return _deploy(run, is_new, save_report)
         finally:
             hypervisor.close()
@@ -140,6 +142,8 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
     tools, cluster, rendered = run.tools, prepared.pod.cluster, prepared.rendered
     shells = tools.shells(run.host, cluster)
     first = shells[cluster.control_plane.hostname]
+    release = run.inputs.release
+    archs = {domain.hostname: domain.arch for domain in prepared.pod.domains}
     consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
     pace = pace_of(_virt_type(prepared))
     kubeconfig = tools.kubeconfig_path
@@ -156,7 +160,14 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
         ReachablePhase(
             shells, lambda hostname: tools.read_console(consoles[hostname]), pace, tools.clock, tools.reporter
         ),
-        RuntimePhase(run.inputs.release, shells, tools.fetch_key, pace, tools.reporter),
+        RuntimePhase(
+            release,
+            shells,
+            tools.fetch_key,
+            lambda hostname: tools.bundle(release, archs[hostname]),
+            pace,
+            tools.reporter,
+        ),
         ControlPlanePhase(cluster, first, pace, tools.clock, tools.reporter),
         _cni_phase(run, prepared, shells),
         WorkersPhase(cluster, shells, pace, tools.clock, tools.reporter),

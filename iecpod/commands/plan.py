@@ -42,7 +42,7 @@ def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
 
 
 def _plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor) -> PlanResult:
-    images = tools.images(inputs.release)
+    images = tools.images(inputs.release, baked=inputs.baked)
     prepared = prepare(
         inputs,
         tools,

@@ -24,6 +24,7 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
+    `baked` tells whether a bundle is in the image, or is installed in the guests.
     """
 
     uri: str | None = None
@@ -36,6 +37,7 @@ class Recalled:
     virt_type: str | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
+    baked: bool | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

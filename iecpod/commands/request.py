@@ -53,5 +53,6 @@ class PodRequest:
     addressing: Scheme | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
+    baked: bool | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()

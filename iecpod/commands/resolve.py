@@ -41,6 +41,10 @@ class PodInputs:
     service_cidr: IPv4Network
 
     @property
+    def baked(self) -> bool:
+        return self.chosen.baked is not False
+
+    @property
     def virt_type(self) -> VirtType | None:
         """None where it is to be found out."""
         return VirtType(self.chosen.virt_type) if self.chosen.virt_type else None
@@ -98,6 +102,7 @@ def _choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled
         virt_type=virt_type or recalled.virt_type,
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
+        baked=next((baked for baked in (request.baked, recalled.baked) if baked is not None), True),
     )
 
 

@@ -61,7 +61,7 @@ def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
             inputs,
             tools,
             hypervisor,
-            tools.images(inputs.release),
+            tools.images(inputs.release, baked=inputs.baked),
             virt_type=assumed_virt_type(inputs, hypervisor.describe()),
             stamp=new_stamp(tools),
             keep_secrets=False,

@@ -12,7 +12,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, Clock, HypervisorHost, Images, Reporter, Shell
+from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
 from iecpod.render.calico import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 
@@ -43,7 +43,11 @@ class PodTools(Protocol):
 
     def host(self, uri: str) -> HypervisorHost: ...
 
-    def images(self, release: Release) -> Images: ...
+    def images(self, release: Release, *, baked: bool) -> Images:
+        """With `baked`, the bundle of a release that has one is in its image already."""
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+        """The release's offline bundle, built if it is not cached. Raises `ImageError`."""
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         """Whether KVM, where libvirt lists it, really boots this image's kernel."""

@@ -11,46 +11,10 @@ from pathlib import Path
 from iecpod.design.release import Release
 from iecpod.images.bundle import Bundle
 from iecpod.images.process import run_tool
-from iecpod.render.node_files import render_node_files
+from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
 
 #: A change of what this module does to a tree changes every baked image.
 BAKE_VERSION = 2
-
-_KUBELET_UNIT = """[Unit]
-Description=Kubernetes node agent
-Documentation=https://kubernetes.io/docs/
-Wants=network-online.target containerd.service
-After=network-online.target containerd.service
-
-[Service]
-ExecStart=/usr/bin/kubelet
-Restart=always
-RestartSec=10
-StartLimitInterval=0
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-#: The contract between kubeadm and the kubelet's unit (kubeadm, "Configuring each kubelet in your cluster using
-#: kubeadm"). Until kubeadm has written the configuration, the condition keeps the unit still.
-_KUBELET_DROP_IN = """[Unit]
-ConditionPathExists=/var/lib/kubelet/config.yaml
-
-[Service]
-Environment="KUBELET_KUBECONFIG_ARGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
---kubeconfig=/etc/kubernetes/kubelet.conf"
-Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/kubelet/config.yaml"
-EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
-EnvironmentFile=-/etc/default/kubelet
-ExecStart=
-ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
-"""
-
-_FILES = {
-    "/etc/systemd/system/kubelet.service": _KUBELET_UNIT,
-    "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf": _KUBELET_DROP_IN,
-}
 
 _IMPORT_CONFIG = """version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
@@ -66,21 +30,17 @@ exec chroot "$tree" sh -c "$INSIDE" bake "$@"
 """
 
 #: Runs inside the tree, in private namespaces, with the bundle at /mnt; fails unless every reference is there.
-_INSIDE = """
+_INSIDE = f"""
 set -eu
-export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
-dpkg --unpack /mnt/debs/*.deb
-dpkg --configure --pending --force-confold
+bundle=/mnt
+{INSTALL_PROGRAMS}
 rm /usr/sbin/policy-rc.d
-install -m 755 /mnt/bin/* /usr/bin/
-mkdir -p /opt/cni
-ln -s /usr/lib/cni /opt/cni/bin
-systemctl enable containerd.service kubelet.service
 containerd --config /etc/containerd/import.toml --log-level warn &
 daemon=$!
 tries=0
@@ -89,10 +49,7 @@ until ctr version > /tmp/version 2>&1; do
     if [ $tries -gt 300 ]; then cat /tmp/version; exit 1; fi
     sleep 0.2
 done
-ctr --namespace k8s.io images import /mnt/images/images.tar
-for reference; do
-    ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"
-done
+{IMPORT_IMAGES}
 kill $daemon
 wait $daemon || true
 rm /etc/containerd/import.toml
@@ -103,7 +60,7 @@ touch /etc/.updated /var/.updated
 
 def bake_tree(tree: Path, release: Release, bundle: Bundle, log_path: Path) -> None:
     """Installs the bundle into the tree. Raises `ImageError` with the end of the log."""
-    for path, text in {**render_node_files(release), **_FILES, "/etc/containerd/import.toml": _IMPORT_CONFIG}.items():
+    for path, text in {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG}.items():
         target = tree / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)

@@ -1,4 +1,4 @@
-"""Container runtime and Kubernetes' own binaries: there in a baked image, installed with apt otherwise."""
+"""Container runtime and Kubernetes' own binaries: there in a baked image, or installed with apt or from the bundle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from iecpod.design.pace import Pace
 from iecpod.design.release import AptRepository, Release
 from iecpod.errors import IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Reporter, Shell
+from iecpod.ports import BundleFiles, Reporter, Shell
+from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
 from iecpod.render.node_files import TIMER_SLACK_NS, render_apt_source, render_calm_units, render_node_files
 
 _INSTALL_SECONDS = 900.0
@@ -22,14 +23,44 @@ for task in "/proc/$(systemctl show --property=MainPID --value "$1")"/task/*; do
 done
 """
 
+#: Where a bundle is put, and what goes last: while it is there, an installation is not finished.
+_BUNDLE_DIR = "/var/cache/iecpod-bundle"
+
+_IS_INSTALLED = f"test -x /usr/bin/kubeadm && test ! -e {_BUNDLE_DIR}"
+
+#: One command a node: each sudo costs an emulated guest a second. Arguments: the runtime, files that must be there.
+_CHECK = f"""
+test ! -e {_BUNDLE_DIR}
+kubeadm version --output=short
+systemctl is-active --quiet "$1"
+shift
+for file; do test -e "$file"; done
+"""
+
+_INSTALL_BUNDLE = f"""
+bundle={_BUNDLE_DIR}
+{INSTALL_PROGRAMS}
+swapoff --all
+systemctl restart systemd-modules-load
+sysctl --quiet --system
+systemctl restart containerd
+{IMPORT_IMAGES}
+rm -r "$bundle"
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimePhase:
-    """`fetch_key` returns the signing key of a repository; it is fetched once, by this host, and not by each node."""
+    """What a release's packages bring, or its bundle where the image has not brought it.
+
+    `fetch_key` returns the signing key of a repository; it is fetched once, by this host, and not by each node.
+    `find_bundle` returns the bundle for a node's architecture.
+    """
 
     release: Release
     shells: Mapping[str, Shell]
     fetch_key: Callable[[AptRepository], bytes]
+    find_bundle: Callable[[str], BundleFiles]
     pace: Pace
     reporter: Reporter
     name: str = "runtime"
@@ -47,21 +78,37 @@ class RuntimePhase:
         run_on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
     def _check(self, hostname: str) -> None:
-        shell = self.shells[hostname]
-        version = shell.run(["kubeadm", "version", "--output=short"]).stdout.strip().removeprefix("v")
+        calm_files = render_calm_units(self.release) if self.pace.calm else {}
+        argv = ["sh", "-euc", _CHECK, "check-runtime", self.release.runtime, *calm_files]
+        version = self.shells[hostname].run(argv).stdout.strip().removeprefix("v")
         if version != self.release.kubernetes_version:
             raise NodeError(hostname, f"kubeadm is {version}, not {self.release.kubernetes_version}")
-        shell.run(["systemctl", "is-active", "--quiet", self.release.runtime])
-        if self.pace.calm:
-            shell.run(["ls", *render_calm_units(self.release)])
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
         shell = self.shells[hostname]
         if self.release.packages:
             self._install(hostname, shell, keys)
+        elif shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
+            self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
         if self.pace.calm:
             self._let_nap(shell)
+
+    def _install_bundle(self, hostname: str, shell: Shell) -> None:
+        bundle = self.find_bundle(hostname)
+        for path, text in render_bundle_files(self.release).items():
+            shell.write_file(path, text.encode())
+        places = [
+            *((deb, f"debs/{deb.name}") for deb in bundle.debs),
+            *((program, f"bin/{program.name}") for program in bundle.programs),
+            (bundle.images, "images/images.tar"),
+        ]
+        for sent, (local, place) in enumerate(places, 1):
+            self.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
+            shell.send_file(local, f"{_BUNDLE_DIR}/{place}")
+        self.reporter.progress("installs the bundle and loads its images", hostname)
+        argv = ["sh", "-euc", _INSTALL_BUNDLE, "install-bundle", *bundle.references]
+        shell.run(argv, timeout_seconds=self.pace.seconds(_INSTALL_SECONDS))
 
     def _let_nap(self, shell: Shell) -> None:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""

@@ -28,7 +28,7 @@ from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, Virt
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, CommandResult, Shell
+from iecpod.ports import BaseImage, BundleFiles, CommandResult, Shell
 from iecpod.render.calico import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
@@ -76,8 +76,11 @@ class FakeTools:
     def host(self, uri: str) -> FakeHost:
         return self.fake_host
 
-    def images(self, release: Release) -> FakeImages:
+    def images(self, release: Release, *, baked: bool) -> FakeImages:
         return FakeImages()
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+        raise AssertionError("the fake image is baked")
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         raise AssertionError("the fake host lists no KVM")
@@ -120,8 +123,8 @@ class FakeTools:
 def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
-    shell.on("test", "-e").on("true").on("kubeadm", "version", stdout="v1.20.2\n")
-    shell.on("systemctl", "is-active", stdout="active\n").on("ls")
+    shell.on("test", "-e").on("true")
+    shell.on("sh", "-euc", stdout="v1.20.2\n").on("systemctl", "is-active", stdout="active\n")
     items = [
         {
             "metadata": {"name": name},
@@ -399,7 +402,7 @@ def test_a_failed_phase_is_in_the_saved_report(layout: Layout, tools: FakeTools)
         raise HostError("the mirror is away", "try again")
 
     failing.ensure = ensure  # type: ignore[method-assign]
-    tools.images = lambda release: failing  # type: ignore[method-assign]
+    tools.images = lambda release, baked: failing  # type: ignore[method-assign]
     with pytest.raises(HostError):
         deploy(resolve(layout), tools, saved.append)
     assert saved[0].outcome == "failed"

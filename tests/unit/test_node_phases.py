@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
+from iecpod.ports import BundleFiles
 from tests.fakes import FakeClock, FakeShell, RecordingReporter
 from tests.unit.conftest import make_release
 
@@ -63,17 +65,56 @@ def test_a_failed_job_shows_the_end_of_its_journal() -> None:
     assert caught.value.cause == "iec01: `kubeadm init` exited with 2\n[preflight] no"
 
 
+def _no_bundle(_hostname: str) -> BundleFiles:
+    raise AssertionError("no bundle is wanted")
+
+
+def _runtime(shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, calm: bool) -> RuntimePhase:
+    pace = Pace(1.0, calm=calm)
+    return RuntimePhase(make_release(), {"iec01": shell}, lambda _: b"", find_bundle, pace, RecordingReporter())
+
+
+def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> None:
+    for name in ("runc.deb", "kubeadm", "images.tar"):
+        (tmp_path / name).write_text(f"content of {name}")
+    bundle = BundleFiles(
+        debs=(tmp_path / "runc.deb",),
+        programs=(tmp_path / "kubeadm",),
+        images=tmp_path / "images.tar",
+        references=("k8s.gcr.io/pause:3.2",),
+    )
+    shell = FakeShell().on("sh", "-c", returncode=1).on("sh", "-euc").on("systemctl")
+    _runtime(shell, lambda _hostname: bundle, calm=False).run()
+    below = "/var/cache/iecpod-bundle/"
+    sent = {path.removeprefix(below) for path in shell.files if path.startswith(below)}
+    assert sent == {"debs/runc.deb", "bin/kubeadm", "images/images.tar"}
+    assert shell.files[below + "debs/runc.deb"] == b"content of runc.deb"
+    assert "/etc/systemd/system/kubelet.service" in shell.files and "/etc/containerd/config.toml" in shell.files
+    (install,) = (call for call in shell.calls if call[:2] == ("sh", "-euc"))
+    assert install[3:] == ("install-bundle", "k8s.gcr.io/pause:3.2")
+
+
+def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
+    shell = FakeShell().on("sh", "-euc", returncode=1)
+    assert _runtime(shell, calm=False).probe() is None
+    assert "test ! -e /var/cache/iecpod-bundle" in shell.calls[0][2]
+    shell = FakeShell().on("sh", "-euc", stdout="v1.20.2\n")
+    assert _runtime(shell, calm=True).probe() == "containerd, Kubernetes 1.20.2"
+    assert shell.calls[0][4:] == (
+        "containerd",
+        "/etc/systemd/system/containerd.service.d/20-iecpod-calm.conf",
+        "/etc/systemd/system/kubelet.service.d/20-iecpod-calm.conf",
+    )
+
+
 @pytest.mark.parametrize("calm", [True, False])
 def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> None:
     shell = FakeShell().on("systemctl").on("sh", "-c")
-    release = make_release()
-    pace = Pace(1.0, calm=calm)
-    phase = RuntimePhase(release, {"iec01": shell}, lambda _repository: b"", pace, RecordingReporter())
-    phase.run()
+    _runtime(shell, calm=calm).run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
     wanted = {drop_in.format(unit): b"[Service]\nTimerSlackNSec=5000000ns\n" for unit in ("containerd", "kubelet")}
     assert shell.files == (wanted if calm else {})
-    assert [call[-2:] for call in shell.calls if call[0] == "sh"] == ([("containerd", "5000000")] if calm else [])
+    assert [call[-2:] for call in shell.calls if "slack" in call] == ([("containerd", "5000000")] if calm else [])
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
