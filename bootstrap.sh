@@ -103,6 +103,17 @@ install_packages() {
     allow_services
 }
 
+# Trees of another architecture are built by its own programs, which the kernel hands to QEMU. systemd registers QEMU at
+# boot; where it does not run, nobody does.
+register_emulators() {
+    local misc=/proc/sys/fs/binfmt_misc foreign
+    [[ $(uname -m) == aarch64 ]] && foreign=qemu-x86_64 || foreign=qemu-aarch64
+    [[ -e $misc/$foreign ]] && return
+    [[ -e $misc/status ]] || mount -t binfmt_misc binfmt_misc "$misc" 2>/dev/null ||
+        { say "this kernel has no binfmt_misc: images of another architecture cannot be built here" && return; }
+    quietly update-binfmts --enable "$foreign" || say "$foreign could not be registered: see update-binfmts --display"
+}
+
 check_python() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
         fail "$python is not Python 3.10 or later" "name one in IECPOD_PYTHON (it needs its headers and venv)"
@@ -143,6 +154,7 @@ install_iecpod() {
 # A run that was killed may have left its policy behind.
 ((EUID == 0)) && [[ -e $kept_policy || -L $kept_policy ]] && allow_services
 install_packages "$@"
+((EUID == 0)) && register_emulators
 check_python
 install_iecpod
 (($# == 0)) && exit 0

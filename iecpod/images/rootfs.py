@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.design.release import ImageSource
+from iecpod.errors import ImageError
 from iecpod.images.apt import AptSuite, check_keyring
 from iecpod.images.cache import Artifact, Cache
 from iecpod.images.process import run_tool
@@ -129,6 +130,7 @@ class _Tree:
 
     def build(self, tar: Path, variant: str, packages: tuple[str, ...], arguments: list[str]) -> None:
         check_keyring(self.source.keyring)
+        _check_runs_here(self.arch)
         archives = image_archives(self.source, self.apt_mirror)
         with self.cache.staging("mmdebstrap") as scratch:
             scratch.chmod(0o755)  # apt reads below it as another user
@@ -153,6 +155,15 @@ class _Tree:
                 environment={"TMPDIR": str(scratch)},
                 network=True,
             )
+
+
+def _check_runs_here(arch: Arch) -> None:
+    """Raises `ImageError` where the kernel runs no programs of that architecture."""
+    if arch is not Arch.of_this_machine() and not Path(f"/proc/sys/fs/binfmt_misc/qemu-{arch.value}").exists():
+        raise ImageError(
+            f"this machine runs no programs of {arch.value}, which building an image for it takes",
+            "register QEMU for them: run bootstrap.sh as root, or start systemd-binfmt or binfmt-support",
+        )
 
 
 def image_archives(source: ImageSource, apt_mirror: str = "") -> tuple[AptSuite, ...]:

@@ -26,6 +26,8 @@ class Iecpod:
     """Runs the command as a job would: no terminal, directories of its own, the machine's cache."""
 
     root: Path
+    lab: str = LAB
+    pod: str = POD
 
     @property
     def environ(self) -> dict[str, str]:
@@ -37,10 +39,10 @@ class Iecpod:
 
     @property
     def pod_dir(self) -> Path:
-        return self.root / "state" / "pods" / LAB / POD
+        return self.root / "state" / "pods" / self.lab / self.pod
 
     def argv(self, verb: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "iecpod", verb, "-l", LAB, "-p", POD, *arguments]
+        return [sys.executable, "-m", "iecpod", verb, "-l", self.lab, "-p", self.pod, *arguments]
 
     def run(self, verb: str, *arguments: str, timeout: float = 3000.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

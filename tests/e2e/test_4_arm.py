@@ -1,0 +1,71 @@
+"""The headline POD, arm/virtual2, with operating system and networks: aarch64 guests, emulated where need be.
+
+It needs a POD of its own: its machines are of another architecture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import HOSTNAMES, HostSnapshot, Iecpod
+
+#: What the lab's own hypervisor would decide: where, from what, and how large on a small machine.
+OPTIONS = (
+    *("-c", "embedded", "--release", "debian12", "-s", "k8-bridge-iec-noha", "--virt-type", "qemu"),
+    *("--vcpus", "1", "--memory", "1G"),
+)
+ADDRESSES = {
+    hostname: {f"192.168.11.{21 + index}/24", f"172.16.10.{36 + index}/24", f"10.0.19.{137 + index}/24"}
+    for index, hostname in enumerate(HOSTNAMES)
+}
+
+
+@pytest.fixture(scope="module")
+def before() -> HostSnapshot:
+    return HostSnapshot.take()
+
+
+@pytest.fixture(scope="module")
+def arm(before: HostSnapshot) -> Iterator[Iecpod]:
+    if os.geteuid() != 0:
+        pytest.skip("the embedded hypervisor needs root")
+    root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-arm-"))
+    command = Iecpod(root, "arm", "virtual2")
+    command.check("deploy", *OPTIONS, "-ee")
+    yield command
+    command.run("teardown")
+    shutil.rmtree(root)
+
+
+def test_the_plan_says_what_differs_from_the_pdf(arm: Iecpod) -> None:
+    plan = arm.check("plan")
+    assert "aarch64  1 (PDF: 8)  1024 MiB (PDF: 6144 MiB)" in plan
+
+
+@pytest.mark.parametrize("hostname", HOSTNAMES)
+def test_guests_are_aarch64_on_their_planned_addresses(arm: Iecpod, hostname: str) -> None:
+    assert arm.on_node(hostname, "uname", "-m").strip() == "aarch64"
+    assert arm.on_node(hostname, "test", "-d", "/sys/firmware/efi") == ""
+    links = json.loads(arm.on_node(hostname, "ip", "-j", "-4", "address"))
+    seen = {
+        "{local}/{prefixlen}".format(**entry) for link in links for entry in link["addr_info"] if link["ifname"] != "lo"
+    }
+    assert seen == ADDRESSES[hostname]
+
+
+def test_the_deploy_ends_where_it_was_asked_to(arm: Iecpod) -> None:
+    assert [phase["name"] for phase in arm.report()["phases"]][-1] == "reachable"
+
+
+def test_teardown_leaves_no_nvram(arm: Iecpod, before: HostSnapshot) -> None:
+    nvram = arm.pod_dir / "nvram"
+    assert {path.name for path in nvram.iterdir()} == {f"{hostname}.fd" for hostname in HOSTNAMES}
+    arm.check("teardown")
+    assert not arm.pod_dir.exists() and HostSnapshot.take() == before
