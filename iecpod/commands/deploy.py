@@ -173,7 +173,7 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
         WorkersPhase(cluster, shells, pace, tools.clock, tools.reporter),
         ReadyPhase(cluster, first, pace, tools.clock, tools.reporter),
         KubeconfigPhase(first, kubeconfig),
-        VerifyPhase(cluster, shells, pace, tools.clock, tools.reporter),
+        VerifyPhase(cluster, shells, pace, tools.clock, tools.reporter, run.host.open_socket),
     ]
 
 

@@ -12,6 +12,7 @@ from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.parallel import run_on_nodes
+from iecpod.phases.verify_paths import OpenSocket, check_addresses, check_full_mtu, fetch_from_outside
 from iecpod.ports import Clock, Reporter, Shell
 from iecpod.render.smoke_test import APP, render_nginx
 from iecpod.wait import NotYet, poll
@@ -26,7 +27,8 @@ _CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
 
 @dataclass(frozen=True, slots=True)
 class VerifyPhase:
-    """Cluster IP and NodePort from every node, pod to pod across nodes; then everything is removed.
+    """Cluster IP and NodePort from every node, NodePort from this machine, pod to pod across nodes with full packets,
+    the service by its name where the release has DNS; then everything is removed.
 
     The result is kept in ConfigMap `kube-system/iecpod-verified`, so that a second deploy need not repeat it.
     """
@@ -36,6 +38,7 @@ class VerifyPhase:
     pace: Pace
     clock: Clock
     reporter: Reporter
+    open_socket: OpenSocket
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
 
@@ -48,8 +51,13 @@ class VerifyPhase:
         try:
             kubectl.apply(render_nginx(self.cluster.release.nginx_image))
             pods = self._wait_for_pods()
-            self._check_service(kubectl.load(f"/api/v1/namespaces/default/services/{APP}"))
+            service = kubectl.load(f"/api/v1/namespaces/default/services/{APP}")
+            check_addresses(self.cluster, service, pods)
+            self._check_service(service)
+            self._check_from_outside(service)
             self._check_pod_to_pod(pods)
+            if self.cluster.release.coredns:
+                self._check_name(pods[0])
         finally:
             self._remove(kubectl)
         self._store_record(kubectl)
@@ -108,21 +116,64 @@ class VerifyPhase:
             remedy="see `iecpod kubectl --namespace kube-system logs daemonset/kube-proxy`",
         )
 
+    def _check_from_outside(self, service: dict[str, Any]) -> None:
+        """By NodePort of the first node, as users of the lab come."""
+        address, port = str(self.cluster.control_plane.address), service["spec"]["ports"][0]["nodePort"]
+
+        def probe() -> None:
+            try:
+                page = fetch_from_outside(self.open_socket, address, port)
+            except OSError as error:
+                raise NotYet(str(error)) from error
+            if _WELCOME not in page:
+                raise NotYet("another page answered")
+
+        poll(
+            f"nginx at {address}:{port} from the jumpserver",
+            probe,
+            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
+            clock=self.clock,
+            remedy="see whether the jumpserver has a route to mgmt, and no firewall in between",
+        )
+        self.reporter.progress("nginx answers the jumpserver by NodePort")
+
+    def _check_name(self, pod: dict[str, Any]) -> None:
+        url = f"http://{APP}.default.svc.cluster.local/"
+
+        def probe() -> None:
+            page = self._fetch_in_pod(pod["metadata"]["name"], url)
+            if _WELCOME not in page:
+                raise NotYet(page.strip()[-300:])
+
+        poll(
+            f"nginx at {url} from a pod",
+            probe,
+            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
+            clock=self.clock,
+            remedy="see `iecpod kubectl --namespace kube-system logs --selector k8s-app=kube-dns`",
+        )
+        self.reporter.progress("the service answers by its name")
+
+    def _fetch_in_pod(self, name: str, url: str) -> str:
+        """The page, or what curl says where there is none."""
+        try:
+            return self._kubectl.run("exec", name, "--", *_CURL, url).stdout
+        except CommandFailed as error:
+            return error.tail
+
     def _check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
         """Both directions, each from one node's pod to the other node's."""
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
             name, address = client["metadata"]["name"], server["status"]["podIP"]
-            try:
-                page = self._kubectl.run("exec", name, "--", *_CURL, f"http://{address}/").stdout
-            except CommandFailed as error:
-                page = error.tail
+            page = self._fetch_in_pod(name, f"http://{address}/")
             if _WELCOME not in page:
                 raise NodeError(
                     client["spec"]["nodeName"],
                     f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
                     "look at the routes to the nodes' pod CIDRs (bridge) or at calico-node's log (calico)",
                 )
-        self.reporter.progress("pods reach each other across nodes")
+            check_full_mtu(self.shells, client, server)
+        self.reporter.progress("pods reach each other across nodes, with full packets")
 
     def _remove(self, kubectl: Kubectl) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.

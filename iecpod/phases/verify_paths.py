@@ -1,0 +1,71 @@
+"""Ways to a workload that a page fetched on a node does not show: full packets, names, and from outside the cluster."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.errors import NodeError
+from iecpod.ports import Shell
+
+#: Opens a TCP connection from the machine that iecpod runs on: address, port, seconds.
+OpenSocket = Callable[[str, int, float], socket.socket]
+
+_FETCH_SECONDS = 60.0
+
+#: In the network namespace that has the first address: pings the second with the largest packet that its device takes,
+#: forbidding fragments (28 bytes are the headers of IPv4 and ICMP). Exit 3: no namespace has the address.
+_PING_FULL_MTU = """
+for process in $(lsns --noheadings --type net --output PID); do
+    inside="nsenter --target $process --net ip -oneline"
+    device=$($inside -4 address | awk -v ip="$1/" 'index($4, ip) == 1 {print $2}')
+    test -n "$device" || continue
+    mtu=$($inside link show dev "$device" | sed -n 's/.* mtu \\([0-9]*\\) .*/\\1/p')
+    exec nsenter --target "$process" --net ping -c 3 -i 0.2 -W 10 -M do -s $((mtu - 28)) "$2"
+done
+exit 3
+"""
+
+
+def check_addresses(cluster: DesiredCluster, service: dict[str, Any], pods: list[dict[str, Any]]) -> None:
+    """The service and the pods have addresses of the planned CIDRs. Raises `NodeError`."""
+    places: list[tuple[str, str, IPv4Network]] = [("service", service["spec"]["clusterIP"], cluster.service_cidr)]
+    places += [(f"pod {pod['metadata']['name']}", pod["status"]["podIP"], cluster.pod_cidr) for pod in pods]
+    for what, address, cidr in places:
+        if IPv4Address(address) not in cidr:
+            raise NodeError(
+                cluster.control_plane.hostname,
+                f"{what} has address {address}, which is not in the planned {cidr}",
+                "the network plugin takes its addresses from elsewhere: look at its configuration",
+            )
+
+
+def check_full_mtu(shells: Mapping[str, Shell], client: dict[str, Any], server: dict[str, Any]) -> None:
+    """A packet of the pods' full MTU gets from one to the other in one piece. Raises `NodeError`."""
+    hostname, own, other = client["spec"]["nodeName"], client["status"]["podIP"], server["status"]["podIP"]
+    result = shells[hostname].run(["sh", "-c", _PING_FULL_MTU, "ping", own, other], check=False)
+    if result.returncode != 0:
+        last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+        raise NodeError(
+            hostname,
+            f"packets of full size do not get from pod {own} to pod {other} on {server['spec']['nodeName']}: "
+            + (last[0] if last else "no namespace has the pod's address"),
+            "the pods' MTU is larger than the path carries: check idf.fuel.network.interface_mtu and the lab's bridges",
+        )
+
+
+def fetch_from_outside(open_socket: OpenSocket, address: str, port: int) -> str:
+    """The page at a node's port, fetched from this machine. Raises OSError where nothing answers."""
+    with open_socket(address, port, _FETCH_SECONDS) as connection:
+        connection.settimeout(_FETCH_SECONDS)
+        client = http.client.HTTPConnection(address, port)
+        client.sock = connection
+        try:
+            client.request("GET", "/")
+            return client.getresponse().read().decode(errors="replace")
+        except http.client.HTTPException as error:
+            raise OSError(f"no HTTP answer: {error!r}") from error
