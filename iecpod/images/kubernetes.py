@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ IMAGE_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler",
 
 #: Of our own, compiled along with them: that needs no C compiler for the guest's architecture.
 _OWN_PROGRAMS = ("crictl", "pause")
+
+#: By KUBE_STATIC_LIBRARIES of Kubernetes' hack/lib/golang.sh.
+_NOT_LISTED_AS_STATIC = ("kubelet", *_OWN_PROGRAMS)
 
 _PROGRAMS = tuple(dict.fromkeys((*NODE_PROGRAMS, *IMAGE_PROGRAMS, *_OWN_PROGRAMS)))
 
@@ -133,22 +136,38 @@ def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) 
         directory = tree / "cmd" / program
         directory.mkdir()
         (directory / "main.go").write_text(read_source(f"{program}.go"))
-    targets = " ".join(f"cmd/{program}" for program in _PROGRAMS)
-    make = ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"]
-    run_tool(
-        ["sh", "-c", _AT_FIXED_PATH, "compile", str(work), str(tree.relative_to(work)), *make],
-        purpose="compiling Kubernetes",
-        log_path=log_path,
-        environment={
-            "CGO_ENABLED": "0",
-            "GO111MODULE": "off",
-            "GOCACHE": "/mnt/gocache",
-            "GOFLAGS": "",
-            "GOMAXPROCS": str(len(os.sched_getaffinity(0))),
-            "GOPATH": "/mnt/gopath",
-            "GOROOT": f"/mnt/{go_root.relative_to(work)}",
-            "HOME": "/mnt",
-            "PATH": f"/mnt/{go_root.relative_to(work)}/bin:{_PATH}",
-            "SOURCE_DATE_EPOCH": _SOURCE_DATE,
-        },
-    )
+    environment = {
+        "CGO_ENABLED": "0",
+        "GO111MODULE": "off",
+        "GOCACHE": "/mnt/gocache",
+        "GOFLAGS": "",
+        "GOMAXPROCS": str(len(os.sched_getaffinity(0))),
+        "GOPATH": "/mnt/gopath",
+        "GOROOT": f"/mnt/{go_root.relative_to(work)}",
+        "HOME": "/mnt",
+        "PATH": f"/mnt/{go_root.relative_to(work)}/bin:{_PATH}",
+        "SOURCE_DATE_EPOCH": _SOURCE_DATE,
+    }
+    for programs, overrides in _makes(arch):
+        targets = " ".join(f"cmd/{program}" for program in programs)
+        make = ["make", f"GOLDFLAGS={_LINKER_FLAGS}", f"KUBE_BUILD_PLATFORMS=linux/{arch.debian}", f"WHAT={targets}"]
+        run_tool(
+            ["sh", "-c", _AT_FIXED_PATH, "compile", str(work), str(tree.relative_to(work)), *make],
+            purpose=f"compiling {', '.join(programs)}",
+            log_path=log_path,
+            environment={**environment, **overrides},
+        )
+
+
+def _makes(arch: Arch) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
+    """Programs to make at once, and variables for it.
+
+    For another architecture, Kubernetes' build turns cgo on for what it does not list as static, and wants a C compiler
+    for it; it can be told otherwise of one program at a time.
+    """
+    if arch.debian == host_debian_arch():
+        yield _PROGRAMS, {}
+        return
+    yield tuple(program for program in _PROGRAMS if program not in _NOT_LISTED_AS_STATIC), {}
+    for program in _NOT_LISTED_AS_STATIC:
+        yield (program,), {"KUBE_STATIC_OVERRIDES": program}
