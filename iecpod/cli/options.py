@@ -142,6 +142,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         addressing=options.get("addressing"),
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
+        limits=options.get("timeout", ()),
     )
 
 

@@ -39,6 +39,7 @@ class PodRequest:
     """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
 
     Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
+    `limits` are seconds for whole phases, by name.
     """
 
     ref: PodRef
@@ -52,3 +53,4 @@ class PodRequest:
     addressing: Scheme | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
+    limits: tuple[tuple[str, float], ...] = ()

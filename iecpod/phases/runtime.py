@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from iecpod.design.pace import Pace
 from iecpod.design.release import AptRepository, Release
 from iecpod.errors import IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Reporter, Shell
+from iecpod.ports import Shell
 from iecpod.render.node_files import TIMER_SLACK_NS, render_apt_source, render_calm_units, render_node_files
+from iecpod.watch import Watch
 
 _INSTALL_SECONDS = 900.0
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "--no-install-recommends")
@@ -30,8 +30,7 @@ class RuntimePhase:
     release: Release
     shells: Mapping[str, Shell]
     fetch_key: Callable[[AptRepository], bytes]
-    pace: Pace
-    reporter: Reporter
+    watch: Watch
     name: str = "runtime"
     summary: str = "container runtime, kubeadm, kubelet and kubectl on every node"
 
@@ -44,7 +43,7 @@ class RuntimePhase:
 
     def run(self) -> None:
         keys = {repository.name: self.fetch_key(repository) for repository in self.release.repositories}
-        run_on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
+        self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
     def _check(self, hostname: str) -> None:
         shell = self.shells[hostname]
@@ -52,7 +51,7 @@ class RuntimePhase:
         if version != self.release.kubernetes_version:
             raise NodeError(hostname, f"kubeadm is {version}, not {self.release.kubernetes_version}")
         shell.run(["systemctl", "is-active", "--quiet", self.release.runtime])
-        if self.pace.calm:
+        if self.watch.calm:
             shell.run(["ls", *render_calm_units(self.release)])
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
@@ -60,7 +59,7 @@ class RuntimePhase:
         if self.release.packages:
             self._install(hostname, shell, keys)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
-        if self.pace.calm:
+        if self.watch.calm:
             self._let_nap(shell)
 
     def _let_nap(self, shell: Shell) -> None:
@@ -74,8 +73,8 @@ class RuntimePhase:
             source = render_apt_source(repository)
             shell.write_file(source.key_path, keys[repository.name])
             shell.write_file(source.path, source.text.encode())
-        self.reporter.progress("installing packages", hostname)
-        seconds = self.pace.seconds(_INSTALL_SECONDS)
+        self.watch.reporter.progress("installing packages", hostname)
+        seconds = self.watch.seconds(_INSTALL_SECONDS)
         shell.run([*_APT, "update"], timeout_seconds=seconds)
         shell.run([*_APT, "install", *self.release.packages], timeout_seconds=seconds)
         shell.run(["apt-mark", "hold", "kubeadm", "kubelet", "kubectl"])

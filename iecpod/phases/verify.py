@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
-from iecpod.errors import CommandFailed, NodeError
+from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
-from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Clock, Reporter, Shell
+from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_nginx
-from iecpod.wait import NotYet, poll
+from iecpod.wait import NotYet
+from iecpod.watch import Watch
 
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
@@ -33,9 +32,7 @@ class VerifyPhase:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    pace: Pace
-    clock: Clock
-    reporter: Reporter
+    watch: Watch
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
 
@@ -66,18 +63,21 @@ class VerifyPhase:
 
     def _wait_for_pods(self) -> list[dict[str, Any]]:
         def probe() -> list[dict[str, Any]]:
-            pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
+            try:
+                pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
+            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
+                raise NotYet(error.cause) from error
             waiting = [_pod_state(pod) for pod in pods if not _is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
             return pods
 
-        return poll(
+        return self.watch.wait_for(
             "two nginx pods Running",
             probe,
-            timeout_seconds=self.pace.seconds(_RUNNING_SECONDS),
-            clock=self.clock,
-            remedy="see `iecpod kubectl describe pods`",
+            seconds=_RUNNING_SECONDS,
+            console_of=self.cluster.control_plane.hostname,
+            remedy=f"see `{self.watch.command('kubectl', 'describe', 'pods')}`",
         )
 
     def _check_service(self, service: dict[str, Any]) -> None:
@@ -88,9 +88,9 @@ class VerifyPhase:
             node = next(node for node in self.cluster.nodes if node.hostname == hostname)
             self._wait_for_page(hostname, f"http://{cluster_ip}/")
             self._wait_for_page(hostname, f"http://{node.address}:{node_port}/")
-            self.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
+            self.watch.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
 
-        run_on_nodes(tuple(self.shells), check)
+        self.watch.on_nodes(tuple(self.shells), check)
 
     def _wait_for_page(self, hostname: str, url: str) -> None:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
@@ -100,13 +100,8 @@ class VerifyPhase:
             if _WELCOME not in result.stdout:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
-        poll(
-            f"{hostname}: nginx at {url}",
-            probe,
-            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
-            clock=self.clock,
-            remedy="see `iecpod kubectl --namespace kube-system logs daemonset/kube-proxy`",
-        )
+        logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
+        self.watch.wait_for(f"nginx at {url}", probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
 
     def _check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
         """Both directions, each from one node's pod to the other node's."""
@@ -122,7 +117,7 @@ class VerifyPhase:
                     f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
                     "look at the routes to the nodes' pod CIDRs (bridge) or at calico-node's log (calico)",
                 )
-        self.reporter.progress("pods reach each other across nodes")
+        self.watch.reporter.progress("pods reach each other across nodes")
 
     def _remove(self, kubectl: Kubectl) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.

@@ -58,6 +58,7 @@ class FakeTools:
         self, directory: Path, layout: Layout, routes: tuple[Route, ...] = (), facts: HostFacts = FACTS
     ) -> None:
         self.ref = REF
+        self.run_id = "0123456789ab"
         self.pod_dir = directory / "pod"
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
         self.cloud_init_dir = layout.cloud_init_dir
@@ -115,7 +116,7 @@ class FakeTools:
 def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
-    shell.on("test", "-e").on("true").on("kubeadm", "version", stdout="v1.20.2\n")
+    shell.on("test", "-e").on("true").on("sh", "-c", stdout="150\n").on("kubeadm", "version", stdout="v1.20.2\n")
     shell.on("systemctl", "is-active", stdout="active\n").on("ls")
     items = [
         {

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from iecpod.adapters.reporters import JsonLinesReporter, LiveReporter, PlainReporter, make_reporter
+from iecpod.adapters.event_lines import EVENTS, FIELDS_OF_ALL, JsonLinesReporter, Run
+from iecpod.adapters.live_display import LiveReporter
+from iecpod.adapters.plain_lines import PlainReporter, heartbeat
+from iecpod.adapters.reporters import make_reporter
 from iecpod.errors import UsageError
 from iecpod.ports import Reporter
 
