@@ -95,7 +95,7 @@ def heartbeat(reporter: PlainReporter) -> Iterator[None]:
         while not ended.wait(_BEAT_SECONDS):
             reporter.tell_silence()
 
-    threading.Thread(target=beat, daemon=True).start()
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
     try:
         yield
     finally:

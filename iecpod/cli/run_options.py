@@ -55,10 +55,10 @@ def _parse_limits(
     of_all: dict[str, float] = {}
     of_one: dict[str, float] = {}
     for text in texts:
-        phase, _, seconds = text.rpartition("=")
-        if phase and phase not in PHASES_THAT_WAIT:
-            raise click.BadParameter(f"phase {phase} has no deadline; these have: {', '.join(PHASES_THAT_WAIT)}")
-        if phase:
+        phase, equals, seconds = text.rpartition("=")
+        if equals and phase not in PHASES_THAT_WAIT:
+            raise click.BadParameter(f"phase {phase!r} has no deadline; these have: {', '.join(PHASES_THAT_WAIT)}")
+        if equals:
             of_one[phase] = _positive(text, seconds)
         else:
             of_all |= dict.fromkeys(PHASES_THAT_WAIT, _positive(text, seconds))

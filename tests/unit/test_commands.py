@@ -16,13 +16,14 @@ import iecpod
 from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.report import Report
+from iecpod.commands.report import PHASES, Report
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.composition import PodAdapters
 from iecpod.descriptors.addressing import Scheme
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
@@ -167,7 +168,11 @@ def run_deploy(layout: Layout, tools: FakeTools) -> Report:
 def test_deploy_makes_everything_and_the_second_one_nothing(layout: Layout, tools: FakeTools) -> None:
     report = run_deploy(layout, tools)
     outcomes = {phase.name: phase.outcome for phase in report.phases}
+    assert tuple(outcomes) == PHASES and set(PHASES_THAT_WAIT) < set(PHASES)
     assert report.outcome == "done"
+    assert [(phase.name, [node.node for node in phase.nodes]) for phase in report.phases if phase.nodes] == [
+        ("cni", list(NODES))
+    ]
     assert [name for name, outcome in outcomes.items() if outcome == "done"] == [
         *("networks", "storage", "domains", "cni", "kubeconfig"),
     ]

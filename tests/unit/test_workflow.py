@@ -10,7 +10,7 @@ from iecpod.errors import HostError, IecpodError, NodeErrors, NodeUnreachable, W
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.wait import NotYet, poll
 from iecpod.workflow import PhaseFailed, run_phases
-from tests.fakes import FakeClock, RecordingReporter, fake_watch
+from tests.fakes import FakeClock, fake_watch
 
 
 @dataclass
