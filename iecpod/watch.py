@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from iecpod.design.pace import Pace
 from iecpod.errors import IecpodError, NodeUnreachable, WaitTimeout
-from iecpod.model import PodRef
 from iecpod.phases.console import console_tail
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Clock, Reporter
@@ -25,14 +24,15 @@ _CONSOLE_SIGN_CHARACTERS = 2000
 
 
 class Watch:
-    """Made for one POD's run. `limits` are the seconds that a person gave whole phases, by name; they hold as given.
+    """Made for one POD's run; `command(verb, *arguments)` is a command line for that POD.
 
+    `limits` are the seconds that a person gave whole phases, by name; they hold as given.
     `read_console` returns what a node has printed on its serial console so far.
     """
 
     def __init__(
         self,
-        ref: PodRef,
+        command: Callable[..., str],
         pace: Pace,
         clock: Clock,
         reporter: Reporter,
@@ -41,7 +41,7 @@ class Watch:
     ) -> None:
         self.clock = clock
         self.reporter = reporter
-        self._ref = ref
+        self.command = command
         self._assumed = self._pace = pace
         self.read_console = read_console
         self._limits = dict(limits)
@@ -57,6 +57,10 @@ class Watch:
     @property
     def node_results(self) -> tuple[NodeResult, ...]:
         return tuple(self._results[node] for node in sorted(self._results))
+
+    @property
+    def go_on(self) -> str:
+        return f"go on with `{self.command('deploy')}`"
 
     @property
     def calm(self) -> bool:
@@ -128,15 +132,11 @@ class Watch:
         """Gives an error about a node that does not come the end of its console, and what to run next."""
         if error.evidence or not isinstance(error, (WaitTimeout, NodeUnreachable)):
             return
-        hints = [error.remedy, f"go on with `{self.command('deploy')}`"]
+        hints = [error.remedy, self.go_on]
         if node:
             error.evidence = console_tail(node, self.read_console(node))
             hints.insert(1, f"look at the guest with `{self.command('console', node)}`")
         error.remedy = "; ".join(hint for hint in hints if hint)
-
-    def command(self, verb: str, *arguments: str) -> str:
-        """The command line of another verb for this POD."""
-        return " ".join(["iecpod", verb, "-l", self._ref.lab, "-p", self._ref.pod, *arguments])
 
     def _extension(self, seconds: float, node: str) -> Extension:
         def signs() -> object:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
+from iecpod.commands.request import PodRequest
 from iecpod.design.pace import Pace
 from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.errors import CommandFailed, HostError, ResourceConflict
@@ -84,8 +85,9 @@ def fake_watch(
 ) -> Watch:
     """A watch over POD local/virtual1 that waits in no time."""
     read_console = console if callable(console) else lambda _node: console
-    ref, told = PodRef("local", "virtual1"), reporter or RecordingReporter()
-    return Watch(ref, pace, clock or FakeClock(), told, read_console, limits or {})
+    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
+    told = reporter or RecordingReporter()
+    return Watch(request.command, pace, clock or FakeClock(), told, read_console, limits or {})
 
 
 Reply = CommandResult | Exception | Callable[[Sequence[str], bytes], CommandResult]

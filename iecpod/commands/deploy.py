@@ -117,9 +117,13 @@ def _virt_type(prepared: Prepared) -> VirtType:
 
 
 def _watch(run: DeployRun, prepared: Prepared) -> Watch:
-    tools, pace, limits = run.tools, pace_of(_virt_type(prepared)), dict(run.inputs.request.limits)
+    tools, request, pace = run.tools, run.inputs.request, pace_of(_virt_type(prepared))
     consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
-    return Watch(tools.ref, pace, tools.clock, tools.reporter, lambda node: tools.read_console(consoles[node]), limits)
+
+    def read_console(node: str) -> str:
+        return tools.read_console(consoles[node])
+
+    return Watch(request.command, pace, tools.clock, tools.reporter, read_console, dict(request.limits))
 
 
 def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...], outcome: str) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ class PodRequest:
     """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
 
     Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
-    `limits` are seconds for whole phases, by name.
+    `limits` are seconds for whole phases, by name. `options` are those that name the POD, as they were given.
     """
 
     ref: PodRef
@@ -54,3 +55,9 @@ class PodRequest:
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
     limits: tuple[tuple[str, float], ...] = ()
+    options: tuple[str, ...] = ()
+
+    def command(self, verb: str, *arguments: str) -> str:
+        """A command line for the same POD."""
+        options = self.options or ("-l", self.ref.lab, "-p", self.ref.pod)
+        return shlex.join(["iecpod", verb, *options, *arguments])

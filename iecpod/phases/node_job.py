@@ -42,7 +42,9 @@ def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, wat
     properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     if properties.get("Result") != "success":
         tail = shell.run(["journalctl", "--unit", unit, "--lines", _TAIL_LINES, "--output", "cat"], check=False).stdout
-        raise CommandFailed(shell.node, argv, int(properties.get("ExecMainStatus", "1")), tail, remedy)
+        raise CommandFailed(
+            shell.node, argv, int(properties.get("ExecMainStatus", "1")), tail, f"{remedy}; {watch.go_on}"
+        )
 
 
 def _wait_for_job(shell: Shell, unit: str, seconds: float, watch: Watch, remedy: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, cleaned_up
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_nginx
 from iecpod.wait import NotYet
@@ -42,13 +42,11 @@ class VerifyPhase:
 
     def run(self) -> None:
         kubectl = self._kubectl
-        try:
+        with cleaned_up(lambda seconds: self._remove(kubectl, seconds)):
             kubectl.apply(render_nginx(self.cluster.release.nginx_image))
             pods = self._wait_for_pods()
             self._check_service(kubectl.load(f"/api/v1/namespaces/default/services/{APP}"))
             self._check_pod_to_pod(pods)
-        finally:
-            self._remove(kubectl)
         self._store_record(kubectl)
 
     @property
@@ -119,14 +117,14 @@ class VerifyPhase:
                 )
         self.watch.reporter.progress("pods reach each other across nodes")
 
-    def _remove(self, kubectl: Kubectl) -> None:
+    def _remove(self, kubectl: Kubectl, seconds: float) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.
 
         Their kubelets take up to `syncFrequency` to confirm an end that is waited for.
         """
         selected = (f"--selector=app={APP}", "--ignore-not-found")
-        kubectl.run("delete", "service,replicationcontroller", *selected)
-        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force")
+        kubectl.run("delete", "service,replicationcontroller", *selected, timeout_seconds=seconds)
+        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force", timeout_seconds=seconds)
 
     def _store_record(self, kubectl: Kubectl) -> None:
         record = {

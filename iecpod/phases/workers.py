@@ -89,5 +89,5 @@ class WorkersPhase:
             ["kubeadm", "join", f"--config={_CONFIG}", *preflight_flags(self.cluster)],
             seconds=_JOIN_SECONDS,
             watch=self.watch,
-            remedy=f"see `{self.watch.command('ssh', shell.node, '--', 'sudo journalctl -u kubelet')}`",
+            remedy=f"see `{self.watch.command('ssh', shell.node, '--', 'sudo', 'journalctl', '-u', 'kubelet')}`",
         )

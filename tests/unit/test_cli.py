@@ -182,3 +182,10 @@ def test_time_for_phases_reaches_the_request(tmp_path: Path, given: tuple[str, .
 def test_time_for_phases_that_cannot_be_meant(tmp_path: Path, given: str, message: str) -> None:
     result = run(tmp_path, "deploy", "-l", "lab", "-p", "missing", f"--timeout={given}")
     assert result.exit_code == 2 and message in result.stderr
+
+
+def test_remedies_name_the_pod_with_the_options_that_were_given(tmp_path: Path) -> None:
+    given = ["-l", "arm", "-p", "virtual2", "-b", "my labs", "-c", "embedded", "--virt-type", "qemu"]
+    context = cli.commands["deploy"].make_context("deploy", given)
+    request = make_request(layout_below(tmp_path), context.params)
+    assert request.command("console", "iec01") == "iecpod console -l arm -p virtual2 -b 'my labs' -c embedded iec01"

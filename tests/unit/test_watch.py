@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import pytest
 
 from iecpod.design.pace import Pace
-from iecpod.errors import CommandFailed, IecpodError, Interrupted, NodeErrors, NodeUnreachable, WaitTimeout
+from iecpod.errors import CommandFailed, HostError, IecpodError, Interrupted, NodeErrors, NodeUnreachable, WaitTimeout
 from iecpod.phases.console import console_lines, console_tail, last_line
+from iecpod.phases.kubectl import cleaned_up
 from iecpod.results import Failure, NodeResult
 from iecpod.wait import NotYet
 from iecpod.watch import Watch
@@ -225,3 +227,22 @@ def test_a_signal_ends_a_run_at_once_whatever_its_nodes_are_at(signum: int, tmp_
         "iecpod: interrupted in phase workers: `iecpod deploy -l local -p virtual1` goes on, "
         "`iecpod teardown -l local -p virtual1` removes what is there\n"
     )
+
+
+@pytest.mark.parametrize("error", [None, HostError("no"), KeyboardInterrupt()])
+def test_what_a_phase_cleans_up_gets_little_time_after_a_signal(error: BaseException | None) -> None:
+    given: list[float] = []
+    with pytest.raises(type(error)) if error else nullcontext(), cleaned_up(given.append):
+        if error:
+            raise error
+    assert given == [20.0 if isinstance(error, KeyboardInterrupt) else 300.0]
+
+
+def test_a_clean_up_that_fails_does_not_hide_a_signal() -> None:
+    def clean(_seconds: float) -> None:
+        raise WaitTimeout("kubectl", 20, "")
+
+    with pytest.raises(KeyboardInterrupt), cleaned_up(clean):
+        raise KeyboardInterrupt
+    with pytest.raises(WaitTimeout), cleaned_up(clean):
+        pass
