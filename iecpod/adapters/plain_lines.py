@@ -70,14 +70,15 @@ class PlainReporter:
         self._write(f"warning: {message}")
 
     def tell_silence(self) -> None:
-        """Says what the phase is at, if nothing was written for a minute."""
+        """Says what the run is at, if nothing was written for a minute."""
         now = self._now()
-        if not self._board.phase or now - self._wrote_at < _SILENT_SECONDS:
+        if now - self._wrote_at < _SILENT_SECONDS:
             return
+        phase = [f"{self._board.phase}, {now - self._board.started_at:.0f} s"] if self._board.phase else []
         lines = self._board.lines(now, finished=False)
         more = [f"and {len(lines) - _MOST_NODES} more"] if len(lines) > _MOST_NODES else []
-        at = " | ".join([*lines[:_MOST_NODES], *more])
-        self._write(f"still {self._board.phase}, {now - self._board.started_at:.0f} s" + (f" | {at}" if at else ""))
+        if phase or lines:
+            self._write("still " + " | ".join([*phase, *lines[:_MOST_NODES], *more]))
 
     def _write(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError), self._lock:  # nobody reads it any more

@@ -66,6 +66,17 @@ def test_a_wait_is_told_off_a_terminal_when_nothing_else_was_for_a_minute() -> N
     ]
 
 
+def test_silence_without_a_phase_is_broken_where_something_was_begun() -> None:
+    stream, seconds = io.StringIO(), [0.0]
+    reporter = PlainReporter(stream, clock=lambda: "t", now=lambda: seconds[0])
+    seconds[0] = 100.0
+    reporter.tell_silence()
+    reporter.progress("compiling Kubernetes")
+    seconds[0] = 170.0
+    reporter.tell_silence()
+    assert stream.getvalue().splitlines() == ["t   compiling Kubernetes", "t still compiling Kubernetes, 70 s"]
+
+
 def test_silence_of_many_nodes_is_one_line_of_bounded_length() -> None:
     stream, seconds = io.StringIO(), [0.0]
     reporter = PlainReporter(stream, clock=lambda: "t", now=lambda: seconds[0])
