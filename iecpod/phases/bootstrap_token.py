@@ -15,7 +15,8 @@ from contextlib import contextmanager
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from iecpod.phases.kubectl import UNCHECKED, Kubectl, cleaned_up
+from iecpod.phases.clean_up import cleaned_up
+from iecpod.phases.kubectl import UNCHECKED, Kubectl
 
 _ALPHABET = string.ascii_lowercase + string.digits
 

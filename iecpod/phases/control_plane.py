@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.ports import Shell
@@ -42,20 +43,24 @@ class ControlPlanePhase:
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:
-        self.watch.on_nodes((self.shell.node,), lambda _hostname: self._init_or_go_on())
+        self.watch.on_nodes((self.shell.node,), self._init_or_go_on)
 
-    def _init_or_go_on(self) -> None:
+    def _init_or_go_on(self, _hostname: str) -> None:
+        with cleaned_up(self._remove_config):
+            self._init_twice()
+
+    def _init_twice(self) -> None:
         try:
-            try:
-                self._init(goes_on=self._api_server_answers())
-            except CommandFailed as first:
-                # kubeadm gives single requests ten seconds. What it has made by then stays true.
-                if not self._api_server_answers():
-                    raise
-                self.watch.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
-                self._init(goes_on=True)
-        finally:
-            self.shell.run(["rm", "-f", _CONFIG], check=False)
+            self._init(goes_on=self._api_server_answers())
+        except CommandFailed as first:
+            # kubeadm gives single requests ten seconds. What it has made by then stays true.
+            if not self._api_server_answers():
+                raise
+            self.watch.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
+            self._init(goes_on=True)
+
+    def _remove_config(self, seconds: float) -> None:
+        self.shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)
 
     def _init(self, *, goes_on: bool) -> None:
         if not is_job_running(self.shell, _UNIT):

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
-from iecpod.errors import CommandFailed, IecpodError
+from iecpod.errors import CommandFailed
 from iecpod.ports import CommandResult, Shell
-
-#: What is left for cleaning up after a signal, so that a node that hangs does not hold up the end.
-_SIGNALLED_SECONDS = 20.0
-_SECONDS = 300.0
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
@@ -29,7 +23,7 @@ class Kubectl:
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
 
-    def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = _SECONDS) -> CommandResult:
+    def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = 300.0) -> CommandResult:
         """Raises `CommandFailed`, `NodeUnreachable`, `WaitTimeout`."""
         argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
         return self.shell.run(argv, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
@@ -51,24 +45,6 @@ class Kubectl:
     def apply(self, manifest: str) -> None:
         """The API server checks what it is given. kubectl's own check would fetch 2 MB of schemas first, each time."""
         self.run("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)
-
-
-@contextmanager
-def cleaned_up(clean: Callable[[float], object]) -> Iterator[None]:
-    """However the block ends, `clean` follows, with the seconds that each of its commands may take.
-
-    After a signal its errors are passed over: what is left is found by the next run, or goes with the POD.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        with suppress(IecpodError):
-            clean(_SIGNALLED_SECONDS)
-        raise
-    except BaseException:
-        clean(_SECONDS)
-        raise
-    clean(_SECONDS)
 
 
 def internal_ip(node: dict[str, Any]) -> str:

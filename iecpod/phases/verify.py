@@ -9,7 +9,8 @@ from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, cleaned_up
+from iecpod.phases.clean_up import cleaned_up
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_nginx
 from iecpod.wait import NotYet
@@ -94,7 +95,10 @@ class VerifyPhase:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
 
         def probe() -> None:
-            result = self.shells[hostname].run([*_CURL, url], check=False)
+            try:
+                result = self.shells[hostname].run([*_CURL, url], check=False)
+            except (NodeUnreachable, WaitTimeout) as error:
+                raise NotYet(error.cause.removeprefix(f"{hostname}: ")) from error
             if _WELCOME not in result.stdout:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import CommandFailed
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
@@ -71,16 +72,18 @@ class WorkersPhase:
             if shell.run(["test", "-e", _KUBELET_CONF], check=False).returncode == 0:
                 reset_node(shell, self.cluster)
             shell.write_file(_CONFIG, config.encode(), 0o600)
+        with cleaned_up(lambda seconds: shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)):
+            self._join_twice(shell)
+        self.watch.reporter.progress("joined", hostname)
+
+    def _join_twice(self, shell: Shell) -> None:
         try:
             self._run_join(shell)
         except CommandFailed as first:
             # A starved guest misses kubeadm's fixed deadlines; the second try finds it with less to do.
-            self.watch.reporter.warn(f"{first.cause}\n{hostname}: joining once more")
+            self.watch.reporter.warn(f"{first.cause}\n{shell.node}: joining once more")
             reset_node(shell, self.cluster)
             self._run_join(shell)
-        finally:
-            shell.run(["rm", "-f", _CONFIG], check=False)
-        self.watch.reporter.progress("joined", hostname)
 
     def _run_join(self, shell: Shell) -> None:
         run_job(

@@ -17,6 +17,7 @@ from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
+from iecpod.phases.workers import WorkersPhase
 from tests.fakes import FakeShell, fake_watch
 from tests.unit.conftest import make_release
 
@@ -165,6 +166,22 @@ def test_cloud_init_that_failed_is_told() -> None:
     with pytest.raises(NodeError) as caught:
         _reachable(shell, "Linux version 6.1").run()
     assert caught.value.cause == "iec01: cloud-init failed: ('ntp', RuntimeError())"
+
+
+def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluster: DesiredCluster) -> None:
+    first = FakeShell("iec01").on("kubectl", stdout='{"items": []}')
+    first.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
+    away = FakeShell("iec02").on("systemctl", "is-active", stdout="activating\n")
+    for command in ("sh", "rm"):
+        away.reply((command,), NodeUnreachable("iec02", "no route to host"))
+    one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
+    phase = WorkersPhase(one_worker, {"iec01": first, "iec02": away}, fake_watch(console="reboot: Power down\n"))
+    with pytest.raises(WaitTimeout) as caught:
+        phase.run()
+    assert caught.value.last_seen == "no route to host"
+    assert caught.value.evidence.splitlines()[-1] == "    reboot: Power down"
+    assert "iecpod console -l local -p virtual1 iec02" in caught.value.remedy
+    assert first.called("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "delete", "secret")
 
 
 def _node(name: str, address: str, ready: str) -> dict[str, object]:

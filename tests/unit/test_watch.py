@@ -15,8 +15,8 @@ import pytest
 
 from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed, HostError, IecpodError, Interrupted, NodeErrors, NodeUnreachable, WaitTimeout
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.console import console_lines, console_tail, last_line
-from iecpod.phases.kubectl import cleaned_up
 from iecpod.results import Failure, NodeResult
 from iecpod.wait import NotYet
 from iecpod.watch import Watch
@@ -238,11 +238,12 @@ def test_what_a_phase_cleans_up_gets_little_time_after_a_signal(error: BaseExcep
     assert given == [20.0 if isinstance(error, KeyboardInterrupt) else 300.0]
 
 
-def test_a_clean_up_that_fails_does_not_hide_a_signal() -> None:
+@pytest.mark.parametrize("error", [NodeUnreachable("iec01", "off"), KeyboardInterrupt()])
+def test_a_clean_up_that_fails_does_not_hide_why(error: BaseException) -> None:
     def clean(_seconds: float) -> None:
         raise WaitTimeout("kubectl", 20, "")
 
-    with pytest.raises(KeyboardInterrupt), cleaned_up(clean):
-        raise KeyboardInterrupt
+    with pytest.raises(type(error)), cleaned_up(clean):
+        raise error
     with pytest.raises(WaitTimeout), cleaned_up(clean):
         pass
