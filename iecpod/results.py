@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from iecpod.errors import IecpodError, Interrupted
+from iecpod.errors import DescriptorError, IecpodError, Interrupted, PreflightError
 
 IN_PLACE = "in place"
 DONE = "done"
@@ -22,6 +22,8 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
+        if isinstance(error, (DescriptorError, PreflightError)):
+            return cls(error.cause, error.remedy, "\n".join(map(str, error.problems)))
         if isinstance(error, IecpodError):
             return cls(error.cause, error.remedy, error.evidence)
         if isinstance(error, Interrupted):

@@ -124,7 +124,9 @@ def test_a_deploy_that_is_refused_tells_jobs_why(tmp_path: Path) -> None:
     assert [event["event"] for event in events] == ["run-started", "run-finished"]
     assert {event["run_id"] for event in events} == {report["run_id"]}
     assert events[-1]["cause"] == report["phases"][0]["failure"]["cause"] == str(result.exception)
-    assert "preflight" in (tmp_path / "junit.xml").read_text()
+    (failure,) = ElementTree.parse(tmp_path / "junit.xml").iter("failure")
+    for text in (events[-1]["evidence"], failure.text or ""):
+        assert "labs/lab/missing.yaml: error: " in text and "[descriptor-missing]" in text
 
 
 def test_events_of_a_teardown_by_environment(tmp_path: Path) -> None:
