@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.adapters.lock import pod_lock
@@ -17,6 +19,7 @@ from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands import deploy, guest_access, plan, status, teardown
 from iecpod.commands.guest_access import GuestAccess
+from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
@@ -43,10 +46,11 @@ _CONSOLE_TAIL_BYTES = 256 * 1024
 class PodAdapters:
     """`PodTools` with the real adapters behind it."""
 
-    def __init__(self, layout: Layout, ref: PodRef, reporter: Reporter, apt_mirror: str) -> None:
+    def __init__(self, layout: Layout, ref: PodRef, reporter: Reporter, apt_mirror: str, run_id: str = "") -> None:
         self._layout = layout
         self._apt_mirror = apt_mirror
         self.ref = ref
+        self.run_id = run_id or _new_run_id()
         self.clock: Clock = SystemClock()
         self.reporter = reporter
         self.cloud_init_dir = layout.cloud_init_dir
@@ -114,7 +118,7 @@ class PodAdapters:
                 file.seek(0, 2)
                 file.seek(max(0, file.tell() - _CONSOLE_TAIL_BYTES))
                 return file.read().decode(errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):  # libvirt makes it for root alone on some hosts
             return ""
 
     def fetch_key(self, repository: AptRepository) -> bytes:
@@ -168,13 +172,17 @@ class Composition:
         self._environ = environ
         self._is_terminal = is_terminal
 
-    def deploy(self, request: PodRequest, apt_mirror: str, report_file: Path | None) -> Report:
-        with self._pod(request, apt_mirror) as (inputs, tools):
+    def deploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
+        run = Run(_new_run_id(), "deploy", request.ref)
+        with (
+            saved_reports(outputs, run.ref, run.run_id) as save,
+            self._pod(request, apt_mirror, run, outputs.events) as (inputs, tools),
+        ):
 
             def save_report(report: Report) -> None:
-                for path in (tools.pod_dir / "report.json", report_file):
-                    if path is not None:
-                        path.write_text(report.to_json())
+                told = report.rewritten(inputs.loaded.secrets.hide)
+                replace_file(tools.pod_dir / "report.json", told.to_json())
+                save(told)
 
             return deploy.deploy(inputs, tools, save_report)
 
@@ -190,9 +198,9 @@ class Composition:
         with self._pod(request) as (inputs, tools):
             return status.observe_status(inputs, tools)
 
-    def teardown(self, request: PodRequest) -> teardown.Removed:
+    def teardown(self, request: PodRequest, events: Path | None) -> teardown.Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
-        with self._reporter() as reporter:
+        with self._reporter(Run(_new_run_id(), "teardown", request.ref), events) as reporter:
             tools = PodAdapters(self.layout, request.ref, reporter, "")
             return teardown.teardown(tools, self._teardown_uri(request, tools))
 
@@ -225,14 +233,17 @@ class Composition:
             return built.path
 
     @contextmanager
-    def _reporter(self) -> Iterator[Reporter]:
-        with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
+    def _reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:
+        told = (events, run) if events and run else None
+        with make_reporter(self._environ, is_terminal=self._is_terminal, events=told) as reporter:
             yield reporter
 
     @contextmanager
-    def _pod(self, request: PodRequest, apt_mirror: str = "") -> Iterator[tuple[PodInputs, PodAdapters]]:
-        with self._reporter() as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror)
+    def _pod(
+        self, request: PodRequest, apt_mirror: str = "", run: Run | None = None, events: Path | None = None
+    ) -> Iterator[tuple[PodInputs, PodAdapters]]:
+        with self._reporter(run, events) as reporter:
+            tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run.run_id if run else "")
             inputs = resolve_request(request, self.layout, tools.recall())
             for warning in inputs.loaded.warnings:
                 reporter.warn(str(warning))
@@ -254,6 +265,10 @@ class Composition:
     def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> str:
         known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect
         return known or resolve_request(request, self.layout, Recalled()).uri
+
+
+def _new_run_id() -> str:
+    return uuid.uuid4().hex[:12]
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:

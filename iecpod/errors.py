@@ -95,7 +95,10 @@ def count_errors(problems: Iterable[Problem]) -> int:
 
 
 class IecpodError(Exception):
-    """Base of all errors meant for people: a cause, a remedy, an exit code."""
+    """Base of all errors meant for people: a cause, a remedy, an exit code.
+
+    `evidence` holds further lines that show why, such as the end of a console; empty where there are none.
+    """
 
     exit_code: ExitCode = ExitCode.FAILED
 
@@ -103,10 +106,11 @@ class IecpodError(Exception):
         super().__init__(cause)
         self.cause = cause
         self.remedy = remedy
+        self.evidence = ""
 
     def hide(self, hide: Callable[[str], str]) -> None:
         """Changes every sentence of the error, so that it tells no secret."""
-        self.cause, self.remedy = hide(self.cause), hide(self.remedy)
+        self.cause, self.remedy, self.evidence = hide(self.cause), hide(self.remedy), hide(self.evidence)
         self.args = (self.cause,)
 
 
@@ -186,6 +190,7 @@ class NodeErrors(IecpodError):
             "\n".join(dict.fromkeys(error.remedy for error in failures.values() if error.remedy)),
         )
         self.failures = dict(failures)
+        self.evidence = "\n".join(error.evidence for error in failures.values() if error.evidence)
         if any(error.exit_code is ExitCode.TIMEOUT for error in failures.values()):
             self.exit_code = ExitCode.TIMEOUT
 
@@ -212,3 +217,12 @@ class CleanupError(IecpodError):
     def __init__(self, left: Sequence[str], remedy: str = "") -> None:
         super().__init__("teardown left behind: " + ", ".join(left), remedy)
         self.left = tuple(left)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal in the middle of work that can be gone on with: a cause and a remedy, as errors have them."""
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy

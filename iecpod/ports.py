@@ -34,8 +34,17 @@ class Reporter(Protocol):
     def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
         """`outcome` is one of `done`, `in place`, `failed`."""
 
+    def node_started(self, node: str) -> None:
+        """Work of the present phase begins on a node."""
+
+    def node_finished(self, node: str, outcome: str, seconds: float) -> None:
+        """`outcome` is `done` or `failed`."""
+
     def progress(self, message: str, node: str = "") -> None:
         """What is going on right now, on one node or on all."""
+
+    def waiting(self, awaited: str, last_seen: str, node: str = "") -> None:
+        """At each look of a wait, so up to once a second a node; a reporter tells it as often as its readers like."""
 
     def warn(self, message: str) -> None: ...
 

@@ -1,9 +1,10 @@
-"""Waiting for a condition: one loop, with evidence when it runs out."""
+"""Waiting for a condition: one loop, with more time while something moves, and evidence when it runs out."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from iecpod.errors import WaitTimeout
@@ -24,6 +25,42 @@ class NotYet(Exception):
     """Raised by a probe that did not find what it looks for; the text is the observation."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """More time for what moves: a wait goes on until nothing has for `still_seconds`, and for `most_seconds` in all.
+
+    An observation that was not made before is a movement, and so is a change of what `signs` returns.
+    """
+
+    still_seconds: float
+    most_seconds: float
+    signs: Callable[[], object] = lambda: None
+
+
+class Deadline:
+    """When a wait that began at `start` ends. Without an extension that is fixed."""
+
+    def __init__(self, start: float, seconds: float, extension: Extension | None = None) -> None:
+        self._start = start
+        self._end = start + seconds
+        self._extension = extension
+        self._moved_at = start
+        self._seen: set[str] = set()
+        self._signs: object = None
+
+    def after(self, observation: str, now: float) -> float:
+        """The end of the wait, given what is seen now."""
+        if self._extension is None:
+            return self._end
+        signs = self._extension.signs()
+        if observation not in self._seen or signs != self._signs:
+            self._moved_at = now
+        self._seen.add(observation)
+        self._signs = signs
+        extended = min(self._moved_at + self._extension.still_seconds, self._start + self._extension.most_seconds)
+        return max(self._end, extended)
+
+
 def poll(
     awaited: str,
     probe: Callable[[], T],
@@ -32,14 +69,22 @@ def poll(
     clock: Clock,
     interval_seconds: float = 1.0,
     remedy: str = "",
+    extension: Extension | None = None,
+    tell: Callable[[str], None] = lambda _observation: None,
 ) -> T:
-    """Calls `probe` until it returns instead of raising `NotYet`; raises `WaitTimeout` with the last observation."""
+    """Calls `probe` until it returns instead of raising `NotYet`; raises `WaitTimeout` with the last observation.
+
+    `tell` is given every observation.
+    """
     start = clock.now()
+    deadline = Deadline(start, timeout_seconds, extension)
     while True:
         try:
             return probe()
         except NotYet as observation:
-            waited = clock.now() - start
-            if waited >= timeout_seconds:
-                raise WaitTimeout(awaited, waited, str(observation), remedy) from observation
-        clock.sleep(min(interval_seconds, max(0.0, timeout_seconds - waited)))
+            tell(str(observation))
+            now = clock.now()
+            end = deadline.after(str(observation), now)
+            if now >= end:
+                raise WaitTimeout(awaited, now - start, str(observation), remedy) from observation
+        clock.sleep(min(interval_seconds, end - now))

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from iecpod.errors import IecpodError
-from iecpod.ports import Clock, Reporter
-
-IN_PLACE = "in place"
-DONE = "done"
-FAILED = "failed"
+from iecpod.errors import IecpodError, Interrupted
+from iecpod.results import DONE, FAILED, IN_PLACE, Failure, PhaseResult
+from iecpod.watch import Watch
 
 
 class Phase(Protocol):
@@ -31,16 +27,6 @@ class Phase(Protocol):
         """Makes it so; safe to repeat after being killed anywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseResult:
-    """`seconds` is wall time, probes included; `detail` is what the last probe saw or why it failed."""
-
-    name: str
-    outcome: str
-    seconds: float
-    detail: str
-
-
 class PhaseFailed(Exception):
     """Carries the results so far with the error, so that a report can be written of a run that failed."""
 
@@ -50,23 +36,43 @@ class PhaseFailed(Exception):
         self.error = error
 
 
-def run_phases(phases: Sequence[Phase], *, reporter: Reporter, clock: Clock) -> tuple[PhaseResult, ...]:
-    """Runs the phases in order, skipping what is in place. Raises `PhaseFailed` with the cause inside."""
+def run_phases(phases: Sequence[Phase], watch: Watch) -> tuple[PhaseResult, ...]:
+    """Runs `phases` in order; what a probe finds in place is not run. Raises `PhaseFailed`.
+
+    A signal is raised on in it as `Interrupted`, which says in which phase.
+    """
     results: list[PhaseResult] = []
     for phase in phases:
-        start = clock.now()
-        reporter.phase_started(phase.name, phase.summary)
-        try:
-            outcome, detail = _run_phase(phase)
-        except BaseException as error:
-            seconds = clock.now() - start
-            reporter.phase_finished(phase.name, FAILED, seconds)
-            results.append(PhaseResult(phase.name, FAILED, seconds, str(error)))
+        result, error = _run_timed(phase, watch)
+        watch.reporter.phase_finished(result.name, result.outcome, result.seconds)
+        results.append(result)
+        if error is not None:
             raise PhaseFailed(results, error) from error
-        seconds = clock.now() - start
-        reporter.phase_finished(phase.name, outcome, seconds)
-        results.append(PhaseResult(phase.name, outcome, seconds, detail))
     return tuple(results)
+
+
+def _run_timed(phase: Phase, watch: Watch) -> tuple[PhaseResult, BaseException | None]:
+    start = watch.clock.now()
+    watch.begin(phase.name)
+    watch.reporter.phase_started(phase.name, phase.summary)
+    error: BaseException | None = None
+    failure: Failure | None = None
+    try:
+        outcome, detail = _run_phase(phase)
+    except BaseException as raised:  # also a signal: the report says how far a run came
+        error = _explained(raised, phase, watch)
+        outcome, detail, failure = FAILED, str(error), Failure.of(error)
+    seconds = watch.clock.now() - start
+    return PhaseResult(phase.name, outcome, seconds, detail, watch.node_results, failure), error
+
+
+def _explained(error: BaseException, phase: Phase, watch: Watch) -> BaseException:
+    if isinstance(error, KeyboardInterrupt):
+        remedy = f"`{watch.command('deploy')}` goes on, `{watch.command('teardown')}` removes what is there"
+        return Interrupted(f"interrupted in phase {phase.name}", remedy)
+    if isinstance(error, IecpodError):
+        watch.explain(error)
+    return error
 
 
 def _run_phase(phase: Phase) -> tuple[str, str]:

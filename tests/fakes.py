@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
+from iecpod.commands.request import PodRequest
+from iecpod.design.pace import Pace
 from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.errors import CommandFailed, HostError, ResourceConflict
 from iecpod.model import Arch, PodRef
 from iecpod.ports import CommandResult
+from iecpod.watch import Watch
 
 FACTS = HostFacts(
     arch="x86_64",
@@ -42,10 +45,15 @@ class FakeClock:
 
 
 class RecordingReporter:
-    """`lines` holds what was told, one text a call: `start PHASE`, `OUTCOME PHASE`, `NODE: message`, `warning: …`."""
+    """`lines` holds what was told, one text a call: `start PHASE`, `OUTCOME PHASE`, `NODE: message`, `warning: …`.
+
+    What nodes took and what waits saw is apart, in `nodes` and `waits`.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.nodes: list[tuple[str, str]] = []
+        self.waits: list[tuple[str, str, str]] = []
 
     def phase_started(self, phase: str, summary: str) -> None:
         self.lines.append(f"start {phase}")
@@ -53,11 +61,34 @@ class RecordingReporter:
     def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
         self.lines.append(f"{outcome} {phase}")
 
+    def node_started(self, node: str) -> None:
+        self.nodes.append((node, "started"))
+
+    def node_finished(self, node: str, outcome: str, seconds: float) -> None:
+        self.nodes.append((node, outcome))
+
     def progress(self, message: str, node: str = "") -> None:
         self.lines.append(f"{node}: {message}" if node else message)
 
+    def waiting(self, awaited: str, last_seen: str, node: str = "") -> None:
+        self.waits.append((node, awaited, last_seen))
+
     def warn(self, message: str) -> None:
         self.lines.append(f"warning: {message}")
+
+
+def fake_watch(
+    pace: Pace = Pace(factor=1.0, calm=False),  # noqa: B008 - a frozen value
+    console: str | Callable[[str], str] = "",
+    limits: Mapping[str, float] | None = None,
+    clock: FakeClock | None = None,
+    reporter: RecordingReporter | None = None,
+) -> Watch:
+    """A watch over POD local/virtual1 that waits in no time."""
+    read_console = console if callable(console) else lambda _node: console
+    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
+    told = reporter or RecordingReporter()
+    return Watch(request.command, pace, clock or FakeClock(), told, read_console, limits or {})
 
 
 Reply = CommandResult | Exception | Callable[[Sequence[str], bytes], CommandResult]

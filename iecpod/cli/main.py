@@ -16,7 +16,7 @@ import click
 import iecpod
 from iecpod.cli import checks, pods
 from iecpod.cli.options import Invocation
-from iecpod.errors import DescriptorError, ExitCode, IecpodError, PreflightError, Problem
+from iecpod.errors import DescriptorError, ExitCode, IecpodError, Interrupted, PreflightError, Problem
 from iecpod.layout import find_layout
 
 _LOG = logging.getLogger("iecpod")
@@ -67,10 +67,23 @@ def _print_error(error: IecpodError, log_file: Path | None) -> None:
     if isinstance(error, (DescriptorError, PreflightError)):
         _print_problems(error.problems)
     click.echo(f"iecpod: error: {error.cause}", err=True)
+    if error.evidence:
+        click.echo(error.evidence, err=True)
     if error.remedy:
         click.echo(f"iecpod: remedy: {error.remedy}", err=True)
     if log_file is not None:
         click.echo(f"iecpod: log: {log_file}", err=True)
+
+
+def _print_interrupt(error: BaseException) -> None:
+    """click turns a signal into its own `Abort`."""
+    signalled = error.__cause__ if isinstance(error, click.Abort) else error
+    if isinstance(signalled, Interrupted):
+        text = f"{signalled.cause}: {signalled.remedy}"
+    else:
+        text = "interrupted; run the same command again to go on"
+    _LOG.warning("%s", text)
+    click.echo(f"iecpod: {text}", err=True)
 
 
 def _start_log(state_dir: Path) -> Path | None:
@@ -105,11 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return int(ExitCode.USAGE)
     except IecpodError as error:
-        _LOG.error("%s: %s", type(error).__name__, error.cause)
+        _LOG.error("%s: %s", type(error).__name__, "\n".join(filter(None, (error.cause, error.evidence))))
         _print_error(error, log_file)
         return int(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("iecpod: interrupted; run the same command again to go on", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        _print_interrupt(error)
         return int(ExitCode.INTERRUPTED)
     except SystemExit as end:
         return cast(int, end.code or 0)

@@ -175,7 +175,16 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         baked=options.get("baked"),
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
+        limits=options.get("timeout", ()),
+        options=_naming_options(options),
     )
+
+
+def _naming_options(options: dict[str, Any]) -> tuple[str, ...]:
+    """Those that another verb needs, too, to find the POD."""
+    flags = {"lab": "-l", "pod": "-p", "base_uri": "-b", "scenario": "-s", "release": "--release", "connect": "-c"}
+    flags |= {f"eyaml_{kind}_key": f"--eyaml-{kind}-key" for kind in ("private", "public")}
+    return tuple(part for key, flag in flags.items() if options.get(key) for part in (flag, options[key]))
 
 
 def _demoted(names: tuple[str, ...] | None) -> frozenset[str]:

@@ -13,10 +13,12 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
+from iecpod.cli.run_options import events_option, run_options
 from iecpod.errors import ExitCode
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
+    from iecpod.commands.outputs import RunOutputs
     from iecpod.composition import Composition
 
 
@@ -37,14 +39,14 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
-@click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write the report there, as JSON.")
+@run_options
 @_pass_composition
-def deploy(composition: Composition, /, report_file: Path | None, **options: Any) -> None:
+def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
 
     Running it again finds what is in place and goes on from there, also after it was killed.
     """
-    report = composition.deploy(make_request(composition.layout, options), options["apt_mirror"], report_file)
+    report = composition.deploy(make_request(composition.layout, options), options["apt_mirror"], outputs)
     click.echo(report.to_text())
 
 
@@ -73,10 +75,11 @@ def status(composition: Composition, /, output: str, **options: Any) -> None:
 
 @click.command()
 @pod_options
+@events_option
 @_pass_composition
-def teardown(composition: Composition, /, **options: Any) -> None:
+def teardown(composition: Composition, /, events: Path | None, **options: Any) -> None:
     """Removes everything of the POD that iecpod made, and proves it. Caches stay."""
-    removed = composition.teardown(make_request(composition.layout, options))
+    removed = composition.teardown(make_request(composition.layout, options), events)
     for name in removed.names:
         click.echo(f"removed {name}")
     if not removed.names:

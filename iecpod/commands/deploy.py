@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from iecpod.commands.prepare import (
@@ -33,7 +33,9 @@ from iecpod.phases.workers import WorkersPhase
 from iecpod.ports import BaseImage, Hypervisor, HypervisorHost, Images, Shell
 from iecpod.render.libvirt import Stamp, render_volume
 from iecpod.render.pod import RenderedDomain
-from iecpod.workflow import DONE, FAILED, IN_PLACE, Phase, PhaseFailed, PhaseResult, run_phases
+from iecpod.results import DONE, FAILED, IN_PLACE, PhaseResult
+from iecpod.watch import Watch
+from iecpod.workflow import Phase, PhaseFailed, run_phases
 
 _KVM_REMEDY = "KVM may be listed here and still not run guests: tear the POD down and try --virt-type qemu"
 
@@ -86,12 +88,13 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
         raise
     results: list[PhaseResult] = []
     try:
-        results += _run(run, [_image_phase(run, prepared)])
+        results += run_phases([_image_phase(run, prepared)], _watch(run, prepared))
         if results[0].outcome == DONE:
             # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
             prepared = _prepare_checked(run)
         run.tools.remember(replace(run.inputs.chosen, virt_type=_virt_type(prepared).value))
-        results += _run(run, _phases(run, prepared))
+        watch = _watch(run, prepared)
+        results += run_phases(_phases(run, prepared, watch), watch)
     except PhaseFailed as failed:
         save_report(_report(run, prepared, (*results, *failed.results), FAILED))
         raise failed.error from None
@@ -119,8 +122,14 @@ def _virt_type(prepared: Prepared) -> VirtType:
     return prepared.pod.domains[0].virt_type
 
 
-def _run(run: DeployRun, phases: Sequence[Phase]) -> tuple[PhaseResult, ...]:
-    return run_phases(phases, reporter=run.tools.reporter, clock=run.tools.clock)
+def _watch(run: DeployRun, prepared: Prepared) -> Watch:
+    tools, request, pace = run.tools, run.inputs.request, pace_of(_virt_type(prepared))
+    consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
+
+    def read_console(node: str) -> str:
+        return tools.read_console(consoles[node])
+
+    return Watch(request.command, pace, tools.clock, tools.reporter, read_console, dict(request.limits))
 
 
 def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...], outcome: str) -> Report:
@@ -137,15 +146,13 @@ def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
     return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
 
 
-def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
+def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
     """The life of a POD, in order."""
     tools, cluster, rendered = run.tools, prepared.pod.cluster, prepared.rendered
     shells = tools.shells(run.host, cluster)
     first = shells[cluster.control_plane.hostname]
     release = run.inputs.release
     archs = {domain.hostname: domain.arch for domain in prepared.pod.domains}
-    consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
-    pace = pace_of(_virt_type(prepared))
     kubeconfig = tools.kubeconfig_path
     return [
         NetworksPhase(run.hypervisor, rendered.networks),
@@ -157,32 +164,23 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
             tuple(_domain_to_make(run, domain) for domain in rendered.domains),
             _KVM_REMEDY if _virt_type(prepared) is VirtType.KVM else "",
         ),
-        ReachablePhase(
-            shells, lambda hostname: tools.read_console(consoles[hostname]), pace, tools.clock, tools.reporter
-        ),
-        RuntimePhase(
-            release,
-            shells,
-            tools.fetch_key,
-            lambda hostname: tools.bundle(release, archs[hostname]),
-            pace,
-            tools.reporter,
-        ),
-        ControlPlanePhase(cluster, first, pace, tools.clock, tools.reporter),
-        _cni_phase(run, prepared, shells),
-        WorkersPhase(cluster, shells, pace, tools.clock, tools.reporter),
-        ReadyPhase(cluster, first, pace, tools.clock, tools.reporter),
+        ReachablePhase(shells, watch),
+        RuntimePhase(release, shells, tools.fetch_key, lambda hostname: tools.bundle(release, archs[hostname]), watch),
+        ControlPlanePhase(cluster, first, watch),
+        _cni_phase(run, prepared, shells, watch),
+        WorkersPhase(cluster, shells, watch),
+        ReadyPhase(cluster, first, watch),
         KubeconfigPhase(first, kubeconfig),
-        VerifyPhase(cluster, shells, pace, tools.clock, tools.reporter, run.host.open_socket),
+        VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]
 
 
-def _cni_phase(run: DeployRun, prepared: Prepared, shells: Mapping[str, Shell]) -> Phase:
+def _cni_phase(run: DeployRun, prepared: Prepared, shells: Mapping[str, Shell], watch: Watch) -> Phase:
     cluster = prepared.pod.cluster
     if cluster.cni is Cni.BRIDGE:
-        return BridgeCniPhase(cluster, shells)
+        return BridgeCniPhase(cluster, shells, watch)
     first = shells[cluster.control_plane.hostname]
-    return CalicoPhase(cluster, first, lambda: run.tools.calico_manifest(cluster), run.tools.reporter)
+    return CalicoPhase(cluster, first, lambda: run.tools.calico_manifest(cluster), watch)
 
 
 def _domain_to_make(run: DeployRun, rendered: RenderedDomain) -> DomainToMake:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import uuid
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -32,7 +31,7 @@ class Prepared:
 def new_stamp(tools: PodTools) -> Stamp:
     """Marks what this run makes."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Stamp(tools.ref, uuid.uuid4().hex[:12], now)
+    return Stamp(tools.ref, tools.run_id, now)
 
 
 def prepare(

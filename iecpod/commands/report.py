@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 
+from iecpod.commands.junit import Case, CaseFailure, Suite, to_junit
 from iecpod.commands.table import format_table
-from iecpod.workflow import PhaseResult
+from iecpod.model import PodRef
+from iecpod.results import FAILED, Failure, PhaseResult
+
+#: Every phase of a deploy, in order.
+PHASES = (
+    *("image", "networks", "storage", "domains", "reachable", "runtime"),
+    *("control-plane", "cni", "workers", "ready", "kubeconfig", "verify"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +35,45 @@ class Report:
     def to_json(self) -> str:
         data = asdict(self)
         for phase in data["phases"]:
-            phase["seconds"] = round(phase["seconds"], 3)
+            for timed in (phase, *phase["nodes"]):
+                timed["seconds"] = round(timed["seconds"], 3)
         return json.dumps({**data, "seconds": round(self.seconds, 3)}, indent=2) + "\n"
 
     def to_text(self) -> str:
         rows = [(phase.name, phase.outcome, f"{phase.seconds:.1f}", phase.detail) for phase in self.phases]
         total = ("total", self.outcome, f"{self.seconds:.1f}", "")
         return format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
+
+    def to_junit(self) -> str:
+        """One case a phase, and one for each node that it worked on; phases that were not reached are skipped."""
+        classname = self.pod.replace("/", ".")
+        cases = []
+        for phase in self.phases:
+            cases.append(_case(classname, phase.name, phase.seconds, phase.failure, f"{phase.outcome}: {phase.detail}"))
+            for node in phase.nodes:
+                cases.append(_case(classname, f"{phase.name}[{node.node}]", node.seconds, node.failure, node.outcome))
+        reached = {phase.name for phase in self.phases}
+        for name in PHASES:
+            if name not in reached:
+                cases.append(Case(classname=classname, name=name, skipped="not reached"))
+        return to_junit("iecpod deploy", [Suite(self.pod, tuple(cases))]) + "\n"
+
+    def rewritten(self, rewrite: Callable[[str], str]) -> Report:
+        """With its sentences changed, so that they tell no secret."""
+        return replace(self, phases=tuple(phase.rewritten(rewrite) for phase in self.phases))
+
+
+def refusal(ref: PodRef, run_id: str, error: BaseException) -> Report:
+    """The report of a run that ended before its first phase, told as a phase of its own."""
+    failure = Failure.of(error)
+    phase = PhaseResult("preflight", FAILED, 0.0, failure.cause, failure=failure)
+    return Report(pod=str(ref), run_id=run_id, virt_type="", outcome=FAILED, phases=(phase,))
+
+
+def _case(classname: str, name: str, seconds: float, failure: Failure | None, output: str) -> Case:
+    if failure is None:
+        return Case(classname=classname, name=name, seconds=seconds, output=output)
+    remedy = f"remedy: {failure.remedy}" if failure.remedy else ""
+    text = "\n".join(part for part in (failure.cause, failure.evidence, remedy) if part)
+    told = CaseFailure(message=failure.cause.partition("\n")[0], kind=FAILED, text=text)
+    return Case(classname=classname, name=name, seconds=seconds, failure=told)

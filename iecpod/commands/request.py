@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ class PodRequest:
 
     `virt_type` None is `auto`. `vcpus` and `memory_mib` replace the sizes of every node in the PDF. Errors of the
     `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
+    `limits` are seconds for whole phases, by name. `options` are those that name the POD, as they were given.
     """
 
     ref: PodRef
@@ -56,3 +58,10 @@ class PodRequest:
     baked: bool | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
+    limits: tuple[tuple[str, float], ...] = ()
+    options: tuple[str, ...] = ()
+
+    def command(self, verb: str, *arguments: str) -> str:
+        """A command line for the same POD."""
+        options = self.options or ("-l", self.ref.lab, "-p", self.ref.pod)
+        return shlex.join(["iecpod", verb, *options, *arguments])

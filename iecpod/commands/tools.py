@@ -24,6 +24,10 @@ class PodTools(Protocol):
     def ref(self) -> PodRef: ...
 
     @property
+    def run_id(self) -> str:
+        """Marks what this run makes and tells."""
+
+    @property
     def pod_dir(self) -> Path: ...
 
     @property

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from iecpod.commands.junit import Case, CaseFailure, Suite, to_junit
 from iecpod.errors import Problem, Severity, count_errors, sort_problems
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-#: What XML 1.0 cannot hold, not even escaped.
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-
 
 #: Rules about a file as such begin so.
 _RULES_OF_FILES = ("yaml-", "schema-", "dialect-", "descriptor-")
@@ -71,22 +63,7 @@ class Verdict:
 
     def to_junit(self) -> str:
         """One suite a POD; in it one case a file (YAML and schema) and one a rule. Warnings are a case's output."""
-        from xml.etree import ElementTree  # only this format needs it
-
-        root = ElementTree.Element("testsuites")
-        suites = [ElementTree.SubElement(root, "testsuite") for _ in self.pods]
-        cases = failures = 0
-        for pod, suite in zip(self.pods, suites, strict=True):
-            by_case = _cases(pod)
-            failed = sum(count_errors(problems) > 0 for problems in by_case.values())
-            _set_counts(suite, pod.name, len(by_case), failed)
-            cases, failures = cases + len(by_case), failures + failed
-            for name, problems in by_case.items():
-                case = ElementTree.SubElement(suite, "testcase", classname=_xml_text(pod.name), name=_xml_text(name))
-                _fill_case(case, problems)
-        _set_counts(root, "iecpod validate", cases, failures)
-        ElementTree.indent(root)
-        return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
+        return to_junit("iecpod validate", [Suite(pod.name, _cases(pod)) for pod in self.pods])
 
 
 def _problem_data(problem: Problem) -> dict[str, object]:
@@ -102,37 +79,23 @@ def _problem_data(problem: Problem) -> dict[str, object]:
     }
 
 
-def _cases(pod: PodVerdict) -> dict[str, list[Problem]]:
-    """The problems of each test case: what is wrong with a file as such stands under the file, the rest by rule."""
+def _cases(pod: PodVerdict) -> tuple[Case, ...]:
+    """What is wrong with a file as such stands under the file, the rest by rule."""
     cases: dict[str, list[Problem]] = {name: [] for name in (*pod.files, *pod.rules)}
     for problem in pod.problems:
         is_of_file = problem.file in pod.files and problem.rule.startswith(
             ("yaml-", "schema-", "dialect-", "descriptor-")
         )
         cases.setdefault(problem.file if is_of_file else problem.rule, []).append(problem)
-    return cases
+    return tuple(_case(pod.name, name, problems) for name, problems in cases.items())
 
 
-def _set_counts(element: Element, name: str, tests: int, failures: int) -> None:
-    counts = {"tests": tests, "failures": failures, "errors": 0, "skipped": 0}
-    element.attrib.update({"name": _xml_text(name), **{key: str(count) for key, count in counts.items()}})
-
-
-def _fill_case(case: Element, problems: Sequence[Problem]) -> None:
-    from xml.etree.ElementTree import SubElement
-
+def _case(pod: str, name: str, problems: Sequence[Problem]) -> Case:
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
-    if errors:
-        failure = SubElement(case, "failure", message=_xml_text(errors[0].message), type=_xml_text(errors[0].rule))
-        failure.text = _joined(errors)
     warnings = [problem for problem in problems if problem.severity is Severity.WARNING]
-    if warnings:
-        SubElement(case, "system-out").text = _joined(warnings)
+    failure = CaseFailure(message=errors[0].message, kind=errors[0].rule, text=_joined(errors)) if errors else None
+    return Case(classname=pod, name=name, failure=failure, output=_joined(warnings))
 
 
 def _joined(problems: Iterable[Problem]) -> str:
-    return _xml_text("\n".join(map(str, problems)))
-
-
-def _xml_text(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    return "\n".join(map(str, problems))

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import UNCHECKED, Kubectl
 
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -50,10 +51,9 @@ def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]
     }
     # `create`, not `apply`: apply would keep the secret a second time, in an annotation.
     kubectl.run("create", UNCHECKED, "-f", "-", stdin=json.dumps(manifest))
-    try:
+    delete = ("delete", "secret", name, "--namespace=kube-system", "--ignore-not-found", "--wait=false")
+    with cleaned_up(lambda seconds: kubectl.run(*delete, timeout_seconds=seconds)):
         yield token
-    finally:
-        kubectl.run("delete", "secret", name, "--namespace=kube-system", "--ignore-not-found", "--wait=false")
 
 
 def ca_cert_hash(public_key_pem: bytes) -> str:

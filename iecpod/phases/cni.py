@@ -9,9 +9,10 @@ from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import IecpodError
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Reporter, Shell
+from iecpod.ports import Shell
 from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
 from iecpod.render.calico import PatchedManifest
+from iecpod.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class BridgeCniPhase:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
+    watch: Watch
     name: str = "cni"
     summary: str = "bridge CNI and routes between the nodes' pods"
 
@@ -31,7 +33,7 @@ class BridgeCniPhase:
         return f"bridge on {len(in_place)} nodes" if all(in_place.values()) else None
 
     def run(self) -> None:
-        run_on_nodes(tuple(self.shells), self._install)
+        self.watch.on_nodes(tuple(self.shells), self._install)
 
     def _node(self, hostname: str) -> ClusterNode:
         return next(node for node in self.cluster.nodes if node.hostname == hostname)
@@ -66,7 +68,7 @@ class CalicoPhase:
     cluster: DesiredCluster
     shell: Shell
     load_manifest: Callable[[], PatchedManifest]
-    reporter: Reporter
+    watch: Watch
     name: str = "cni"
     summary: str = "Calico from the pinned upstream manifest"
 
@@ -84,5 +86,5 @@ class CalicoPhase:
     def run(self) -> None:
         manifest = self.load_manifest()
         for change in manifest.changes:
-            self.reporter.progress(change)
+            self.watch.reporter.progress(change)
         Kubectl(self.shell).apply(manifest.text)

@@ -6,13 +6,14 @@ import shlex
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
-from iecpod.ports import Clock, Reporter, Shell
+from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
+from iecpod.watch import Watch
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
@@ -27,9 +28,7 @@ _CLIENTS_OF_API_SERVER = ("controller-manager", "scheduler")
 class ControlPlanePhase:
     cluster: DesiredCluster
     shell: Shell
-    pace: Pace
-    clock: Clock
-    reporter: Reporter
+    watch: Watch
     name: str = "control-plane"
     summary: str = "kubeadm init on the first node"
 
@@ -44,33 +43,39 @@ class ControlPlanePhase:
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:
+        self.watch.on_nodes((self.shell.node,), self._init_or_go_on)
+
+    def _init_or_go_on(self, _hostname: str) -> None:
+        with cleaned_up(self._remove_config):
+            self._init_twice()
+
+    def _init_twice(self) -> None:
         try:
-            try:
-                self._init(goes_on=self._api_server_answers())
-            except CommandFailed as first:
-                # kubeadm gives single requests ten seconds. What it has made by then stays true.
-                if not self._api_server_answers():
-                    raise
-                self.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
-                self._init(goes_on=True)
-        finally:
-            self.shell.run(["rm", "-f", _CONFIG], check=False)
+            self._init(goes_on=self._api_server_answers())
+        except CommandFailed as first:
+            # kubeadm gives single requests ten seconds. What it has made by then stays true.
+            if not self._api_server_answers():
+                raise
+            self.watch.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
+            self._init(goes_on=True)
+
+    def _remove_config(self, seconds: float) -> None:
+        self.shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)
 
     def _init(self, *, goes_on: bool) -> None:
         if not is_job_running(self.shell, _UNIT):
             if not goes_on:
                 self._clear_failed_init()
-            config = render_init_config(
-                self.cluster, token=make_token(), timeout_seconds=self.pace.seconds(_INIT_SECONDS)
-            )
+            seconds = self.watch.seconds(_INIT_SECONDS)
+            config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
         run_job(
             self.shell,
             _UNIT,
             self._argv(goes_on),
-            timeout_seconds=self.pace.seconds(_INIT_SECONDS),
-            clock=self.clock,
-            remedy="run deploy again: it goes on with kubeadm init where the API server answers, else starts afresh",
+            seconds=_INIT_SECONDS,
+            watch=self.watch,
+            remedy="deploy goes on with kubeadm init where the API server answers, else it starts afresh",
         )
 
     def _argv(self, goes_on: bool) -> list[str]:
@@ -79,7 +84,7 @@ class ControlPlanePhase:
             # kubeadm's own checks refuse what an earlier init has made.
             skipped = list(dict.fromkeys(["preflight", *skipped]))
         init = ["kubeadm", "init", f"--config={_CONFIG}", "--skip-token-print", *preflight_flags(self.cluster)]
-        if not self.pace.calm:
+        if not self.watch.calm:
             return [*init, *_skip(skipped)]
         skipped += [f"control-plane/{client}" for client in _CLIENTS_OF_API_SERVER]
         later = [

@@ -4,41 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from iecpod.errors import CommandFailed, NodeUnreachable
-from iecpod.ports import Clock, Shell
-from iecpod.wait import NotYet, poll
+from iecpod.errors import CommandFailed
+from iecpod.phases.console import last_line
+from iecpod.phases.node_look import look
+from iecpod.ports import Shell
+from iecpod.wait import NotYet
+from iecpod.watch import Watch
 
 _TAIL_LINES = "40"
+
+#: Prints nothing when the job has ended.
+_WAIT = """
+left=$1
+while [ "$(systemctl is-active "$2")" = activating ]; do
+    test "$left" -gt 0 || { echo running; journalctl --unit "$2" --lines 1 --output cat; exit; }
+    left=$((left - 1))
+    sleep 1
+done
+"""
 
 
 def is_job_running(shell: Shell, unit: str) -> bool:
     return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "activating"
 
 
-def run_job(shell: Shell, unit: str, argv: Sequence[str], *, timeout_seconds: float, clock: Clock, remedy: str) -> None:
+def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, watch: Watch, remedy: str) -> None:
     """Runs `argv` as the transient service `unit`, or waits for the one that runs already.
 
-    Raises `CommandFailed` with the last lines of its journal, `WaitTimeout` when it takes too long (it goes on).
+    `seconds` is its deadline with KVM. Raises `CommandFailed` with the last lines of its journal, `WaitTimeout` when
+    it takes too long (it goes on).
     """
     if not is_job_running(shell, unit):
         shell.run(["systemctl", "reset-failed", unit], check=False)
         shell.run(["systemd-run", f"--unit={unit}", "--service-type=oneshot", "--no-block", "--quiet", "--", *argv])
-    _wait_for_job(shell, unit, timeout_seconds, clock, remedy)
+    _wait_for_job(shell, unit, seconds, watch, remedy)
     shown = shell.run(["systemctl", "show", unit, "--property=Result,ExecMainStatus"]).stdout
     properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     if properties.get("Result") != "success":
         tail = shell.run(["journalctl", "--unit", unit, "--lines", _TAIL_LINES, "--output", "cat"], check=False).stdout
-        raise CommandFailed(shell.node, argv, int(properties.get("ExecMainStatus", "1")), tail, remedy)
+        raise CommandFailed(
+            shell.node, argv, int(properties.get("ExecMainStatus", "1")), tail, f"{remedy}; {watch.go_on}"
+        )
 
 
-def _wait_for_job(shell: Shell, unit: str, timeout_seconds: float, clock: Clock, remedy: str) -> None:
-    # The loop runs on the node, so a wait costs one SSH command and not one a second.
-    loop = f'while [ "$(systemctl is-active {unit})" = activating ]; do sleep 1; done'
-
+def _wait_for_job(shell: Shell, unit: str, seconds: float, watch: Watch, remedy: str) -> None:
     def probe() -> None:
-        try:
-            shell.run(["sh", "-c", loop], timeout_seconds=timeout_seconds)
-        except NodeUnreachable as error:
-            raise NotYet(error.cause) from error
+        seen = look(shell, _WAIT, unit, most_seconds=watch.seconds(seconds))
+        if seen.stdout or seen.returncode != 0:
+            raise NotYet(last_line(seen.stdout or seen.stderr))
 
-    poll(f"{shell.node}: {unit}", probe, timeout_seconds=timeout_seconds, clock=clock, remedy=remedy)
+    watch.wait_for(unit, probe, seconds=seconds, node=shell.node, remedy=remedy)

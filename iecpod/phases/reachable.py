@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from iecpod.design.pace import Pace
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.console import last_line
+from iecpod.phases.node_look import look
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Clock, Reporter, Shell
-from iecpod.wait import NotYet, poll
+from iecpod.ports import Shell
+from iecpod.wait import NotYet
+from iecpod.watch import Watch
 
 _CLOUD_INIT_RESULT = "/run/cloud-init/result.json"
 _SILENCE_SECONDS = 45.0
@@ -18,16 +20,26 @@ _SSH_SECONDS = 180.0
 _CLOUD_INIT_SECONDS = 180.0
 _KERNEL_SPOKE = "Linux version"
 
+#: Seconds from boot to the end of cloud-init, by the guest's clock.
+_BOOT_SECONDS = f"""
+read -r up _ < /proc/uptime
+echo $(( ${{up%.*}} - $(date +%s) + $(stat --format=%Y {_CLOUD_INIT_RESULT}) ))
+"""
+_MEASURE = f"test -e {_CLOUD_INIT_RESULT} || exit 1{_BOOT_SECONDS}"
+_WAIT = f"""
+left=$1
+until test -e {_CLOUD_INIT_RESULT}; do
+    test "$left" -gt 0 || {{ tail -n 1 /var/log/cloud-init-output.log; exit 1; }}
+    left=$((left - 1))
+    sleep 1
+done{_BOOT_SECONDS}cat {_CLOUD_INIT_RESULT}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ReachablePhase:
-    """`read_console` returns what a node has printed on its serial console so far."""
-
     shells: Mapping[str, Shell]
-    read_console: Callable[[str], str]
-    pace: Pace
-    clock: Clock
-    reporter: Reporter
+    watch: Watch
     name: str = "reachable"
     summary: str = "guests booted, SSH with pinned host keys, cloud-init finished"
 
@@ -39,33 +51,34 @@ class ReachablePhase:
         return f"{len(self.shells)} nodes answer"
 
     def run(self) -> None:
-        run_on_nodes(tuple(self.shells), self._wait_for_node)
+        self.watch.on_nodes(tuple(self.shells), self._wait_for_node)
 
     def _check_booted(self, hostname: str) -> None:
-        self.shells[hostname].run(["test", "-e", _CLOUD_INIT_RESULT], timeout_seconds=120)
+        booted = self.shells[hostname].run(["sh", "-c", _MEASURE], timeout_seconds=120)
+        self._measure(hostname, booted.stdout)
 
     def _wait_for_node(self, hostname: str) -> None:
         self._wait_for_kernel(hostname)
-        self.reporter.progress("kernel is booting", hostname)
+        self.watch.reporter.progress("kernel is booting", hostname)
         self._wait_for_ssh(hostname)
-        self.reporter.progress("answers to SSH", hostname)
+        self.watch.reporter.progress("answers to SSH", hostname)
         self._wait_for_cloud_init(hostname)
-        self.reporter.progress("cloud-init finished", hostname)
+        self.watch.reporter.progress("cloud-init finished", hostname)
 
     def _wait_for_kernel(self, hostname: str) -> None:
         """A KVM that is listed but runs no kernel hangs without a word, so silence is what is waited out here."""
 
         def probe() -> None:
-            console = self.read_console(hostname)
+            console = self.watch.read_console(hostname)
             if _KERNEL_SPOKE not in console and not self._answers(hostname):
-                raise NotYet(_last_line(console) or "the console is empty")
+                raise NotYet(last_line(console) or "the console is empty")
 
-        poll(
-            f"{hostname}: a kernel that prints to the serial console",
+        self.watch.wait_for(
+            "a kernel that prints to the serial console",
             probe,
-            timeout_seconds=self.pace.seconds(_SILENCE_SECONDS),
-            clock=self.clock,
-            remedy="KVM may be listed here and still not run a kernel: try --virt-type qemu, or see `iecpod console`",
+            seconds=_SILENCE_SECONDS,
+            node=hostname,
+            remedy="KVM may be listed here and still not run a kernel: try --virt-type qemu",
         )
 
     def _answers(self, hostname: str) -> bool:
@@ -80,23 +93,22 @@ class ReachablePhase:
             try:
                 self.shells[hostname].run(["true"], timeout_seconds=60)
             except (NodeUnreachable, WaitTimeout) as error:
-                console = _last_line(self.read_console(hostname))
-                raise NotYet(f"{error.cause}; console: {console}") from error
+                console = last_line(self.watch.read_console(hostname))
+                raise NotYet(f"{error.cause.removeprefix(f'{hostname}: ')}; console: {console}") from error
 
-        poll(
-            f"{hostname}: SSH",
-            probe,
-            timeout_seconds=self.pace.seconds(_SSH_SECONDS),
-            clock=self.clock,
-            remedy="look at the guest with `iecpod console`; run deploy again to go on waiting",
-        )
+        self.watch.wait_for("SSH", probe, seconds=_SSH_SECONDS, node=hostname)
 
     def _wait_for_cloud_init(self, hostname: str) -> None:
-        shell = self.shells[hostname]
-        seconds = self.pace.seconds(_CLOUD_INIT_SECONDS)
-        wait = f"until test -e {_CLOUD_INIT_RESULT}; do sleep 1; done; cat {_CLOUD_INIT_RESULT}"
-        result = shell.run(["sh", "-c", wait], timeout_seconds=seconds)
-        errors = json.loads(result.stdout)["v1"]["errors"]
+        def probe() -> str:
+            seen = look(self.shells[hostname], _WAIT, most_seconds=self.watch.seconds(_CLOUD_INIT_SECONDS))
+            if seen.returncode != 0:
+                raise NotYet(last_line(seen.stdout or seen.stderr) or "cloud-init has printed nothing")
+            return seen.stdout
+
+        text = self.watch.wait_for("the end of cloud-init", probe, seconds=_CLOUD_INIT_SECONDS, node=hostname)
+        boot_seconds, _, result = text.partition("\n")
+        self._measure(hostname, boot_seconds)
+        errors = json.loads(result)["v1"]["errors"]
         if errors:
             raise NodeError(
                 hostname,
@@ -104,7 +116,5 @@ class ReachablePhase:
                 "read /var/log/cloud-init.log there with `iecpod ssh`",
             )
 
-
-def _last_line(console: str) -> str:
-    lines = [line.strip() for line in console.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    def _measure(self, hostname: str, boot_seconds: str) -> None:
+        self.watch.measured_boot(hostname, float(boot_seconds))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
 from iecpod.design.scenario import Cni
-from iecpod.errors import CommandFailed, IecpodError
+from iecpod.errors import CommandFailed, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, internal_ip, is_ready
-from iecpod.ports import Clock, Reporter, Shell
-from iecpod.wait import NotYet, poll
+from iecpod.ports import Shell
+from iecpod.results import DONE, FAILED, Failure, NodeResult
+from iecpod.wait import NotYet
+from iecpod.watch import Watch
 
 _READY_SECONDS = 180.0
 
@@ -22,37 +23,54 @@ _READY_SECONDS = 180.0
 class ReadyPhase:
     cluster: DesiredCluster
     shell: Shell
-    pace: Pace
-    clock: Clock
-    reporter: Reporter
+    watch: Watch
     name: str = "ready"
     summary: str = "all nodes Ready, with their addresses on mgmt"
 
     def probe(self) -> str | None:
         listing = Kubectl(self.shell).find(NODES)
-        missing = self._missing(listing["items"]) if listing else ["the API server does not answer"]
-        return None if missing else f"{len(self.cluster.nodes)} nodes Ready"
+        if listing is None or self._missing(listing["items"]):
+            return None
+        return f"{len(self.cluster.nodes)} nodes Ready"
 
     def run(self) -> None:
         kubectl = Kubectl(self.shell)
         if self.cluster.cni is Cni.BRIDGE:
             self._assign_pod_cidrs(kubectl)
+        self._wait_until_ready(kubectl)
+
+    def _wait_until_ready(self, kubectl: Kubectl) -> None:
+        """Each node is noted when it is seen Ready first."""
+        start = self.watch.clock.now()
+        waiting = {node.hostname: "the API server has not answered" for node in self.cluster.nodes}
+        for hostname in waiting:
+            self.watch.reporter.node_started(hostname)
 
         def probe() -> None:
             try:
                 missing = self._missing(kubectl.load(NODES)["items"])
-            except CommandFailed as error:
+            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause) from error
+            for hostname in [hostname for hostname in waiting if hostname not in missing]:
+                del waiting[hostname]
+                self.watch.note(NodeResult(hostname, DONE, self.watch.clock.now() - start))
+            waiting.update(missing)
             if missing:
-                raise NotYet("; ".join(missing))
+                raise NotYet("; ".join(missing.values()))
 
-        poll(
-            "all nodes Ready",
-            probe,
-            timeout_seconds=self.pace.seconds(_READY_SECONDS),
-            clock=self.clock,
-            remedy="see `iecpod kubectl describe nodes`; run deploy again to go on waiting",
-        )
+        try:
+            self.watch.wait_for(
+                "all nodes Ready",
+                probe,
+                seconds=_READY_SECONDS,
+                console_of=self.shell.node,
+                remedy=f"see `{self.watch.command('kubectl', 'describe', 'nodes')}`",
+            )
+        except IecpodError as error:
+            for hostname, why in waiting.items():
+                failure = Failure(why, error.remedy, "")
+                self.watch.note(NodeResult(hostname, FAILED, self.watch.clock.now() - start, failure))
+            raise
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""
@@ -63,17 +81,19 @@ class ReadyPhase:
                 patch = json.dumps({"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}})
                 kubectl.run("patch", "node", node.hostname, "--patch", patch)
 
-    def _missing(self, items: list[dict[str, Any]]) -> list[str]:
+    def _missing(self, items: list[dict[str, Any]]) -> dict[str, str]:
+        """What each node lacks; nothing of nodes that are as they should be."""
         seen = {item["metadata"]["name"]: item for item in items}
-        missing = []
+        missing = {}
         for node in self.cluster.nodes:
             item = seen.get(node.hostname)
             if item is None:
-                missing.append(f"{node.hostname} has not joined")
+                missing[node.hostname] = f"{node.hostname} has not joined"
             elif internal_ip(item) != str(node.address):
-                missing.append(f"{node.hostname} has address {internal_ip(item) or 'none'}, not {node.address}")
+                seen_address = internal_ip(item) or "none"
+                missing[node.hostname] = f"{node.hostname} has address {seen_address}, not {node.address}"
             elif not is_ready(item):
-                missing.append(f"{node.hostname} is NotReady: {_reason(item)}")
+                missing[node.hostname] = f"{node.hostname} is NotReady: {_reason(item)}"
         return missing
 
 

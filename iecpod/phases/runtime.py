@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from iecpod.design.pace import Pace
 from iecpod.design.release import AptRepository, Release
 from iecpod.errors import IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import BundleFiles, Reporter, Shell
+from iecpod.ports import BundleFiles, Shell
 from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
 from iecpod.render.node_files import TIMER_SLACK_NS, render_apt_source, render_calm_units, render_node_files
+from iecpod.watch import Watch
 
 _INSTALL_SECONDS = 900.0
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "--no-install-recommends")
@@ -61,8 +61,7 @@ class RuntimePhase:
     shells: Mapping[str, Shell]
     fetch_key: Callable[[AptRepository], bytes]
     find_bundle: Callable[[str], BundleFiles]
-    pace: Pace
-    reporter: Reporter
+    watch: Watch
     name: str = "runtime"
     summary: str = "container runtime, kubeadm, kubelet and kubectl on every node"
 
@@ -75,10 +74,10 @@ class RuntimePhase:
 
     def run(self) -> None:
         keys = {repository.name: self.fetch_key(repository) for repository in self.release.repositories}
-        run_on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
+        self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
     def _check(self, hostname: str) -> None:
-        calm_files = render_calm_units(self.release) if self.pace.calm else {}
+        calm_files = render_calm_units(self.release) if self.watch.calm else {}
         argv = ["sh", "-euc", _CHECK, "check-runtime", self.release.runtime, *calm_files]
         version = self.shells[hostname].run(argv).stdout.strip().removeprefix("v")
         if version != self.release.kubernetes_version:
@@ -91,7 +90,7 @@ class RuntimePhase:
         elif shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
             self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
-        if self.pace.calm:
+        if self.watch.calm:
             self._let_nap(shell)
 
     def _install_bundle(self, hostname: str, shell: Shell) -> None:
@@ -104,11 +103,11 @@ class RuntimePhase:
             (bundle.images, "images/images.tar"),
         ]
         for sent, (local, place) in enumerate(places, 1):
-            self.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
+            self.watch.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
             shell.send_file(local, f"{_BUNDLE_DIR}/{place}")
-        self.reporter.progress("installs the bundle and loads its images", hostname)
+        self.watch.reporter.progress("installs the bundle and loads its images", hostname)
         argv = ["sh", "-euc", _INSTALL_BUNDLE, "install-bundle", *bundle.references]
-        shell.run(argv, timeout_seconds=self.pace.seconds(_INSTALL_SECONDS))
+        shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
 
     def _let_nap(self, shell: Shell) -> None:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""
@@ -121,8 +120,8 @@ class RuntimePhase:
             source = render_apt_source(repository)
             shell.write_file(source.key_path, keys[repository.name])
             shell.write_file(source.path, source.text.encode())
-        self.reporter.progress("installing packages", hostname)
-        seconds = self.pace.seconds(_INSTALL_SECONDS)
+        self.watch.reporter.progress("installing packages", hostname)
+        seconds = self.watch.seconds(_INSTALL_SECONDS)
         shell.run([*_APT, "update"], timeout_seconds=seconds)
         shell.run([*_APT, "install", *self.release.packages], timeout_seconds=seconds)
         shell.run(["apt-mark", "hold", "kubeadm", "kubelet", "kubectl"])

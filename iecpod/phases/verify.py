@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
-from iecpod.errors import CommandFailed, NodeError
+from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, check_full_mtu, fetch_from_outside
-from iecpod.ports import Clock, Reporter, Shell
+from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_nginx
-from iecpod.wait import NotYet, poll
+from iecpod.wait import NotYet
+from iecpod.watch import Watch
 
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
@@ -35,9 +35,7 @@ class VerifyPhase:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    pace: Pace
-    clock: Clock
-    reporter: Reporter
+    watch: Watch
     open_socket: OpenSocket
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
@@ -48,7 +46,7 @@ class VerifyPhase:
 
     def run(self) -> None:
         kubectl = self._kubectl
-        try:
+        with cleaned_up(lambda seconds: self._remove(kubectl, seconds)):
             kubectl.apply(render_nginx(self.cluster.release.nginx_image))
             pods = self._wait_for_pods()
             service = kubectl.load(f"/api/v1/namespaces/default/services/{APP}")
@@ -58,8 +56,6 @@ class VerifyPhase:
             self._check_pod_to_pod(pods)
             if self.cluster.release.coredns:
                 self._check_name(pods[0])
-        finally:
-            self._remove(kubectl)
         self._store_record(kubectl)
 
     @property
@@ -74,18 +70,21 @@ class VerifyPhase:
 
     def _wait_for_pods(self) -> list[dict[str, Any]]:
         def probe() -> list[dict[str, Any]]:
-            pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
+            try:
+                pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
+            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
+                raise NotYet(error.cause) from error
             waiting = [_pod_state(pod) for pod in pods if not _is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
             return pods
 
-        return poll(
+        return self.watch.wait_for(
             "two nginx pods Running",
             probe,
-            timeout_seconds=self.pace.seconds(_RUNNING_SECONDS),
-            clock=self.clock,
-            remedy="see `iecpod kubectl describe pods`",
+            seconds=_RUNNING_SECONDS,
+            console_of=self.cluster.control_plane.hostname,
+            remedy=f"see `{self.watch.command('kubectl', 'describe', 'pods')}`",
         )
 
     def _check_service(self, service: dict[str, Any]) -> None:
@@ -96,25 +95,23 @@ class VerifyPhase:
             node = next(node for node in self.cluster.nodes if node.hostname == hostname)
             self._wait_for_page(hostname, f"http://{cluster_ip}/")
             self._wait_for_page(hostname, f"http://{node.address}:{node_port}/")
-            self.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
+            self.watch.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
 
-        run_on_nodes(tuple(self.shells), check)
+        self.watch.on_nodes(tuple(self.shells), check)
 
     def _wait_for_page(self, hostname: str, url: str) -> None:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
 
         def probe() -> None:
-            result = self.shells[hostname].run([*_CURL, url], check=False)
+            try:
+                result = self.shells[hostname].run([*_CURL, url], check=False)
+            except (NodeUnreachable, WaitTimeout) as error:
+                raise NotYet(error.cause.removeprefix(f"{hostname}: ")) from error
             if _WELCOME not in result.stdout:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
-        poll(
-            f"{hostname}: nginx at {url}",
-            probe,
-            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
-            clock=self.clock,
-            remedy="see `iecpod kubectl --namespace kube-system logs daemonset/kube-proxy`",
-        )
+        logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
+        self.watch.wait_for(f"nginx at {url}", probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
 
     def _check_from_outside(self, service: dict[str, Any]) -> None:
         """By NodePort of the first node, as users of the lab come."""
@@ -128,14 +125,13 @@ class VerifyPhase:
             if _WELCOME not in page:
                 raise NotYet("another page answered")
 
-        poll(
+        self.watch.wait_for(
             f"nginx at {address}:{port} from the jumpserver",
             probe,
-            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
-            clock=self.clock,
+            seconds=_ANSWER_SECONDS,
             remedy="see whether the jumpserver has a route to mgmt, and no firewall in between",
         )
-        self.reporter.progress("nginx answers the jumpserver by NodePort")
+        self.watch.reporter.progress("nginx answers the jumpserver by NodePort")
 
     def _check_name(self, pod: dict[str, Any]) -> None:
         url = f"http://{APP}.default.svc.cluster.local/"
@@ -145,14 +141,9 @@ class VerifyPhase:
             if _WELCOME not in page:
                 raise NotYet(page.strip()[-300:])
 
-        poll(
-            f"nginx at {url} from a pod",
-            probe,
-            timeout_seconds=self.pace.seconds(_ANSWER_SECONDS),
-            clock=self.clock,
-            remedy="see `iecpod kubectl --namespace kube-system logs --selector k8s-app=kube-dns`",
-        )
-        self.reporter.progress("the service answers by its name")
+        logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "--selector", "k8s-app=kube-dns")
+        self.watch.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=f"see `{logs}`")
+        self.watch.reporter.progress("the service answers by its name")
 
     def _fetch_in_pod(self, name: str, url: str) -> str:
         """The page, or what curl says where there is none."""
@@ -173,16 +164,16 @@ class VerifyPhase:
                     "look at the routes to the nodes' pod CIDRs (bridge) or at calico-node's log (calico)",
                 )
             check_full_mtu(self.shells, client, server)
-        self.reporter.progress("pods reach each other across nodes, with full packets")
+        self.watch.reporter.progress("pods reach each other across nodes, with full packets")
 
-    def _remove(self, kubectl: Kubectl) -> None:
+    def _remove(self, kubectl: Kubectl, seconds: float) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.
 
         Their kubelets take up to `syncFrequency` to confirm an end that is waited for.
         """
         selected = (f"--selector=app={APP}", "--ignore-not-found")
-        kubectl.run("delete", "service,replicationcontroller", *selected)
-        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force")
+        kubectl.run("delete", "service,replicationcontroller", *selected, timeout_seconds=seconds)
+        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force", timeout_seconds=seconds)
 
     def _store_record(self, kubectl: Kubectl) -> None:
         record = {

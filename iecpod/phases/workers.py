@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.pace import Pace
 from iecpod.errors import CommandFailed
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
+from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Clock, Reporter, Shell
+from iecpod.ports import Shell
 from iecpod.render.kubeadm import render_join_config
+from iecpod.watch import Watch
 
 _CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
@@ -27,9 +28,7 @@ _JOIN_SECONDS = 150.0
 class WorkersPhase:
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    pace: Pace
-    clock: Clock
-    reporter: Reporter
+    watch: Watch
     name: str = "workers"
     summary: str = "kubeadm join on the other nodes"
 
@@ -41,15 +40,15 @@ class WorkersPhase:
         missing = self._missing() or ()
         read_key = ["openssl", "x509", "-in", _CA_CERTIFICATE, "-noout", "-pubkey"]
         pin = ca_cert_hash(self._control_plane.run(read_key).stdout.encode())
-        seconds = self.pace.seconds(_JOIN_SECONDS)
-        with registered_token(Kubectl(self._control_plane), 2 * seconds) as token:
+        seconds = self.watch.seconds(_JOIN_SECONDS)
+        with registered_token(Kubectl(self._control_plane), 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:
             configs = {
                 node.hostname: render_join_config(
                     self.cluster, node, token=token, ca_cert_hash=pin, timeout_seconds=seconds
                 )
                 for node in missing
             }
-            run_on_nodes(tuple(configs), lambda hostname: self._join(hostname, configs[hostname], seconds))
+            self.watch.on_nodes(tuple(configs), lambda hostname: self._join(hostname, configs[hostname]))
 
     @property
     def _control_plane(self) -> Shell:
@@ -65,31 +64,33 @@ class WorkersPhase:
         joining = run_on_nodes(listed, lambda hostname: is_job_running(self.shells[hostname], _UNIT))
         return tuple(node for node in self.cluster.workers if joining.get(node.hostname, True))
 
-    def _join(self, hostname: str, config: str, seconds: float) -> None:
+    def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]
         if is_job_running(shell, _UNIT):
-            self.reporter.progress("goes on with the join of an earlier run", hostname)
+            self.watch.reporter.progress("goes on with the join of an earlier run", hostname)
         else:
             if shell.run(["test", "-e", _KUBELET_CONF], check=False).returncode == 0:
                 reset_node(shell, self.cluster)
             shell.write_file(_CONFIG, config.encode(), 0o600)
+        with cleaned_up(lambda seconds: shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)):
+            self._join_twice(shell)
+        self.watch.reporter.progress("joined", hostname)
+
+    def _join_twice(self, shell: Shell) -> None:
         try:
-            self._run_join(shell, seconds)
+            self._run_join(shell)
         except CommandFailed as first:
             # A starved guest misses kubeadm's fixed deadlines; the second try finds it with less to do.
-            self.reporter.warn(f"{first.cause}\n{hostname}: joining once more")
+            self.watch.reporter.warn(f"{first.cause}\n{shell.node}: joining once more")
             reset_node(shell, self.cluster)
-            self._run_join(shell, seconds)
-        finally:
-            shell.run(["rm", "-f", _CONFIG], check=False)
-        self.reporter.progress("joined", hostname)
+            self._run_join(shell)
 
-    def _run_join(self, shell: Shell, seconds: float) -> None:
+    def _run_join(self, shell: Shell) -> None:
         run_job(
             shell,
             _UNIT,
             ["kubeadm", "join", f"--config={_CONFIG}", *preflight_flags(self.cluster)],
-            timeout_seconds=seconds,
-            clock=self.clock,
-            remedy=f"see `iecpod ssh {shell.node} -- sudo journalctl -u kubelet`; run deploy again to join once more",
+            seconds=_JOIN_SECONDS,
+            watch=self.watch,
+            remedy=f"see `{self.watch.command('ssh', shell.node, '--', 'sudo', 'journalctl', '-u', 'kubelet')}`",
         )

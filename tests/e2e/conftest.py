@@ -148,5 +148,6 @@ def pod(iecpod: Iecpod, host_before: HostSnapshot) -> Iecpod:
         return iecpod
     kill_deploy_in_phase(iecpod, "reachable", 5.0)
     kill_deploy_in_phase(iecpod, "control-plane", 40.0)
-    iecpod.check("deploy", "--report", str(iecpod.root / "report.json"))
+    files = (("--report", "report.json"), ("--junit", "junit.xml"), ("--events", "events"))
+    iecpod.check("deploy", *(argument for option, name in files for argument in (option, str(iecpod.root / name))))
     return iecpod

@@ -18,14 +18,14 @@ FLOORS = (
     ("descriptors",),
     ("design",),
     ("render",),
-    ("ports", "wait"),
-    ("adapters", "images", "phases", "workflow"),
+    ("ports", "results", "wait"),
+    ("adapters", "images", "phases", "watch", "workflow"),
     ("commands",),
     ("cli", "composition", "__main__"),
 )
 
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.
-STRANGERS = (("adapters", "phases"), ("adapters", "workflow"), ("images", "phases"), ("images", "workflow"))
+STRANGERS = tuple((one, other) for one in ("adapters", "images") for other in ("phases", "watch", "workflow"))
 
 ONLY_IMPORTERS = {
     "yaml": ("yaml_document",),
@@ -39,7 +39,7 @@ ONLY_IMPORTERS = {
     "cryptography": ("adapters.keys", "descriptors.eyaml_keys", "phases.bootstrap_token"),
     "filelock": ("adapters.lock", "images.cache", "images.work"),
     "platformdirs": ("layout",),
-    "rich": ("adapters.reporters",),
+    "rich": ("adapters.live_display", "adapters.reporters"),
     "click": ("cli",),
 }
 
@@ -114,7 +114,7 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
             reached.add(module)
             left.extend(inner_imports(module) & set(MODULES))
     assert {"descriptors.schema", "descriptors.addressing"} <= reached
-    rooms = ("composition", "ports", "render", "adapters", "images", "phases", "workflow")
+    rooms = ("composition", "ports", "render", "adapters", "images", "phases", "watch", "workflow")
     assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()
 
 

@@ -16,6 +16,7 @@ from iecpod.cli.main import cli
 from iecpod.cli.options import Invocation, MemorySize, make_request
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.resolve import resolve_request
+from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.errors import DescriptorError
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
@@ -169,3 +170,41 @@ def test_memory_is_read_as_the_pdf_is(tmp_path: Path) -> None:
     options = {"lab": "lab", "pod": "pod", "base_uri": None, "scenario": None, "release": None, "connect": None}
     size = MemorySize().convert("1.5G", None, None)
     assert make_request(layout_below(tmp_path), {**options, "memory": size}).memory_mib == 1536
+
+
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ((), {}),
+        (("verify=600",), {"verify": 600}),
+        (("900",), dict.fromkeys(PHASES_THAT_WAIT, 900)),
+        (("verify=600", "900"), {**dict.fromkeys(PHASES_THAT_WAIT, 900), "verify": 600}),
+    ],
+)
+def test_time_for_phases_reaches_the_request(tmp_path: Path, given: tuple[str, ...], limits: dict[str, float]) -> None:
+    options = [argument for text in given for argument in ("--timeout", text)]
+    context = cli.commands["deploy"].make_context("deploy", ["-l", "local", "-p", "virtual1", *options])
+    assert dict(make_request(layout_below(tmp_path), context.params).limits) == limits
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("image=5", "phase 'image' has no deadline; these have: reachable, runtime, control-plane"),
+        ("=5", "phase '' has no deadline"),
+        ("verify=0", "SECONDS is a whole number from 1 on"),
+        ("verify", "SECONDS is a whole number from 1 on"),
+        ("-5", "SECONDS is a whole number from 1 on"),
+        ("1e9", "SECONDS is a whole number from 1 on"),
+    ],
+)
+def test_time_for_phases_that_cannot_be_meant(tmp_path: Path, given: str, message: str) -> None:
+    result = run(tmp_path, "deploy", "-l", "lab", "-p", "missing", f"--timeout={given}")
+    assert result.exit_code == 2 and message in result.stderr
+
+
+def test_remedies_name_the_pod_with_the_options_that_were_given(tmp_path: Path) -> None:
+    given = ["-l", "arm", "-p", "virtual2", "-b", "my labs", "-c", "embedded", "--virt-type", "qemu"]
+    context = cli.commands["deploy"].make_context("deploy", given)
+    request = make_request(layout_below(tmp_path), context.params)
+    assert request.command("console", "iec01") == "iecpod console -l arm -p virtual2 -b 'my labs' -c embedded iec01"

@@ -17,12 +17,13 @@ from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
-from iecpod.commands.report import Report
+from iecpod.commands.report import PHASES, Report
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.composition import PodAdapters
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
@@ -58,6 +59,7 @@ class FakeTools:
         self, directory: Path, layout: Layout, routes: tuple[Route, ...] = (), facts: HostFacts = FACTS
     ) -> None:
         self.ref = REF
+        self.run_id = "0123456789ab"
         self.pod_dir = directory / "pod"
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
         self.cloud_init_dir = layout.cloud_init_dir
@@ -123,7 +125,7 @@ class FakeTools:
 def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
-    shell.on("test", "-e").on("true")
+    shell.on("test", "-e").on("true").on("sh", "-c", stdout="150\n")
     shell.on("sh", "-euc", stdout="v1.20.2\n").on("systemctl", "is-active", stdout="active\n")
     items = [
         {
@@ -174,7 +176,11 @@ def run_deploy(layout: Layout, tools: FakeTools) -> Report:
 def test_deploy_makes_everything_and_the_second_one_nothing(layout: Layout, tools: FakeTools) -> None:
     report = run_deploy(layout, tools)
     outcomes = {phase.name: phase.outcome for phase in report.phases}
+    assert tuple(outcomes) == PHASES and set(PHASES_THAT_WAIT) < set(PHASES)
     assert report.outcome == "done"
+    assert [(phase.name, [node.node for node in phase.nodes]) for phase in report.phases if phase.nodes] == [
+        ("cni", list(NODES))
+    ]
     assert [name for name, outcome in outcomes.items() if outcome == "done"] == [
         *("networks", "storage", "domains", "cni", "kubeconfig"),
     ]

@@ -18,16 +18,16 @@ from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
+from iecpod.phases.workers import WorkersPhase
 from iecpod.ports import BundleFiles
-from tests.fakes import FakeClock, FakeShell, RecordingReporter
+from tests.fakes import FakeShell, fake_watch
 from tests.unit.conftest import make_release
 
-PACE = Pace(factor=1.0, calm=False)
 UNIT = "x.service"
 
 
 def _run_job(shell: FakeShell) -> None:
-    run_job(shell, UNIT, ["kubeadm", "init"], timeout_seconds=60, clock=FakeClock(), remedy="again")
+    run_job(shell, UNIT, ["kubeadm", "init"], seconds=60, watch=fake_watch(), remedy="again")
 
 
 def test_a_job_runs_under_systemd() -> None:
@@ -70,8 +70,8 @@ def _no_bundle(_hostname: str) -> BundleFiles:
 
 
 def _runtime(shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, calm: bool) -> RuntimePhase:
-    pace = Pace(1.0, calm=calm)
-    return RuntimePhase(make_release(), {"iec01": shell}, lambda _: b"", find_bundle, pace, RecordingReporter())
+    watch = fake_watch(Pace(1.0, calm=calm))
+    return RuntimePhase(make_release(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
 
 
 def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> Non
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
-    return ControlPlanePhase(cluster, shell, PACE, FakeClock(), RecordingReporter())
+    return ControlPlanePhase(cluster, shell, fake_watch())
 
 
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
@@ -171,7 +171,7 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     release = dataclasses.replace(cluster.release, coredns=False)
     cluster = dataclasses.replace(cluster, release=release)
-    ControlPlanePhase(cluster, shell, Pace(8.0, calm=True), FakeClock(), RecordingReporter()).run()
+    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, calm=True))).run()
     (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert script.split(" && ") == [
@@ -188,7 +188,7 @@ def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) 
 
 
 def _reachable(shell: FakeShell, console: str) -> ReachablePhase:
-    return ReachablePhase({"iec01": shell}, lambda _hostname: console, PACE, FakeClock(), RecordingReporter())
+    return ReachablePhase({"iec01": shell}, fake_watch(console=console))
 
 
 def test_a_silent_kernel_is_an_error_with_a_remedy() -> None:
@@ -203,10 +203,26 @@ def test_a_silent_kernel_is_an_error_with_a_remedy() -> None:
 
 def test_cloud_init_that_failed_is_told() -> None:
     shell = FakeShell().on("true")
-    shell.on("sh", "-c", stdout=json.dumps({"v1": {"errors": ["('ntp', RuntimeError())"]}}))
+    shell.on("sh", "-c", stdout="20\n" + json.dumps({"v1": {"errors": ["('ntp', RuntimeError())"]}}))
     with pytest.raises(NodeError) as caught:
         _reachable(shell, "Linux version 6.1").run()
     assert caught.value.cause == "iec01: cloud-init failed: ('ntp', RuntimeError())"
+
+
+def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluster: DesiredCluster) -> None:
+    first = FakeShell("iec01").on("kubectl", stdout='{"items": []}')
+    first.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
+    away = FakeShell("iec02").on("systemctl", "is-active", stdout="activating\n")
+    for command in ("sh", "rm"):
+        away.reply((command,), NodeUnreachable("iec02", "no route to host"))
+    one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
+    phase = WorkersPhase(one_worker, {"iec01": first, "iec02": away}, fake_watch(console="reboot: Power down\n"))
+    with pytest.raises(WaitTimeout) as caught:
+        phase.run()
+    assert caught.value.last_seen == "no route to host"
+    assert caught.value.evidence.splitlines()[-1] == "    reboot: Power down"
+    assert "iecpod console -l local -p virtual1 iec02" in caught.value.remedy
+    assert first.called("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "delete", "secret")
 
 
 def _node(name: str, address: str, ready: str) -> dict[str, object]:
@@ -223,7 +239,7 @@ def _node(name: str, address: str, ready: str) -> dict[str, object]:
 def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
     items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
     shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items}))
-    phase = ReadyPhase(cluster, shell, PACE, FakeClock(), RecordingReporter())
+    phase = ReadyPhase(cluster, shell, fake_watch())
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()

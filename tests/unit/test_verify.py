@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
 from iecpod.errors import NodeError, WaitTimeout
 from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
-from tests.fakes import FakeClock, FakeShell, RecordingReporter
+from tests.fakes import FakeShell, fake_watch
 
 PAGE = "<h1>Welcome to nginx!</h1>"
 
@@ -71,8 +70,7 @@ def _shell(hostname: str, pod_address: str = "100.100.2.3") -> FakeShell:
 
 
 def _phase(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> VerifyPhase:
-    pace = Pace(factor=1.0, calm=False)
-    return VerifyPhase(cluster, shells, pace, FakeClock(), RecordingReporter(), _to_loopback(port))
+    return VerifyPhase(cluster, shells, fake_watch(), _to_loopback(port))
 
 
 @pytest.fixture

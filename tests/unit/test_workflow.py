@@ -10,7 +10,7 @@ from iecpod.errors import HostError, IecpodError, NodeErrors, NodeUnreachable, W
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.wait import NotYet, poll
 from iecpod.workflow import PhaseFailed, run_phases
-from tests.fakes import FakeClock, RecordingReporter
+from tests.fakes import FakeClock, fake_watch
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Step:
 
 
 def run(*steps: Step) -> list[tuple[str, str]]:
-    results = run_phases(steps, reporter=RecordingReporter(), clock=FakeClock())
+    results = run_phases(steps, fake_watch())
     return [(result.name, result.outcome) for result in results]
 
 

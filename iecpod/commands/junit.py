@@ -1,0 +1,82 @@
+"""JUnit's XML, as Jenkins reads it: suites of cases that passed, failed or were skipped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+#: What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFailure:
+    message: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """`seconds` None is a check that nobody times; `skipped` is the reason why a case did not run."""
+
+    classname: str
+    name: str
+    seconds: float | None = None
+    failure: CaseFailure | None = None
+    skipped: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    name: str
+    cases: tuple[Case, ...]
+
+
+def to_junit(name: str, suites: Sequence[Suite]) -> str:
+    from xml.etree import ElementTree  # only this format needs it
+
+    root = ElementTree.Element("testsuites", _counts(name, [case for suite in suites for case in suite.cases]))
+    for suite in suites:
+        element = ElementTree.SubElement(root, "testsuite", _counts(suite.name, suite.cases))
+        for case in suite.cases:
+            _add_case(element, case)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
+
+
+def _counts(name: str, cases: Sequence[Case]) -> dict[str, str]:
+    times = [case.seconds for case in cases if case.seconds is not None]
+    return {
+        "name": _xml_text(name),
+        "tests": str(len(cases)),
+        "failures": str(sum(case.failure is not None for case in cases)),
+        "errors": "0",
+        "skipped": str(sum(bool(case.skipped) for case in cases)),
+        **({"time": f"{sum(times):.3f}"} if times else {}),
+    }
+
+
+def _add_case(suite: Element, case: Case) -> None:
+    from xml.etree.ElementTree import SubElement
+
+    element = SubElement(suite, "testcase", classname=_xml_text(case.classname), name=_xml_text(case.name))
+    if case.seconds is not None:
+        element.set("time", f"{case.seconds:.3f}")
+    if case.skipped:
+        SubElement(element, "skipped", message=_xml_text(case.skipped))
+    if case.failure is not None:
+        failure = SubElement(element, "failure", message=_xml_text(case.failure.message), type=case.failure.kind)
+        failure.text = _xml_text(case.failure.text)
+    if case.output:
+        SubElement(element, "system-out").text = _xml_text(case.output)
+
+
+def _xml_text(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

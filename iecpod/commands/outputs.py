@@ -1,0 +1,63 @@
+"""The files that a run leaves for jobs to read: its report as JSON and as JUnit's XML, and its events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.commands.report import Report, refusal
+from iecpod.errors import IecpodError, UsageError
+from iecpod.model import PodRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutputs:
+    """Files as options name them; None where nobody asks for one."""
+
+    report: Path | None = None
+    junit: Path | None = None
+    events: Path | None = None
+
+
+@contextmanager
+def saved_reports(outputs: RunOutputs, ref: PodRef, run_id: str) -> Iterator[Callable[[Report], None]]:
+    """Saves the report that the block is given to save; where it ends without, a report of why.
+
+    Raises `UsageError` at once where a file cannot be written.
+    """
+    _check_writable(outputs)
+    saved: list[Report] = []
+
+    def save(report: Report) -> None:
+        saved.append(report)
+        if outputs.report is not None:
+            replace_file(outputs.report, report.to_json())
+        if outputs.junit is not None:
+            replace_file(outputs.junit, report.to_junit())
+
+    try:
+        yield save
+    except (IecpodError, KeyboardInterrupt) as error:
+        if not saved:
+            save(refusal(ref, run_id, error))
+        raise
+
+
+def replace_file(path: Path, text: str) -> None:
+    """In one step: a reader finds the whole text or what was there before."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _check_writable(outputs: RunOutputs) -> None:
+    for option, path in (("--report", outputs.report), ("--junit", outputs.junit)):
+        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK)):
+            raise UsageError(f"{option}: {path} cannot be written", "name a file in a directory that can be written")

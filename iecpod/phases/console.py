@@ -1,0 +1,31 @@
+"""What a guest printed on its serial console, as lines that people can read."""
+
+from __future__ import annotations
+
+import re
+
+_TAIL_LINES = 15
+_MOST_CHARACTERS = 200
+
+#: ECMA-48: control sequences, operating system commands, and the two-character escapes of terminals.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def console_lines(console: str) -> list[str]:
+    """Lines with something on them, without what moves a cursor or paints."""
+    text = _ESCAPES.sub("", console).replace("\r", "\n")
+    lines = (_CONTROLS.sub(" ", line).strip() for line in text.split("\n"))
+    return [line[:_MOST_CHARACTERS] for line in lines if line]
+
+
+def last_line(console: str) -> str:
+    return "".join(console_lines(console[-4096:])[-1:])
+
+
+def console_tail(node: str, console: str) -> str:
+    """The end of a console under a heading, to go with an error."""
+    lines = console_lines(console)[-_TAIL_LINES:]
+    if not lines:
+        return f"console of {node}: nothing was printed"
+    return "\n".join([f"console of {node}, its last lines:", *(f"    {line}" for line in lines)])
