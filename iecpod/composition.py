@@ -16,6 +16,7 @@ from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands import deploy, guest_access, plan, status, teardown
+from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
@@ -34,8 +35,10 @@ from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, Clock, HypervisorHost, Images, Reporter, Shell
 from iecpod.render.calico import PatchedManifest, patch_calico_manifest
+from iecpod.render.exports import EXPORTS, ExportedPod
 from iecpod.render.pod import NodeSecrets
 from iecpod.wait import SystemClock
+from iecpod.workflow import FAILED
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
 
@@ -174,6 +177,8 @@ class Composition:
                 for path in (tools.pod_dir / "report.json", report_file):
                     if path is not None:
                         path.write_text(report.to_json())
+                if report.outcome != FAILED:
+                    write_exports(self._exported(inputs, tools))
 
             return deploy.deploy(inputs, tools, save_report)
 
@@ -208,6 +213,11 @@ class Composition:
         with self._pod(request) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
             return guest_access.console_argv(inputs, self._access(inputs, tools), hostname)
+
+    def export(self, request: PodRequest, name: str) -> str:
+        """`name` is one of `EXPORTS`."""
+        with self._pod(request) as (inputs, tools):
+            return EXPORTS[name](self._exported(inputs, tools))
 
     def kubeconfig(self, request: PodRequest) -> str:
         with self._reporter() as reporter:
@@ -249,6 +259,9 @@ class Composition:
             private_key=keys.private_key_file,
             known_hosts=keys.known_hosts_file,
         )
+
+    def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
+        return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)
 
     def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> str:
         known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -73,7 +74,7 @@ def eyaml_options(function: F) -> F:
 
 
 def pod_options(function: F) -> F:
-    """-l, -p, -b, -s, -c, --release and eyaml's keys: which POD, and what it is to be."""
+    """-l, -p, -b, -s, -c, -S, --release and eyaml's keys: which POD, what it is to be and where it is kept."""
     options = [
         lab_option(required=True),
         pod_option(required=True),
@@ -94,6 +95,12 @@ def pod_options(function: F) -> F:
             "--connect",
             help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
             "Default: the nodes' remote_management.address; lab local: embedded.",
+        ),
+        click.option(
+            "-S",
+            "--storage-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Keep the POD's state and the caches below this directory; every verb of the POD then needs it.",
         ),
         eyaml_options,
     ]
@@ -142,6 +149,9 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         addressing=options.get("addressing"),
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
+        base_os=options.get("base_os"),
+        until=options.get("until"),
+        may_create=options.get("may_create", True),
     )
 
 

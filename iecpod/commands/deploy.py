@@ -15,6 +15,7 @@ from iecpod.commands.prepare import (
     withdraw,
 )
 from iecpod.commands.report import Report
+from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.pace import pace_of
@@ -85,7 +86,7 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
         if results[0].outcome == DONE:
             # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
             prepared = _prepare_checked(run)
-        results += _run(run, _phases(run, prepared))
+        results += _run(run, _up_to(run.inputs.request.until, _phases(run, prepared)))
     except PhaseFailed as failed:
         save_report(_report(run, prepared, (*results, *failed.results), FAILED))
         raise failed.error from None
@@ -124,11 +125,19 @@ def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...]
         virt_type=_virt_type(prepared).value,
         outcome=outcome,
         phases=results,
+        until=run.inputs.request.until,
     )
 
 
 def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
     return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
+
+
+def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
+    if last is None:
+        return phases
+    wanted = PHASES[: PHASES.index(last) + 1]
+    return [phase for phase in phases if phase.name in wanted]
 
 
 def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:

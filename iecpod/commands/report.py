@@ -11,13 +11,17 @@ from iecpod.workflow import PhaseResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`outcome` is `done`, `in place` or `failed`; `run_id` is what the objects of this run are marked with."""
+    """`outcome` is `done`, `in place` or `failed`; `run_id` is what the objects of this run are marked with.
+
+    `until` is the phase that the run was to stop after, None where it was to make a cluster.
+    """
 
     pod: str
     run_id: str
     virt_type: str
     outcome: str
     phases: tuple[PhaseResult, ...]
+    until: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -32,4 +36,6 @@ class Report:
     def to_text(self) -> str:
         rows = [(phase.name, phase.outcome, f"{phase.seconds:.1f}", phase.detail) for phase in self.phases]
         total = ("total", self.outcome, f"{self.seconds:.1f}", "")
-        return format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
+        table = format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
+        stopped = f"\nstopped after {self.until}, as asked; the same command without -e and --until goes on"
+        return table + (stopped if self.until else "")

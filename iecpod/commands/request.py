@@ -15,6 +15,12 @@ EMBEDDED = "embedded"
 DEFAULT_POD_CIDR = "100.100.0.0/16"
 DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 
+#: The phases of a deploy, in order.
+PHASES = (
+    *("image", "networks", "storage", "domains", "reachable", "runtime"),
+    *("control-plane", "cni", "workers", "ready", "kubeconfig", "verify"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LabDefaults:
@@ -39,6 +45,8 @@ class PodRequest:
     """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
 
     Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
+    `base_os` is what the release must be based on, `until` the last phase to run (None: all of `PHASES`). Where
+    `may_create` is false, machines and networks must be there.
     """
 
     ref: PodRef
@@ -52,3 +60,6 @@ class PodRequest:
     addressing: Scheme | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
+    base_os: str | None = None
+    until: str | None = None
+    may_create: bool = True

@@ -52,6 +52,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         request.scenario or defaults.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir)
     )
     release = load_release(request.release or defaults.release, layout.releases_dir, layout.schemas_dir)
+    _check_base_os(request, release)
     uri = request.connect or recalled.uri or defaults.connect
     scheme = request.addressing or recalled.addressing or "fuel"
     pod = load_pod(
@@ -77,6 +78,16 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         uri=uri,
         pod_cidr=IPv4Network(request.pod_cidr),
         service_cidr=IPv4Network(request.service_cidr),
+    )
+
+
+def _check_base_os(request: PodRequest, release: Release) -> None:
+    if request.base_os in (None, release.base_os):
+        return
+    offered = f"it has {release.base_os}: use -o {release.base_os}" if release.base_os else "it names none"
+    raise UsageError(
+        f"release {release.name} has no base image {request.base_os!r}",
+        f"{offered}, or leave -o out, or choose another --release",
     )
 
 
