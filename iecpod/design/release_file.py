@@ -54,7 +54,8 @@ def parse_release(data: dict[str, Any]) -> Release:
         key: data[key]
         for key in (
             "name", "description", "user", "base_os", "kubernetes_version", "image_repository", "etcd_version",
-            "pause_image", "nginx_image", "runtime", "cgroup_driver", "coredns", "calico_manifest_url", "calico_manifest_sha256",
+            "pause_image", "nginx_image", "runtime", "cgroup_driver", "coredns", "calico_manifest_url",
+            "calico_manifest_sha256",
         )
         if key in data
     }  # fmt: skip

@@ -16,6 +16,15 @@ from iecpod.design.scenario import Role
 from iecpod.model import PodRef
 from iecpod.yaml_document import dump_yaml
 
+#: Options of ssh(1): the POD's key and the pinned host keys count, nothing else; nobody is asked.
+PINNED_SSH = {
+    "BatchMode": "yes",
+    "IdentitiesOnly": "yes",
+    "StrictHostKeyChecking": "yes",
+    "GlobalKnownHostsFile": "/dev/null",
+    "ConnectTimeout": "60",
+}
+
 #: ssh(1) puts the address and port of the node for %h and %p. bash is the one program on every host that connects.
 _CONNECT = "exec 3<>/dev/tcp/%h/%p; cat <&3 & exec cat >&3"
 
@@ -85,12 +94,8 @@ def render_ssh_config(pod: ExportedPod) -> str:
     common = {
         "User": pod.user,
         "IdentityFile": _ssh_path(pod.private_key),
-        "IdentitiesOnly": "yes",
         "UserKnownHostsFile": _ssh_path(pod.known_hosts),
-        "GlobalKnownHostsFile": "/dev/null",
-        "StrictHostKeyChecking": "yes",
-        "BatchMode": "yes",
-        "ConnectTimeout": "60",
+        **PINNED_SSH,
     }
     if pod.command_prefix:
         common["ProxyCommand"] = shlex.join([*pod.command_prefix, "bash", "-c", _CONNECT])
@@ -99,8 +104,8 @@ def render_ssh_config(pod: ExportedPod) -> str:
 
 def render_inventory(pod: ExportedPod) -> str:
     """For Ansible, with the groups of kubespray. No node is tainted: the control plane's is a `kube_node` as well."""
-    first = {pod.control_plane.hostname: {}}
-    inventory: dict[str, Any] = {
+    first: dict[str, Any] = {pod.control_plane.hostname: {}}
+    inventory = {
         "all": {
             "hosts": {
                 node.hostname: {"ansible_host": str(node.address), "ip": str(node.address)} for node in pod.nodes
