@@ -26,7 +26,8 @@ PINNED_SSH = {
 }
 
 #: ssh(1) puts the address and port of the node for %h and %p. bash is the one program on every host that connects.
-_CONNECT = "exec 3<>/dev/tcp/%h/%p; cat <&3 & exec cat >&3"
+#: What ssh starts ends up as the reader, and sees the node go; the writer sees ssh go, and ends the reader.
+_CONNECT = "exec 3<>/dev/tcp/%h/%p 4<&0; (cat <&4; kill $$ 2>/dev/null) >&3 & exec cat <&3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ To write the golden files anew after a wanted change: `IECPOD_WRITE_GOLDEN=1 pyt
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -17,14 +18,26 @@ import pytest
 
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys
 from iecpod.cli.pods import EXPORTED
-from iecpod.commands.exports import write_exports
+from iecpod.commands.deploy import deploy
+from iecpod.commands.exports import exported_pod, write_exports
+from iecpod.commands.guest_access import GuestAccess
 from iecpod.design.scenario import Role
 from iecpod.errors import UsageError
+from iecpod.layout import Layout
 from iecpod.model import PodRef
-from iecpod.render.exports import EXPORTS, ExportedNode, ExportedPod, render_env, render_inventory, render_ssh_config
+from iecpod.render.exports import (
+    EXPORTS,
+    ExportedNode,
+    ExportedPod,
+    render_env,
+    render_hosts,
+    render_inventory,
+    render_ssh_config,
+)
 from iecpod.yaml_document import load_yaml
 from tests.ssh_server import SshServer
 from tests.unit.command_line import layout_below, run
+from tests.unit.test_commands import FakeTools, layout, resolve, tools  # noqa: F401
 
 GOLDEN = Path(__file__).parent / "golden" / "exports"
 POD_DIR = Path("/var/lib/iecpod/pods/arm/virtual2")
@@ -103,6 +116,15 @@ def test_the_inventory_has_kubesprays_groups() -> None:
     }
 
 
+def test_hosts_are_those_that_nodes_have(layout: Layout, tools: FakeTools) -> None:  # noqa: F811
+    inputs = resolve(layout)
+    deploy(inputs, tools, lambda _report: None)
+    access = GuestAccess(command_prefix=(), uri="", private_key=tools.pod_dir, known_hosts=tools.pod_dir)
+    hosts = render_hosts(exported_pod(inputs, access, tools.pod_dir))
+    seeds = [content.decode() for name, content in tools.hypervisor.contents.items() if "seed" in name]
+    assert len(seeds) == 3 and all(json.dumps(hosts)[1:-1] in seed for seed in seeds)
+
+
 @pytest.fixture
 def keys(tmp_path: Path) -> PodKeys:
     keys = ensure_pod_keys(tmp_path / "the keys" / "100%", "test")
@@ -121,24 +143,29 @@ def server(tmp_path: Path, keys: PodKeys) -> Iterator[SshServer]:
     server.close()
 
 
+def ssh_to(directory: Path, keys: PodKeys, server: SshServer, prefix: tuple[str, ...], pinned: str) -> list[str]:
+    """The argv of an ssh that is to run a command on the server, whose pinned host key is that of `pinned`."""
+    algorithm, key = keys.host_key(pinned)[1].split()[:2]
+    keys.known_hosts_file.write_text(f"[127.0.0.1]:{server.port} {algorithm} {key}\n")
+    pod = dataclasses.replace(
+        make_pod(directory, prefix),
+        nodes=(ExportedNode("iec01", Role.CONTROL_PLANE, IPv4Address("127.0.0.1")),),
+        private_key=keys.private_key_file,
+        known_hosts=keys.known_hosts_file,
+    )
+    config = directory / "ssh_config"
+    config.write_text(render_ssh_config(pod))
+    return ["ssh", "-F", str(config), "-p", str(server.port), "iec01"]
+
+
 @pytest.mark.parametrize("prefix", [(), ("env",)], ids=["directly", "through the prefix"])
 @pytest.mark.parametrize("pinned", ["iec01", "iec02"])
 def test_ssh_logs_in_where_the_pinned_key_answers(
     tmp_path: Path, keys: PodKeys, server: SshServer, prefix: tuple[str, ...], pinned: str
 ) -> None:
     """With a prefix the way is bash's, as into the network namespace of the embedded hypervisor."""
-    algorithm, key = keys.host_key(pinned)[1].split()[:2]
-    keys.known_hosts_file.write_text(f"[127.0.0.1]:{server.port} {algorithm} {key}\n")
-    pod = dataclasses.replace(
-        make_pod(tmp_path, prefix),
-        nodes=(ExportedNode("iec01", Role.CONTROL_PLANE, IPv4Address("127.0.0.1")),),
-        private_key=keys.private_key_file,
-        known_hosts=keys.known_hosts_file,
-    )
-    config = tmp_path / "ssh_config"
-    config.write_text(render_ssh_config(pod))
     done = subprocess.run(
-        ["ssh", "-F", str(config), "-p", str(server.port), "iec01", "echo it is me"],
+        [*ssh_to(tmp_path, keys, server, prefix, pinned), "echo it is me"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -150,6 +177,24 @@ def test_ssh_logs_in_where_the_pinned_key_answers(
     else:
         assert done.returncode == 255 and "Host key verification failed" in done.stderr
         assert server.commands == []
+
+
+@pytest.mark.parametrize("end", ["the node goes", "ssh is killed"])
+def test_the_way_ends_with_either_side(tmp_path: Path, keys: PodKeys, server: SshServer, end: str) -> None:
+    """All processes of the way hold ssh's standard error open: it is at its end when the last of them is."""
+    argv = [*ssh_to(tmp_path, keys, server, ("env",), "iec01"), "echo here; exec sleep 20"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True) as ssh:
+        assert ssh.stdout is not None and ssh.stdout.readline() == "here\n"
+        if end == "ssh is killed":
+            ssh.kill()
+        else:
+            server.cut()
+        try:
+            ssh.communicate(timeout=15)
+        finally:
+            ssh.kill()
+    assert ssh.returncode in (255, -9)
 
 
 def test_exports_are_printed_as_they_are_written(tmp_path: Path) -> None:
