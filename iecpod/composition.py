@@ -18,6 +18,7 @@ from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands import deploy, guest_access, plan, status, teardown
+from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
 from iecpod.commands.recalled import Recalled
@@ -37,7 +38,9 @@ from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
 from iecpod.render.calico import PatchedManifest, patch_calico_manifest
+from iecpod.render.exports import EXPORTS, ExportedPod
 from iecpod.render.pod import NodeSecrets
+from iecpod.results import FAILED
 from iecpod.wait import SystemClock
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
@@ -183,6 +186,8 @@ class Composition:
                 told = report.rewritten(inputs.loaded.secrets.hide)
                 replace_file(tools.pod_dir / "report.json", told.to_json())
                 save(told)
+                if report.outcome != FAILED:
+                    write_exports(self._exported(inputs, tools))
 
             return deploy.deploy(inputs, tools, save_report)
 
@@ -217,6 +222,11 @@ class Composition:
         with self._pod(request) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
             return guest_access.console_argv(inputs, self._access(inputs, tools), hostname)
+
+    def export(self, request: PodRequest, name: str) -> str:
+        """`name` is one of `EXPORTS`."""
+        with self._pod(request) as (inputs, tools):
+            return EXPORTS[name](self._exported(inputs, tools))
 
     def kubeconfig(self, request: PodRequest) -> str:
         with self._reporter() as reporter:
@@ -261,6 +271,9 @@ class Composition:
             private_key=keys.private_key_file,
             known_hosts=keys.known_hosts_file,
         )
+
+    def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
+        return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)
 
     def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> str:
         known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect

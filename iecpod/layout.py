@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -29,6 +29,11 @@ class Layout:
     state_dir: Path
     cache_dir: Path
     runtime_dir: Path
+
+    def stored_in(self, directory: Path) -> Layout:
+        """With state and caches below `directory`; sockets and locks stay where every run of this host sees them."""
+        base = directory.expanduser().absolute()
+        return replace(self, state_dir=base / "state", cache_dir=base / "cache")
 
 
 def find_layout(environ: Mapping[str, str], *, package_dir: Path, is_root: bool) -> Layout:

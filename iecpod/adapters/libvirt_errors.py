@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import libvirt
 
+from iecpod.adapters.trace import trace_call
 from iecpod.errors import HostError, HypervisorUnavailable, ResourceConflict
 
 _UNAVAILABLE = {
@@ -47,6 +48,7 @@ _FAILED = {
 @contextlib.contextmanager
 def translate_errors(doing: str) -> Iterator[None]:
     """`doing` completes "libvirt could not …". Raises `HypervisorUnavailable`, `ResourceConflict` or `HostError`."""
+    trace_call("libvirt", doing)
     try:
         yield
     except libvirt.libvirtError as error:

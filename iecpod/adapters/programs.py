@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
+from iecpod.adapters.trace import trace_command
 from iecpod.errors import CommandFailed, HypervisorUnavailable
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -20,6 +21,7 @@ _TAIL_CHARACTERS = 2000
 
 def run_program(argv: Sequence[str], timeout_seconds: float = 60.0) -> str:
     """Its standard output. Raises `CommandFailed` with node `localhost`, also where it is missing or hangs."""
+    trace_command("host", argv)
     try:
         done = subprocess.run(
             argv,

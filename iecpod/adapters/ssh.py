@@ -14,6 +14,7 @@ from pathlib import Path
 import paramiko
 
 from iecpod.adapters.ssh_exchange import Exchange, TimeIsUp, exchange
+from iecpod.adapters.trace import trace_call, trace_command
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.ports import CommandResult
 
@@ -102,6 +103,7 @@ class SshShell:
         check: bool = True,
     ) -> CommandResult:
         """See `Shell.run`. Output that is not UTF-8 is replaced; of very long output only the end is kept."""
+        trace_command(self._node, argv)
         done = self._execute(argv, stdin, timeout_seconds)
         result = CommandResult(done.returncode, done.stdout.text(), done.stderr.text())
         if check and result.returncode != 0:
@@ -122,6 +124,7 @@ class SshShell:
         self._write(path, content, 0o644, _WRITE_SECONDS + size / _SLOWEST_BYTES_A_SECOND)
 
     def _write(self, path: str, content: bytes | mmap.mmap, mode: int, timeout_seconds: float) -> None:
+        trace_call(self._node, f"write {len(content)} bytes to {path}, mode {mode:o}")
         script = ["sh", "-euc", _WRITE_FILE, "write-file", path, f"{mode:o}", str(len(content))]
         done = self._execute(script, content, timeout_seconds)
         if done.returncode != 0:
@@ -131,6 +134,7 @@ class SshShell:
     def read_file(self, path: str) -> bytes:
         """Raises `CommandFailed` for a file that cannot be read, or is too long to be held."""
         argv = ["cat", "--", path]
+        trace_command(self._node, argv)
         done = self._execute(argv, b"", 600.0)
         if done.returncode == 0 and not done.stdout.dropped_bytes:
             return done.stdout.content()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -95,7 +96,7 @@ def eyaml_options(function: F) -> F:
 
 
 def pod_options(function: F) -> F:
-    """-l, -p, -b, -s, -c, --release and eyaml's keys: which POD, and what it is to be."""
+    """-l, -p, -b, -s, -c, -S, --release and eyaml's keys: which POD, what it is to be and where it is kept."""
     options = [
         lab_option(required=True),
         pod_option(required=True),
@@ -116,6 +117,12 @@ def pod_options(function: F) -> F:
             "--connect",
             help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
             "Default: the nodes' remote_management.address; lab local: embedded.",
+        ),
+        click.option(
+            "-S",
+            "--storage-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Keep the POD's state and the caches below this directory; every verb of the POD then needs it.",
         ),
         eyaml_options,
     ]
@@ -177,14 +184,18 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         demoted=_demoted(options.get("demote")),
         limits=options.get("timeout", ()),
         options=_naming_options(options),
+        base_os=options.get("base_os"),
+        until=options.get("until"),
+        may_create=options.get("may_create", True),
     )
 
 
 def _naming_options(options: dict[str, Any]) -> tuple[str, ...]:
     """Those that another verb needs, too, to find the POD."""
     flags = {"lab": "-l", "pod": "-p", "base_uri": "-b", "scenario": "-s", "release": "--release", "connect": "-c"}
+    flags["storage_dir"] = "-S"
     flags |= {f"eyaml_{kind}_key": f"--eyaml-{kind}-key" for kind in ("private", "public")}
-    return tuple(part for key, flag in flags.items() if options.get(key) for part in (flag, options[key]))
+    return tuple(part for key, flag in flags.items() if options.get(key) for part in (flag, str(options[key])))
 
 
 def _demoted(names: tuple[str, ...] | None) -> frozenset[str]:

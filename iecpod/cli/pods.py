@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.completion import complete_release
+from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
 from iecpod.cli.run_options import events_option, run_options
+from iecpod.cli.tracing import tracing_commands
 from iecpod.errors import ExitCode
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
     from iecpod.commands.outputs import RunOutputs
+    from iecpod.commands.teardown import Removed
     from iecpod.composition import Composition
+
+
+#: What `export` prints, and the name of the file.
+EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "inventory": "inventory.yaml"}
 
 
 def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
@@ -30,8 +37,12 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
     def run(invocation: Invocation, /, *arguments: Any, **options: Any) -> None:
         from iecpod.composition import Composition
 
-        composition = Composition(invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
-        function(composition, *arguments, **options)
+        storage_dir, debug = options.get("storage_dir"), options.pop("debug", False)
+        layout = invocation.layout.stored_in(storage_dir) if storage_dir else invocation.layout
+        # Lines of the trace would tear a live display apart.
+        is_terminal = invocation.is_terminal and not debug
+        with tracing_commands(debug):
+            function(Composition(layout, environ=invocation.environ, is_terminal=is_terminal), *arguments, **options)
 
     return run
 
@@ -39,15 +50,25 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
+@fuel_options
 @run_options
 @_pass_composition
 def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
 
-    Running it again finds what is in place and goes on from there, also after it was killed.
+    Running it again finds what is in place and goes on from there, also after it was killed. It takes the options of
+    Fuel's ci/deploy.sh.
     """
-    report = composition.deploy(make_request(composition.layout, options), options["apt_mirror"], outputs)
-    click.echo(report.to_text())
+    fuel = fuel_meaning(options)
+    for warning in fuel.warnings:
+        click.echo(f"iecpod: warning: {warning}", err=True)
+    request = make_request(composition.layout, {**options, "until": fuel.until, "may_create": fuel.may_create})
+    if fuel.verb is FuelVerb.TEARDOWN:
+        _print_removed(composition.teardown(request, outputs.events))
+    elif fuel.verb is FuelVerb.PLAN:
+        click.echo(composition.plan(request, options["apt_mirror"])[0])
+    else:
+        click.echo(composition.deploy(request, options["apt_mirror"], outputs).to_text())
 
 
 @click.command()
@@ -79,11 +100,7 @@ def status(composition: Composition, /, output: str, **options: Any) -> None:
 @_pass_composition
 def teardown(composition: Composition, /, events: Path | None, **options: Any) -> None:
     """Removes everything of the POD that iecpod made, and proves it. Caches stay."""
-    removed = composition.teardown(make_request(composition.layout, options), events)
-    for name in removed.names:
-        click.echo(f"removed {name}")
-    if not removed.names:
-        click.echo("nothing to remove")
+    _print_removed(composition.teardown(make_request(composition.layout, options), events))
 
 
 _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -130,6 +147,19 @@ def kubeconfig(composition: Composition, /, **options: Any) -> None:
 
 @click.command()
 @pod_options
+@click.argument("what", type=click.Choice(list(EXPORTED)))
+@_pass_composition
+def export(composition: Composition, /, what: str, **options: Any) -> None:
+    """Prints what other programs read of the POD; deploy leaves the same as files in the POD's directory.
+
+    \b
+    Example: eval "$(iecpod export env -l arm -p virtual2)"
+    """
+    click.echo(composition.export(make_request(composition.layout, options), EXPORTED[what]), nl=False)
+
+
+@click.command()
+@pod_options
 @click.argument("node", required=False)
 @_pass_composition
 def console(composition: Composition, /, node: str | None, **options: Any) -> None:
@@ -152,6 +182,13 @@ def build(composition: Composition, /, release: str, arch: str | None, apt_mirro
     click.echo(composition.build_bundle(release, Arch(arch) if arch else None, apt_mirror))
 
 
+def _print_removed(removed: Removed) -> None:
+    for name in removed.names:
+        click.echo(f"removed {name}")
+    if not removed.names:
+        click.echo("nothing to remove")
+
+
 def _after_dashes(command: Sequence[str]) -> tuple[str, ...]:
     return tuple(command[1:] if command and command[0] == "--" else command)
 
@@ -166,4 +203,4 @@ def _become(argv: Sequence[str]) -> None:
     os.execvp(argv[0], list(argv))
 
 
-COMMANDS = (deploy, plan, status, teardown, ssh, kubectl, kubeconfig, console, bundle)
+COMMANDS = (deploy, plan, status, teardown, ssh, kubectl, kubeconfig, export, console, bundle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from iecpod.commands.prepare import (
@@ -16,6 +16,7 @@ from iecpod.commands.prepare import (
 )
 from iecpod.commands.recalled import check_recalled
 from iecpod.commands.report import Report
+from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.pace import pace_of
@@ -94,7 +95,7 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
             prepared = _prepare_checked(run)
         run.tools.remember(replace(run.inputs.chosen, virt_type=_virt_type(prepared).value))
         watch = _watch(run, prepared)
-        results += run_phases(_phases(run, prepared, watch), watch)
+        results += run_phases(_up_to(run.inputs.request.until, _phases(run, prepared, watch)), watch)
     except PhaseFailed as failed:
         save_report(_report(run, prepared, (*results, *failed.results), FAILED))
         raise failed.error from None
@@ -139,11 +140,19 @@ def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...]
         virt_type=_virt_type(prepared).value,
         outcome=outcome,
         phases=results,
+        until=run.inputs.request.until,
     )
 
 
 def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
     return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
+
+
+def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
+    if last is None:
+        return phases
+    wanted = PHASES[: PHASES.index(last) + 1]
+    return [phase for phase in phases if phase.name in wanted]
 
 
 def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:

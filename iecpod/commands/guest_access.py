@@ -13,6 +13,7 @@ from iecpod.errors import UsageError
 from iecpod.model import NetworkName
 from iecpod.naming import resource_name
 from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.render.exports import PINNED_SSH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +49,7 @@ def select_node(inputs: PodInputs, name: str | None) -> str:
 
 def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Sequence[str], *, tty: bool) -> list[str]:
     """ssh with the POD's key and the pinned host keys; the user's own configuration and agent stay out of it."""
-    options = {
-        "BatchMode": "yes",
-        "IdentitiesOnly": "yes",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(access.known_hosts),
-        "GlobalKnownHostsFile": "/dev/null",
-        "ConnectTimeout": "60",
-        "LogLevel": "ERROR",
-    }
+    options = {**PINNED_SSH, "UserKnownHostsFile": str(access.known_hosts), "LogLevel": "ERROR"}
     flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     target = f"{inputs.release.user}@{node_addresses(inputs)[hostname]}"
     return [

@@ -7,26 +7,25 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from iecpod.commands.junit import Case, CaseFailure, Suite, to_junit
+from iecpod.commands.request import PHASES
 from iecpod.commands.table import format_table
 from iecpod.model import PodRef
 from iecpod.results import FAILED, Failure, PhaseResult
 
-#: Every phase of a deploy, in order.
-PHASES = (
-    *("image", "networks", "storage", "domains", "reachable", "runtime"),
-    *("control-plane", "cni", "workers", "ready", "kubeconfig", "verify"),
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`outcome` is `done`, `in place` or `failed`; `run_id` is what the objects of this run are marked with."""
+    """`outcome` is `done`, `in place` or `failed`; `run_id` is what the objects of this run are marked with.
+
+    `until` is the phase that the run was to stop after, None where it was to make a cluster.
+    """
 
     pod: str
     run_id: str
     virt_type: str
     outcome: str
     phases: tuple[PhaseResult, ...]
+    until: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -42,7 +41,9 @@ class Report:
     def to_text(self) -> str:
         rows = [(phase.name, phase.outcome, f"{phase.seconds:.1f}", phase.detail) for phase in self.phases]
         total = ("total", self.outcome, f"{self.seconds:.1f}", "")
-        return format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
+        table = format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
+        stopped = f"\nstopped after {self.until}, as asked; the same command without -e and --until goes on"
+        return table + (stopped if self.until else "")
 
     def to_junit(self) -> str:
         """One case a phase, and one for each node that it worked on; phases that were not reached are skipped."""

@@ -16,6 +16,12 @@ EMBEDDED = "embedded"
 DEFAULT_POD_CIDR = "100.100.0.0/16"
 DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 
+#: The phases of a deploy, in order.
+PHASES = (
+    *("image", "networks", "storage", "domains", "reachable", "runtime"),
+    *("control-plane", "cni", "workers", "ready", "kubeconfig", "verify"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LabDefaults:
@@ -42,6 +48,8 @@ class PodRequest:
     `virt_type` None is `auto`. `vcpus` and `memory_mib` replace the sizes of every node in the PDF. Errors of the
     `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     `limits` are seconds for whole phases, by name. `options` are those that name the POD, as they were given.
+    `base_os` is what the release must be based on, `until` the last phase to run (None: all of `PHASES`). Where
+    `may_create` is false, machines and networks must be there.
     """
 
     ref: PodRef
@@ -58,8 +66,16 @@ class PodRequest:
     baked: bool | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
+    base_os: str | None = None
+    until: str | None = None
+    may_create: bool = True
     limits: tuple[tuple[str, float], ...] = ()
     options: tuple[str, ...] = ()
+
+    @property
+    def stops_before_kubernetes(self) -> bool:
+        """Whether only machines and networks are asked for."""
+        return self.until is not None and PHASES.index(self.until) < PHASES.index("runtime")
 
     def command(self, verb: str, *arguments: str) -> str:
         """A command line for the same POD."""

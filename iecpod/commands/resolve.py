@@ -59,6 +59,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
     scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
     release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir)
+    _check_base_os(request, release)
     scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
         chosen.base_uri,
@@ -102,8 +103,15 @@ def _choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled
         virt_type=virt_type or recalled.virt_type,
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
-        baked=next((baked for baked in (request.baked, recalled.baked) if baked is not None), True),
+        baked=_choose_baked(request, recalled),
     )
+
+
+def _choose_baked(request: PodRequest, recalled: Recalled) -> bool:
+    """A deploy of machines alone is spared the making of a bundle."""
+    if request.baked is not None:
+        return request.baked
+    return recalled.baked if recalled.baked is not None else not request.stops_before_kubernetes
 
 
 def _lasting_release(name_or_path: str | None) -> str | None:
@@ -115,6 +123,16 @@ def _lasting(name_or_path: str | None) -> str | None:
     if name_or_path is None or not Path(name_or_path).exists():
         return name_or_path
     return str(Path.cwd() / name_or_path)
+
+
+def _check_base_os(request: PodRequest, release: Release) -> None:
+    if request.base_os in (None, release.base_os):
+        return
+    offered = f"it has {release.base_os}: use -o {release.base_os}" if release.base_os else "it names none"
+    raise UsageError(
+        f"release {release.name} has no base image {request.base_os!r}",
+        f"{offered}, or leave -o out, or choose another --release",
+    )
 
 
 def _check_virtual(spec: PodSpec) -> None:

@@ -103,6 +103,7 @@ _DEPLOY_FIXED = {
     "firmware-missing": ("guests boot with UEFI", _HOST, "nothing could boot the nodes"),
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
     "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
+    "nothing-to-reuse": ("-f takes machines as they are", "-f of deploy", "there is nothing to deploy to"),
     "bridge-exists": ("libvirt makes the bridge", _HOST, "libvirt refuses a bridge that is there"),
 }
 

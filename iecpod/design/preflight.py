@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
 from iecpod.design.desired import DesiredPod
-from iecpod.design.plan import Plan, is_owned
+from iecpod.design.plan import Action, Plan, is_owned
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
@@ -47,6 +47,20 @@ def _check_replaced(plan: Plan) -> list[Problem]:
             rule="changed-in-place",
         )
         for change in plan.replaced
+    ]
+
+
+def check_nothing_to_create(plan: Plan) -> list[Problem]:
+    """For a deploy that may create nothing: what of the POD is not there. What is there and off may be started."""
+    return [
+        Problem(
+            path=f"{change.kind.value} {change.name}",
+            message="it does not exist, and this deploy is to create nothing (-f)",
+            remedy="leave -f out: deploy makes what is missing",
+            rule="nothing-to-reuse",
+        )
+        for change in plan.changes
+        if change.action is Action.CREATE
     ]
 
 

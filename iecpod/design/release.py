@@ -79,6 +79,7 @@ class Release:
     `kubernetes_version` has no leading `v`. `image_repository` and `etcd_version` (an image tag) are empty where
     kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
+    `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
     """
 
     name: str
@@ -100,3 +101,4 @@ class Release:
     repositories: tuple[AptRepository, ...] = ()
     packages: tuple[str, ...] = ()
     bundle: BundleSource | None = None
+    base_os: str = ""

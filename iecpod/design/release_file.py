@@ -57,8 +57,9 @@ def parse_release(data: dict[str, Any]) -> Release:
     simple = {
         key: data[key]
         for key in (
-            "name", "description", "user", "kubernetes_version", "image_repository", "etcd_version", "pause_image",
-            "nginx_image", "runtime", "cgroup_driver", "coredns", "calico_manifest_url", "calico_manifest_sha256",
+            "name", "description", "user", "base_os", "kubernetes_version", "image_repository", "etcd_version",
+            "pause_image", "nginx_image", "runtime", "cgroup_driver", "coredns", "calico_manifest_url",
+            "calico_manifest_sha256",
         )
         if key in data
     }  # fmt: skip

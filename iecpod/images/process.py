@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from iecpod.adapters.trace import trace_command
 from iecpod.errors import ImageError
 
 _TAIL_LINES = 25
@@ -30,6 +31,7 @@ def run_tool(
     Without `network` it has not even a loopback. Raises `ImageError` with the end of the log when the program is
     missing or exits non-zero.
     """
+    trace_command("host", argv)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     variables = [f"{name}={value}" for name, value in (environment or {}).items()]
     contained = [*_CONTAINED, *(() if network else ("--net",)), "--", "env", "LC_ALL=C.UTF-8", *variables, *argv]
@@ -48,6 +50,7 @@ def run_tool(
 
 def read_tool(argv: Sequence[str], *, purpose: str) -> str:
     """What a short program prints. Raises `ImageError` with its stderr when it is missing or exits non-zero."""
+    trace_command("host", argv)
     with _explain_missing(argv[0], purpose):
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -17,8 +17,8 @@ from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
-from iecpod.commands.report import PHASES, Report
-from iecpod.commands.request import PodRequest
+from iecpod.commands.report import Report
+from iecpod.commands.request import PHASES, PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.composition import PodAdapters

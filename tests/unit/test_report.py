@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
-from iecpod.commands.report import PHASES, Report
+from iecpod.commands.report import Report
+from iecpod.commands.request import PHASES
 from iecpod.errors import DescriptorError, HostError, UsageError
 from iecpod.model import PodRef
 from iecpod.results import Failure, NodeResult, PhaseResult

@@ -1,0 +1,36 @@
+"""`iecpod export`, and the files that a deploy leaves for the jobs that come after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from iecpod.commands.guest_access import GuestAccess, node_addresses
+from iecpod.commands.resolve import PodInputs
+from iecpod.render.exports import EXPORTS, ExportedNode, ExportedPod
+
+
+def exported_pod(inputs: PodInputs, access: GuestAccess, pod_dir: Path) -> ExportedPod:
+    kubeconfig = pod_dir / "kubeconfig"
+    return ExportedPod(
+        ref=inputs.request.ref,
+        scenario=inputs.scenario.name,
+        dns_domain=inputs.scenario.dns_domain,
+        nodes=tuple(
+            ExportedNode(hostname, inputs.scenario.role(index), address)
+            for index, (hostname, address) in enumerate(node_addresses(inputs).items())
+        ),
+        user=inputs.release.user,
+        private_key=access.private_key,
+        known_hosts=access.known_hosts,
+        kubeconfig=kubeconfig if kubeconfig.exists() else None,
+        directory=pod_dir,
+        command_prefix=access.command_prefix,
+    )
+
+
+def write_exports(pod: ExportedPod) -> None:
+    """Writes each file whole: a job that reads one while it is replaced sees the old or the new one."""
+    for name, render in EXPORTS.items():
+        unfinished = pod.directory / f"{name}.new"
+        unfinished.write_text(render(pod))
+        unfinished.replace(pod.directory / name)
