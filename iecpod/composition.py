@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.adapters.embedded import EmbeddedHost
@@ -86,18 +87,21 @@ class PodAdapters:
             )
 
     def shells(self, host: HypervisorHost, cluster: DesiredCluster) -> Mapping[str, Shell]:
+        return self.shells_at(host, {node.hostname: node.address for node in cluster.nodes}, cluster.release.user)
+
+    def shells_at(self, host: HypervisorHost, addresses: Mapping[str, IPv4Address], user: str) -> Mapping[str, Shell]:
         keys = self.keys()
-        keys.write_known_hosts({node.hostname: [str(node.address)] for node in cluster.nodes})
+        keys.write_known_hosts({hostname: [str(address)] for hostname, address in addresses.items()})
         return {
-            node.hostname: SshShell(
-                node.hostname,
-                str(node.address),
-                user=cluster.release.user,
+            hostname: SshShell(
+                hostname,
+                str(address),
+                user=user,
                 private_key_file=keys.private_key_file,
-                host_key=keys.host_key(node.hostname)[1],
+                host_key=keys.host_key(hostname)[1],
                 open_socket=host.open_socket,
             )
-            for node in cluster.nodes
+            for hostname, address in addresses.items()
         }
 
     def make_seed(self, seed: Seed) -> bytes:

@@ -13,6 +13,7 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
+from iecpod.cli.upkeep import log_file_option
 from iecpod.errors import ExitCode
 from iecpod.model import Arch
 
@@ -37,6 +38,7 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
+@log_file_option
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write the report there, as JSON.")
 @_pass_composition
 def deploy(composition: Composition, /, report_file: Path | None, **options: Any) -> None:

@@ -21,7 +21,7 @@ FLOORS = (
     ("ports", "wait"),
     ("adapters", "images", "phases", "workflow"),
     ("commands",),
-    ("cli", "composition", "__main__"),
+    ("cli", "composition", "upkeep", "__main__"),
 )
 
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.

@@ -1,0 +1,92 @@
+"""The verbs of what comes after a run, and the option that collects the logs of one."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from iecpod.cli.options import Invocation, make_request, pod_options
+from iecpod.errors import IecpodError
+
+if TYPE_CHECKING:
+    from iecpod.upkeep import Upkeep
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOG = logging.getLogger("iecpod")
+
+
+def _upkeep(invocation: Invocation) -> Upkeep:
+    from iecpod.upkeep import Upkeep
+
+    return Upkeep(invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+
+
+@click.command()
+@pod_options
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.pass_obj
+def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
+    """Collects everything that tells what became of the POD into FILE, a tar.gz, and prints its name.
+
+    Consoles, libvirt's and iecpod's logs, and from each node that answers cloud-init's logs, journals, logs of
+    containers and, from the first, the cluster's objects and events. MANIFEST in it says what could not be had, and
+    why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
+    """
+    click.echo(_upkeep(invocation).logs(make_request(invocation.layout, options), file))
+
+
+def log_file_option(function: F) -> F:
+    """-L: the command's own way through life, and then the logs of its POD, however it ended."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, log_file: Path | None, **options: Any) -> Any:
+        if log_file is None:
+            return function(*arguments, **options)
+        with _logs_afterwards(log_file, options):
+            return function(*arguments, **options)
+
+    option = click.option(
+        "-L",
+        "--log-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE.tar.gz",
+        help="Collect the POD's logs there at the end, as `iecpod logs` does; after a failure, too.",
+    )
+    return cast(F, option(run))
+
+
+@contextmanager
+def _logs_afterwards(log_file: Path, options: dict[str, Any]) -> Iterator[None]:
+    """Errors of the block pass as they are; that logs cannot be collected is a warning."""
+    from iecpod.adapters.log_archive import check_writable
+
+    check_writable(log_file)
+    invocation: Invocation = click.get_current_context().obj
+    request = make_request(invocation.layout, options)
+    outcome, nodes_left_out = "The run ended well.", ""
+    try:
+        yield
+    except KeyboardInterrupt:
+        outcome = "The run was interrupted."
+        nodes_left_out = "the run was interrupted, and nodes take their time: `iecpod logs` asks them, too"
+        raise
+    except BaseException as error:
+        outcome = f"The run failed: {error.cause if isinstance(error, IecpodError) else repr(error)}"
+        raise
+    finally:
+        try:
+            _upkeep(invocation).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
+            click.echo(f"iecpod: logs: {log_file}", err=True)
+        except Exception as error:
+            _LOG.exception("logs could not be collected")
+            click.echo(f"iecpod: warning: the logs could not be collected: {error}", err=True)
+
+
+COMMANDS = (logs,)
