@@ -18,6 +18,7 @@ from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands import deploy, guest_access, plan, status, teardown
 from iecpod.commands.guest_access import GuestAccess
+from iecpod.commands.pod_state import ADDRESSING_NOTE, HYPERVISOR_NOTE, pod_dir_of, recall
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
@@ -51,7 +52,7 @@ class PodAdapters:
         self.clock: Clock = SystemClock()
         self.reporter = reporter
         self.cloud_init_dir = layout.cloud_init_dir
-        self.pod_dir = layout.state_dir / "pods" / ref.lab / ref.pod
+        self.pod_dir = pod_dir_of(layout, ref)
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
 
     def lock(self) -> AbstractContextManager[None]:
@@ -144,17 +145,11 @@ class PodAdapters:
                     "take it down first with `iecpod teardown`, or leave the option out",
                 )
         self._make_pod_dir()
-        (self.pod_dir / "hypervisor").write_text(uri + "\n")
-        (self.pod_dir / "addressing").write_text(addressing + "\n")
+        (self.pod_dir / HYPERVISOR_NOTE).write_text(uri + "\n")
+        (self.pod_dir / ADDRESSING_NOTE).write_text(addressing + "\n")
 
     def recall(self) -> Recalled:
-        try:
-            uri = (self.pod_dir / "hypervisor").read_text().strip()
-        except FileNotFoundError:
-            return Recalled()
-        addressing = self.pod_dir / "addressing"
-        is_compact = addressing.exists() and addressing.read_text().strip() == "compact"
-        return Recalled(uri=uri, addressing="compact" if is_compact else "fuel")
+        return recall(self.pod_dir)
 
     def _make_pod_dir(self) -> None:
         # Others may pass through (libvirt's own user opens disks below), and list nothing.
