@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import iecpod
+from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.adapters.log_archive import new_archive
+from iecpod.adapters.orphans import find_orphans
 from iecpod.adapters.reporters import make_reporter
+from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.logs import LogRequest, collect_logs
-from iecpod.commands.request import PodRequest, lab_defaults
+from iecpod.commands.pod_state import find_noted_pods
+from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.composition import PodAdapters
-from iecpod.descriptors.source import load_descriptors
-from iecpod.errors import IecpodError
+from iecpod.descriptors.source import is_possible, load_descriptors
+from iecpod.errors import HostError, IecpodError
+from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
+from iecpod.model import PodRef
+from iecpod.ports import Reporter
 
 
 class Upkeep:
@@ -41,6 +49,46 @@ class Upkeep:
                 collect_logs(log_request, tools, archive)
             return target
 
+    def gc(self, *, older_than_seconds: float, connect: str | None, everything: bool, dry_run: bool) -> Gathered:
+        """Looks at the PODs deployed from here; with `connect` at those of that hypervisor, from wherever they are."""
+        with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
+            leftovers = [
+                *self._noted_pods(reporter, connect, everything),
+                *self._unknown_pods(reporter, connect, everything),
+                *(self._abandoned() if connect in (None, EMBEDDED) else ()),
+            ]
+            now = datetime.datetime.now(datetime.timezone.utc).timestamp()
+            return collect_garbage(leftovers, now=now, older_than_seconds=older_than_seconds, dry_run=dry_run)
+
+    def _noted_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
+        for ref in find_noted_pods(self._layout):
+            tools = PodAdapters(self._layout, ref, reporter, "")
+            # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
+            uri = tools.recall().uri or EMBEDDED
+            if connect in (None, uri):
+                yield examine_pod(tools, uri, everything=everything)
+
+    def _unknown_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
+        """PODs whose mark is on a hypervisor, and of which nothing is noted here."""
+        if connect in (None, EMBEDDED):
+            return
+        hypervisor = SystemHost(connect, PodRef("", "")).connect()
+        try:
+            marked = {seen.mark.ref for seen in hypervisor.observe() if seen.mark is not None}
+        finally:
+            hypervisor.close()
+        for ref in sorted(filter(is_possible, marked - set(find_noted_pods(self._layout)))):
+            tools = PodAdapters(self._layout, ref, reporter, "")
+            yield examine_pod(tools, connect, everything=everything, kept_for=NOT_FROM_HERE)
+
+    def _abandoned(self) -> Iterator[Leftover]:
+        for orphan in find_orphans():
+            name = f"namespace {orphan.name}"
+            yield Leftover(name=name, made_at=orphan.newest_at, in_use="", remove=orphan.remove)
+        for stage in find_abandoned(self._layout.cache_dir):
+            remove = functools.partial(_remove_stage, stage)
+            yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)
+
     def _log_request(self, request: PodRequest, tools: PodAdapters, outcome: str, nodes_left_out: str) -> LogRequest:
         known = tools.recall()
         inputs: PodInputs | None = None
@@ -63,3 +111,10 @@ class Upkeep:
             events_file=Path(events) if events else None,
             nodes_left_out=nodes_left_out,
         )
+
+
+def _remove_stage(stage: Path) -> None:
+    try:
+        remove_abandoned(stage)
+    except OSError as error:
+        raise HostError(f"{error.filename}: {error.strerror}", "check the owner and the permissions there") from error

@@ -13,6 +13,7 @@ import click
 
 from iecpod.cli.options import Invocation, make_request, pod_options
 from iecpod.errors import IecpodError
+from iecpod.units import parse_duration_seconds
 
 if TYPE_CHECKING:
     from iecpod.upkeep import Upkeep
@@ -40,6 +41,43 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
     """
     click.echo(_upkeep(invocation).logs(make_request(invocation.layout, options), file))
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+    try:
+        return parse_duration_seconds(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    required=True,
+    metavar="TIME",
+    callback=_seconds,
+    help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
+)
+@click.option(
+    "-c", "--connect", help="Only PODs of this libvirt URI, also those not deployed from here, or `embedded`."
+)
+@click.option("--all", "everything", is_flag=True, help="PODs too whose deploy went well, or was not run from here.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.pass_obj
+def gc(invocation: Invocation, /, older_than: int, connect: str | None, everything: bool, dry_run: bool) -> None:
+    """Removes what aborted runs left: PODs, embedded hypervisors without a POD, half-built images.
+
+    A POD stays where its last deploy went well, where a run is at work on it, or where anything of it is younger than
+    the limit. Only what carries iecpod's metadata is ever touched. Exits with 7 if something could not be removed.
+
+    \b
+    Example: iecpod gc --older-than 2d --dry-run
+    """
+    gathered = _upkeep(invocation).gc(
+        older_than_seconds=older_than, connect=connect, everything=everything, dry_run=dry_run
+    )
+    click.echo(gathered.to_text())
+    gathered.check()
 
 
 def log_file_option(function: F) -> F:
@@ -89,4 +127,4 @@ def _logs_afterwards(log_file: Path, options: dict[str, Any]) -> Iterator[None]:
             click.echo(f"iecpod: warning: the logs could not be collected: {error}", err=True)
 
 
-COMMANDS = (logs,)
+COMMANDS = (logs, gc)
