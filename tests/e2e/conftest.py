@@ -148,3 +148,11 @@ def pod(iecpod: Iecpod, host_before: HostSnapshot) -> Iecpod:
     kill_deploy_in_phase(iecpod, "control-plane", 40.0)
     iecpod.check("deploy", "--report", str(iecpod.root / "report.json"))
     return iecpod
+
+
+@pytest.fixture(scope="session")
+def logs_archive(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `iecpod logs` makes of the POD while it is up."""
+    path = tmp_path_factory.mktemp("logs") / "pod.tar.gz"
+    assert pod.check("logs", str(path)) == f"{path}\n"
+    return path
