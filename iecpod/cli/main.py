@@ -25,7 +25,7 @@ _EXIT_CODES = """\b
 Exit codes:
   0  done, or nothing to do        5  not ready in time
   1  a phase failed                6  plan --detailed-exitcode: changes pending
-  2  wrong usage                   7  teardown left something behind
+  2  wrong usage                   7  teardown or gc left something behind
   3  a descriptor is not valid    70  a bug in iecpod (trace in the log)
   4  preflight failed            130  interrupted"""
 

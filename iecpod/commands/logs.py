@@ -57,7 +57,8 @@ def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
     else:
         host = tools.host(request.uri)
         _add_hypervisor(collection, request, tools, host)
-        _add_nodes(collection, request, tools, host)
+        with collection.attempt("nodes"):
+            _add_nodes(collection, request, tools, host)
     collection.add_manifest(request.heading)
 
 

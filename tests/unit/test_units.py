@@ -88,8 +88,9 @@ def test_durations(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "d", "-1d", "1.5h", "2 d", "2d\n", "2D", "1h30m", "1234567s", "٣d"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a duration: a number with the unit s, m, h, d or w, such as 12h"):
+    with pytest.raises(ValueError) as caught:
         parse_duration_seconds(text)
+    assert str(caught.value).endswith(" is not a duration: a number with the unit s, m, h, d or w, such as 12h")
 
 
 @given(st.integers(0, 999_999), st.sampled_from("smhdw"))
