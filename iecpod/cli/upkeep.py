@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from iecpod.cli.options import Invocation, make_request, pod_options
-from iecpod.errors import IecpodError
+from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _logs_afterwards(log_file: Path, options: dict[str, Any]) -> Iterator[None]:
         nodes_left_out = "the run was interrupted, and nodes take their time: `iecpod logs` asks them, too"
         raise
     except BaseException as error:
-        outcome = f"The run failed: {error.cause if isinstance(error, IecpodError) else repr(error)}"
+        outcome = f"The run failed: {_told(error)}"
         raise
     finally:
         try:
@@ -125,6 +125,11 @@ def _logs_afterwards(log_file: Path, options: dict[str, Any]) -> Iterator[None]:
         except Exception as error:
             _LOG.exception("logs could not be collected")
             click.echo(f"iecpod: warning: the logs could not be collected: {error}", err=True)
+
+
+def _told(error: BaseException) -> str:
+    problems = error.problems if isinstance(error, (DescriptorError, PreflightError)) else ()
+    return "\n".join([error.cause if isinstance(error, IecpodError) else repr(error), *map(str, problems)])
 
 
 COMMANDS = (logs, gc)

@@ -25,7 +25,16 @@ from iecpod.commands.guest_logs import fetch_guest_logs, gather_script
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.resolve import PodInputs
 from iecpod.descriptors.source import load_descriptors
-from iecpod.errors import ExitCode, HostError, HypervisorUnavailable, NodeError, NodeUnreachable, UsageError
+from iecpod.errors import (
+    ExitCode,
+    HostError,
+    HypervisorUnavailable,
+    NodeError,
+    NodeUnreachable,
+    PreflightError,
+    Problem,
+    UsageError,
+)
 from iecpod.layout import Layout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.ports import CommandResult
@@ -338,6 +347,7 @@ def manifest_of(path: Path) -> str:
     [
         (None, "The run ended well."),
         (HostError("the mirror is away"), "The run failed: the mirror is away"),
+        (PreflightError([Problem(message="the disk is full")], "no"), "The run failed: no\nerror: the disk is full"),
         (ValueError("bug"), "The run failed: ValueError('bug')"),
         (KeyboardInterrupt(), "The run was interrupted."),
     ],
@@ -349,7 +359,7 @@ def test_logs_are_written_however_a_run_ended(tmp_path: Path, error: BaseExcepti
         # click makes `Abort` of an interrupt.
         assert result.exception is error or isinstance(result.exception, click.Abort)
         assert f"iecpod: logs: {path}" in result.stderr
-    assert manifest_of(path).splitlines()[1] == outcome
+    assert manifest_of(path).partition("\n")[2].startswith(f"{outcome}\n\nCollected\n")
 
 
 def test_logs_that_cannot_be_had_hide_no_error(tmp_path: Path) -> None:
