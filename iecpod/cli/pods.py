@@ -38,9 +38,9 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
-@log_file_option
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write the report there, as JSON.")
 @_pass_composition
+@log_file_option
 def deploy(composition: Composition, /, report_file: Path | None, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
 

@@ -16,6 +16,8 @@ from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds
 
 if TYPE_CHECKING:
+    from iecpod.composition import Composition
+    from iecpod.layout import Layout
     from iecpod.upkeep import Upkeep
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,10 +25,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LOG = logging.getLogger("iecpod")
 
 
-def _upkeep(invocation: Invocation) -> Upkeep:
+def _upkeep(invocation: Invocation, layout: Layout | None = None) -> Upkeep:
     from iecpod.upkeep import Upkeep
 
-    return Upkeep(invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    return Upkeep(layout or invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
 
 
 @click.command()
@@ -81,14 +83,14 @@ def gc(invocation: Invocation, /, older_than: int, connect: str | None, everythi
 
 
 def log_file_option(function: F) -> F:
-    """-L: the command's own way through life, and then the logs of its POD, however it ended."""
+    """-L, for functions of a composition root: they run, and then the POD's logs are collected, however they ended."""
 
     @functools.wraps(function)
-    def run(*arguments: Any, log_file: Path | None, **options: Any) -> Any:
+    def run(composition: Composition, /, *arguments: Any, log_file: Path | None, **options: Any) -> Any:
         if log_file is None:
-            return function(*arguments, **options)
-        with _logs_afterwards(log_file, options):
-            return function(*arguments, **options)
+            return function(composition, *arguments, **options)
+        with _logs_afterwards(log_file, composition.layout, options):
+            return function(composition, *arguments, **options)
 
     option = click.option(
         "-L",
@@ -101,13 +103,13 @@ def log_file_option(function: F) -> F:
 
 
 @contextmanager
-def _logs_afterwards(log_file: Path, options: dict[str, Any]) -> Iterator[None]:
+def _logs_afterwards(log_file: Path, layout: Layout, options: dict[str, Any]) -> Iterator[None]:
     """Errors of the block pass as they are; that logs cannot be collected is a warning."""
     from iecpod.adapters.log_archive import check_writable
 
     check_writable(log_file)
     invocation: Invocation = click.get_current_context().obj
-    request = make_request(invocation.layout, options)
+    request = make_request(layout, options)
     outcome, nodes_left_out = "The run ended well.", ""
     try:
         yield
@@ -120,7 +122,7 @@ def _logs_afterwards(log_file: Path, options: dict[str, Any]) -> Iterator[None]:
         raise
     finally:
         try:
-            _upkeep(invocation).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
+            _upkeep(invocation, layout).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
             click.echo(f"iecpod: logs: {log_file}", err=True)
         except Exception as error:
             _LOG.exception("logs could not be collected")

@@ -20,10 +20,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iecpod.adapters.log_archive import check_writable, new_archive
 from iecpod.cli.options import Invocation, pod_options
+from iecpod.cli.pods import _pass_composition
 from iecpod.cli.upkeep import log_file_option
 from iecpod.commands.guest_logs import fetch_guest_logs, gather_script
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.resolve import PodInputs
+from iecpod.composition import Composition
 from iecpod.descriptors.source import load_descriptors
 from iecpod.errors import (
     ExitCode,
@@ -323,9 +325,10 @@ def test_the_verb_prints_the_name_of_its_archive(tmp_path: Path) -> None:
 def _deploy_that(error: BaseException | None, tmp_path: Path, log_file: Path) -> Result:
     @click.command()
     @pod_options
+    @_pass_composition
     @log_file_option
-    def deploy(**options: object) -> None:
-        assert "log_file" not in options
+    def deploy(composition: Composition, /, **options: object) -> None:
+        assert composition.layout == layout_below(tmp_path) and "log_file" not in options
         if error is not None:
             raise error
 
