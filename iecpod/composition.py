@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.adapters.embedded import EmbeddedHost
@@ -21,6 +22,7 @@ from iecpod.commands import deploy, guest_access, plan, status, teardown
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
+from iecpod.commands.pod_state import pod_dir_of, recall, remember
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
@@ -57,7 +59,7 @@ class PodAdapters:
         self.clock: Clock = SystemClock()
         self.reporter = reporter
         self.cloud_init_dir = layout.cloud_init_dir
-        self.pod_dir = layout.state_dir / "pods" / ref.lab / ref.pod
+        self.pod_dir = pod_dir_of(layout, ref)
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
 
     def lock(self) -> AbstractContextManager[None]:
@@ -98,18 +100,21 @@ class PodAdapters:
             )
 
     def shells(self, host: HypervisorHost, cluster: DesiredCluster) -> Mapping[str, Shell]:
+        return self.shells_at(host, {node.hostname: node.address for node in cluster.nodes}, cluster.release.user)
+
+    def shells_at(self, host: HypervisorHost, addresses: Mapping[str, IPv4Address], user: str) -> Mapping[str, Shell]:
         keys = self.keys()
-        keys.write_known_hosts({node.hostname: [str(node.address)] for node in cluster.nodes})
+        keys.write_known_hosts({hostname: [str(address)] for hostname, address in addresses.items()})
         return {
-            node.hostname: SshShell(
-                node.hostname,
-                str(node.address),
-                user=cluster.release.user,
+            hostname: SshShell(
+                hostname,
+                str(address),
+                user=user,
                 private_key_file=keys.private_key_file,
-                host_key=keys.host_key(node.hostname)[1],
+                host_key=keys.host_key(hostname)[1],
                 open_socket=host.open_socket,
             )
-            for node in cluster.nodes
+            for hostname, address in addresses.items()
         }
 
     def make_seed(self, seed: Seed) -> bytes:
@@ -145,20 +150,10 @@ class PodAdapters:
 
     def remember(self, chosen: Recalled) -> None:
         self._make_pod_dir()
-        partial = self._recalled_path.with_suffix(".partial")
-        partial.touch(mode=0o600)  # the base may be a URI with a password
-        partial.write_text(chosen.to_json())
-        partial.replace(self._recalled_path)
+        remember(self.pod_dir, chosen)
 
     def recall(self) -> Recalled:
-        try:
-            return Recalled.from_json(self._recalled_path.read_text())
-        except FileNotFoundError:
-            return Recalled()
-
-    @property
-    def _recalled_path(self) -> Path:
-        return self.pod_dir / "deployed.json"
+        return recall(self.pod_dir)
 
     def _make_pod_dir(self) -> None:
         # Others may pass through (libvirt's own user opens disks below), and list nothing.

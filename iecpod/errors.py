@@ -14,7 +14,7 @@ IecpodError
 ├── NodeErrors                  1   several nodes failed in one phase; holds every node's error
 ├── WaitTimeout                 5   carries what was awaited and the last observation
 ├── PodLocked                   4   another run holds the POD
-└── CleanupError                7   teardown left something behind; lists it
+└── CleanupError                7   teardown or gc left something behind; lists it
 """
 
 from __future__ import annotations
@@ -210,12 +210,12 @@ class PodLocked(IecpodError):
 
 
 class CleanupError(IecpodError):
-    """`left` lists each leftover as `kind name`."""
+    """`left` lists each leftover as `kind name`; `happened` says in words what it is left from."""
 
     exit_code = ExitCode.LEFTOVERS
 
-    def __init__(self, left: Sequence[str], remedy: str = "") -> None:
-        super().__init__("teardown left behind: " + ", ".join(left), remedy)
+    def __init__(self, left: Sequence[str], remedy: str = "", happened: str = "teardown left behind") -> None:
+        super().__init__(f"{happened}: " + ", ".join(left), remedy)
         self.left = tuple(left)
 
 

@@ -72,6 +72,9 @@ class Hypervisor(Protocol):
     def start(self, kind: Kind, name: str) -> None:
         """Starts what is defined; nothing happens where it runs already."""
 
+    def dump(self, resource: ObservedResource) -> str:
+        """The XML of a network, pool or domain of ours as it is now. Raises `HostError` where it is gone."""
+
     def remove(self, resource: ObservedResource) -> None:
         """Stops and removes an object with all that belongs to it (NVRAM, managed save, snapshots, volumes)."""
 

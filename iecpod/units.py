@@ -1,4 +1,4 @@
-"""Sizes and speeds as descriptors write them: one parser per unit."""
+"""Sizes and speeds as descriptors write them, times as people type them: one parser per unit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ _SIZE = re.compile(r"([0-9]{1,15})(\.[0-9]{1,9})?([KMGT])(?:i?B)?\Z")
 _SIZE_FACTORS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SPEED = re.compile(r"([0-9]{1,6})(\.[0-9]{1,3})?([mgt])b\Z", re.IGNORECASE)
 _SPEED_FACTORS = {"m": 1, "g": 1000, "t": 1_000_000}
+_DURATION = re.compile(r"([0-9]{1,6})([smhdw])\Z")
+_DURATION_FACTORS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 #: No disk or memory is larger: 1 EiB, which libvirt and qcow2 still hold.
 _MAX_SIZE_BYTES = 1 << 60
 
@@ -40,6 +42,14 @@ def parse_speed_mbps(text: str) -> int:
     if speed == 0:
         raise ValueError(f"{shorten(text)} is a speed of nothing")
     return speed
+
+
+def parse_duration_seconds(text: str) -> int:
+    """`90m`, `12h`, `2d` in seconds; also `s` and `w`. Raises `ValueError` with a sentence for people."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError(f"{shorten(text)} is not a duration: a number with the unit s, m, h, d or w, such as 12h")
+    return int(match[1]) * _DURATION_FACTORS[match[2]]
 
 
 def shorten(text: str, limit: int = 60) -> str:

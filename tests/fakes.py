@@ -220,6 +220,9 @@ class FakeHypervisor:
     def start(self, kind: Kind, name: str) -> None:
         self._ours(kind, name).active = True
 
+    def dump(self, resource: ObservedResource) -> str:
+        return self._ours(resource.kind, resource.name).xml
+
     def remove(self, resource: ObservedResource) -> None:
         if resource.kind is Kind.VOLUME:
             pool, _, volume = resource.name.partition("/")

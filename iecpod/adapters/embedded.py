@@ -101,7 +101,7 @@ class EmbeddedHost:
         self._sources = {target: self._base / name for name, target in _DIRECTORIES.items()}
         if capabilities_cache is not None:
             self._sources["/var/cache/libvirt"] = capabilities_cache
-        self._namespace = NetworkNamespace(f"iecpod-{ref.lab}-{ref.pod}", f"iecpod {self._base}")
+        self._namespace = NetworkNamespace(namespace_name(ref), namespace_owner(pod_dir))
 
     @property
     def uri(self) -> str:
@@ -281,6 +281,14 @@ class EmbeddedHost:
             while pids and self._clock.now() < deadline:
                 self._clock.sleep(0.05)
                 pids &= {process.pid for process in self._find_processes()}
+
+
+def namespace_name(ref: PodRef) -> str:
+    return f"iecpod-{ref.lab}-{ref.pod}"
+
+
+def namespace_owner(pod_dir: Path) -> str:
+    return f"iecpod {pod_dir / 'libvirt'}"
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -115,6 +115,10 @@ class LibvirtHypervisor:
                 target.build()
             target.create()
 
+    def dump(self, resource: ObservedResource) -> str:
+        with translate_errors(f"show {resource.kind.value} {resource.name}"):
+            return str(self._ours(resource.kind, resource.name).XMLDesc())
+
     def remove(self, resource: ObservedResource) -> None:
         """What is gone already is no error; what is not ours is a `ResourceConflict`."""
         with translate_errors(f"remove {resource.kind.value} {resource.name}"):

@@ -14,7 +14,7 @@ from pathlib import Path
 from iecpod.adapters.programs import run_program
 from iecpod.errors import HostError, ResourceConflict
 
-_NETNS_DIRECTORY = Path("/run/netns")
+NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 
 # Marks the namespace and brings loopback up before it gets a name: a name that is seen is always marked.
@@ -39,7 +39,7 @@ class NetworkNamespace:
 
     def __init__(self, name: str, owner: str) -> None:
         self.name = name
-        self.path = _NETNS_DIRECTORY / name
+        self.path = NAMESPACES / name
         self._owner = owner
 
     def exists(self) -> bool:
@@ -50,12 +50,12 @@ class NetworkNamespace:
             return False
 
     def is_ours(self) -> bool:
-        return self.exists() and self._find_alias() == self._owner
+        return self.exists() and find_alias(self.name) == self._owner
 
     def ensure(self) -> None:
         """Makes the namespace, loopback up, where it is not there. Raises `ResourceConflict`."""
         if self.exists():
-            alias = self._find_alias()
+            alias = find_alias(self.name)
             if alias != self._owner:
                 raise ResourceConflict(
                     f"network namespace {self.name} exists and is not ours (owner: {alias or 'unknown'})",
@@ -87,10 +87,11 @@ class NetworkNamespace:
         """A TCP connection made inside. A socket keeps the namespace it was made in, so only a thread goes there."""
         return _run_inside(self.path, lambda: socket.create_connection((address, port), timeout_seconds))
 
-    def _find_alias(self) -> str:
-        text = run_program(["ip", "-n", self.name, "-j", "link", "show", "dev", "lo"])
-        links = json.loads(text)
-        return str(links[0].get("ifalias", "")) if links else ""
+
+def find_alias(name: str) -> str:
+    """Whose the namespace is. Raises `CommandFailed` where the name has none behind it."""
+    links = json.loads(run_program(["ip", "-n", name, "-j", "link", "show", "dev", "lo"]))
+    return str(links[0].get("ifalias", "")) if links else ""
 
 
 def find_processes(belongs: Callable[[Path], bool]) -> tuple[Process, ...]:

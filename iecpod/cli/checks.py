@@ -127,4 +127,16 @@ def schema(invocation: Invocation, /, kind: str) -> None:
     click.echo((invocation.layout.schemas_dir / f"{kind}.json").read_text(encoding="utf-8"), nl=False)
 
 
-COMMANDS = (validate, rules, schema)
+@click.command()
+@base_option
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_obj
+def labs(invocation: Invocation, /, base_uri: str | None, output: str) -> None:
+    """Lists the PODs of a base: their nodes, whether their descriptors are valid, and whether they are deployed."""
+    from iecpod.commands.labs import list_labs
+
+    listed = list_labs(base_uri or str(invocation.layout.pdf_dir), invocation.layout)
+    click.echo(listed.to_json() if output == "json" else listed.to_text(), nl=output == "table")
+
+
+COMMANDS = (validate, rules, schema, labs)

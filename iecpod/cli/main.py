@@ -14,7 +14,7 @@ from typing import cast
 import click
 
 import iecpod
-from iecpod.cli import checks, pods
+from iecpod.cli import checks, pods, upkeep
 from iecpod.cli.options import Invocation
 from iecpod.errors import DescriptorError, ExitCode, IecpodError, Interrupted, PreflightError, Problem
 from iecpod.layout import find_layout
@@ -25,7 +25,7 @@ _EXIT_CODES = """\b
 Exit codes:
   0  done, or nothing to do        5  not ready in time
   1  a phase failed                6  plan --detailed-exitcode: changes pending
-  2  wrong usage                   7  teardown left something behind
+  2  wrong usage                   7  teardown or gc left something behind
   3  a descriptor is not valid    70  a bug in iecpod (trace in the log)
   4  preflight failed            130  interrupted"""
 
@@ -45,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (*pods.COMMANDS, *checks.COMMANDS):
+for command in (*pods.COMMANDS, *upkeep.COMMANDS, *checks.COMMANDS):
     cli.add_command(command)
 
 

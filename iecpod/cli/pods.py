@@ -16,6 +16,7 @@ from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
 from iecpod.cli.run_options import events_option, run_options
 from iecpod.cli.tracing import tracing_commands
+from iecpod.cli.upkeep import log_file_option
 from iecpod.errors import ExitCode
 from iecpod.model import Arch
 
@@ -53,6 +54,7 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @fuel_options
 @run_options
 @_pass_composition
+@log_file_option
 def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
 

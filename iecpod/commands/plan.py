@@ -33,7 +33,7 @@ def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
             host.start()
             hypervisor = host.connect()
             try:
-                return _plan_on(inputs, tools, host, hypervisor)
+                return plan_on(inputs, tools, host, hypervisor)
             finally:
                 hypervisor.close()
         finally:
@@ -41,7 +41,8 @@ def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
                 withdraw(tools, host)
 
 
-def _plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor) -> PlanResult:
+def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor) -> PlanResult:
+    """The plan by a hypervisor that is connected already."""
     images = tools.images(inputs.release, baked=inputs.baked)
     prepared = prepare(
         inputs,

@@ -55,7 +55,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
 
     Raises `DescriptorError` with every problem, `UsageError` for unknown names and impossible options.
     """
-    chosen = _choose(request, layout, recalled)
+    chosen = choose(request, layout, recalled)
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
     scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
     release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir)
@@ -88,7 +88,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     )
 
 
-def _choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
+def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     """What was asked for, else what the POD was deployed with, else the default."""
     defaults = lab_defaults(request.ref.lab)
     virt_type = request.virt_type.value if request.virt_type else None

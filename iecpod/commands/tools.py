@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
@@ -60,6 +61,9 @@ class PodTools(Protocol):
         """The POD's keys, made where they are missing; with `keep` false missing ones are not written down."""
 
     def shells(self, host: HypervisorHost, cluster: DesiredCluster) -> Mapping[str, Shell]: ...
+
+    def shells_at(self, host: HypervisorHost, addresses: Mapping[str, IPv4Address], user: str) -> Mapping[str, Shell]:
+        """As `shells`, for nodes of which no more is known than where they are."""
 
     def make_seed(self, seed: Seed) -> bytes: ...
 

@@ -43,11 +43,16 @@ def validate_files(paths: Sequence[Path], checks: Checks) -> Verdict:
 
 def validate_tree(base_uri: str, checks: Checks) -> Verdict:
     """Every POD of a base on disk. Raises `UsageError` for a base that cannot be listed or holds none."""
+    return _judge(load_tree(base_uri), checks)
+
+
+def load_tree(base_uri: str) -> Iterator[ReadPod]:
+    """Every POD of a base on disk, as far as it can be read. Raises `UsageError` at once, as `validate_tree`."""
     base = local_base(base_uri)
     refs = find_described_pods(base)
     if not refs:
         raise UsageError(f"there are no descriptors below {base / 'labs'}", "give a base with labs/<lab>/<pod>.yaml")
-    return _judge((_load_listed(base, ref) for ref in refs), checks)
+    return (_load_listed(base, ref) for ref in refs)
 
 
 def _load_listed(base: Path, ref: PodRef) -> ReadPod:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from iecpod.errors import IecpodError, Problem
 
-_SHOWN = "(secret)"
+#: Stands in the place of every secret.
+SHOWN = "(secret)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Secrets:
         if not variants:
             return text
         words = "|".join(re.escape(variant) for variant in sorted(variants, key=len, reverse=True))
-        return re.sub(rf"(?<!\w)(?:{words})(?!\w)", _SHOWN, text, flags=re.IGNORECASE)
+        return re.sub(rf"(?<!\w)(?:{words})(?!\w)", SHOWN, text, flags=re.IGNORECASE)
 
     @contextmanager
     def kept_from_errors(self) -> Iterator[None]:

@@ -129,6 +129,11 @@ def _document(file: str, read: Callable[[str], bytes], problems: list[Problem]) 
         return NOT_GIVEN
 
 
+def is_possible(ref: PodRef) -> bool:
+    """Whether a POD can be named so; names that come from elsewhere than a command line are asked for it."""
+    return all(_NAME.match(name) for name in (ref.lab, ref.pod))
+
+
 def _check_name(what: str, name: str) -> None:
     if not _NAME.match(name):
         raise UsageError(

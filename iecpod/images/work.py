@@ -29,16 +29,45 @@ def staging(cache_dir: Path, label: str) -> Iterator[Path]:
         Path(in_use.lock_file).unlink(missing_ok=True)
 
 
+def find_abandoned(cache_dir: Path) -> list[Path]:
+    """Work directories whose owner was killed."""
+    work = cache_dir / "work"
+    if not work.is_dir():
+        return []
+    with filelock.FileLock(work / ".sweep.lock"):  # a new directory is seen with its lock held
+        found = []
+        for stage in sorted(path for path in work.iterdir() if path.is_dir()):
+            with _claimed(stage) as is_free:
+                if is_free:
+                    found.append(stage)
+        return found
+
+
+def remove_abandoned(stage: Path) -> None:
+    """Nothing where somebody works there. Raises `OSError` for what cannot be removed."""
+    with _claimed(stage) as is_free:
+        if is_free and stage.exists():
+            shutil.rmtree(stage)
+
+
 def _sweep(work: Path) -> None:
+    for stage in [path for path in work.iterdir() if path.is_dir()]:
+        with _claimed(stage) as is_free:
+            if is_free:
+                shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def _claimed(stage: Path) -> Iterator[bool]:
     """A lock dies with the process that holds it: a directory whose lock is free has no owner any more."""
-    for stage in work.iterdir():
-        if not stage.is_dir():
-            continue
-        lock = filelock.FileLock(work / f"{stage.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            continue
-        shutil.rmtree(stage, ignore_errors=True)
+    lock = filelock.FileLock(stage.with_name(f"{stage.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.adapters.libvirt_observed import parse_network
 from iecpod.design.resources import Kind, Mark, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import PodRef
@@ -65,6 +66,20 @@ def test_network_is_defined_started_and_marked(subject: Subject) -> None:
         bridge="pxebr",
         cidrs=(pods.admin_network().cidr,),
     )
+
+
+def test_ours_is_dumped_and_what_is_not_is_refused(subject: Subject) -> None:
+    subject.hypervisor.define(admin())
+    (network,) = seen(subject, Kind.NETWORK)
+    assert parse_network(subject.hypervisor.dump(network), True) == network
+    subject.hypervisor.remove(network)
+    with pytest.raises(HostError):
+        subject.hypervisor.dump(network)
+    subject.add_foreign(
+        Kind.NETWORK, f"<network><name>{network.name}</name><uuid>{FOREIGN_UUID}</uuid><bridge name='vf0'/></network>"
+    )
+    with pytest.raises(ResourceConflict):
+        subject.hypervisor.dump(network)
 
 
 def test_isolated_network_without_host(subject: Subject) -> None:

@@ -151,3 +151,11 @@ def pod(iecpod: Iecpod, host_before: HostSnapshot) -> Iecpod:
     files = (("--report", "report.json"), ("--junit", "junit.xml"), ("--events", "events"))
     iecpod.check("deploy", *(argument for option, name in files for argument in (option, str(iecpod.root / name))))
     return iecpod
+
+
+@pytest.fixture(scope="session")
+def logs_archive(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `iecpod logs` makes of the POD while it is up."""
+    path = tmp_path_factory.mktemp("logs") / "pod.tar.gz"
+    assert pod.check("logs", str(path)) == f"{path}\n"
+    return path

@@ -96,6 +96,9 @@ class FakeTools:
     def shells(self, host: object, cluster: DesiredCluster) -> Mapping[str, Shell]:
         return self.node_shells
 
+    def shells_at(self, host: object, addresses: object, user: str) -> Mapping[str, Shell]:
+        return self.node_shells
+
     def make_seed(self, seed: Seed) -> bytes:
         return seed.user_data.encode()
 

@@ -1,4 +1,4 @@
-"""Sizes and speeds."""
+"""Sizes, speeds and durations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.units import parse_size_bytes, parse_speed_mbps
+from iecpod.units import parse_duration_seconds, parse_size_bytes, parse_speed_mbps
 
 GIB = 1 << 30
 
@@ -77,3 +77,22 @@ def test_any_text_is_read_or_refused(text: str) -> None:
             assert parse(text) > 0
         except ValueError as error:
             assert len(str(error)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0s", 0), ("45s", 45), ("90m", 5400), ("12h", 43_200), ("2d", 172_800), ("3w", 1_814_400)]
+)
+def test_durations(text: str, seconds: int) -> None:
+    assert parse_duration_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "d", "-1d", "1.5h", "2 d", "2d\n", "2D", "1h30m", "1234567s", "٣d"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_duration_seconds(text)
+    assert str(caught.value).endswith(" is not a duration: a number with the unit s, m, h, d or w, such as 12h")
+
+
+@given(st.integers(0, 999_999), st.sampled_from("smhdw"))
+def test_a_larger_unit_is_longer(number: int, unit: str) -> None:
+    assert parse_duration_seconds(f"{number}{unit}") >= parse_duration_seconds(f"{number}s")

@@ -1,0 +1,63 @@
+"""Embedded hypervisors whose POD's directory is gone: nobody can use them any more, and no teardown finds them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.adapters.embedded import EmbeddedHost, namespace_name, namespace_owner
+from iecpod.adapters.namespaces import NAMESPACES, find_alias, find_processes
+from iecpod.errors import CleanupError, IecpodError
+from iecpod.model import PodRef
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """`newest_at` is when the youngest process in it began, as Unix time; None where none is left."""
+
+    name: str
+    pod_dir: Path
+    newest_at: float | None
+
+    @property
+    def ref(self) -> PodRef:
+        return PodRef(self.pod_dir.parent.name, self.pod_dir.name)
+
+    def remove(self) -> None:
+        """Ends what runs there and takes the namespace away. Raises `CleanupError`."""
+        host = EmbeddedHost(self.pod_dir, self.ref)
+        host.stop()
+        if left := host.leftovers():
+            raise CleanupError(left, "end these processes by hand", "still there")
+
+
+def find_orphans() -> Iterator[Orphan]:
+    """By the owner that `EmbeddedHost` writes on a namespace; one without it is somebody else's."""
+    for path in sorted(NAMESPACES.iterdir()) if NAMESPACES.is_dir() else ():
+        with suppress(IecpodError):  # a name without a namespace behind it, or one that went while we looked
+            words = find_alias(path.name).split(" ", 1)
+            if words[0] != "iecpod" or len(words) == 1:
+                continue
+            pod_dir = Path(words[1]).parent
+            orphan = Orphan(path.name, pod_dir, _newest_at(path))
+            is_ours = (path.name, " ".join(words)) == (namespace_name(orphan.ref), namespace_owner(pod_dir))
+            if is_ours and not pod_dir.exists():
+                yield orphan
+
+
+def _newest_at(namespace: Path) -> float | None:
+    inode = namespace.stat().st_ino
+    processes = find_processes(lambda process: (process / "ns" / "net").stat().st_ino == inode)
+    return max((_started_at(process.pid) for process in processes), default=None)
+
+
+def _started_at(pid: int) -> float:
+    """proc(5): field 22 of `stat`, in clock ticks since the boot; the name before it may hold anything."""
+    with suppress(OSError, IndexError, ValueError):
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    return 0.0

@@ -1,0 +1,139 @@
+"""The verbs of what comes after a run, and the option that collects the logs of one."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from iecpod.cli.options import Invocation, make_request, pod_options
+from iecpod.errors import DescriptorError, IecpodError, PreflightError
+from iecpod.units import parse_duration_seconds
+
+if TYPE_CHECKING:
+    from iecpod.composition import Composition
+    from iecpod.layout import Layout
+    from iecpod.upkeep import Upkeep
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOG = logging.getLogger("iecpod")
+
+
+def _upkeep(invocation: Invocation, layout: Layout | None = None) -> Upkeep:
+    from iecpod.upkeep import Upkeep
+
+    return Upkeep(layout or invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+
+
+@click.command()
+@pod_options
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.pass_obj
+def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
+    """Collects everything that tells what became of the POD into FILE, a tar.gz, and prints its name.
+
+    Consoles, libvirt's and iecpod's logs, and from each node that answers cloud-init's logs, journals, logs of
+    containers and, from the first, the cluster's objects and events. MANIFEST in it says what could not be had, and
+    why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
+    """
+    storage_dir = options["storage_dir"]
+    layout = invocation.layout.stored_in(storage_dir) if storage_dir else invocation.layout
+    click.echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+    try:
+        return parse_duration_seconds(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@click.option(
+    "--older-than",
+    required=True,
+    metavar="TIME",
+    callback=_seconds,
+    help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
+)
+@click.option(
+    "-c", "--connect", help="Only PODs of this libvirt URI, also those not deployed from here, or `embedded`."
+)
+@click.option("--all", "everything", is_flag=True, help="PODs too whose deploy went well, or was not run from here.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.pass_obj
+def gc(invocation: Invocation, /, older_than: int, connect: str | None, everything: bool, dry_run: bool) -> None:
+    """Removes what aborted runs left: PODs, embedded hypervisors without a POD, half-built images.
+
+    A POD stays where its last deploy went well, where a run is at work on it, or where anything of it is younger than
+    the limit. Only what carries iecpod's metadata is ever touched. Exits with 7 if something could not be removed.
+
+    \b
+    Example: iecpod gc --older-than 2d --dry-run
+    """
+    gathered = _upkeep(invocation).gc(
+        older_than_seconds=older_than, connect=connect, everything=everything, dry_run=dry_run
+    )
+    click.echo(gathered.to_text())
+    gathered.check()
+
+
+def log_file_option(function: F) -> F:
+    """-L, for functions of a composition root: they run, and then the POD's logs are collected, however they ended."""
+
+    @functools.wraps(function)
+    def run(composition: Composition, /, *arguments: Any, log_file: Path | None, **options: Any) -> Any:
+        if log_file is None:
+            return function(composition, *arguments, **options)
+        with _logs_afterwards(log_file, composition.layout, options):
+            return function(composition, *arguments, **options)
+
+    option = click.option(
+        "-L",
+        "--log-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE.tar.gz",
+        help="Collect the POD's logs there at the end, as `iecpod logs` does; after a failure, too.",
+    )
+    return cast(F, option(run))
+
+
+@contextmanager
+def _logs_afterwards(log_file: Path, layout: Layout, options: dict[str, Any]) -> Iterator[None]:
+    """Errors of the block pass as they are; that logs cannot be collected is a warning."""
+    from iecpod.adapters.log_archive import check_writable
+
+    check_writable(log_file)
+    invocation: Invocation = click.get_current_context().obj
+    request = make_request(layout, options)
+    outcome, nodes_left_out = "The run ended well.", ""
+    try:
+        yield
+    except KeyboardInterrupt:
+        outcome = "The run was interrupted."
+        nodes_left_out = "the run was interrupted, and nodes take their time: `iecpod logs` asks them, too"
+        raise
+    except BaseException as error:
+        outcome = f"The run failed: {_told(error)}"
+        raise
+    finally:
+        try:
+            _upkeep(invocation, layout).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
+            click.echo(f"iecpod: logs: {log_file}", err=True)
+        except Exception as error:
+            _LOG.exception("logs could not be collected")
+            click.echo(f"iecpod: warning: the logs could not be collected: {error}", err=True)
+
+
+def _told(error: BaseException) -> str:
+    problems = error.problems if isinstance(error, (DescriptorError, PreflightError)) else ()
+    return "\n".join([error.cause if isinstance(error, IecpodError) else repr(error), *map(str, problems)])
+
+
+COMMANDS = (logs, gc)

@@ -1,0 +1,79 @@
+"""The way into an archive of logs: every content passes the scrubber; what could not be had is listed with why."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from iecpod.commands.scrub import Scrubber
+from iecpod.commands.table import format_table
+from iecpod.errors import IecpodError
+
+MANIFEST = "MANIFEST"
+
+
+class Sink(Protocol):
+    def add(self, name: str, content: bytes) -> None:
+        """Keeps a file under a relative path."""
+
+
+@dataclass(slots=True)
+class Collection:
+    """The one way into the archive."""
+
+    sink: Sink
+    scrubber: Scrubber
+    _sizes: list[tuple[str, int]] = field(default_factory=list)
+    _missing: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, name: str, content: bytes) -> None:
+        scrubbed = self.scrubber.scrub(content)
+        self.sink.add(name, scrubbed)
+        self._sizes.append((name, len(scrubbed)))
+
+    def add_file(self, name: str, path: Path, most_bytes: int) -> None:
+        """The end of a file of this machine."""
+        with self.attempt(name):
+            self.add(name, _read_end(path, most_bytes))
+
+    def add_tree(self, name: str, directory: Path, pattern: str, most_bytes: int) -> None:
+        """The ends of the files below a directory; links are not followed."""
+        found = [path for path in sorted(directory.glob(pattern)) if path.is_file() and not path.is_symlink()]
+        if not found:
+            self.miss(name, f"there is no {directory / pattern}")
+        for path in found:
+            self.add_file(f"{name}/{path.relative_to(directory)}", path, most_bytes)
+
+    def miss(self, name: str, why: str) -> None:
+        self._missing.append((name, why))
+
+    @contextlib.contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """What goes wrong in the block is listed as missing."""
+        try:
+            yield
+        except IecpodError as error:
+            self.miss(name, error.cause)
+        except OSError as error:
+            self.miss(name, str(error))
+
+    def add_manifest(self, heading: str) -> None:
+        """Last: it lists what went before."""
+        collected = format_table(("BYTES", "FILE"), [(str(size), name) for name, size in self._sizes])
+        missing = "\n".join(f"{name}: {_in_one_line(why)}" for name, why in self._missing) or "nothing"
+        text = f"{heading}\n\nCollected\n{collected}\n\nNot collected\n{missing}\n"
+        self.sink.add(MANIFEST, self.scrubber.scrub(text.encode(errors="surrogateescape")))
+
+
+def _read_end(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - most_bytes))
+        return file.read(most_bytes)
+
+
+def _in_one_line(text: str) -> str:
+    return " / ".join(text.split("\n"))

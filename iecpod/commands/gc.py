@@ -1,0 +1,145 @@
+"""`iecpod gc`: what aborted runs left goes, once it is old enough; what a run made and finished stays.
+
+A POD is left over where its last deploy has written no report, or one of a failure, and nothing of it is younger than
+the limit: neither the objects with its mark nor the note of its last deploy.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from iecpod.commands.pod_state import NOTE
+from iecpod.commands.table import format_table
+from iecpod.commands.teardown import teardown
+from iecpod.commands.tools import PodTools
+from iecpod.design.plan import is_owned
+from iecpod.errors import CleanupError, IecpodError, PodLocked
+from iecpod.results import FAILED
+
+_ALL_HINT = "--all takes it, too"
+NOT_FROM_HERE = f"not deployed from here, so nobody knows whether it is in use ({_ALL_HINT})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something that a run may have left. `made_at` is a Unix time, None where nothing tells it.
+
+    `in_use`, where there is one, is the reason why it stays whatever its age. `remove` raises `IecpodError`.
+    """
+
+    name: str
+    made_at: float | None
+    in_use: str
+    remove: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`action` is `removed`, `would remove`, `kept` or `failed`."""
+
+    action: str
+    name: str
+    age: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    verdicts: tuple[Verdict, ...]
+
+    def to_text(self) -> str:
+        if not self.verdicts:
+            return "nothing is left over"
+        rows = [(verdict.action, verdict.name, verdict.age, verdict.reason) for verdict in self.verdicts]
+        return format_table(("", "WHAT", "AGE", "REASON"), rows)
+
+    def check(self) -> None:
+        """Raises `CleanupError` with what could not be removed."""
+        left = [f"{verdict.name} ({verdict.reason})" for verdict in self.verdicts if verdict.action == "failed"]
+        if left:
+            raise CleanupError(left, "see to the reasons, and run gc again", "gc could not remove")
+
+
+def collect_garbage(leftovers: Iterable[Leftover], *, now: float, older_than_seconds: float, dry_run: bool) -> Gathered:
+    """Each is judged and removed on its own: one that cannot be removed keeps no other."""
+
+    def judge() -> Iterator[Verdict]:
+        for leftover in leftovers:
+            age_seconds = float("inf") if leftover.made_at is None else now - leftover.made_at
+            is_young = age_seconds <= older_than_seconds
+            action, reason = "kept", leftover.in_use or "not old enough"
+            if not leftover.in_use and not is_young:
+                action, reason = ("would remove", "") if dry_run else _remove(leftover)
+            yield Verdict(action, leftover.name, _age_text(age_seconds), reason)
+
+    return Gathered(tuple(judge()))
+
+
+def examine_pod(tools: PodTools, uri: str, *, everything: bool, kept_for: str = "") -> Leftover:
+    """A POD on its hypervisor, nothing being started for it. `everything` takes those that are finished, too.
+
+    `kept_for` is a reason to keep it that the caller knows.
+    """
+    in_use = "" if everything else kept_for or _finished(tools)
+    made_at = None
+    try:
+        with tools.lock():
+            made_at = max((*_noted_at(tools), *_marked_at(tools, uri)), default=None)
+    except PodLocked as error:
+        in_use = error.cause
+    return Leftover(name=f"POD {tools.ref}", made_at=made_at, in_use=in_use, remove=lambda: teardown(tools, uri))
+
+
+def _finished(tools: PodTools) -> str:
+    try:
+        outcome = json.loads((tools.pod_dir / "report.json").read_text())["outcome"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return "" if outcome == FAILED else f"its deploy went well ({_ALL_HINT})"
+
+
+def _noted_at(tools: PodTools) -> Iterator[float]:
+    """When its last deploy began; when its directory was made, where that deploy was killed before."""
+    for path in (tools.pod_dir / NOTE, tools.pod_dir):
+        with suppress(OSError):
+            yield path.stat().st_mtime
+            return
+
+
+def _marked_at(tools: PodTools, uri: str) -> Iterator[float]:
+    """When its objects were made, where a hypervisor answers."""
+    try:
+        hypervisor = tools.host(uri).connect()
+    except IecpodError:
+        return
+    try:
+        marks = [seen.mark for seen in hypervisor.observe() if seen.mark is not None and is_owned(seen, tools.ref)]
+    finally:
+        hypervisor.close()
+    for mark in marks:
+        with suppress(ValueError):  # pools and volumes carry no time
+            made = datetime.datetime.strptime(mark.created, "%Y-%m-%dT%H:%M:%SZ")
+            yield made.replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def _remove(leftover: Leftover) -> tuple[str, str]:
+    try:
+        leftover.remove()
+    except PodLocked as error:
+        return "kept", error.cause
+    except IecpodError as error:
+        return "failed", error.cause
+    return "removed", ""
+
+
+def _age_text(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "unknown"
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit}"
+    return f"{max(0, int(seconds))}s"

@@ -1,0 +1,99 @@
+"""`iecpod labs`: the PODs below a base, as far as their descriptors can be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from iecpod.commands.pod_state import pod_dir_of, recall
+from iecpod.commands.request import lab_defaults
+from iecpod.commands.table import format_table
+from iecpod.commands.validate import load_tree
+from iecpod.descriptors.pod import check_read_pod
+from iecpod.descriptors.source import ReadPod
+from iecpod.errors import count_errors
+from iecpod.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPod:
+    """`archs` and `types` are those of its nodes, each once, as written; `hypervisor` is empty where nobody names one.
+
+    `deployed` tells that a deploy from here has begun and that no teardown has ended it.
+    """
+
+    lab: str
+    pod: str
+    nodes: int
+    archs: tuple[str, ...]
+    types: tuple[str, ...]
+    errors: int
+    warnings: int
+    deployed: bool
+    hypervisor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labs:
+    pods: tuple[ListedPod, ...]
+
+    def to_json(self) -> str:
+        return json.dumps([asdict(pod) for pod in self.pods], indent=2) + "\n"
+
+    def to_text(self) -> str:
+        rows = [
+            (
+                f"{pod.lab}/{pod.pod}",
+                str(pod.nodes),
+                ",".join(pod.archs) or "-",
+                ",".join(pod.types) or "-",
+                f"no: {pod.errors} error{'' if pod.errors == 1 else 's'}" if pod.errors else "yes",
+                "yes" if pod.deployed else "no",
+                pod.hypervisor or "-",
+            )
+            for pod in self.pods
+        ]
+        return format_table(("POD", "NODES", "ARCH", "TYPE", "VALID", "DEPLOYED", "HYPERVISOR"), rows)
+
+
+def list_labs(base_uri: str, layout: Layout) -> Labs:
+    """Raises `UsageError` for a base that cannot be listed or holds no descriptors."""
+    return Labs(tuple(_listed(read, layout) for read in load_tree(base_uri)))
+
+
+def _listed(read: ReadPod, layout: Layout) -> ListedPod:
+    problems = check_read_pod(read, layout.schemas_dir).problems
+    errors = count_errors(problems)
+    nodes = list(_nodes(read))
+    known = recall(pod_dir_of(layout, read.ref)).uri
+    described = _texts(nodes, "remote_management", "address")
+    return ListedPod(
+        lab=read.ref.lab,
+        pod=read.ref.pod,
+        nodes=len(nodes),
+        archs=_texts(nodes, "node", "arch"),
+        types=_texts(nodes, "node", "type"),
+        errors=errors,
+        warnings=len(problems) - errors,
+        deployed=known is not None,
+        hypervisor=known or lab_defaults(read.ref.lab).connect or ", ".join(described),
+    )
+
+
+def _nodes(read: ReadPod) -> Iterator[object]:
+    """Of descriptors that may be anything."""
+    data = read.descriptors.pdf.data
+    nodes = data.get("nodes") if isinstance(data, dict) else None
+    yield from nodes if isinstance(nodes, list) else ()
+
+
+def _texts(nodes: list[object], section: str, key: str) -> tuple[str, ...]:
+    """The different texts at `section.key` of the nodes; encrypted ones are left out."""
+    found = []
+    for node in nodes:
+        inner = node.get(section) if isinstance(node, dict) else None
+        value = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(value, str) and not value.startswith("ENC["):
+            found.append(value)
+    return tuple(sorted(set(found)))

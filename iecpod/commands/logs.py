@@ -1,0 +1,178 @@
+"""`iecpod logs`: all that tells what became of a POD, from this machine and from its nodes, without its secrets.
+
+Nothing is started, made or changed for it: it works on a POD that is half made, or whose libvirtd is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.commands.collection import Collection, Sink
+from iecpod.commands.guest_access import node_addresses
+from iecpod.commands.guest_logs import GuestLogs, fetch_guest_logs
+from iecpod.commands.plan import plan_on, plan_text
+from iecpod.commands.resolve import PodInputs
+from iecpod.commands.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
+from iecpod.commands.tools import PodTools
+from iecpod.descriptors.source import Descriptors, ReadPod
+from iecpod.design.plan import is_owned
+from iecpod.design.resources import Kind
+from iecpod.errors import IecpodError
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import Hypervisor, HypervisorHost, Shell
+from iecpod.yaml_document import dump_yaml
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRequest:
+    """What is known of the POD. `read` are its descriptors as far as they can be read.
+
+    `inputs` is None where they are not valid, and `not_valid` says why. `uri` is None where nobody knows it.
+    `nodes_left_out`, where there is one, is the reason why no node is asked. `heading` begins the manifest.
+    """
+
+    heading: str
+    read: ReadPod
+    inputs: PodInputs | None
+    not_valid: str
+    uri: str | None
+    log_file: Path
+    events_file: Path | None
+    nodes_left_out: str = ""
+
+
+def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
+    """Fills the sink; what cannot be had is listed in its manifest."""
+    collection = Collection(sink, Scrubber(frozenset(_known_secrets(request, tools))))
+    _add_own(collection, request, tools)
+    if request.uri is None:
+        collection.miss("libvirt", "the hypervisor is not known: " + request.not_valid)
+    elif not tools.pod_dir.exists():
+        collection.miss("libvirt", "the POD is not deployed from here")
+    else:
+        host = tools.host(request.uri)
+        _add_hypervisor(collection, request, tools, host)
+        with collection.attempt("nodes"):
+            _add_nodes(collection, request, tools, host)
+    collection.add_manifest(request.heading)
+
+
+def _known_secrets(request: LogRequest, tools: PodTools) -> Iterator[str]:
+    for document in (request.read.descriptors.pdf, request.read.descriptors.idf):
+        yield from secrets_of_descriptor(document.texts())
+    if request.inputs is not None:
+        yield from request.inputs.loaded.secrets.texts
+        decrypted: Descriptors = request.inputs.loaded.descriptors
+        for document in (decrypted.pdf, decrypted.idf):
+            yield from secrets_of_descriptor(document.texts())
+    for path in (tools.pod_dir / "keys").glob("*"):
+        with suppress(OSError):
+            text = path.read_text(errors="replace")
+            yield from secrets_of_key(text) if "PRIVATE KEY" in text else ()
+    with suppress(OSError):
+        yield from secrets_of_kubeconfig(tools.kubeconfig_path.read_text(errors="replace"))
+
+
+def _add_own(collection: Collection, request: LogRequest, tools: PodTools) -> None:
+    """What iecpod itself has written or read."""
+    for path in sorted(request.log_file.parent.glob(request.log_file.name + "*")):
+        collection.add_file(f"iecpod/{path.name}", path, 8 * _MIB)
+    collection.add_file("iecpod/report.json", tools.pod_dir / "report.json", _MIB)
+    if request.events_file is not None:
+        collection.add_file("iecpod/events.jsonl", request.events_file, 8 * _MIB)
+    for file in request.read.files:
+        _add_descriptor(collection, request.read, file)
+    collection.add_tree("consoles", tools.pod_dir / "console", "*", 8 * _MIB)
+
+
+def _add_descriptor(collection: Collection, read: ReadPod, file: str) -> None:
+    """As written; one from a server as it was understood. What was encrypted stays so."""
+    name = f"descriptors/{file.rpartition('/')[2]}"
+    if "://" not in file:
+        collection.add_file(name, Path(file), 8 * _MIB)
+        return
+    document = next((d for d in (read.descriptors.pdf, read.descriptors.idf) if d.file == file), None)
+    if document is None:
+        collection.miss(name, f"{file} could not be read")
+    else:
+        collection.add(name, dump_yaml(document.data).encode())
+
+
+def _add_hypervisor(collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost) -> None:
+    embedded = tools.pod_dir / "libvirt"
+    if embedded.exists():
+        collection.add_tree("libvirt/log", embedded / "log", "**/*", 8 * _MIB)
+        collection.add_tree("libvirt/etc", embedded / "etc", "**/*.xml", _MIB)
+    with collection.attempt("libvirt/xml, iecpod/plan.txt"):
+        hypervisor = host.connect()
+        try:
+            _add_objects(collection, tools, hypervisor)
+            with collection.attempt("iecpod/plan.txt"):
+                _add_plan(collection, request, tools, host, hypervisor)
+        finally:
+            hypervisor.close()
+
+
+def _add_objects(collection: Collection, tools: PodTools, hypervisor: Hypervisor) -> None:
+    ours = [seen for seen in hypervisor.observe() if is_owned(seen, tools.ref) and seen.kind is not Kind.VOLUME]
+    if not ours:
+        collection.miss("libvirt/xml", "the hypervisor has no object of the POD")
+    for seen in ours:
+        with collection.attempt(f"libvirt/xml/{seen.kind.value}-{seen.name}.xml"):
+            collection.add(f"libvirt/xml/{seen.kind.value}-{seen.name}.xml", hypervisor.dump(seen).encode())
+
+
+def _add_plan(
+    collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor
+) -> None:
+    if request.inputs is None:
+        collection.miss("iecpod/plan.txt", request.not_valid)
+    else:
+        result = plan_on(request.inputs, tools, host, hypervisor)
+        problems = "".join(f"\n{problem}" for problem in result.problems)
+        collection.add("iecpod/plan.txt", (plan_text(request.inputs, result) + problems + "\n").encode())
+
+
+def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost) -> None:
+    reason = request.nodes_left_out
+    if request.inputs is None:
+        reason = reason or request.not_valid
+    elif not (tools.pod_dir / "keys").exists():
+        reason = reason or "there are no keys: no node was made"
+    if reason or request.inputs is None:
+        collection.miss("nodes", reason)
+        return
+    addresses = node_addresses(request.inputs)
+    shells = tools.shells_at(host, addresses, request.inputs.release.user)
+    try:
+        results = _fetch(shells, first=next(iter(addresses)), tools=tools)
+    finally:
+        for shell in shells.values():
+            shell.close()
+    for hostname, result in results.items():
+        if isinstance(result, IecpodError):
+            collection.miss(f"nodes/{hostname}", result.cause)
+            continue
+        for name, content in result.files.items():
+            collection.add(f"nodes/{hostname}/{name}", content)
+        for missing in result.missing:
+            name, _, why = missing.partition(": ")
+            collection.miss(f"nodes/{hostname}/{name}", why)
+
+
+def _fetch(shells: Mapping[str, Shell], *, first: str, tools: PodTools) -> dict[str, GuestLogs | IecpodError]:
+    """A node that does not answer keeps nobody from being heard."""
+
+    def work(hostname: str) -> GuestLogs | IecpodError:
+        tools.reporter.progress("collecting logs", hostname)
+        try:
+            return fetch_guest_logs(shells[hostname], with_cluster=hostname == first)
+        except IecpodError as error:
+            return error
+
+    return run_on_nodes(list(shells), work)

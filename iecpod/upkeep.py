@@ -1,0 +1,121 @@
+"""The composition root of what comes after a run: its logs, and what aborted runs left."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import iecpod
+from iecpod.adapters.libvirt_system import SystemHost
+from iecpod.adapters.log_archive import new_archive
+from iecpod.adapters.orphans import find_orphans
+from iecpod.adapters.reporters import make_reporter
+from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
+from iecpod.commands.logs import LogRequest, collect_logs
+from iecpod.commands.pod_state import find_noted_pods
+from iecpod.commands.request import EMBEDDED, PodRequest
+from iecpod.commands.resolve import PodInputs, choose, resolve_request
+from iecpod.composition import PodAdapters
+from iecpod.descriptors.source import is_possible, load_descriptors
+from iecpod.errors import HostError, IecpodError
+from iecpod.images.work import find_abandoned, remove_abandoned
+from iecpod.layout import Layout
+from iecpod.model import PodRef
+from iecpod.ports import Reporter
+
+
+class Upkeep:
+    """Runs these commands with everything they need, for the command line."""
+
+    def __init__(self, layout: Layout, *, environ: Mapping[str, str], is_terminal: bool) -> None:
+        self._layout = layout
+        self._environ = environ
+        self._is_terminal = is_terminal
+
+    def logs(self, request: PodRequest, path: Path | None, *, outcome: str = "", nodes_left_out: str = "") -> Path:
+        """Collects the POD's logs into `path`, or a file of its own name in the working directory.
+
+        `outcome` says how the run ended that this belongs to. Raises `UsageError` where nothing can be written.
+        """
+        with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
+            now = datetime.datetime.now(datetime.timezone.utc)
+            top = f"{request.ref.lab}-{request.ref.pod}-{now.strftime('%Y%m%dT%H%M%SZ')}"
+            target = path or Path(f"{top}.tar.gz")
+            tools = PodAdapters(self._layout, request.ref, reporter, "")
+            log_request = self._log_request(request, tools, outcome, nodes_left_out)
+            with new_archive(target, top) as archive:
+                collect_logs(log_request, tools, archive)
+            return target
+
+    def gc(self, *, older_than_seconds: float, connect: str | None, everything: bool, dry_run: bool) -> Gathered:
+        """Looks at the PODs deployed from here; with `connect` at those of that hypervisor, from wherever they are."""
+        with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
+            leftovers = [
+                *self._noted_pods(reporter, connect, everything),
+                *self._unknown_pods(reporter, connect, everything),
+                *(self._abandoned() if connect in (None, EMBEDDED) else ()),
+            ]
+            now = datetime.datetime.now(datetime.timezone.utc).timestamp()
+            return collect_garbage(leftovers, now=now, older_than_seconds=older_than_seconds, dry_run=dry_run)
+
+    def _noted_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
+        for ref in find_noted_pods(self._layout):
+            tools = PodAdapters(self._layout, ref, reporter, "")
+            # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
+            uri = tools.recall().uri or EMBEDDED
+            if connect in (None, uri):
+                yield examine_pod(tools, uri, everything=everything)
+
+    def _unknown_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
+        """PODs whose mark is on a hypervisor, and of which nothing is noted here."""
+        if connect in (None, EMBEDDED):
+            return
+        hypervisor = SystemHost(connect, PodRef("", "")).connect()
+        try:
+            marked = {seen.mark.ref for seen in hypervisor.observe() if seen.mark is not None}
+        finally:
+            hypervisor.close()
+        for ref in sorted(filter(is_possible, marked - set(find_noted_pods(self._layout)))):
+            tools = PodAdapters(self._layout, ref, reporter, "")
+            yield examine_pod(tools, connect, everything=everything, kept_for=NOT_FROM_HERE)
+
+    def _abandoned(self) -> Iterator[Leftover]:
+        for orphan in find_orphans():
+            name = f"namespace {orphan.name}"
+            yield Leftover(name=name, made_at=orphan.newest_at, in_use="", remove=orphan.remove)
+        for stage in find_abandoned(self._layout.cache_dir):
+            remove = functools.partial(_remove_stage, stage)
+            yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)
+
+    def _log_request(self, request: PodRequest, tools: PodAdapters, outcome: str, nodes_left_out: str) -> LogRequest:
+        known = tools.recall()
+        inputs: PodInputs | None = None
+        not_valid = ""
+        try:
+            inputs = resolve_request(request, self._layout, known)
+        except IecpodError as error:
+            not_valid = error.cause
+        chosen = choose(request, self._layout, known)
+        base_uri = chosen.base_uri or str(self._layout.pdf_dir)
+        events = self._environ.get("IECPOD_EVENTS")
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        heading = f"iecpod {iecpod.__version__}: logs of POD {request.ref}, {now}"
+        return LogRequest(
+            heading=heading + (f"\n{outcome}" if outcome else ""),
+            read=load_descriptors(base_uri, request.ref),
+            inputs=inputs,
+            not_valid=not_valid,
+            uri=inputs.uri if inputs else chosen.uri,
+            log_file=self._layout.state_dir / "log" / "iecpod.log",
+            events_file=Path(events) if events else None,
+            nodes_left_out=nodes_left_out,
+        )
+
+
+def _remove_stage(stage: Path) -> None:
+    try:
+        remove_abandoned(stage)
+    except OSError as error:
+        raise HostError(f"{error.filename}: {error.strerror}", "check the owner and the permissions there") from error

@@ -1,0 +1,102 @@
+"""What comes after an aborted run, on a real embedded libvirtd: logs, alive and dead, and gc."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iecpod.adapters.namespaces import find_processes
+from iecpod.commands.gc import collect_garbage, examine_pod
+from iecpod.composition import PodAdapters
+from iecpod.errors import HypervisorUnavailable
+from iecpod.model import PodRef
+from iecpod.render.libvirt import Stamp, resource_of
+from tests import pods
+from tests.contract.hypervisors import why_not_embedded
+from tests.fakes import RecordingReporter
+from tests.unit.command_line import layout_below, run, write_pod
+
+pytestmark = pytest.mark.skipif(bool(why_not_embedded()), reason=why_not_embedded())
+
+REF = PodRef("local", "half")
+#: Of a run of long ago.
+STAMP = Stamp(REF, "run1", "2026-01-02T03:04:05Z")
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """With a short path, as sockets want it."""
+    with tempfile.TemporaryDirectory(prefix="iecpod-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def tools(directory: Path) -> Iterator[PodAdapters]:
+    """A POD whose deploy ended after its first network: keys and nodes were never made."""
+    write_pod(directory, REF.lab, REF.pod)
+    made = PodAdapters(layout_below(directory), REF, RecordingReporter(), "")
+    made.remember("embedded", "fuel")
+    host = made.host("embedded")
+    host.start()
+    hypervisor = host.connect()
+    hypervisor.define(resource_of(pods.private_network(REF), STAMP))
+    hypervisor.close()
+    yield made
+    host.stop()
+    assert host.leftovers() == ()
+
+
+def collect(directory: Path) -> dict[str, str]:
+    done = run(directory, "logs", "-b", str(directory), "-l", REF.lab, "-p", REF.pod, "x.tar.gz")
+    assert done.exit_code == 0, done.output
+    found = {}
+    with tarfile.open(directory / "x.tar.gz") as tar:
+        for entry in tar:
+            if file := tar.extractfile(entry):
+                found[entry.name.partition("/")[2]] = file.read().decode()
+    return found
+
+
+def libvirtd(tools: PodAdapters) -> list[int]:
+    pid_file = str(tools.pod_dir / "libvirt" / "run" / "libvirtd.pid")
+    running = find_processes(lambda process: pid_file.encode() in (process / "cmdline").read_bytes())
+    return [process.pid for process in running]
+
+
+def test_logs_of_a_half_made_pod_with_libvirtd_alive_and_dead(tools: PodAdapters, directory: Path) -> None:
+    alive = collect(directory)
+    name = "local-half-private"
+    assert "2026-01-02T03:04:05Z" in alive[f"libvirt/xml/network-{name}.xml"]
+    assert "iec01" in alive["iecpod/plan.txt"] and "libvirt/log/libvirtd.log" in alive
+    missing = alive["MANIFEST"].partition("Not collected\n")[2]
+    assert "nodes: there are no keys: no node was made" in missing
+    (pid,) = libvirtd(tools)
+    os.kill(pid, signal.SIGKILL)
+    while libvirtd(tools):
+        time.sleep(0.05)
+    dead = collect(directory)
+    assert "2026-01-02T03:04:05Z" in dead[f"libvirt/etc/qemu/networks/{name}.xml"]
+    assert "libvirt/xml, iecpod/plan.txt: libvirtd of POD local/half does not answer" in dead["MANIFEST"]
+    assert libvirtd(tools) == [], "collecting logs starts nothing"
+
+
+def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
+    def gather(now: float) -> str:
+        leftovers = [examine_pod(tools, "embedded", everything=False)]
+        (verdict,) = collect_garbage(leftovers, now=now, older_than_seconds=3600, dry_run=False).verdicts
+        return verdict.action
+
+    assert gather(time.time()) == "kept", "its deploy has just begun, old as its network says that it is"
+    (pid,) = libvirtd(tools)
+    os.kill(pid, signal.SIGKILL)
+    assert gather(time.time() + 7200) == "removed"
+    assert not tools.pod_dir.exists()
+    with pytest.raises(HypervisorUnavailable):
+        tools.host("embedded").connect()
