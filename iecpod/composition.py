@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -18,7 +18,7 @@ from iecpod.adapters.lock import pod_lock
 from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
-from iecpod.commands import deploy, guest_access, plan, status, teardown
+from iecpod.commands import deploy, guest_access, plan, redeploy, status, teardown
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
@@ -27,6 +27,7 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.release_file import load_release
@@ -47,12 +48,23 @@ from iecpod.wait import SystemClock
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
 
+BuildCommand = Callable[[PodInputs, PodTools, Callable[[Report], None]], Report]
+
 
 class PodAdapters:
     """`PodTools` with the real adapters behind it."""
 
-    def __init__(self, layout: Layout, ref: PodRef, reporter: Reporter, apt_mirror: str, run_id: str = "") -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        ref: PodRef,
+        reporter: Reporter,
+        apt_mirror: str,
+        run_id: str = "",
+        lock_seconds: float = 0.0,
+    ) -> None:
         self._layout = layout
+        self._lock_seconds = lock_seconds
         self._apt_mirror = apt_mirror
         self.ref = ref
         self.run_id = run_id or _new_run_id()
@@ -63,7 +75,7 @@ class PodAdapters:
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
 
     def lock(self) -> AbstractContextManager[None]:
-        return pod_lock(self._layout, self.ref, wait_seconds=0)
+        return pod_lock(self._layout, self.ref, wait_seconds=self._lock_seconds, tell=self.reporter.progress)
 
     def host(self, uri: str) -> HypervisorHost:
         if uri == EMBEDDED:
@@ -171,7 +183,15 @@ class Composition:
         self._is_terminal = is_terminal
 
     def deploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
-        run = Run(_new_run_id(), "deploy", request.ref)
+        return self._build(deploy.deploy, "deploy", request, apt_mirror, outputs)
+
+    def redeploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
+        return self._build(redeploy.redeploy, "redeploy", request, apt_mirror, outputs)
+
+    def _build(
+        self, build: BuildCommand, verb: str, request: PodRequest, apt_mirror: str, outputs: RunOutputs
+    ) -> Report:
+        run = Run(_new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
             self._pod(request, apt_mirror, run, outputs.events) as (inputs, tools),
@@ -184,7 +204,7 @@ class Composition:
                 if report.outcome != FAILED:
                     write_exports(self._exported(inputs, tools))
 
-            return deploy.deploy(inputs, tools, save_report)
+            return build(inputs, tools, save_report)
 
     def plan(self, request: PodRequest, apt_mirror: str) -> tuple[str, bool]:
         """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
@@ -201,7 +221,7 @@ class Composition:
     def teardown(self, request: PodRequest, events: Path | None) -> teardown.Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._reporter(Run(_new_run_id(), "teardown", request.ref), events) as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, "")
+            tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
             return teardown.teardown(tools, self._teardown_uri(request, tools))
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
@@ -248,7 +268,8 @@ class Composition:
         self, request: PodRequest, apt_mirror: str = "", run: Run | None = None, events: Path | None = None
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
         with self._reporter(run, events) as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run.run_id if run else "")
+            run_id = run.run_id if run else ""
+            tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             inputs = resolve_request(request, self.layout, tools.recall())
             for warning in inputs.loaded.warnings:
                 reporter.warn(str(warning))

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -19,9 +19,12 @@ from iecpod.model import PodRef
 
 
 @contextlib.contextmanager
-def pod_lock(layout: Layout, ref: PodRef, *, wait_seconds: float) -> Iterator[None]:
+def pod_lock(
+    layout: Layout, ref: PodRef, *, wait_seconds: float, tell: Callable[[str], None] = lambda _message: None
+) -> Iterator[None]:
     """Holds the POD's lock. Raises `PodLocked`, naming the holder, when it is not free within `wait_seconds`.
 
+    Whom it waits for is told beforehand.
     The lock is the kernel's (flock): it is free as soon as its holder is dead, whatever files are left.
     """
     path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
@@ -29,7 +32,7 @@ def pod_lock(layout: Layout, ref: PodRef, *, wait_seconds: float) -> Iterator[No
     lock = filelock.FileLock(path, mode=0o600)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=wait_seconds)
+        _acquire(lock, wait_seconds, lambda: tell(f"waits for {_who(holder_file)}"))
     except filelock.Timeout:
         raise _locked(ref, holder_file) from None
     except OSError as error:
@@ -55,14 +58,38 @@ def _write_holder(path: Path) -> None:
         path.write_text(json.dumps(holder))
 
 
-def _locked(ref: PodRef, holder_file: Path) -> PodLocked:
+def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[], None]) -> None:
+    with contextlib.suppress(filelock.Timeout):
+        lock.acquire(timeout=0)
+        return
+    if wait_seconds > 0:
+        tell()
+    lock.acquire(timeout=wait_seconds, poll_interval=0.5)
+
+
+def _who(holder_file: Path) -> str:
+    pid, what = _read_holder(holder_file) or (0, "")
+    return f"process {pid} ({what})" if pid else "another iecpod"
+
+
+def _read_holder(holder_file: Path) -> tuple[int, str] | None:
+    """Process and what it does; None where it has just begun, or the note is that of a run that died."""
     try:
         holder = json.loads(holder_file.read_text())
         pid = int(holder["pid"])
-        who = f"process {pid} (`{holder['command']}`, since {holder['since']})"
-    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or just ended
+        os.kill(pid, 0)
+        return pid, f"`{holder['command']}`, since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _locked(ref: PodRef, holder_file: Path) -> PodLocked:
+    holder = _read_holder(holder_file)
+    if holder is None:
         return PodLocked(f"another iecpod is at work on POD {ref}", "run the command again in a moment")
+    pid, what = holder
     return PodLocked(
-        f"{who} is at work on POD {ref}",
-        f"wait for it to end, or end it with `kill {pid}`: deploy and teardown go on where another run stopped",
+        f"process {pid} ({what}) is at work on POD {ref}",
+        "wait for it with --wait-lock SECONDS, or end it with "
+        f"`kill {pid}`: deploy and teardown go on where another run stopped",
     )

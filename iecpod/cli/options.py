@@ -183,6 +183,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
         limits=options.get("timeout", ()),
+        lock_seconds=options.get("wait_lock", 0.0),
         options=_naming_options(options),
         base_os=options.get("base_os"),
         until=options.get("until"),

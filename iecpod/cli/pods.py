@@ -14,14 +14,16 @@ import click
 from iecpod.cli.completion import complete_release
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
-from iecpod.cli.run_options import events_option, run_options
+from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
-from iecpod.errors import ExitCode
+from iecpod.errors import ExitCode, UsageError
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
     from iecpod.commands.outputs import RunOutputs
+    from iecpod.commands.report import Report
+    from iecpod.commands.request import PodRequest
     from iecpod.commands.teardown import Removed
     from iecpod.composition import Composition
 
@@ -61,6 +63,33 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
     Running it again finds what is in place and goes on from there, also after it was killed. It takes the options of
     Fuel's ci/deploy.sh.
     """
+    _build(composition, composition.deploy, outputs, options)
+
+
+@click.command()
+@pod_options
+@design_options
+@fuel_options
+@run_options
+@_pass_composition
+@log_file_option
+def redeploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
+    """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
+
+    What a deploy would refuse is refused while the old POD still stands.
+    """
+    if options["no_create"]:
+        raise UsageError("-f takes machines as they are, and redeploy makes them anew", "leave out -f, or use deploy")
+    _build(composition, composition.redeploy, outputs, options)
+
+
+def _build(
+    composition: Composition,
+    build: Callable[[PodRequest, str, RunOutputs], Report],
+    outputs: RunOutputs,
+    options: dict[str, Any],
+) -> None:
+    """What a line with Fuel's options asks for: `build`, or another verb."""
     fuel = fuel_meaning(options)
     for warning in fuel.warnings:
         click.echo(f"iecpod: warning: {warning}", err=True)
@@ -70,7 +99,7 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
     elif fuel.verb is FuelVerb.PLAN:
         click.echo(composition.plan(request, options["apt_mirror"])[0])
     else:
-        click.echo(composition.deploy(request, options["apt_mirror"], outputs).to_text())
+        click.echo(build(request, options["apt_mirror"], outputs).to_text())
 
 
 @click.command()
@@ -99,6 +128,7 @@ def status(composition: Composition, /, output: str, **options: Any) -> None:
 @click.command()
 @pod_options
 @events_option
+@wait_lock_option
 @_pass_composition
 def teardown(composition: Composition, /, events: Path | None, **options: Any) -> None:
     """Removes everything of the POD that iecpod made, and proves it. Caches stay."""
@@ -205,4 +235,4 @@ def _become(argv: Sequence[str]) -> None:
     os.execvp(argv[0], list(argv))
 
 
-COMMANDS = (deploy, plan, status, teardown, ssh, kubectl, kubeconfig, export, console, bundle)
+COMMANDS = (deploy, redeploy, plan, status, teardown, ssh, kubectl, kubeconfig, export, console, bundle)

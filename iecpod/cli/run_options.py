@@ -20,12 +20,22 @@ events_option = click.option(
 )
 
 
+wait_lock_option = click.option(
+    "--wait-lock",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=0.0,
+    help="Wait so long for another run on the POD to end. Default: refuse at once.",
+)
+
+
 def run_options(function: Callable[..., None]) -> Callable[..., None]:
-    """--report, --junit and --events, which become `outputs` (a `RunOutputs`), and --timeout."""
+    """--report, --junit and --events, which become `outputs` (a `RunOutputs`), --wait-lock and --timeout."""
 
     @click.option("--report", type=_PATH, help="Write the report there, as JSON.")
     @click.option("--junit", type=_PATH, help="Write the report there, as JUnit's XML: a case a phase and node.")
     @events_option
+    @wait_lock_option
     @click.option(
         "--timeout",
         metavar="[PHASE=]SECONDS",

@@ -59,25 +59,29 @@ def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], N
     A deploy that is refused leaves no trace, unless something of the POD was there before.
     """
     with tools.lock():
-        is_new = not tools.pod_dir.exists()
         check_recalled(tools.ref, tools.recall(), inputs.chosen)
+        return build_pod(inputs, tools, save_report)
+
+
+def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
+    """`deploy` for who holds the POD's lock."""
+    is_new = not tools.pod_dir.exists()
+    if is_new:
+        tools.remember(inputs.chosen)
+    host = tools.host(inputs.uri)
+    try:
+        host.start()
+        hypervisor = host.connect()
+    except IecpodError:
         if is_new:
-            tools.remember(inputs.chosen)
-        host = tools.host(inputs.uri)
-        try:
-            host.start()
-            hypervisor = host.connect()
-        except IecpodError:
-            if is_new:
-                withdraw(tools, host)
-            raise
-        try:
-            run = DeployRun(
-                inputs, tools, host, hypervisor, tools.images(inputs.release, baked=inputs.baked), new_stamp(tools)
-            )
-            return _deploy(run, is_new, save_report)
-        finally:
-            hypervisor.close()
+            withdraw(tools, host)
+        raise
+    try:
+        images = tools.images(inputs.release, baked=inputs.baked)
+        run = DeployRun(inputs, tools, host, hypervisor, images, new_stamp(tools))
+        return _deploy(run, is_new, save_report)
+    finally:
+        hypervisor.close()
 
 
 def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None]) -> Report:

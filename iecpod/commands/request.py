@@ -47,7 +47,8 @@ class PodRequest:
 
     `virt_type` None is `auto`. `vcpus` and `memory_mib` replace the sizes of every node in the PDF. Errors of the
     `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
-    `limits` are seconds for whole phases, by name. `options` are those that name the POD, as they were given.
+    `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
+    `options` are those that name the POD, as they were given.
     `base_os` is what the release must be based on, `until` the last phase to run (None: all of `PHASES`). Where
     `may_create` is false, machines and networks must be there.
     """
@@ -70,6 +71,7 @@ class PodRequest:
     until: str | None = None
     may_create: bool = True
     limits: tuple[tuple[str, float], ...] = ()
+    lock_seconds: float = 0.0
     options: tuple[str, ...] = ()
 
     @property

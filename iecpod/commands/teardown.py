@@ -28,21 +28,26 @@ def teardown(tools: PodTools, uri: str) -> Removed:
     Raises `CleanupError` with a list of what is left.
     """
     with tools.lock():
-        if uri == EMBEDDED and not tools.pod_dir.exists():
-            return Removed(())
-        host = tools.host(uri)
-        host.start()
-        hypervisor = host.connect()
-        try:
-            removed = _remove_objects(tools, hypervisor)
-            left = [f"{seen.kind.value} {seen.name}" for seen in _owned(tools, hypervisor)]
-        finally:
-            hypervisor.close()
-        if not left:
-            left = _stop(tools, host)
-        if left:
-            raise CleanupError(left, "run teardown again; if it stays, remove these by hand")
-        return removed
+        return remove_pod(tools, uri)
+
+
+def remove_pod(tools: PodTools, uri: str) -> Removed:
+    """`teardown` for who holds the POD's lock."""
+    if uri == EMBEDDED and not tools.pod_dir.exists():
+        return Removed(())
+    host = tools.host(uri)
+    host.start()
+    hypervisor = host.connect()
+    try:
+        removed = _remove_objects(tools, hypervisor)
+        left = [f"{seen.kind.value} {seen.name}" for seen in _owned(tools, hypervisor)]
+    finally:
+        hypervisor.close()
+    if not left:
+        left = _stop(tools, host)
+    if left:
+        raise CleanupError(left, "run teardown again; if it stays, remove these by hand")
+    return removed
 
 
 def _owned(tools: PodTools, hypervisor: Hypervisor) -> list[ObservedResource]:

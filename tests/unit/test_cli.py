@@ -104,13 +104,13 @@ def proposals(tmp_path: Path, arguments: list[str], incomplete: str) -> list[str
     return [item.value for item in shell.get_completions(arguments, incomplete)]
 
 
-def test_demotion_is_an_option_of_validate_plan_and_deploy() -> None:
+def test_demotion_is_an_option_of_whatever_judges_descriptors() -> None:
     takers = {
         name
         for name, command in cli.commands.items()
         if any("--demote" in parameter.opts for parameter in command.params)
     }
-    assert takers == {"validate", "plan", "deploy"}
+    assert takers == {"validate", "plan", "deploy", "redeploy"}
 
 
 def test_keys_and_addressing_reach_the_request(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_keys_and_addressing_reach_the_request(tmp_path: Path) -> None:
         option: {name for name, command in cli.commands.items() if any(option in item.opts for item in command.params)}
         for option in ("--addressing", "--eyaml-private-key", "--eyaml-public-key", "--lab")
     }
-    assert takers["--addressing"] == {"validate", "plan", "deploy"}
+    assert takers["--addressing"] == {"validate", "plan", "deploy", "redeploy"}
     assert takers["--eyaml-private-key"] == takers["--eyaml-public-key"] == takers["--lab"]
 
 

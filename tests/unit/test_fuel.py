@@ -29,7 +29,7 @@ from tests.unit.command_line import layout_below, run
 from tests.unit.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools  # noqa: F401
 
 #: As IEC's jobs wrote it, but for the name of the command and -L, which is about logs.
-FUELS_LINE = "-l arm -p virtual2 -s k8-calico-iec-noha -S {dir} -D -o ubuntu1804 -b file://{dir}/ci"
+FUELS_LINE = "-l arm -p virtual2 -s k8-calico-iec-noha -S {dir} -D -o ubuntu1804 -b file://{dir}/ci -L {dir}/x.tar.gz"
 POD = ("-l", "local", "-p", "virtual1")
 
 
@@ -99,7 +99,7 @@ def test_the_line_of_fuels_jobs_is_understood(tmp_path: Path) -> None:
 
 def test_every_letter_of_fuel_is_an_option_of_deploy() -> None:
     known = {name for option in cli.commands["deploy"].params for name in option.opts}
-    assert {f"-{letter}" for letter in "bdDeEfFlmNopPsS"} - known == set()
+    assert {f"-{letter}" for letter in "bdDeEfFlLmNopPsS"} - known == set()
     assert run(Path.cwd(), "deploy", "-h").exit_code == 0
 
 

@@ -125,10 +125,8 @@ def run_script(directory: Path, script: str) -> list[list[str]]:
 
 
 def assert_understood(line: list[str]) -> None:
-    """`make_context` raises for an option or argument that there is none of; redeploy takes deploy's options."""
+    """`make_context` raises for an option or argument that there is none of."""
     verb, *arguments = line
-    command = cli.commands["deploy" if verb == "redeploy" else verb]
+    command = cli.commands[verb]
     assert isinstance(command, click.Command)
-    if "-L" in arguments and not any("-L" in option.opts for option in command.params):
-        arguments = arguments[: arguments.index("-L")]
     command.make_context(verb, arguments, help_option_names=["-h", "--help"])

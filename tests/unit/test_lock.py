@@ -68,12 +68,29 @@ def test_a_killed_holder_holds_nothing(layout: Layout) -> None:
         pass
 
 
+def test_the_note_of_a_dead_run_names_nobody(layout: Layout) -> None:
+    """The dead left it, and who holds the lock now has not written its own yet."""
+    holder = start_holder(layout)
+    (note,) = layout.runtime_dir.rglob("*.holder")
+    left = note.read_text()
+    holder.kill()
+    holder.wait()
+    with pod_lock(layout, REF, wait_seconds=0):
+        note.write_text(left)
+        with pytest.raises(PodLocked) as caught, pod_lock(layout, REF, wait_seconds=0):
+            pass
+    assert caught.value.cause == "another iecpod is at work on POD local/virtual1"
+
+
 def test_waiting_gets_the_lock_when_it_comes_free(layout: Layout) -> None:
     holder = start_holder(layout)
     stopper = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill {holder.pid}"])
     start = time.monotonic()
-    with pod_lock(layout, REF, wait_seconds=20):
+    told: list[str] = []
+    with pod_lock(layout, REF, wait_seconds=20, tell=told.append):
         assert time.monotonic() - start > 0.3
+    (message,) = told
+    assert message.startswith(f"waits for process {holder.pid} (`")
     stopper.wait()
     holder.wait()
 
