@@ -69,8 +69,8 @@ def test_parameters(jobs: dict[str, ElementTree.Element], name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("iecpod-deploy-arm-virtual2", ["deploy {all} --report report.json -L {log}", "export env {all}"]),
-        ("iecpod-redeploy-arm-virtual2", ["redeploy {all} --report report.json -L {log}", "export env {all}"]),
+        ("iecpod-deploy-arm-virtual2", ["deploy {all} --report report.json --junit junit.xml -L {log}", "export env {all}"]),
+        ("iecpod-redeploy-arm-virtual2", ["redeploy {all} --report report.json --junit junit.xml -L {log}", "export env {all}"]),
         ("iecpod-destroy-arm-virtual2", ["teardown -l arm -p virtual2 -S /home/jenkins/iecpod"]),
     ],
 )
