@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
+from iecpod.cli.supply import make_supply
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.layout import Layout
 from iecpod.model import PodRef
@@ -100,6 +101,11 @@ def pod_options(function: F) -> F:
     return _with_options(function, options)
 
 
+base_os_option = click.option(
+    "-o", "--os", "base_os", metavar="OS", help="Base image, of those that the release has: `iecpod releases list`."
+)
+
+
 def design_options(function: F) -> F:
     """--virt-type, the CIDRs, --addressing and --demote: what the descriptors leave open."""
     options = [
@@ -113,7 +119,7 @@ def design_options(function: F) -> F:
         click.option("--pod-cidr", default=DEFAULT_POD_CIDR, show_default=True, help="Addresses of pods."),
         click.option("--service-cidr", default=DEFAULT_SERVICE_CIDR, show_default=True, help="Addresses of services."),
         addressing_option("as deployed, or fuel"),
-        click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
+        click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
         demote_option,
     ]
     return _with_options(function, options)
@@ -142,6 +148,8 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         addressing=options.get("addressing"),
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
+        base_os=options.get("base_os"),
+        supply=make_supply(options),
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation, design_options, make_request, pod_options
+from iecpod.cli.options import Invocation, base_os_option, design_options, make_request, pod_options
+from iecpod.cli.supply import supply_options
 from iecpod.errors import ExitCode
 from iecpod.model import Arch
 
@@ -37,6 +38,8 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
+@base_os_option
+@supply_options
 @click.option("--report", "report_file", type=click.Path(path_type=Path), help="Write the report there, as JSON.")
 @_pass_composition
 def deploy(composition: Composition, /, report_file: Path | None, **options: Any) -> None:
@@ -51,6 +54,8 @@ def deploy(composition: Composition, /, report_file: Path | None, **options: Any
 @click.command()
 @pod_options
 @design_options
+@base_os_option
+@supply_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")
 @_pass_composition
 def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:

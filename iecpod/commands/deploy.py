@@ -106,6 +106,8 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         keep_secrets=True,
     )
     check_prepared(prepared, run.inputs, run.tools, run.host)
+    if prepared.pod.cluster.cni is Cni.CALICO and prepared.plan.creates(Kind.DOMAIN):
+        run.tools.calico_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
     return prepared
 
 
@@ -152,7 +154,7 @@ def _phases(run: DeployRun, prepared: Prepared) -> list[Phase]:
         ReachablePhase(
             shells, lambda hostname: tools.read_console(consoles[hostname]), pace, tools.clock, tools.reporter
         ),
-        RuntimePhase(run.inputs.release, shells, tools.fetch_key, pace, tools.reporter),
+        RuntimePhase(run.inputs.release, prepared.pod.supply, shells, tools.fetch_key, pace, tools.reporter),
         ControlPlanePhase(cluster, first, pace, tools.clock, tools.reporter),
         _cni_phase(run, prepared, shells),
         WorkersPhase(cluster, shells, pace, tools.clock, tools.reporter),

@@ -10,6 +10,7 @@ from iecpod.model import PodRef
 if TYPE_CHECKING:
     from iecpod.descriptors.addressing import Scheme
     from iecpod.design.resources import VirtType
+    from iecpod.design.supply import Supply
 
 EMBEDDED = "embedded"
 DEFAULT_POD_CIDR = "100.100.0.0/16"
@@ -39,6 +40,7 @@ class PodRequest:
     """Options as given; None where the lab's default applies. `virt_type` None is `auto`.
 
     Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
+    `base_os` chooses a variant of the release; `supply` None takes everything from where the release has it.
     """
 
     ref: PodRef
@@ -52,3 +54,5 @@ class PodRequest:
     addressing: Scheme | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
+    base_os: str | None = None
+    supply: Supply | None = None

@@ -14,6 +14,7 @@ from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
+from iecpod.design.supply import apply_supply
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
 from iecpod.layout import Layout
 from iecpod.model import NodeType, PodSpec
@@ -51,7 +52,10 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     scenario = select_scenario(
         request.scenario or defaults.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir)
     )
-    release = load_release(request.release or defaults.release, layout.releases_dir, layout.schemas_dir)
+    release_name = request.release or defaults.release
+    release = load_release(release_name, layout.releases_dir, layout.schemas_dir, request.base_os)
+    if request.supply is not None:
+        release = apply_supply(release, request.supply)
     uri = request.connect or recalled.uri or defaults.connect
     scheme = request.addressing or recalled.addressing or "fuel"
     pod = load_pod(

@@ -10,6 +10,7 @@ import pytest
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
+from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
 from iecpod.phases.control_plane import ControlPlanePhase
@@ -68,7 +69,7 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> Non
     shell = FakeShell().on("systemctl").on("sh", "-c")
     release = make_release()
     pace = Pace(1.0, calm=calm)
-    phase = RuntimePhase(release, {"iec01": shell}, lambda _repository: b"", pace, RecordingReporter())
+    phase = RuntimePhase(release, Supply(), {"iec01": shell}, lambda _repository: b"", pace, RecordingReporter())
     phase.run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
     wanted = {drop_in.format(unit): b"[Service]\nTimerSlackNSec=5000000ns\n" for unit in ("containerd", "kubelet")}
