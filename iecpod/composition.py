@@ -34,14 +34,16 @@ from iecpod.design.release_file import load_release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import build_bundle
-from iecpod.images.fetch import fetch_bytes
+from iecpod.images.fetch import fetch_key
 from iecpod.images.kvm_probe import kvm_boots
+from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
-from iecpod.render.calico import PatchedManifest, patch_calico_manifest
+from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.exports import EXPORTS, ExportedPod
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from iecpod.results import FAILED
 from iecpod.wait import SystemClock
@@ -142,12 +144,13 @@ class PodAdapters:
             return ""
 
     def fetch_key(self, repository: AptRepository) -> bytes:
-        return fetch_bytes(repository.key_url)
+        return fetch_key(repository)
 
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        release = cluster.release
-        content = fetch_bytes(release.calico_manifest_url, sha256=release.calico_manifest_sha256)
-        return patch_calico_manifest(content, cluster, release.calico_manifest_url)
+        calico = cluster.release.calico
+        assert calico is not None  # the preflight refuses a release without
+        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in calico.manifests]
+        return patch_calico_manifest(texts, cluster, calico)
 
     def free_bytes(self, path: str) -> int:
         existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())

@@ -120,6 +120,8 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         keep_secrets=True,
     )
     check_prepared(prepared, run.inputs, run.tools, run.host)
+    if prepared.pod.cluster.cni is Cni.CALICO and prepared.plan.creates(Kind.DOMAIN):
+        run.tools.calico_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
     return prepared
 
 
@@ -178,7 +180,14 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             _KVM_REMEDY if _virt_type(prepared) is VirtType.KVM else "",
         ),
         ReachablePhase(shells, watch),
-        RuntimePhase(release, shells, tools.fetch_key, lambda hostname: tools.bundle(release, archs[hostname]), watch),
+        RuntimePhase(
+            release,
+            prepared.pod.supply,
+            shells,
+            tools.fetch_key,
+            lambda hostname: tools.bundle(release, archs[hostname]),
+            watch,
+        ),
         ControlPlanePhase(cluster, first, watch),
         _cni_phase(run, prepared, shells, watch),
         WorkersPhase(cluster, shells, watch),

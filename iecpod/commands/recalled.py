@@ -14,6 +14,7 @@ _FIXED = {
     "addressing": "with addresses",
     "scenario": "as scenario",
     "release": "with release",
+    "base_os": "on base image",
     "pod_cidr": "with the pod CIDR",
     "service_cidr": "with the service CIDR",
 }
@@ -32,6 +33,7 @@ class Recalled:
     base_uri: str | None = None
     scenario: str | None = None
     release: str | None = None
+    base_os: str | None = None
     pod_cidr: str | None = None
     service_cidr: str | None = None
     virt_type: str | None = None

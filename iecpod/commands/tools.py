@@ -14,7 +14,7 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
-from iecpod.render.calico import PatchedManifest
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
 from iecpod.design.desired import DesiredPod
 from iecpod.design.plan import Action, Plan, is_owned
+from iecpod.design.release_check import check_release
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
@@ -35,6 +36,7 @@ def check_preflight(
         *_check_memory(pod, plan, facts),
         *_check_disk(pod, plan, free_bytes),
         *_check_cni(pod),
+        *check_release(pod.cluster, pod.supply),
     )
 
 

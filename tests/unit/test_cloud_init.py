@@ -11,6 +11,7 @@ import jinja2
 import pytest
 
 from iecpod.design.resources import DesiredDomain, Seed, Vnic
+from iecpod.design.supply import Supply
 from iecpod.render.cloud_init import render_seed
 from iecpod.yaml_document import load_yaml
 from tests import pods
@@ -53,6 +54,8 @@ def render(domain: DesiredDomain | None = None, **changes: Any) -> Seed:
         "host_key_public": "ssh-ed25519 AAAAC3host iec01",
         "hosts": HOSTS,
         "ntp_servers": ("1.pool.ntp.org", "0.pool.ntp.org"),
+        "supply": Supply(),
+        "apt_mirror": "",
         "instance_id": "11111111-2222",
         "templates_dir": TEMPLATES,
     }

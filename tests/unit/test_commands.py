@@ -30,7 +30,7 @@ from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightErr
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, Shell
-from iecpod.render.calico import PatchedManifest
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.unit.eyaml_pair import Pair

@@ -11,6 +11,7 @@ import pytest
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
+from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
 from iecpod.phases.control_plane import ControlPlanePhase
@@ -71,7 +72,7 @@ def _no_bundle(_hostname: str) -> BundleFiles:
 
 def _runtime(shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, calm: bool) -> RuntimePhase:
     watch = fake_watch(Pace(1.0, calm=calm))
-    return RuntimePhase(make_release(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
+    return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
 
 
 def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> None:
@@ -100,11 +101,14 @@ def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
     assert "test ! -e /var/cache/iecpod-bundle" in shell.calls[0][2]
     shell = FakeShell().on("sh", "-euc", stdout="v1.20.2\n")
     assert _runtime(shell, calm=True).probe() == "containerd, Kubernetes 1.20.2"
-    assert shell.calls[0][4:] == (
-        "containerd",
+    checked = {line.split()[1] for line in shell.inputs[0].decode().splitlines()}
+    assert checked == {
+        "/etc/containerd/config.toml",
+        "/etc/modules-load.d/iecpod-kubernetes.conf",
+        "/etc/sysctl.d/90-iecpod-kubernetes.conf",
         "/etc/systemd/system/containerd.service.d/20-iecpod-calm.conf",
         "/etc/systemd/system/kubelet.service.d/20-iecpod-calm.conf",
-    )
+    }
 
 
 @pytest.mark.parametrize("calm", [True, False])

@@ -52,7 +52,7 @@ def test_connected_release_pins_what_it_fetches() -> None:
     release = load("k8s-1.36")
     assert release.bundle is None
     assert set(release.image.location) == set(release.image.sha256sums) == set(Arch)
-    assert len(release.calico_manifest_sha256) == 64
+    assert release.calico is not None and [len(manifest.sha256) for manifest in release.calico.manifests] == [64]
     assert all(repository.key_url.startswith("https://") for repository in release.repositories)
     programs = ("kubeadm", "kubelet", "kubectl")
     assert {f"{program}={release.kubernetes_version}-*" for program in programs} <= set(release.packages)
@@ -68,7 +68,7 @@ def test_unknown_release_lists_the_known() -> None:
     with pytest.raises(UsageError) as caught:
         load("debian13")
     assert caught.value.cause == "there is no release 'debian13'"
-    assert caught.value.remedy == "use one of: debian12, k8s-1.36"
+    assert caught.value.remedy == "use one of: debian12, iec-r1, k8s-1.36"
 
 
 def test_missing_release_file() -> None:
@@ -99,14 +99,14 @@ def test_image_needs_what_its_type_needs(tmp_path: Path) -> None:
     assert "sha256sums" in problem
 
 
-def test_calico_needs_a_pinned_manifest(tmp_path: Path) -> None:
+def test_calico_needs_manifests(tmp_path: Path) -> None:
     data = shipped("k8s-1.36")
-    del data["calico_manifest_sha256"]
+    data["calico"]["manifests"] = []
     (problem,) = problems_of(tmp_path, data)
-    assert "calico_manifest_sha256" in problem
-    del data["calico_manifest_url"]
+    assert problem.startswith("calico.manifests: ")
+    del data["calico"]
     (problem,) = problems_of(tmp_path, data)
-    assert "calico_manifest_url" in problem
+    assert "'calico'" in problem
 
 
 def test_bundle_is_made_of_packages(tmp_path: Path) -> None:
@@ -124,5 +124,5 @@ def test_release_without_bundle_installs_packages(tmp_path: Path) -> None:
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    data = {**shipped("debian12"), "user": "", "runtime": "docker", "colour": "green"}
+    data = {**shipped("debian12"), "user": "", "runtime": "podman", "colour": "green"}
     assert len(problems_of(tmp_path, data)) == 3
