@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Release
@@ -44,12 +45,18 @@ def _check_manifests(release: Release) -> Iterator[Problem]:
 
 
 def _check_mirrors(release: Release, supply: Supply) -> Iterator[Problem]:
-    for registry in supply.registry_mirrors:
-        if release.runtime == "docker" and registry != DOCKER_HUB:
+    for registry, url in supply.registry_mirrors.items() if release.runtime == "docker" else ():
+        if registry != DOCKER_HUB:
             yield Problem(
                 message=f"docker, the runtime of release {release.name}, can ask mirrors of {DOCKER_HUB} only, not of "
                 f"{registry}",
-                remedy=f"name the images by your registry in a copy of the release (image_repository), or leave "
+                remedy="name the images by your registry in a copy of the release (image_repository), or leave "
                 f"--registry-mirror {registry} out",
                 rule="registry-mirror-unused",
+            )
+        elif urlsplit(url).path.strip("/"):
+            yield Problem(
+                message=f"docker, the runtime of release {release.name}, takes no mirror with a path: {url}",
+                remedy="give the mirror's host and port alone",
+                rule="registry-mirror-path",
             )

@@ -36,7 +36,7 @@ from tests.unit.test_schema import PDF, walk
 SILENT = {
     *("$schema", "$id", "$ref", "$defs", "title", "description", "writeOnly", "format"),
     *("properties", "additionalProperties", "required", "dependentRequired", "items"),
-    *("allOf", "if", "then", "else", "contains"),
+    *("allOf", "if", "then", "else", "contains", "propertyNames"),
 }
 
 
