@@ -197,7 +197,7 @@ class Composition:
         run = Run(_new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
-            self._pod(request, apt_mirror, run, outputs.events) as (inputs, tools),
+            self._pod(request, apt_mirror, run, outputs.events, tell_warnings=True) as (inputs, tools),
         ):
 
             def save_report(report: Report) -> None:
@@ -211,7 +211,7 @@ class Composition:
 
     def plan(self, request: PodRequest, apt_mirror: str) -> tuple[str, bool]:
         """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
-        with self._pod(request, apt_mirror) as (inputs, tools):
+        with self._pod(request, apt_mirror, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
@@ -268,13 +268,20 @@ class Composition:
 
     @contextmanager
     def _pod(
-        self, request: PodRequest, apt_mirror: str = "", run: Run | None = None, events: Path | None = None
+        self,
+        request: PodRequest,
+        apt_mirror: str = "",
+        run: Run | None = None,
+        events: Path | None = None,
+        *,
+        tell_warnings: bool = False,
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
+        """`tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time."""
         with self._reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             inputs = resolve_request(request, self.layout, tools.recall())
-            for warning in inputs.loaded.warnings:
+            for warning in inputs.loaded.warnings if tell_warnings else ():
                 reporter.warn(str(warning))
             with inputs.loaded.explained_errors():
                 yield inputs, tools
