@@ -191,6 +191,9 @@ class Composition:
     def redeploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
         return self._build(redeploy.redeploy, "redeploy", request, apt_mirror, outputs)
 
+    def redeploy_changed(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
+        return self._build(redeploy.redeploy_changed, "redeploy", request, apt_mirror, outputs)
+
     def _build(
         self, build: BuildCommand, verb: str, request: PodRequest, apt_mirror: str, outputs: RunOutputs
     ) -> Report:

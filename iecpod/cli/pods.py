@@ -76,16 +76,19 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
 @supply_options
 @fuel_options
 @run_options
+@click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
 @_pass_composition
 @log_file_option
-def redeploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
+def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
     """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
 
-    What a deploy would refuse is refused while the old POD still stands.
+    What a deploy would refuse is refused while the old POD still stands. With --changed, workers that are as they
+    should be stay, and the cluster with them; a change of the first node, of a network or of the cluster itself still
+    takes the whole POD.
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy makes them anew", "leave out -f, or use deploy")
-    _build(composition, composition.redeploy, outputs, options)
+    _build(composition, composition.redeploy_changed if changed else composition.redeploy, outputs, options)
 
 
 def _build(

@@ -58,6 +58,11 @@ class DesiredPod:
     cluster: DesiredCluster
     supply: Supply
 
+    @property
+    def control_plane_domain(self) -> str:
+        hostname = self.cluster.control_plane.hostname
+        return next(domain.name for domain in self.domains if domain.hostname == hostname)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignInputs:

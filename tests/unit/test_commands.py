@@ -88,7 +88,8 @@ class FakeTools:
         raise AssertionError("the fake host lists no KVM")
 
     def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
-        keys = ensure_pod_keys((self.pod_dir if keep else self.pod_dir.parent) / "keys", "x")
+        in_place = (self.pod_dir / "keys").exists()
+        keys = ensure_pod_keys((self.pod_dir if keep or in_place else self.pod_dir.parent) / "keys", "x")
         return NodeSecrets(
             authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
         )
