@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 
 from iecpod.cli.options import make_request
 from iecpod.cli.supply import make_supply
+from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import PodInputs, Recalled, resolve_request
+from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
 from iecpod.design.release import AptRepository
 from iecpod.design.release_check import check_release
 from iecpod.design.release_file import load_release
@@ -25,9 +26,10 @@ from iecpod.errors import ImageError, UsageError
 from iecpod.images.fetch import fetch_key
 from iecpod.model import Arch, PodRef
 from iecpod.phases.runtime import RuntimePhase
-from iecpod.render.node_files import key_ring
+from iecpod.ports import BundleFiles, CommandResult
+from iecpod.render.node_files import key_ring, render_node_files
 from iecpod.render.supply_files import render_apt_conf
-from tests.fakes import FakeShell, RecordingReporter
+from tests.fakes import FakeShell, fake_watch
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.conftest import make_release
 
@@ -226,15 +228,33 @@ def test_what_belongs_to_the_pod_is_reached_directly(tmp_path: Path, cluster: De
 
 
 def _phase(shell: FakeShell, runtime: str, supply: Supply) -> RuntimePhase:
-    pace = Pace(factor=1.0, calm=False)
+    def no_bundle(_hostname: str) -> BundleFiles:
+        raise AssertionError("the node has Kubernetes already")
+
     return RuntimePhase(
-        make_release("1.20.2", runtime), supply, {"iec01": shell}, lambda _repository: b"", pace, RecordingReporter()
+        make_release("1.20.2", runtime), supply, {"iec01": shell}, lambda _repository: b"", no_bundle, fake_watch()
     )
+
+
+def _shell_with(files: dict[str, bytes]) -> FakeShell:
+    """A node that has Kubernetes and these files; it checks digests as sha256sum does."""
+
+    def check(_argv: object, stdin: bytes) -> CommandResult:
+        pairs = [line.split("  ", 1) for line in stdin.decode().splitlines()]
+        same = all(hashlib.sha256(files.get(path, b"")).hexdigest() == digest for digest, path in pairs)
+        return CommandResult(0 if same and pairs else 1, "v1.20.2\n", "")
+
+    shell = FakeShell().on("systemctl").on("sh", "-c")
+    return shell.reply(("sh", "-euc"), check)
+
+
+def _node_files(runtime: str) -> dict[str, bytes]:
+    return {path: text.encode() for path, text in render_node_files(make_release("1.20.2", runtime)).items()}
 
 
 @pytest.mark.parametrize("runtime", ["containerd", "docker"])
 def test_the_runtime_is_led_to_mirrors_and_restarted_once(runtime: str) -> None:
-    shell = FakeShell().on("systemctl").on("kubeadm", "version", stdout="v1.20.2\n").on("cat", returncode=1)
+    shell = _shell_with(_node_files(runtime))
     supply = dataclasses.replace(PROXY, registry_mirrors={"docker.io": "https://hub.example"})
     phase = _phase(shell, runtime, supply)
     assert phase.probe() is None
@@ -245,14 +265,12 @@ def test_the_runtime_is_led_to_mirrors_and_restarted_once(runtime: str) -> None:
     assert b"https://hub.example" in shell.files[mirrored[runtime]]
     restarts = [call for call in shell.calls if call[:2] == ("systemctl", "restart")]
     assert restarts == [("systemctl", "restart", runtime)]
-    seen = FakeShell().on("systemctl").on("kubeadm", "version", stdout="v1.20.2\n")
-    for path, content in shell.files.items():
-        seen.on("cat", path, stdout=content.decode())
+    seen = _shell_with({**_node_files(runtime), **shell.files})
     assert _phase(seen, runtime, supply).probe() == f"{runtime}, Kubernetes 1.20.2"
 
 
 def test_a_runtime_without_mirrors_is_left_alone() -> None:
-    shell = FakeShell().on("systemctl").on("kubeadm", "version", stdout="v1.20.2\n")
+    shell = _shell_with(_node_files("containerd"))
     phase = _phase(shell, "containerd", Supply(no_proxy=("localhost",)))
     assert phase.probe() is not None
     phase.run()
