@@ -35,6 +35,7 @@ from iecpod.design.resources import Emulator, Seed
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import build_bundle
 from iecpod.images.fetch import fetch_key
+from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
@@ -151,6 +152,10 @@ class PodAdapters:
         assert calico is not None  # the preflight refuses a release without
         texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in calico.manifests]
         return patch_calico_manifest(texts, cluster, calico)
+
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        assert release.helm is not None  # the phase asks for a release that has it
+        return fetch_helm(release.helm, arch, self._layout.cache_dir, self.reporter)
 
     def free_bytes(self, path: str) -> int:
         existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())

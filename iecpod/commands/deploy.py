@@ -25,6 +25,7 @@ from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
 from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
@@ -193,6 +194,7 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
         WorkersPhase(cluster, shells, watch),
         ReadyPhase(cluster, first, watch),
         KubeconfigPhase(first, kubeconfig),
+        HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]
 

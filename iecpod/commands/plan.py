@@ -10,6 +10,7 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.design.scenario import Cni
+from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, ImageError, PreflightError, Problem
 from iecpod.ports import Hypervisor, HypervisorHost
 
@@ -162,5 +163,18 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
         ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
+        *_supply_rows(result.prepared.pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")
+
+
+def _supply_rows(supply: Supply) -> Iterator[tuple[str, str]]:
+    """What stands between the nodes and the public sources, as far as something does."""
+    if supply.has_proxy:
+        yield "proxy", f"{supply.http_proxy} for http, {supply.https_proxy} for https"
+        yield "without proxy", ", ".join(supply.no_proxy)
+    for registry, url in supply.registry_mirrors.items():
+        yield f"images of {registry}", url
+    yield from (*supply.repositories.items(), *supply.manifests.items())
+    if supply.ca_certificates:
+        yield "certificates", f"{len(supply.ca_certificates)} added to what the nodes trust"

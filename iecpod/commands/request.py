@@ -20,7 +20,7 @@ DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 #: The phases of a deploy, in order.
 PHASES = (
     *("image", "networks", "storage", "domains", "reachable", "runtime"),
-    *("control-plane", "cni", "workers", "ready", "kubeconfig", "verify"),
+    *("control-plane", "cni", "workers", "ready", "kubeconfig", "helm", "verify"),
 )
 
 

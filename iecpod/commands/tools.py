@@ -73,6 +73,9 @@ class PodTools(Protocol):
 
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest: ...
 
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        """Files of this machine, fetched if they are not cached. Raises `ImageError`."""
+
     def free_bytes(self, path: str) -> int: ...
 
     def remember(self, chosen: Recalled) -> None:

@@ -112,6 +112,9 @@ class FakeTools:
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         raise AssertionError("the scenario has no Calico")
 
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        raise AssertionError("debian12 has no Helm")
+
     def free_bytes(self, path: str) -> int:
         return self.free
 
