@@ -157,7 +157,14 @@ def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...]
 
 
 def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
-    return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
+    archs, needed = architectures(prepared.pod), prepared.plan.creates(Kind.DOMAIN)
+    for arch in archs:
+        if not needed and run.images.find(arch) is None:
+            run.tools.reporter.warn(
+                f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: nodes "
+                f"may fail, or not start again; `{run.inputs.request.command('redeploy')}` makes it and them anew"
+            )
+    return ImagePhase(run.images, archs, needed=needed)
 
 
 def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:

@@ -28,7 +28,7 @@ from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLock
 from iecpod.layout import Layout
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.unit.command_line import layout_below
-from tests.unit.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 
@@ -262,6 +262,17 @@ def test_a_full_disk_is_told_by_the_command_line(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("iecpod.composition.Composition.teardown", no_room)
     assert main(["teardown", "-l", "local", "-p", "virtual1"]) == 1
     assert logging.raiseExceptions is False
+
+
+def test_a_damaged_image_below_nodes_that_exist_is_told(
+    layout: Layout, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_deploy(layout, tools)
+    monkeypatch.setattr(FakeImages, "find", lambda _images, _arch: None)
+    assert outcomes_of(run_deploy(layout, tools))["image"] == "in place"
+    (warning,) = (line for line in tools.reporter.lines if line.startswith("warning: "))
+    assert warning.startswith("warning: the x86_64 image that the disks of the nodes rest on is damaged or gone from")
+    assert "`iecpod redeploy -l local -p virtual1" in warning
 
 
 def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
