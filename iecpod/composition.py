@@ -14,7 +14,7 @@ from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.lock import find_holder, pod_lock
 from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
@@ -39,7 +39,7 @@ from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
+from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
 from iecpod.render.calico import PatchedManifest, patch_calico_manifest
 from iecpod.render.exports import EXPORTS, ExportedPod
 from iecpod.render.pod import NodeSecrets
@@ -76,6 +76,9 @@ class PodAdapters:
 
     def lock(self) -> AbstractContextManager[None]:
         return pod_lock(self._layout, self.ref, wait_seconds=self._lock_seconds, tell=self.reporter.progress)
+
+    def holder(self) -> LockHolder | None:
+        return find_holder(self._layout, self.ref)
 
     def host(self, uri: str) -> HypervisorHost:
         if uri == EMBEDDED:

@@ -16,6 +16,7 @@ import filelock
 from iecpod.errors import HostError, PodLocked
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.ports import LockHolder
 
 
 @contextlib.contextmanager
@@ -27,8 +28,7 @@ def pod_lock(
     Whom it waits for is told beforehand.
     The lock is the kernel's (flock): it is free as soon as its holder is dead, whatever files are left.
     """
-    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
-    holder_file = path.with_suffix(".holder")
+    path, holder_file = _files(layout, ref)
     lock = filelock.FileLock(path, mode=0o600)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +46,36 @@ def pod_lock(
     finally:
         holder_file.unlink(missing_ok=True)
         lock.release()
+
+
+def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
+    """Who holds the POD's lock. It is not tried: for that moment it would be in the way of a run that begins.
+
+    The note is believed of a process that has the lock's file open; that of a dead run may name another by now.
+    """
+    path, holder_file = _files(layout, ref)
+    holder = _read_holder(holder_file)
+    return holder if holder is not None and _has_open(holder.pid, path) else None
+
+
+def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
+    """The lock, and the note of who holds it."""
+    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
+    return path, path.with_suffix(".holder")
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    try:
+        return any(_is_same(file, path) for file in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def _is_same(file: Path, path: Path) -> bool:
+    try:
+        return file.samefile(path)
+    except OSError:  # closed meanwhile
+        return False
 
 
 def _write_holder(path: Path) -> None:
@@ -68,17 +98,16 @@ def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[]
 
 
 def _who(holder_file: Path) -> str:
-    pid, what = _read_holder(holder_file) or (0, "")
-    return f"process {pid} ({what})" if pid else "another iecpod"
+    return str(_read_holder(holder_file) or "another iecpod")
 
 
-def _read_holder(holder_file: Path) -> tuple[int, str] | None:
-    """Process and what it does; None where it has just begun, or the note is that of a run that died."""
+def _read_holder(holder_file: Path) -> LockHolder | None:
+    """None where it has just begun, or the note is that of a run that died."""
     try:
         holder = json.loads(holder_file.read_text())
         pid = int(holder["pid"])
         os.kill(pid, 0)
-        return pid, f"`{holder['command']}`, since {holder['since']}"
+        return LockHolder(pid, str(holder["command"]), str(holder["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -87,9 +116,8 @@ def _locked(ref: PodRef, holder_file: Path) -> PodLocked:
     holder = _read_holder(holder_file)
     if holder is None:
         return PodLocked(f"another iecpod is at work on POD {ref}", "run the command again in a moment")
-    pid, what = holder
     return PodLocked(
-        f"process {pid} ({what}) is at work on POD {ref}",
+        f"{holder} is at work on POD {ref}",
         "wait for it with --wait-lock SECONDS, or end it with "
-        f"`kill {pid}`: deploy and teardown go on where another run stopped",
+        f"`kill {holder.pid}`: deploy and teardown go on where another run stopped",
     )
