@@ -17,7 +17,8 @@ from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.plan import is_owned
 from iecpod.design.resources import Kind, ObservedResource
-from iecpod.errors import HostError, IecpodError
+from iecpod.errors import HostError, IecpodError, ImageError
+from iecpod.model import Arch
 from iecpod.phases.kubectl import internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Hypervisor, HypervisorHost, LockHolder
@@ -116,7 +117,7 @@ def _observe(
         inputs,
         tools,
         hypervisor,
-        tools.images(inputs.release, baked=inputs.baked),
+        lambda arch: _image_key(inputs, tools, arch),
         virt_type=assumed_virt_type(inputs, hypervisor.describe()),
         stamp=new_stamp(tools),
         keep_secrets=False,
@@ -130,6 +131,15 @@ def _observe(
     return PodStatus(
         pod=str(tools.ref), state=_state(nodes), busy=busy, nodes=nodes, cluster=cluster.status, drift=drift
     )
+
+
+def _image_key(inputs: PodInputs, tools: PodTools, arch: Arch) -> str:
+    """A look needs no image: one that cannot be had is another than that of the deploy."""
+    try:
+        return tools.images(inputs.release, baked=inputs.baked).key(arch)
+    except ImageError as error:
+        tools.reporter.warn(error.cause)
+        return ""
 
 
 def _ask(

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from iecpod.adapters.lock import pod_lock
 from iecpod.commands.cluster_status import ClusterStatus, look_at_cluster
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.status import PodStatus, observe_status
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.resources import Kind
-from iecpod.errors import HypervisorUnavailable, NodeUnreachable, WaitTimeout
+from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
+from iecpod.model import Arch, PodRef
 from iecpod.ports import CommandResult, LockHolder
+from iecpod.render.libvirt import resource_of
+from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.unit.command_line import layout_below, run
 from tests.unit.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
@@ -107,6 +115,19 @@ def test_what_it_would_be_made_from_now_is_named(layout: Layout, tools: FakeTool
     assert set(_drift(_status(layout, tools)).values()) == {("another image",)}
     status = observe_status(resolve(layout, memory_mib=1024), tools)
     assert status.nodes[0].drift == ("another definition", "another image", "memory 2560 MiB, not 1024 MiB")
+
+
+def test_an_image_that_is_gone_is_in_no_looks_way(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    images = tools.images(resolve(layout).release, baked=True)
+
+    def key(arch: Arch) -> str:
+        raise ImageError("there is no image file /srv/a.img")
+
+    images.key = key  # type: ignore[method-assign]
+    tools.images = lambda release, baked: images  # type: ignore[method-assign]
+    assert set(_drift(_status(layout, tools)).values()) == {("another image",)}
+    assert "warning: there is no image file /srv/a.img" in tools.reporter.lines
 
 
 def test_what_is_missing_in_excess_or_anothers(layout: Layout, tools: FakeTools) -> None:
@@ -226,3 +247,31 @@ def test_an_api_server_that_does_not_answer_is_no_cluster(
     shell = FakeShell().reply(("kubectl",), answer)
     seen = look_at_cluster(shell, cluster, NOW)
     assert (seen.status, seen.nodes, len(shell.calls)) == (None, {}, 1)
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--detailed-exitcode",), 6)])
+def test_the_exit_status_tells_of_drift_where_it_is_asked_for(
+    tmp_path: Path, options: tuple[str, ...], code: int
+) -> None:
+    """On libvirt's test driver, which begins with what stands in its file."""
+    ref = PodRef("local", "virtual1")
+    network = resource_of(pods.admin_network(ref), dataclasses.replace(pods.STAMP, ref=ref))
+    node = tmp_path / "node.xml"
+    node.write_text(f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>")
+    command = ("status", "-l", "local", "-p", "virtual1", "-c", f"test://{node}", "-o", "json")
+    result = run(tmp_path, *command, *options)
+    assert result.exit_code == code, result.output
+    (admin,) = (found for found in json.loads(result.stdout)["drift"] if found["name"] == "local-virtual1-admin")
+    assert admin["differences"] == ["autostart off, not on"]
+    assert not list((tmp_path / "state").rglob("keys")), "a look makes nothing"
+
+
+def test_a_pod_that_is_not_there_has_no_drift_to_tell_of(tmp_path: Path) -> None:
+    result = run(tmp_path, "status", "-l", "local", "-p", "virtual1", "--detailed-exitcode")
+    assert (result.exit_code, result.stdout) == (0, "POD local/virtual1: absent\n")
+
+
+def test_the_run_that_holds_the_lock_is_found(tmp_path: Path) -> None:
+    with pod_lock(layout_below(tmp_path), PodRef("local", "virtual1"), wait_seconds=0):
+        result = run(tmp_path, "status", "-l", "local", "-p", "virtual1", "-o", "json")
+    assert (result.exit_code, json.loads(result.stdout)["busy"]["pid"]) == (0, os.getpid())
