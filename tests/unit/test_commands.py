@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import iecpod
-from iecpod.adapters.keys import ensure_pod_keys
+from iecpod.adapters.keys import ensure_pod_keys, find_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
@@ -29,7 +29,7 @@ from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, Virt
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, CommandResult, Shell
+from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
@@ -70,10 +70,14 @@ class FakeTools:
         self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
         self.free = 1 << 40
         self.recalled = Recalled()
+        self.held_by: LockHolder | None = None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         yield
+
+    def holder(self) -> LockHolder | None:
+        return self.held_by
 
     def host(self, uri: str) -> FakeHost:
         return self.fake_host
@@ -88,8 +92,8 @@ class FakeTools:
         raise AssertionError("the fake host lists no KVM")
 
     def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
-        in_place = (self.pod_dir / "keys").exists()
-        keys = ensure_pod_keys((self.pod_dir if keep or in_place else self.pod_dir.parent) / "keys", "x")
+        kept = keep or find_pod_keys(self.pod_dir / "keys") is not None
+        keys = ensure_pod_keys((self.pod_dir if kept else self.pod_dir.parent) / "keys", "x")
         return NodeSecrets(
             authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
         )
