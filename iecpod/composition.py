@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
-from iecpod.adapters.lock import find_holder, pod_lock
+from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
@@ -22,7 +22,7 @@ from iecpod.commands import deploy, guest_access, plan, redeploy, status, teardo
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
-from iecpod.commands.pod_state import pod_dir_of, recall, remember
+from iecpod.commands.pod_state import pod_dir_of, recall, remember, remove_pod_dir
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
@@ -34,14 +34,17 @@ from iecpod.design.release_file import load_release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import build_bundle
-from iecpod.images.fetch import fetch_bytes
+from iecpod.images.fetch import fetch_key
+from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
+from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
-from iecpod.render.calico import PatchedManifest, patch_calico_manifest
+from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.exports import EXPORTS, ExportedPod
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from iecpod.results import FAILED
 from iecpod.wait import SystemClock
@@ -64,7 +67,7 @@ class PodAdapters:
         lock_seconds: float = 0.0,
     ) -> None:
         self._layout = layout
-        self._lock_seconds = lock_seconds
+        self._lock = RunLock(lambda: pod_lock(layout, ref, wait_seconds=lock_seconds, tell=reporter.progress))
         self._apt_mirror = apt_mirror
         self.ref = ref
         self.run_id = run_id or _new_run_id()
@@ -75,7 +78,7 @@ class PodAdapters:
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
 
     def lock(self) -> AbstractContextManager[None]:
-        return pod_lock(self._layout, self.ref, wait_seconds=self._lock_seconds, tell=self.reporter.progress)
+        return self._lock.held()
 
     def holder(self) -> LockHolder | None:
         return find_holder(self._layout, self.ref)
@@ -145,23 +148,24 @@ class PodAdapters:
             return ""
 
     def fetch_key(self, repository: AptRepository) -> bytes:
-        return fetch_bytes(repository.key_url)
+        return fetch_key(repository)
 
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        release = cluster.release
-        content = fetch_bytes(release.calico_manifest_url, sha256=release.calico_manifest_sha256)
-        return patch_calico_manifest(content, cluster, release.calico_manifest_url)
+        calico = cluster.release.calico
+        assert calico is not None  # the preflight refuses a release without
+        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in calico.manifests]
+        return patch_calico_manifest(texts, cluster, calico)
+
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        assert release.helm is not None  # the phase asks for a release that has it
+        return fetch_helm(release.helm, arch, self._layout.cache_dir, self.reporter)
 
     def free_bytes(self, path: str) -> int:
         existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
         return shutil.disk_usage(existing).free
 
     def remove_pod_dir(self) -> None:
-        if self.pod_dir.exists():
-            shutil.rmtree(self.pod_dir)
-        lab_dir = self.pod_dir.parent
-        if lab_dir.exists() and not any(lab_dir.iterdir()):
-            lab_dir.rmdir()
+        remove_pod_dir(self.pod_dir)
 
     def remember(self, chosen: Recalled) -> None:
         self._make_pod_dir()
@@ -191,13 +195,16 @@ class Composition:
     def redeploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
         return self._build(redeploy.redeploy, "redeploy", request, apt_mirror, outputs)
 
+    def redeploy_changed(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
+        return self._build(redeploy.redeploy_changed, "redeploy", request, apt_mirror, outputs)
+
     def _build(
         self, build: BuildCommand, verb: str, request: PodRequest, apt_mirror: str, outputs: RunOutputs
     ) -> Report:
         run = Run(_new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
-            self._pod(request, apt_mirror, run, outputs.events) as (inputs, tools),
+            self._pod(request, apt_mirror, run, outputs.events, tell_warnings=True) as (inputs, tools),
         ):
 
             def save_report(report: Report) -> None:
@@ -211,7 +218,7 @@ class Composition:
 
     def plan(self, request: PodRequest, apt_mirror: str) -> tuple[str, bool]:
         """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
-        with self._pod(request, apt_mirror) as (inputs, tools):
+        with self._pod(request, apt_mirror, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
@@ -225,7 +232,8 @@ class Composition:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._reporter(Run(_new_run_id(), "teardown", request.ref), events) as reporter:
             tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
-            return teardown.teardown(tools, self._teardown_uri(request, tools))
+            with tools.lock():  # what is recalled is what the run that held it has left
+                return teardown.teardown(tools, self._teardown_uri(request, tools))
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
         with self._pod(request) as (inputs, tools):
@@ -268,16 +276,27 @@ class Composition:
 
     @contextmanager
     def _pod(
-        self, request: PodRequest, apt_mirror: str = "", run: Run | None = None, events: Path | None = None
+        self,
+        request: PodRequest,
+        apt_mirror: str = "",
+        run: Run | None = None,
+        events: Path | None = None,
+        *,
+        tell_warnings: bool = False,
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
+        """`tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time."""
         with self._reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
-            inputs = resolve_request(request, self.layout, tools.recall())
-            for warning in inputs.loaded.warnings:
-                reporter.warn(str(warning))
-            with inputs.loaded.explained_errors():
-                yield inputs, tools
+            recalled = tools.recall()
+            inputs = resolve_request(request, self.layout, recalled)
+            with tools.lock() if run else nullcontext():
+                if tools.recall() != recalled:  # by a run that was waited for
+                    inputs = resolve_request(request, self.layout, tools.recall())
+                for warning in inputs.loaded.warnings if tell_warnings else ():
+                    reporter.warn(str(warning))
+                with inputs.loaded.explained_errors():
+                    yield inputs, tools
 
     def _access(self, inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
         keys = find_pod_keys(tools.pod_dir / "keys")

@@ -178,6 +178,7 @@ class FakeHypervisor:
         self._facts = facts
         self._objects: dict[tuple[Kind, str], _Object] = {}
         self.contents: dict[str, bytes] = {}
+        self.refuse_to_define: HostError | None = None
         self.closed = False
 
     def add_foreign(self, kind: Kind, xml: str) -> None:
@@ -212,6 +213,8 @@ class FakeHypervisor:
         return tuple(seen)
 
     def define(self, resource: Resource) -> None:
+        if self.refuse_to_define is not None:
+            raise self.refuse_to_define
         starts = resource.kind is not Kind.DOMAIN
         made = _Object(resource.kind, resource.xml, active=starts, autostart=starts)
         bridge = self._view(made).bridge
@@ -233,7 +236,8 @@ class FakeHypervisor:
         self.contents[f"{pool}/{name}"] = content
 
     def start(self, kind: Kind, name: str) -> None:
-        self._ours(kind, name).active = True
+        target = self._ours(kind, name)
+        target.active, target.paused = True, False
 
     def dump(self, resource: ObservedResource) -> str:
         return self._ours(resource.kind, resource.name).xml
@@ -266,7 +270,7 @@ class FakeHypervisor:
             return parse_network(target.xml, target.active, target.autostart)
         if target.kind is Kind.POOL:
             return parse_pool(target.xml, target.active, self._ref, target.autostart)
-        return parse_domain(target.xml, target.active, target.autostart, target.paused)
+        return parse_domain(target.xml, target.active and not target.paused, target.autostart, target.paused)
 
 
 class FakeHost:

@@ -49,13 +49,8 @@ def pod_lock(
 
 
 def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
-    """Who holds the POD's lock. It is not tried: for that moment it would be in the way of a run that begins.
-
-    The note is believed of a process that has the lock's file open; that of a dead run may name another by now.
-    """
-    path, holder_file = _files(layout, ref)
-    holder = _read_holder(holder_file)
-    return holder if holder is not None and _has_open(holder.pid, path) else None
+    """Who holds the POD's lock, by its note: to try the lock would refuse a run that begins in that moment."""
+    return _read_holder(_files(layout, ref)[1])
 
 
 def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
@@ -64,23 +59,30 @@ def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
     return path, path.with_suffix(".holder")
 
 
-def _has_open(pid: int, path: Path) -> bool:
-    try:
-        return any(_is_same(file, path) for file in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return False
+class RunLock:
+    """A lock for one run, which may take it again while it holds it."""
 
+    def __init__(self, take: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self._take = take
+        self._is_held = False
 
-def _is_same(file: Path, path: Path) -> bool:
-    try:
-        return file.samefile(path)
-    except OSError:  # closed meanwhile
-        return False
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        if self._is_held:
+            yield
+            return
+        with self._take():
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
 
 
 def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),
+        "started": _start_of(os.getpid()),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
@@ -97,6 +99,14 @@ def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[]
     lock.acquire(timeout=wait_seconds, poll_interval=0.5)
 
 
+def _start_of(pid: int) -> str:
+    """Tells a process from a later one of the same number: its start, in ticks since boot (proc(5), field 22 of stat).
+
+    Raises `OSError` where there is no such process.
+    """
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
 def _who(holder_file: Path) -> str:
     return str(_read_holder(holder_file) or "another iecpod")
 
@@ -106,7 +116,8 @@ def _read_holder(holder_file: Path) -> LockHolder | None:
     try:
         holder = json.loads(holder_file.read_text())
         pid = int(holder["pid"])
-        os.kill(pid, 0)
+        if _start_of(pid) != holder["started"]:
+            return None
         return LockHolder(pid, str(holder["command"]), str(holder["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

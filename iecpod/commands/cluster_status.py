@@ -9,7 +9,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
 from iecpod.phases.kubectl import NODES, Kubectl
-from iecpod.phases.verify import VERIFIED, is_verified
+from iecpod.phases.verify import RECORD_PATH, is_verified
 from iecpod.ports import Shell
 from iecpod.units import format_age
 
@@ -52,7 +52,7 @@ def look_at_cluster(shell: Shell, cluster: DesiredCluster, now: datetime.datetim
         listing = kubectl.find(NODES, timeout_seconds=_PATIENCE_SECONDS)
         if listing is None:
             return SeenCluster()
-        record = kubectl.find(VERIFIED, timeout_seconds=_PATIENCE_SECONDS)
+        record = kubectl.find(RECORD_PATH, timeout_seconds=_PATIENCE_SECONDS)
     except WaitTimeout:
         return SeenCluster()
     nodes = {item["metadata"]["name"]: item for item in listing["items"]}

@@ -25,6 +25,7 @@ from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
 from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
@@ -66,13 +67,13 @@ def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], N
 def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
     """`deploy` for who holds the POD's lock."""
     is_new = not tools.pod_dir.exists()
-    if is_new:
-        tools.remember(inputs.chosen)
     host = tools.host(inputs.uri)
     try:
+        if is_new:
+            tools.remember(inputs.chosen)
         host.start()
         hypervisor = host.connect()
-    except IecpodError:
+    except (IecpodError, OSError):
         if is_new:
             withdraw(tools, host)
         raise
@@ -87,7 +88,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
 def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None]) -> Report:
     try:
         prepared = _prepare_checked(run)
-    except IecpodError:
+    except (IecpodError, OSError):
         if is_new:
             withdraw(run.tools, run.host)
         raise
@@ -101,12 +102,20 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
         watch = _watch(run, prepared)
         results += run_phases(_up_to(run.inputs.request.until, _phases(run, prepared, watch)), watch)
     except PhaseFailed as failed:
-        save_report(_report(run, prepared, (*results, *failed.results), FAILED))
+        _save_failed(run, _report(run, prepared, (*results, *failed.results), FAILED), save_report)
         raise failed.error from None
     outcome = DONE if any(result.outcome == DONE for result in results) else IN_PLACE
     report = _report(run, prepared, tuple(results), outcome)
     save_report(report)
     return report
+
+
+def _save_failed(run: DeployRun, report: Report, save_report: Callable[[Report], None]) -> None:
+    """A disk that is too full for the report does not hide why the run failed."""
+    try:
+        save_report(report)
+    except OSError as error:
+        run.tools.reporter.warn(f"the report cannot be written: {error.strerror or error}")
 
 
 def _prepare_checked(run: DeployRun) -> Prepared:
@@ -120,6 +129,8 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         keep_secrets=True,
     )
     check_prepared(prepared, run.inputs, run.tools, run.host)
+    if prepared.pod.cluster.cni is Cni.CALICO and prepared.plan.creates(Kind.DOMAIN):
+        run.tools.calico_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
     return prepared
 
 
@@ -149,7 +160,14 @@ def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...]
 
 
 def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
-    return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
+    archs, needed = architectures(prepared.pod), prepared.plan.creates(Kind.DOMAIN)
+    for arch in archs:
+        if not needed and run.images.find(arch) is None:
+            run.tools.reporter.warn(
+                f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: nodes "
+                f"may fail, or not start again; `{run.inputs.request.command('redeploy')}` makes it and them anew"
+            )
+    return ImagePhase(run.images, archs, needed=needed)
 
 
 def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
@@ -178,12 +196,20 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             _KVM_REMEDY if _virt_type(prepared) is VirtType.KVM else "",
         ),
         ReachablePhase(shells, watch),
-        RuntimePhase(release, shells, tools.fetch_key, lambda hostname: tools.bundle(release, archs[hostname]), watch),
+        RuntimePhase(
+            release,
+            prepared.pod.supply,
+            shells,
+            tools.fetch_key,
+            lambda hostname: tools.bundle(release, archs[hostname]),
+            watch,
+        ),
         ControlPlanePhase(cluster, first, watch),
         _cni_phase(run, prepared, shells, watch),
         WorkersPhase(cluster, shells, watch),
         ReadyPhase(cluster, first, watch),
         KubeconfigPhase(first, kubeconfig),
+        HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]
 

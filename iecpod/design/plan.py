@@ -6,7 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from iecpod.design.drift import made_differently, set_differently
+from iecpod.design.drift import OFF, made_differently, set_differently
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import Problem
 from iecpod.model import PodRef
@@ -53,6 +53,9 @@ class Plan:
     def creates(self, kind: Kind) -> bool:
         return any(change.kind is kind and change.action is Action.CREATE for change in self.changes)
 
+    def replaces(self, kind: Kind) -> bool:
+        return any(change.kind is kind for change in self.replaced)
+
 
 def is_owned(resource: ObservedResource, ref: PodRef) -> bool:
     """Ours by the metadata in it, never by its name. Pools and volumes are marked by the adapter, from their UUID."""
@@ -89,7 +92,8 @@ def _compare(resource: Resource, existing: ObservedResource | None) -> Change:
         reason = "differs from the descriptors or options"
         return Change(Action.REPLACE, resource.kind, resource.name, _with(reason, drift), drift)
     if not existing.active:
-        return Change(Action.START, resource.kind, resource.name, _with("is not running", drift[1:]), drift)
+        further = tuple(words for words in drift if words != OFF)
+        return Change(Action.START, resource.kind, resource.name, _with("is not running", further), drift)
     return Change(Action.KEEP, resource.kind, resource.name, _with("in place", drift), drift)
 
 

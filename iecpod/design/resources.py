@@ -63,7 +63,7 @@ class ObservedResource:
     """An object as libvirt shows it; a volume's name is `POOL/VOLUME`.
 
     `files` are the paths that vanish with it (NVRAM of a domain, directory of a pool); `cidrs` and `bridge` are a
-    network's; `vcpus`, `memory_mib`, `macs` and `paused` a domain's. One that is paused is active, too. `autostart` is
+    network's; `vcpus`, `memory_mib`, `macs` and `paused` a domain's. One that is paused is not active. `autostart` is
     whether it starts with libvirt.
     """
 

@@ -23,7 +23,7 @@ _ANSWER_SECONDS = 30.0
 _PODS = f"/api/v1/namespaces/default/pods?labelSelector=app%3D{APP}"
 _WELCOME = "Welcome to nginx"
 _RECORD = "iecpod-verified"
-VERIFIED = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
+RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
 _CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
 
 
@@ -43,7 +43,7 @@ class VerifyPhase:
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
 
     def probe(self) -> str | None:
-        return "nginx answered" if is_verified(self.cluster, self._kubectl.find(VERIFIED)) else None
+        return "nginx answered" if is_verified(self.cluster, self._kubectl.find(RECORD_PATH)) else None
 
     def run(self) -> None:
         kubectl = self._kubectl
@@ -181,7 +181,7 @@ class VerifyPhase:
 
 
 def is_verified(cluster: DesiredCluster, record: dict[str, Any] | None) -> bool:
-    """Whether the cluster was verified as it is to be now; `record` is what it has at `VERIFIED`."""
+    """Whether the cluster was verified as it is to be now; `record` is what it has at `RECORD_PATH`."""
     return record is not None and record.get("data") == _record(cluster)
 
 
