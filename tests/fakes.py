@@ -236,7 +236,8 @@ class FakeHypervisor:
         self.contents[f"{pool}/{name}"] = content
 
     def start(self, kind: Kind, name: str) -> None:
-        self._ours(kind, name).active = True
+        target = self._ours(kind, name)
+        target.active, target.paused = True, False
 
     def dump(self, resource: ObservedResource) -> str:
         return self._ours(resource.kind, resource.name).xml
@@ -269,7 +270,7 @@ class FakeHypervisor:
             return parse_network(target.xml, target.active, target.autostart)
         if target.kind is Kind.POOL:
             return parse_pool(target.xml, target.active, self._ref, target.autostart)
-        return parse_domain(target.xml, target.active, target.autostart, target.paused)
+        return parse_domain(target.xml, target.active and not target.paused, target.autostart, target.paused)
 
 
 class FakeHost:

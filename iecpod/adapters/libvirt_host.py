@@ -186,8 +186,7 @@ class LibvirtHypervisor:
         if kind is Kind.POOL:
             return parse_pool(target.XMLDesc(), active, self._ref, autostart)
         paused = _is_paused(target)
-        xml = target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-        return parse_domain(xml, active and not paused, autostart, paused)
+        return parse_domain(target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), active and not paused, autostart, paused)
 
     def _find_ours(self, kind: Kind, name: str) -> Any | None:
         """libvirt's object; None where there is none. Raises `ResourceConflict` where it is not ours."""

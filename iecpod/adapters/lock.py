@@ -48,6 +48,17 @@ def pod_lock(
         lock.release()
 
 
+def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
+    """Who holds the POD's lock, by its note: to try the lock would refuse a run that begins in that moment."""
+    return _read_holder(_files(layout, ref)[1])
+
+
+def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
+    """The lock, and the note of who holds it."""
+    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
+    return path, path.with_suffix(".holder")
+
+
 class RunLock:
     """A lock for one run, which may take it again while it holds it."""
 
@@ -66,17 +77,6 @@ class RunLock:
                 yield
             finally:
                 self._is_held = False
-
-
-def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
-    """Who holds the POD's lock. It is not tried: for that moment it would be in the way of a run that begins."""
-    return _read_holder(_files(layout, ref)[1])
-
-
-def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
-    """The lock, and the note of who holds it."""
-    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
-    return path, path.with_suffix(".holder")
 
 
 def _write_holder(path: Path) -> None:

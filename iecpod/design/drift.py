@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from iecpod.design.resources import DesiredDomain, DesiredNetwork, Kind, Mark, ObservedResource, Resource
 
+OFF = "off"
+
 
 def made_differently(resource: Resource, mark: Mark) -> tuple[str, ...]:
     """What the object would be made from now that it was not made from then; its digest is known to differ."""
@@ -17,16 +19,14 @@ def made_differently(resource: Resource, mark: Mark) -> tuple[str, ...]:
 def set_differently(resource: Resource, seen: ObservedResource) -> tuple[str, ...]:
     """What `virsh edit` and the like have changed: libvirt rewrites XML, so single facts are compared.
 
-    The first word is `off` where the object does not run.
+    The first word is `off` or `paused` where the object does not run.
     """
     return tuple(_set_differently(resource, seen))
 
 
 def _set_differently(resource: Resource, seen: ObservedResource) -> Iterator[str]:
-    if seen.paused:
-        yield "paused"
-    elif not seen.active:
-        yield "off"
+    if not seen.active:
+        yield "paused" if seen.paused else OFF
     if isinstance(resource.desired, DesiredDomain):
         yield from _domain(resource.desired, seen)
     elif isinstance(resource.desired, DesiredNetwork):

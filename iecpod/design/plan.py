@@ -6,7 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from iecpod.design.drift import made_differently, set_differently
+from iecpod.design.drift import OFF, made_differently, set_differently
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import Problem
 from iecpod.model import PodRef
@@ -92,7 +92,8 @@ def _compare(resource: Resource, existing: ObservedResource | None) -> Change:
         reason = "differs from the descriptors or options"
         return Change(Action.REPLACE, resource.kind, resource.name, _with(reason, drift), drift)
     if not existing.active:
-        return Change(Action.START, resource.kind, resource.name, _with("is not running", drift[1:]), drift)
+        further = tuple(words for words in drift if words != OFF)
+        return Change(Action.START, resource.kind, resource.name, _with("is not running", further), drift)
     return Change(Action.KEEP, resource.kind, resource.name, _with("in place", drift), drift)
 
 

@@ -155,7 +155,9 @@ def test_a_guest_that_stands_still_is_seen(subject: Subject) -> None:
     assert set_differently(domain(subject), seen(subject, Kind.DOMAIN)[0]) == ()
     subject.outsider.pause_outside(domain(subject).name)
     (found,) = seen(subject, Kind.DOMAIN)
-    assert found.active and set_differently(domain(subject), found) == ("paused",)
+    assert not found.active and set_differently(domain(subject), found) == ("paused",)
+    subject.hypervisor.start(Kind.DOMAIN, domain(subject).name)
+    assert set_differently(domain(subject), seen(subject, Kind.DOMAIN)[0]) == ()
 
 
 def test_defining_again_keeps_one_object(subject: Subject) -> None:

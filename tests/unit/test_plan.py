@@ -64,6 +64,12 @@ def test_an_object_that_is_off_has_drifted_and_one_in_place_has_not() -> None:
     assert (kept.reason, kept.drift) == ("in place", ())
 
 
+def test_a_paused_guest_is_to_run_again() -> None:
+    domain = resource_of(pods.domain(), pods.STAMP)
+    (change,) = make_plan([domain], [parse_domain(domain.xml, active=False, paused=True)], pods.REF).changes
+    assert (change.action, change.reason, change.drift) == (Action.START, "is not running (paused)", ("paused",))
+
+
 def test_what_others_set_is_told_and_nothing_is_planned_for_it() -> None:
     domain = resource_of(pods.domain(), pods.STAMP)
     seen = parse_domain(domain.xml.replace(">2</vcpu>", ">3</vcpu>"), active=True)

@@ -104,6 +104,7 @@ def test_what_others_changed_is_shown_by_status_and_by_plan(layout: Layout, tool
     assert result.problems == () and {change.name for change in result.prepared.plan.pending} == {
         "iecpod-local-virtual1",
         "local-virtual1-iec02",
+        "local-virtual1-iec03",
     }
 
 
