@@ -124,7 +124,7 @@ def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePha
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
     shell = FakeShell()
     shell.on("kubectl", returncode=1)
-    shell.on("test", "-e", "/etc/kubernetes/manifests").on("kubeadm", "reset").on("rm")
+    shell.on("test", "-e").on("kubeadm", "reset").on("rm")
     shell.on("systemctl", "is-active", stdout="failed\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
@@ -132,6 +132,29 @@ def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
     assert shell.called("kubeadm", "reset", "--force", "--cri-socket=/run/containerd/containerd.sock")
     assert shell.modes == {"/etc/kubernetes/iecpod-init.yaml": 0o600}
     assert shell.called("rm", "-f", "/etc/kubernetes/iecpod-init.yaml")
+
+
+def test_a_cluster_that_was_made_is_waited_for_and_never_reset(cluster: DesiredCluster) -> None:
+    """Its node was powered off, or is busy: the API server does not answer yet. The reset would throw away its data."""
+    daemon_set = '{"kind": "DaemonSet"}'
+    shell = FakeShell().on("kubectl", returncode=1).on("kubectl", returncode=1).on("kubectl", stdout=daemon_set)
+    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    phase = _control_plane(shell, cluster)
+    assert phase.probe() is None
+    phase.run()
+    assert phase.probe() == "API server at 172.16.10.36:6443"
+    assert not shell.called("kubeadm") and not shell.called("systemd-run")
+
+
+def test_a_cluster_whose_api_server_stays_away_is_not_reset_either(cluster: DesiredCluster) -> None:
+    shell = FakeShell().on("kubectl", stderr="connection refused", returncode=1)
+    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    with pytest.raises(WaitTimeout) as caught:
+        _control_plane(shell, cluster).run()
+    assert "the API server of the cluster that was made: not within 120 s; last seen: " in caught.value.cause
+    assert "connection refused" in caught.value.cause
+    assert "`iecpod redeploy -l local -p virtual1" in caught.value.remedy
+    assert not shell.called("kubeadm") and not shell.called("systemd-run")
 
 
 def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
