@@ -34,14 +34,17 @@ from iecpod.design.release_file import load_release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import build_bundle
-from iecpod.images.fetch import fetch_bytes
+from iecpod.images.fetch import fetch_key
+from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
+from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
-from iecpod.render.calico import PatchedManifest, patch_calico_manifest
+from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.exports import EXPORTS, ExportedPod
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from iecpod.results import FAILED
 from iecpod.wait import SystemClock
@@ -142,12 +145,17 @@ class PodAdapters:
             return ""
 
     def fetch_key(self, repository: AptRepository) -> bytes:
-        return fetch_bytes(repository.key_url)
+        return fetch_key(repository)
 
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        release = cluster.release
-        content = fetch_bytes(release.calico_manifest_url, sha256=release.calico_manifest_sha256)
-        return patch_calico_manifest(content, cluster, release.calico_manifest_url)
+        calico = cluster.release.calico
+        assert calico is not None  # the preflight refuses a release without
+        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in calico.manifests]
+        return patch_calico_manifest(texts, cluster, calico)
+
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        assert release.helm is not None  # the phase asks for a release that has it
+        return fetch_helm(release.helm, arch, self._layout.cache_dir, self.reporter)
 
     def free_bytes(self, path: str) -> int:
         existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
@@ -184,13 +192,16 @@ class Composition:
     def redeploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
         return self._build(redeploy.redeploy, "redeploy", request, apt_mirror, outputs)
 
+    def redeploy_changed(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
+        return self._build(redeploy.redeploy_changed, "redeploy", request, apt_mirror, outputs)
+
     def _build(
         self, build: BuildCommand, verb: str, request: PodRequest, apt_mirror: str, outputs: RunOutputs
     ) -> Report:
         run = Run(_new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
-            self._pod(request, apt_mirror, run, outputs.events) as (inputs, tools),
+            self._pod(request, apt_mirror, run, outputs.events, tell_warnings=True) as (inputs, tools),
         ):
 
             def save_report(report: Report) -> None:
@@ -204,7 +215,7 @@ class Composition:
 
     def plan(self, request: PodRequest, apt_mirror: str) -> tuple[str, bool]:
         """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
-        with self._pod(request, apt_mirror) as (inputs, tools):
+        with self._pod(request, apt_mirror, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
@@ -262,8 +273,15 @@ class Composition:
 
     @contextmanager
     def _pod(
-        self, request: PodRequest, apt_mirror: str = "", run: Run | None = None, events: Path | None = None
+        self,
+        request: PodRequest,
+        apt_mirror: str = "",
+        run: Run | None = None,
+        events: Path | None = None,
+        *,
+        tell_warnings: bool = False,
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
+        """`tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time."""
         with self._reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
@@ -272,7 +290,7 @@ class Composition:
             with tools.lock() if run else nullcontext():
                 if tools.recall() != recalled:  # by a run that was waited for
                     inputs = resolve_request(request, self.layout, tools.recall())
-                for warning in inputs.loaded.warnings:
+                for warning in inputs.loaded.warnings if tell_warnings else ():
                     reporter.warn(str(warning))
                 with inputs.loaded.explained_errors():
                     yield inputs, tools

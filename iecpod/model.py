@@ -128,7 +128,7 @@ class NodeDevices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idf:
-    """`bridges` holds only the networks for which the IDF names a bridge."""
+    """`bridges` holds only the networks for which the IDF names a bridge; `upstream_proxy` is a URL or empty."""
 
     version: str
     networks: tuple[Network, ...]
@@ -137,6 +137,7 @@ class Idf:
     ntp_servers: tuple[str, ...]
     node_devices: tuple[NodeDevices, ...]
     public_pool: tuple[IpAddress, IpAddress] | None = None
+    upstream_proxy: str = ""
 
     def network(self, name: NetworkName) -> Network | None:
         return next((network for network in self.networks if network.name is name), None)

@@ -176,6 +176,7 @@ class FakeHypervisor:
         self._facts = facts
         self._objects: dict[tuple[Kind, str], _Object] = {}
         self.contents: dict[str, bytes] = {}
+        self.refuse_to_define: HostError | None = None
         self.closed = False
 
     def add_foreign(self, kind: Kind, xml: str) -> None:
@@ -198,6 +199,8 @@ class FakeHypervisor:
         return tuple(seen)
 
     def define(self, resource: Resource) -> None:
+        if self.refuse_to_define is not None:
+            raise self.refuse_to_define
         made = _Object(resource.kind, resource.xml, resource.kind is not Kind.DOMAIN)
         bridge = self._view(made).bridge
         for view in (self._view(target) for target in self._objects.values() if target.kind is resource.kind):

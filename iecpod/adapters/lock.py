@@ -71,6 +71,7 @@ class RunLock:
 def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),
+        "started": _start_of(os.getpid()),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
@@ -87,6 +88,14 @@ def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[]
     lock.acquire(timeout=wait_seconds, poll_interval=0.5)
 
 
+def _start_of(pid: int) -> str:
+    """Tells a process from a later one of the same number: its start, in ticks since boot (proc(5), field 22 of stat).
+
+    Raises `OSError` where there is no such process.
+    """
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
 def _who(holder_file: Path) -> str:
     pid, what = _read_holder(holder_file) or (0, "")
     return f"process {pid} ({what})" if pid else "another iecpod"
@@ -97,7 +106,8 @@ def _read_holder(holder_file: Path) -> tuple[int, str] | None:
     try:
         holder = json.loads(holder_file.read_text())
         pid = int(holder["pid"])
-        os.kill(pid, 0)
+        if _start_of(pid) != holder["started"]:
+            return None
         return pid, f"`{holder['command']}`, since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return None

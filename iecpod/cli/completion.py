@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from iecpod.layout import Layout
 
@@ -70,5 +71,14 @@ def _scenarios(_context: click.Context, layout: Layout) -> Iterable[str]:
 complete_lab = _completing(_labs)
 complete_pod = _completing(_pods)
 complete_rule = _completing(_rules)
-complete_release = _completing(_releases)
+_complete_shipped_release = _completing(_releases)
+
+
+def complete_release(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names first; what begins like a path, and what no name begins with, is a file for the shell to find."""
+    is_path = incomplete.startswith((".", "/", "~"))
+    names = [] if is_path else _complete_shipped_release(context, parameter, incomplete)
+    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
+
 complete_scenario = _completing(_scenarios)

@@ -44,7 +44,7 @@ class FuelMeaning:
 
 
 def fuel_options(function: F) -> F:
-    """-d, -D, -e (-F), -E, -f, -m, -N, -o, -P and --until; -l, -p, -b, -s and -S are options of every POD verb."""
+    """-d, -D, -e (-F), -E, -f, -m, -N, -P and --until; -l, -p, -b, -s, -S and -o are options of other verbs, too."""
     options = [
         click.option("-d", "--dry-run", is_flag=True, help="Print the plan and change nothing, as `iecpod plan` does."),
         click.option(
@@ -69,7 +69,6 @@ def fuel_options(function: F) -> F:
         click.option(
             "-f", "--no-create", count=True, help="Machines and networks must be there; none is created or replaced."
         ),
-        click.option("-o", "--os", "base_os", metavar="OS", help="Base image; it must be the one of the release."),
         click.option("-m", "single_socket", is_flag=True, help="Fuel's single-socket computes: no effect, warns."),
         click.option("-N", "no_vcp", is_flag=True, help="Fuel's missing VCP: no effect, warns."),
         click.option("-P", "no_packages", is_flag=True, help="Fuel's skipped packages: no effect, warns."),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
+from iecpod.cli.supply import make_supply
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.layout import Layout
 from iecpod.model import PodRef
@@ -129,6 +130,11 @@ def pod_options(function: F) -> F:
     return _with_options(function, options)
 
 
+base_os_option = click.option(
+    "-o", "--os", "base_os", metavar="OS", help="Base image, of those that the release has: `iecpod releases list`."
+)
+
+
 def design_options(function: F) -> F:
     """--virt-type, the CIDRs, --addressing and --demote: what the descriptors leave open."""
     options = [
@@ -150,7 +156,7 @@ def design_options(function: F) -> F:
             help="Whether a release's bundle is put into the image, or into each guest. Default: as deployed, or bake.",
         ),
         addressing_option("as deployed, or fuel"),
-        click.option("--apt-mirror", default="", help="Debian mirror to build images from, instead of the release's."),
+        click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
         demote_option,
     ]
     return _with_options(function, options)
@@ -186,6 +192,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         lock_seconds=options.get("wait_lock", 0.0),
         options=_naming_options(options),
         base_os=options.get("base_os"),
+        supply=make_supply(options),
         until=options.get("until"),
         may_create=options.get("may_create", True),
     )

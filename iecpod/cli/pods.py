@@ -13,8 +13,9 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.options import Invocation, design_options, make_request, pod_options
+from iecpod.cli.options import Invocation, base_os_option, design_options, make_request, pod_options
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
+from iecpod.cli.supply import supply_options
 from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
 from iecpod.errors import ExitCode, UsageError
@@ -53,6 +54,8 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
+@base_os_option
+@supply_options
 @fuel_options
 @run_options
 @_pass_composition
@@ -69,18 +72,23 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
 @click.command()
 @pod_options
 @design_options
+@base_os_option
+@supply_options
 @fuel_options
 @run_options
+@click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
 @_pass_composition
 @log_file_option
-def redeploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
+def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
     """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
 
-    What a deploy would refuse is refused while the old POD still stands.
+    What a deploy would refuse is refused while the old POD still stands. With --changed, workers that are as they
+    should be stay, and the cluster with them; a change of the first node, of a network or of the cluster itself still
+    takes the whole POD.
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy makes them anew", "leave out -f, or use deploy")
-    _build(composition, composition.redeploy, outputs, options)
+    _build(composition, composition.redeploy_changed if changed else composition.redeploy, outputs, options)
 
 
 def _build(
@@ -105,6 +113,8 @@ def _build(
 @click.command()
 @pod_options
 @design_options
+@base_os_option
+@supply_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")
 @_pass_composition
 def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:

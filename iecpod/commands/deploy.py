@@ -25,6 +25,7 @@ from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
 from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
@@ -128,6 +129,8 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         keep_secrets=True,
     )
     check_prepared(prepared, run.inputs, run.tools, run.host)
+    if prepared.pod.cluster.cni is Cni.CALICO and prepared.plan.creates(Kind.DOMAIN):
+        run.tools.calico_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
     return prepared
 
 
@@ -193,12 +196,20 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             _KVM_REMEDY if _virt_type(prepared) is VirtType.KVM else "",
         ),
         ReachablePhase(shells, watch),
-        RuntimePhase(release, shells, tools.fetch_key, lambda hostname: tools.bundle(release, archs[hostname]), watch),
+        RuntimePhase(
+            release,
+            prepared.pod.supply,
+            shells,
+            tools.fetch_key,
+            lambda hostname: tools.bundle(release, archs[hostname]),
+            watch,
+        ),
         ControlPlanePhase(cluster, first, watch),
         _cni_phase(run, prepared, shells, watch),
         WorkersPhase(cluster, shells, watch),
         ReadyPhase(cluster, first, watch),
         KubeconfigPhase(first, kubeconfig),
+        HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]
 

@@ -9,7 +9,9 @@ from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
-from iecpod.errors import PreflightError, Problem
+from iecpod.design.scenario import Cni
+from iecpod.design.supply import Supply
+from iecpod.errors import DescriptorError, ImageError, PreflightError, Problem
 from iecpod.ports import Hypervisor, HypervisorHost
 
 _GIB = 1024**3
@@ -18,10 +20,11 @@ _MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """`problems` are the reasons why a deploy would refuse."""
+    """`problems` are the reasons why a deploy would refuse; `manifest_changes` what is set in the CNI's manifest."""
 
     prepared: Prepared
     problems: tuple[Problem, ...]
+    manifest_changes: tuple[str, ...] = ()
 
 
 def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
@@ -55,9 +58,20 @@ def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor
     )
     try:
         check_prepared(prepared, inputs, tools, host)
-    except PreflightError as error:
+        return PlanResult(prepared, (), _manifest_changes(prepared, tools))
+    except (PreflightError, DescriptorError) as error:
         return PlanResult(prepared, error.problems)
-    return PlanResult(prepared, ())
+
+
+def _manifest_changes(prepared: Prepared, tools: PodTools) -> tuple[str, ...]:
+    """A plan can be read without a network, too."""
+    cluster = prepared.pod.cluster
+    if cluster.cni is not Cni.CALICO:
+        return ()
+    try:
+        return tools.calico_manifest(cluster).changes
+    except ImageError as error:
+        return (f"not known yet: {error.cause}",)
 
 
 def plan_text(inputs: PodInputs, result: PlanResult) -> str:
@@ -69,6 +83,7 @@ def plan_text(inputs: PodInputs, result: PlanResult) -> str:
         ("Interfaces", _interfaces(result)),
         ("Networks", _networks(result)),
         ("Cluster", _cluster(inputs, result)),
+        *([("Manifest", "\n".join(result.manifest_changes))] if result.manifest_changes else []),
     ]
     body = "\n\n".join(f"{title}\n{table}" for title, table in sections)
     return inputs.loaded.secrets.hide(
@@ -148,5 +163,18 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
         ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
+        *_supply_rows(result.prepared.pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")
+
+
+def _supply_rows(supply: Supply) -> Iterator[tuple[str, str]]:
+    """What stands between the nodes and the public sources, as far as something does."""
+    if supply.has_proxy:
+        yield "proxy", f"{supply.http_proxy} for http, {supply.https_proxy} for https"
+        yield "without proxy", ", ".join(supply.no_proxy)
+    for registry, url in supply.registry_mirrors.items():
+        yield f"images of {registry}", url
+    yield from (*supply.repositories.items(), *supply.manifests.items())
+    if supply.ca_certificates:
+        yield "certificates", f"{len(supply.ca_certificates)} added to what the nodes trust"

@@ -14,6 +14,7 @@ _FIXED = {
     "addressing": "with addresses",
     "scenario": "as scenario",
     "release": "with release",
+    "base_os": "on base image",
     "pod_cidr": "with the pod CIDR",
     "service_cidr": "with the service CIDR",
 }
@@ -32,6 +33,7 @@ class Recalled:
     base_uri: str | None = None
     scenario: str | None = None
     release: str | None = None
+    base_os: str | None = None
     pod_cidr: str | None = None
     service_cidr: str | None = None
     virt_type: str | None = None
@@ -49,15 +51,20 @@ class Recalled:
         return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
 
 
-def check_recalled(ref: PodRef, known: Recalled, wanted: Recalled) -> None:
-    """Raises `UsageError` where a POD that lives is asked to be one that it cannot become."""
-    differing = [
+def fixed_differences(known: Recalled, wanted: Recalled) -> tuple[str, ...]:
+    """What a POD that lives cannot become, as words that go on from `was deployed`."""
+    return tuple(
         f"{how} {getattr(known, name)}, not {getattr(wanted, name)}"
         for name, how in _FIXED.items()
         if getattr(known, name) not in (None, getattr(wanted, name))
-    ]
+    )
+
+
+def check_recalled(ref: PodRef, known: Recalled, wanted: Recalled) -> None:
+    """Raises `UsageError` where a POD that lives is asked to be one that it cannot become."""
+    differing = fixed_differences(known, wanted)
     if differing:
         raise UsageError(
             f"POD {ref} was deployed {'; '.join(differing)}",
-            "take it down first with `iecpod teardown`, or leave the option out",
+            "make it anew with `iecpod redeploy`, or leave the option out",
         )

@@ -1,4 +1,4 @@
-"""`iecpod redeploy`: teardown and deploy in one, so that a job has a fresh POD by one command."""
+"""`iecpod redeploy`: teardown and deploy in one, of the whole POD or of what changed, by one command for a job."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
+from iecpod.commands.prepare import Prepared
+from iecpod.commands.recalled import fixed_differences
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.teardown import remove_pod
+from iecpod.commands.teardown import remove_machines, remove_pod
 from iecpod.commands.tools import PodTools
+from iecpod.design.replacement import Replacement, plan_replacement
 from iecpod.errors import PreflightError, count_errors
 
 #: What is in a deploy's way and not in that of a redeploy, which removes it.
@@ -23,21 +26,55 @@ def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report],
     killed is repeated by running it again. Raises what `teardown` and `deploy` raise.
     """
     with tools.lock():
-        known = tools.recall()
         if tools.pod_dir.exists():
             _check_beforehand(inputs, tools)
-        for name in remove_pod(tools, known.uri or inputs.uri).names:
-            tools.reporter.progress(f"removed {name}")
+        _remove_whole(inputs, tools)
         return build_pod(inputs, tools, save_report)
 
 
-def _check_beforehand(inputs: PodInputs, tools: PodTools) -> None:
+def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
+    """As `redeploy`, but only workers that differ go, and the rest stays as it is and runs on.
+
+    What all hangs on (the control plane, a network, the cluster's own options) takes the whole POD with it, which is
+    told. A worker that was made anew joins under its name as a new node, and the result is verified again; so also
+    a plain deploy goes on where this was killed.
+    """
+    with tools.lock():
+        if tools.pod_dir.exists():
+            replacement = _find_replacement(inputs, tools, _check_beforehand(inputs, tools))
+            if replacement.whole:
+                tools.reporter.warn(f"the whole POD is made anew: {replacement.whole}")
+                _remove_whole(inputs, tools)
+            else:
+                _tell_removed(tools, remove_machines(tools, inputs.uri, replacement.machines).names)
+        return build_pod(inputs, tools, save_report)
+
+
+def _find_replacement(inputs: PodInputs, tools: PodTools, prepared: Prepared) -> Replacement:
+    other = fixed_differences(tools.recall(), inputs.chosen)
+    if other:
+        return Replacement(whole=f"it was deployed {'; '.join(other)}")
+    return plan_replacement(prepared.plan, prepared.pod.control_plane_domain)
+
+
+def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
+    _tell_removed(tools, remove_pod(tools, tools.recall().uri or inputs.uri).names)
+
+
+def _tell_removed(tools: PodTools, names: tuple[str, ...]) -> None:
+    for name in names:
+        tools.reporter.progress(f"removed {name}")
+
+
+def _check_beforehand(inputs: PodInputs, tools: PodTools) -> Prepared:
     host = tools.host(inputs.uri)
     host.start()
     hypervisor = host.connect()
     try:
-        problems = [p for p in plan_on(inputs, tools, host, hypervisor).problems if p.rule != _REMOVED]
+        result = plan_on(inputs, tools, host, hypervisor)
     finally:
         hypervisor.close()
+    problems = [problem for problem in result.problems if problem.rule != _REMOVED]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} could not be deployed again; it stands as it was")
+    return result.prepared

@@ -57,7 +57,7 @@ class Report:
         for name in PHASES:
             if name not in reached:
                 cases.append(Case(classname=classname, name=name, skipped="not reached"))
-        return to_junit("iecpod deploy", [Suite(self.pod, tuple(cases))]) + "\n"
+        return to_junit("iecpod deploy", [Suite(self.pod, tuple(cases), self.seconds)]) + "\n"
 
     def rewritten(self, rewrite: Callable[[str], str]) -> Report:
         """With its sentences changed, so that they tell no secret."""

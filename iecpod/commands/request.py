@@ -11,6 +11,7 @@ from iecpod.model import PodRef
 if TYPE_CHECKING:
     from iecpod.descriptors.addressing import Scheme
     from iecpod.design.resources import VirtType
+    from iecpod.design.supply import Supply
 
 EMBEDDED = "embedded"
 DEFAULT_POD_CIDR = "100.100.0.0/16"
@@ -19,7 +20,7 @@ DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 #: The phases of a deploy, in order.
 PHASES = (
     *("image", "networks", "storage", "domains", "reachable", "runtime"),
-    *("control-plane", "cni", "workers", "ready", "kubeconfig", "verify"),
+    *("control-plane", "cni", "workers", "ready", "kubeconfig", "helm", "verify"),
 )
 
 
@@ -48,8 +49,8 @@ class PodRequest:
     `virt_type` None is `auto`. `vcpus` and `memory_mib` replace the sizes of every node in the PDF. Errors of the
     `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
-    `options` are those that name the POD, as they were given.
-    `base_os` is what the release must be based on, `until` the last phase to run (None: all of `PHASES`). Where
+    `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` None
+    takes everything from where the release has it. `until` is the last phase to run (None: all of `PHASES`). Where
     `may_create` is false, machines and networks must be there.
     """
 
@@ -68,6 +69,7 @@ class PodRequest:
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
     base_os: str | None = None
+    supply: Supply | None = None
     until: str | None = None
     may_create: bool = True
     limits: tuple[tuple[str, float], ...] = ()

@@ -17,6 +17,7 @@ from iecpod.design.release import Release
 from iecpod.design.release_file import load_release, names_file
 from iecpod.design.resources import VirtType
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
+from iecpod.design.supply import apply_supply
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
 from iecpod.layout import Layout
 from iecpod.model import NodeType, PodSpec
@@ -58,8 +59,9 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     chosen = choose(request, layout, recalled)
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
     scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
-    release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir)
-    _check_base_os(request, release)
+    release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir, chosen.base_os)
+    if request.supply is not None:
+        release = apply_supply(release, request.supply)
     scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
         chosen.base_uri,
@@ -98,6 +100,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         base_uri=_lasting(request.base_uri) or recalled.base_uri or str(layout.pdf_dir),
         scenario=request.scenario or recalled.scenario or defaults.scenario,
         release=_lasting_release(request.release) or recalled.release or defaults.release,
+        base_os=request.base_os or recalled.base_os,
         pod_cidr=request.pod_cidr or recalled.pod_cidr or DEFAULT_POD_CIDR,
         service_cidr=request.service_cidr or recalled.service_cidr or DEFAULT_SERVICE_CIDR,
         virt_type=virt_type or recalled.virt_type,
@@ -123,16 +126,6 @@ def _lasting(name_or_path: str | None) -> str | None:
     if name_or_path is None or not Path(name_or_path).exists():
         return name_or_path
     return str(Path.cwd() / name_or_path)
-
-
-def _check_base_os(request: PodRequest, release: Release) -> None:
-    if request.base_os in (None, release.base_os):
-        return
-    offered = f"it has {release.base_os}: use -o {release.base_os}" if release.base_os else "it names none"
-    raise UsageError(
-        f"release {release.name} has no base image {request.base_os!r}",
-        f"{offered}, or leave -o out, or choose another --release",
-    )
 
 
 def _check_virtual(spec: PodSpec) -> None:

@@ -74,6 +74,15 @@ _SCHEMA = {
     "bus-address": ("NICs are found by it", "ethtool -i"),
 }
 
+#: Of release files alone.
+_RELEASE = {
+    "release-kubernetes": ("kubeadm's configuration has changed since", "kubeadm's v1beta1"),
+    "release-runtime": ("the kubelet's part for docker was removed in 1.24", "Kubernetes' dockershim"),
+    "release-variant": ("one operating system has one meaning", "the release"),
+    "release-version-mismatch": ("the cluster would not be of the version that is configured", "the release"),
+    "release-repository": ("one repository would overwrite the other's file", "apt"),
+}
+
 _ADDRESSES = {
     "address-beyond-range": ("addresses behind ip-range may be somebody's", _FUEL),
     "address-taken": ("two with one address reach nobody", _FUEL),
@@ -87,6 +96,7 @@ _DEPLOY = {
     "pod-cidr-overlap": ("an address is then in two networks", _HOST),
     "service-cidr-overlap": ("an address is then in two networks", _HOST),
     "idf-network-overlap": ("an address is then in two networks", _HOST),
+    "registry-mirror-unused": ("images would come from upstream after all", "docker's daemon.json"),
 }
 #: With the reason why nothing can be built then.
 _DEPLOY_FIXED = {
@@ -99,6 +109,9 @@ _DEPLOY_FIXED = {
     "service-cidr-size": ("the API server refuses it", _KUBERNETES, "Kubernetes would not start"),
     "cni-not-in-release": ("the release brings no such pod network", "the release", "there is nothing to install"),
     "calico-manifest": ("the manifest is patched in known places", "Calico's releases", "there is nothing to patch"),
+    "repository-withdrawn": ("its packages have left the public", "the release", "there is nothing to install"),
+    "manifest-not-pinned": ("a manifest is the cluster's administrator", "the release", "anybody could change it"),
+    "registry-mirror-path": ("docker refuses such a mirror", "docker's daemon.json", "docker would not start"),
     "emulator-missing": ("guests run in QEMU", _HOST, "nothing could run the nodes"),
     "firmware-missing": ("guests boot with UEFI", _HOST, "nothing could boot the nodes"),
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
@@ -118,6 +131,8 @@ def _named() -> Iterator[RuleFacts]:
     for keyword, (reason, source) in _SCHEMA.items():
         name = f"schema-{keyword}"
         yield RuleFacts(name, error, reason, source, fixed="" if name in HARMLESS_RULES else _NO_VALUE)
+    for name, (reason, source) in _RELEASE.items():
+        yield RuleFacts(name, error, reason, source, fixed="a release is not built in parts")
     yield from RULES
     for name, (reason, source) in {**_ADDRESSES, **_DEPLOY}.items():
         yield RuleFacts(name, error, reason, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from iecpod.commands.request import EMBEDDED
@@ -50,19 +51,33 @@ def remove_pod(tools: PodTools, uri: str) -> Removed:
     return removed
 
 
+def remove_machines(tools: PodTools, uri: str, names: tuple[str, ...]) -> Removed:
+    """Removes some domains with their NVRAM, for who holds the POD's lock; volumes stay, and are replaced when used."""
+    hypervisor = tools.host(uri).connect()
+    try:
+        domains = [seen for seen in _owned(tools, hypervisor) if seen.kind is Kind.DOMAIN and seen.name in names]
+        return Removed(tuple(_remove(tools, hypervisor, domains)))
+    finally:
+        hypervisor.close()
+
+
 def _owned(tools: PodTools, hypervisor: Hypervisor) -> list[ObservedResource]:
     return [resource for resource in hypervisor.observe() if is_owned(resource, tools.ref)]
 
 
 def _remove_objects(tools: PodTools, hypervisor: Hypervisor) -> Removed:
-    names = []
+    removed: list[str] = []
     for kind in _ORDER:
-        for resource in _owned(tools, hypervisor):
-            if resource.kind is kind:
-                tools.reporter.progress(f"removing {kind.value} {resource.name}")
-                hypervisor.remove(resource)
-                names.append(f"{kind.value} {resource.name}")
-    return Removed(tuple(names))
+        removed += _remove(tools, hypervisor, [seen for seen in _owned(tools, hypervisor) if seen.kind is kind])
+    return Removed(tuple(removed))
+
+
+def _remove(tools: PodTools, hypervisor: Hypervisor, resources: Sequence[ObservedResource]) -> list[str]:
+    names = [f"{resource.kind.value} {resource.name}" for resource in resources]
+    for name, resource in zip(names, resources, strict=True):
+        tools.reporter.progress(f"removing {name}")
+        hypervisor.remove(resource)
+    return names
 
 
 def _stop(tools: PodTools, host: HypervisorHost) -> list[str]:

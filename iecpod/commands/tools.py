@@ -14,7 +14,7 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
-from iecpod.render.calico import PatchedManifest
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 
 
@@ -72,6 +72,9 @@ class PodTools(Protocol):
     def fetch_key(self, repository: AptRepository) -> bytes: ...
 
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest: ...
+
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        """Files of this machine, fetched if they are not cached. Raises `ImageError`."""
 
     def free_bytes(self, path: str) -> int: ...
 

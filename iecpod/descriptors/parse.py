@@ -130,6 +130,7 @@ def _parse_idf(data: _Mapping) -> Idf:
             for node in get_mappings(network, "node")
         ),
         public_pool=_parse_public_pool(get_mapping(network, "public_pool")),
+        upstream_proxy=_parse_proxy(get_mapping(network, "upstream_proxy")),
     )
 
 
@@ -151,3 +152,7 @@ def _parse_public_pool(data: _Mapping) -> tuple[IPv4Address, IPv4Address] | None
     if not data:
         return None
     return parse_ipv4(get_text(data, "start_ip")), parse_ipv4(get_text(data, "end_ip"))
+
+
+def _parse_proxy(data: _Mapping) -> str:
+    return f"http://{get_text(data, 'address')}:{get_integer(data, 'port')}" if data else ""

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from iecpod.design.release import Release
 from iecpod.design.scenario import Cni, Role
+from iecpod.model import Arch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +23,10 @@ class ClusterNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredCluster:
-    """`calm` stretches Kubernetes' own periods for emulated guests (`Pace.calm`)."""
+    """`arch` is the control plane's. `calm` stretches Kubernetes' own periods for emulated guests (`Pace.calm`)."""
 
     name: str
+    arch: Arch
     release: Release
     cni: Cni
     nodes: tuple[ClusterNode, ...]

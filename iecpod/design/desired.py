@@ -22,6 +22,7 @@ from iecpod.design.resources import (
     Vnic,
 )
 from iecpod.design.scenario import Scenario
+from iecpod.design.supply import Supply, complete_supply
 from iecpod.model import VIRTUAL_NETWORKS, Network, NetworkName, Node, PodSpec
 from iecpod.naming import DEFAULT_BRIDGES, mac_address, pool_name, resource_name, resource_uuid
 
@@ -42,7 +43,10 @@ _NO_EMULATOR = Emulator("", "", kvm=False, firmware=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredPod:
-    """`pool_path` is the directory of the POD's storage pool; `domains` are in the order of the PDF's nodes."""
+    """`pool_path` is the directory of the POD's storage pool; `domains` are in the order of the PDF's nodes.
+
+    `supply` is complete: what was given, what the IDF says, and what the POD reaches directly.
+    """
 
     spec: PodSpec
     scenario: Scenario
@@ -52,6 +56,12 @@ class DesiredPod:
     pool_path: str
     domains: tuple[DesiredDomain, ...]
     cluster: DesiredCluster
+    supply: Supply
+
+    @property
+    def control_plane_domain(self) -> str:
+        hostname = self.cluster.control_plane.hostname
+        return next(domain.name for domain in self.domains if domain.hostname == hostname)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +76,7 @@ class DesignInputs:
     allocation: Allocation
     scenario: Scenario
     release: Release
+    supply: Supply
     facts: HostFacts
     lab_bridges: frozenset[str]
     virt_type: VirtType
@@ -79,6 +90,7 @@ class DesignInputs:
 def design_pod(inputs: DesignInputs) -> DesiredPod:
     """Computes the whole POD; whether this hypervisor can run it is for the preflight to say."""
     spec, ref = inputs.spec, inputs.spec.ref
+    cluster = _design_cluster(inputs)
     networks = tuple(
         _design_network(inputs, network) for network in _carried_networks(spec) if not _lab_bridge(inputs, network.name)
     )
@@ -90,7 +102,8 @@ def design_pod(inputs: DesignInputs) -> DesiredPod:
         pool_uuid=str(resource_uuid(ref, Kind.POOL.value, pool_name(ref))),
         pool_path=str(inputs.pod_dir / "pool"),
         domains=tuple(_design_domain(inputs, index, node) for index, node in enumerate(spec.pdf.nodes)),
-        cluster=_design_cluster(inputs),
+        cluster=cluster,
+        supply=complete_supply(inputs.supply, spec, cluster, inputs.scenario.dns_domain),
     )
 
 
@@ -198,6 +211,7 @@ def _design_cluster(inputs: DesignInputs) -> DesiredCluster:
     )
     return DesiredCluster(
         name=str(spec.ref).replace("/", "-"),
+        arch=spec.pdf.nodes[0].arch,
         release=inputs.release,
         cni=inputs.scenario.cni,
         nodes=nodes,

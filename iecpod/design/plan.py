@@ -47,6 +47,9 @@ class Plan:
     def creates(self, kind: Kind) -> bool:
         return any(change.kind is kind and change.action is Action.CREATE for change in self.changes)
 
+    def replaces(self, kind: Kind) -> bool:
+        return any(change.kind is kind for change in self.replaced)
+
 
 def is_owned(resource: ObservedResource, ref: PodRef) -> bool:
     """Ours by the metadata in it, never by its name. Pools and volumes are marked by the adapter, from their UUID."""

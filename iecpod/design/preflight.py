@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
 from iecpod.design.desired import DesiredPod
 from iecpod.design.plan import Action, Plan, is_owned
+from iecpod.design.release_check import check_release
+from iecpod.design.replacement import plan_replacement
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
@@ -28,22 +30,25 @@ def check_preflight(
     """Every reason why the plan cannot be carried out on this host."""
     return (
         *plan.conflicts,
-        *_check_replaced(plan),
+        *_check_replaced(pod, plan),
         *_check_emulators(pod, facts),
         *_check_networks(pod, observed, routes),
         *_check_bridges(pod, plan, facts),
         *_check_memory(pod, plan, facts),
         *_check_disk(pod, plan, free_bytes),
         *_check_cni(pod),
+        *check_release(pod.cluster, pod.supply),
     )
 
 
-def _check_replaced(plan: Plan) -> list[Problem]:
+def _check_replaced(pod: DesiredPod, plan: Plan) -> list[Problem]:
+    whole = plan_replacement(plan, pod.control_plane_domain).whole
+    way = "`iecpod redeploy` makes the whole POD anew" if whole else "`iecpod redeploy --changed` makes it anew"
     return [
         Problem(
             path=f"{change.kind.value} {change.name}",
             message=f"it exists and {change.reason}; deploy does not replace what runs",
-            remedy="take the POD down first with `iecpod teardown`, or go back to the descriptors it was made from",
+            remedy=f"{way}; or go back to the descriptors and options that it was made from",
             rule="changed-in-place",
         )
         for change in plan.replaced
@@ -126,7 +131,7 @@ def _check_bridges(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Proble
 
 
 def _check_memory(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Problem]:
-    if not plan.creates(Kind.DOMAIN):
+    if not plan.creates(Kind.DOMAIN) and not plan.replaces(Kind.DOMAIN):
         return []
     wanted_mib = sum(domain.memory_mib for domain in pod.domains)
     if wanted_mib <= facts.memory_mib:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iecpod.model import Arch
 
@@ -16,13 +16,75 @@ class ImageSourceType(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AptRepository:
-    """One apt source. `key_url` is fetched into a `signed-by` key ring; empty means the distribution's own keys."""
+    """One apt source. `key_url` is fetched into a `signed-by` key ring; empty means the distribution's own keys.
+
+    `withdrawn` says since when and why there is nothing left at `uri`; empty where the repository is alive.
+    """
 
     name: str
     uri: str
     suites: tuple[str, ...]
     components: tuple[str, ...]
     key_url: str = ""
+    withdrawn: str = ""
+
+
+class Encapsulation(str, enum.Enum):
+    """How Calico carries packets of pods between nodes."""
+
+    IPIP = "ipip"
+    VXLAN = "vxlan"
+    NONE = "none"
+
+    @property
+    def overhead_bytes(self) -> int:
+        """What it takes of the MTU (Calico, "Configure MTU")."""
+        return {"ipip": 20, "vxlan": 50, "none": 0}[self.value]
+
+
+class Autodetection(str, enum.Enum):
+    """By what `calico-node` is told its address on mgmt; `cidr` is known since Calico 3.20, `interface` since ever."""
+
+    CIDR = "cidr"
+    INTERFACE = "interface"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Kubernetes objects, by URL and digest. `file` is a file of this host that stands in for the URL."""
+
+    name: str
+    url: str
+    sha256: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalicoSource:
+    """Calico's manifests, in the order in which they are applied, and what is set in them.
+
+    With `own_etcd`, Calico keeps its data in an etcd of its own, the Service `calico-etcd`. `image_names` replaces the
+    beginnings of names of images, by architecture.
+    """
+
+    manifests: tuple[Manifest, ...]
+    encapsulation: Encapsulation = Encapsulation.IPIP
+    autodetection: Autodetection = Autodetection.CIDR
+    own_etcd: bool = False
+    image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelmSource:
+    """The archive with helm's program, and with tiller's where `tiller` is set (Helm 2 only).
+
+    `sha256sums` are addresses of files that hold the archive's digest.
+    """
+
+    version: str
+    location: dict[Arch, str]
+    sha256sums: dict[Arch, str]
+    tiller: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +158,8 @@ class Release:
     etcd_version: str = ""
     coredns: bool = True
     ignored_preflight_checks: tuple[str, ...] = ()
-    calico_manifest_url: str = ""
-    calico_manifest_sha256: str = ""
+    calico: CalicoSource | None = None
+    helm: HelmSource | None = None
     repositories: tuple[AptRepository, ...] = ()
     packages: tuple[str, ...] = ()
     bundle: BundleSource | None = None

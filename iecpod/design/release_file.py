@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from iecpod.descriptors.schema import check_schema
 from iecpod.design.release import (
     AptRepository,
+    Autodetection,
     BundleSource,
+    CalicoSource,
+    Encapsulation,
+    HelmSource,
     ImageSource,
     ImageSourceType,
     KubernetesSource,
+    Manifest,
     Release,
 )
+from iecpod.design.release_rules import check_release_rules
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import Arch
 from iecpod.yaml_document import load_yaml
 
+_T = TypeVar("_T")
 
-def load_release(name_or_path: str, releases_dir: Path, schemas_dir: Path) -> Release:
+
+def load_release(name_or_path: str, releases_dir: Path, schemas_dir: Path, base_os: str | None = None) -> Release:
     """The release of that name, or of that file when the argument holds a `/` or ends with `.yaml`.
 
-    Raises `UsageError` when there is none, `DescriptorError` with every problem when it is not valid.
+    `base_os` chooses one of its variants. Raises `UsageError` when there is no such release or variant,
+    `DescriptorError` with every problem when it is not valid.
     """
+    return parse_release(select_variant(read_release(name_or_path, releases_dir, schemas_dir), base_os))
+
+
+def read_release(name_or_path: str, releases_dir: Path, schemas_dir: Path) -> dict[str, Any]:
+    """What the file says, checked. Raises as `load_release`."""
     path = find_release_file(name_or_path, releases_dir)
     document = load_yaml(path.read_bytes(), str(path))
-    problems = check_schema(document, "release", schemas_dir)
+    problems = check_schema(document, "release", schemas_dir) or check_release_rules(document)
     if problems:
         raise DescriptorError(problems, f"{path} is not a valid release")
-    return parse_release(cast(dict[str, Any], document.data))
+    return cast(dict[str, Any], document.data)
+
+
+def select_variant(data: dict[str, Any], base_os: str | None) -> dict[str, Any]:
+    """The release on that operating system, with what stands in for its own values put there, and no `variants`.
+
+    None is the operating system of the release itself. Raises `UsageError` that names those there are.
+    """
+    variants = data.get("variants", {})
+    whole = {key: value for key, value in data.items() if key != "variants"}
+    if base_os in (None, data.get("base_os")):
+        return whole
+    if base_os not in variants:
+        known = [name for name in (data.get("base_os"), *variants) if name]
+        offered = f"it has {' and '.join(known)}" if known else "it names none"
+        raise UsageError(
+            f"release {data['name']} has no base image {base_os!r}",
+            f"{offered}: use another -o, leave it out, or choose another --release",
+        )
+    return {**whole, "base_os": base_os, **variants[base_os]}
 
 
 def names_file(name_or_path: str) -> bool:
@@ -58,8 +91,7 @@ def parse_release(data: dict[str, Any]) -> Release:
         key: data[key]
         for key in (
             "name", "description", "user", "base_os", "kubernetes_version", "image_repository", "etcd_version",
-            "pause_image", "nginx_image", "runtime", "cgroup_driver", "coredns", "calico_manifest_url",
-            "calico_manifest_sha256",
+            "pause_image", "nginx_image", "runtime", "cgroup_driver", "coredns",
         )
         if key in data
     }  # fmt: skip
@@ -71,14 +103,16 @@ def parse_release(data: dict[str, Any]) -> Release:
         repositories=tuple(_parse_repository(entry) for entry in data.get("repositories", ())),
         packages=tuple(data.get("packages", ())),
         bundle=_parse_bundle(data["bundle"]) if "bundle" in data else None,
+        calico=_parse_calico(data["calico"]) if "calico" in data else None,
+        helm=_parse_helm(data["helm"]) if "helm" in data else None,
     )
 
 
 def _parse_image(data: dict[str, Any]) -> ImageSource:
     return ImageSource(
         type=ImageSourceType(data["type"]),
-        location={Arch(arch): location for arch, location in data.get("location", {}).items()},
-        sha256sums={Arch(arch): location for arch, location in data.get("sha256sums", {}).items()},
+        location=_per_arch(data.get("location", {})),
+        sha256sums=_per_arch(data.get("sha256sums", {})),
         mirror=data.get("mirror", ""),
         security_mirror=data.get("security_mirror", ""),
         suite=data.get("suite", ""),
@@ -88,6 +122,10 @@ def _parse_image(data: dict[str, Any]) -> ImageSource:
     )
 
 
+def _per_arch(data: dict[str, _T]) -> dict[Arch, _T]:
+    return {Arch(arch): value for arch, value in data.items()}
+
+
 def _parse_repository(data: dict[str, Any]) -> AptRepository:
     return AptRepository(
         name=data["name"],
@@ -95,6 +133,26 @@ def _parse_repository(data: dict[str, Any]) -> AptRepository:
         suites=tuple(data["suites"]),
         components=tuple(data["components"]),
         key_url=data.get("key_url", ""),
+        withdrawn=data.get("withdrawn", ""),
+    )
+
+
+def _parse_calico(data: dict[str, Any]) -> CalicoSource:
+    return CalicoSource(
+        manifests=tuple(Manifest(**manifest) for manifest in data["manifests"]),
+        encapsulation=Encapsulation(data.get("encapsulation", Encapsulation.IPIP.value)),
+        autodetection=Autodetection(data.get("autodetection", Autodetection.CIDR.value)),
+        own_etcd=data.get("own_etcd", False),
+        image_names=_per_arch(data.get("image_names", {})),
+    )
+
+
+def _parse_helm(data: dict[str, Any]) -> HelmSource:
+    return HelmSource(
+        version=data["version"],
+        location=_per_arch(data["location"]),
+        sha256sums=_per_arch(data["sha256sums"]),
+        tiller=data.get("tiller", False),
     )
 
 

@@ -11,7 +11,7 @@ from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
-from iecpod.render.calico import PatchedManifest
+from iecpod.render.manifest import PatchedManifest
 from iecpod.watch import Watch
 
 

@@ -42,6 +42,14 @@ class Kubectl:
         except CommandFailed:
             return None
 
+    def discard(self, path: str) -> None:
+        """Deletes what the API has at `path`; nothing happens where there is nothing."""
+        try:
+            self.run("delete", f"--raw={path}")
+        except CommandFailed as error:
+            if "(NotFound)" not in error.tail:
+                raise
+
     def apply(self, manifest: str) -> None:
         """The API server checks what it is given. kubectl's own check would fetch 2 MB of schemas first, each time."""
         self.run("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iecpod.design.release import AptRepository, Release
+from iecpod.design.supply import Supply
 from iecpod.errors import IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
 from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
-from iecpod.render.node_files import TIMER_SLACK_NS, render_apt_source, render_calm_units, render_node_files
+from iecpod.render.node_files import (
+    TIMER_SLACK_NS,
+    key_ring,
+    render_apt_source,
+    render_calm_units,
+    render_node_files,
+)
+from iecpod.render.supply_files import render_runtime_files
 from iecpod.watch import Watch
 
 _INSTALL_SECONDS = 900.0
@@ -28,13 +37,12 @@ _BUNDLE_DIR = "/var/cache/iecpod-bundle"
 
 _IS_INSTALLED = f"test -x /usr/bin/kubeadm && test ! -e {_BUNDLE_DIR}"
 
-#: One command a node: each sudo costs an emulated guest a second. Arguments: the runtime, files that must be there.
+#: One command a node: each sudo costs an emulated guest a second. Argument: the runtime; input: digests of files.
 _CHECK = f"""
 test ! -e {_BUNDLE_DIR}
 kubeadm version --output=short
 systemctl is-active --quiet "$1"
-shift
-for file; do test -e "$file"; done
+sha256sum --check --status --strict
 """
 
 _INSTALL_BUNDLE = f"""
@@ -58,6 +66,7 @@ class RuntimePhase:
     """
 
     release: Release
+    supply: Supply
     shells: Mapping[str, Shell]
     fetch_key: Callable[[AptRepository], bytes]
     find_bundle: Callable[[str], BundleFiles]
@@ -77,9 +86,12 @@ class RuntimePhase:
         self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
     def _check(self, hostname: str) -> None:
-        calm_files = render_calm_units(self.release) if self.watch.calm else {}
-        argv = ["sh", "-euc", _CHECK, "check-runtime", self.release.runtime, *calm_files]
-        version = self.shells[hostname].run(argv).stdout.strip().removeprefix("v")
+        files = {**render_node_files(self.release), **render_runtime_files(self.release, self.supply)}
+        if self.watch.calm:
+            files |= render_calm_units(self.release)
+        digests = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in files.items())
+        argv = ["sh", "-euc", _CHECK, "check-runtime", self.release.runtime]
+        version = self.shells[hostname].run(argv, stdin=digests.encode()).stdout.strip().removeprefix("v")
         if version != self.release.kubernetes_version:
             raise NodeError(hostname, f"kubeadm is {version}, not {self.release.kubernetes_version}")
 
@@ -90,8 +102,17 @@ class RuntimePhase:
         elif shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
             self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
+        self._lead_to_mirrors(shell)
         if self.watch.calm:
             self._let_nap(shell)
+
+    def _lead_to_mirrors(self, shell: Shell) -> None:
+        files = render_runtime_files(self.release, self.supply)
+        for path, text in files.items():
+            shell.write_file(path, text.encode())
+        if files:
+            shell.run(["systemctl", "daemon-reload"])
+            shell.run(["systemctl", "restart", self.release.runtime])
 
     def _install_bundle(self, hostname: str, shell: Shell) -> None:
         bundle = self.find_bundle(hostname)
@@ -118,7 +139,7 @@ class RuntimePhase:
     def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
         for repository in self.release.repositories:
             source = render_apt_source(repository)
-            shell.write_file(source.key_path, keys[repository.name])
+            shell.write_file(source.key_path, key_ring(keys[repository.name]))
             shell.write_file(source.path, source.text.encode())
         self.watch.reporter.progress("installing packages", hostname)
         seconds = self.watch.seconds(_INSTALL_SECONDS)

@@ -13,6 +13,7 @@ from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
+from iecpod.phases.verify import RECORD_PATH
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import render_join_config
 from iecpod.watch import Watch
@@ -22,6 +23,9 @@ _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 _CONFIG = "/etc/kubernetes/iecpod-join.yaml"
 _UNIT = "iecpod-kubeadm-join.service"
 _JOIN_SECONDS = 150.0
+
+#: A node that is in the API may be that of an earlier machine: the one there now has joined where kubeadm says so.
+_HAS_JOINED = 'test -e "$1" && test "$(systemctl is-active "$2")" != activating'
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,15 @@ class WorkersPhase:
     summary: str = "kubeadm join on the other nodes"
 
     def probe(self) -> str | None:
-        missing = self._missing()
-        return None if missing is None or missing else f"{len(self.cluster.workers)} joined"
+        listed = self._find_listed()
+        if listed is None or self._missing(listed):
+            return None
+        return f"{len(self.cluster.workers)} joined"
 
     def run(self) -> None:
-        missing = self._missing() or ()
+        listed = self._find_listed() or frozenset()
+        missing = self._missing(listed)
+        self._discard_former([node.hostname for node in missing if node.hostname in listed])
         read_key = ["openssl", "x509", "-in", _CA_CERTIFICATE, "-noout", "-pubkey"]
         pin = ca_cert_hash(self._control_plane.run(read_key).stdout.encode())
         seconds = self.watch.seconds(_JOIN_SECONDS)
@@ -54,15 +62,32 @@ class WorkersPhase:
     def _control_plane(self) -> Shell:
         return self.shells[self.cluster.control_plane.hostname]
 
-    def _missing(self) -> tuple[ClusterNode, ...] | None:
-        """Workers that the API server does not list, or None where it does not answer."""
+    def _find_listed(self) -> frozenset[str] | None:
+        """Names of the nodes that the API server lists, or None where it does not answer."""
         listing = Kubectl(self._control_plane).find(NODES)
-        if listing is None:
-            return None
-        joined = {item["metadata"]["name"] for item in listing["items"]}
-        listed = [node.hostname for node in self.cluster.workers if node.hostname in joined]
-        joining = run_on_nodes(listed, lambda hostname: is_job_running(self.shells[hostname], _UNIT))
-        return tuple(node for node in self.cluster.workers if joining.get(node.hostname, True))
+        return None if listing is None else frozenset(item["metadata"]["name"] for item in listing["items"])
+
+    def _missing(self, listed: frozenset[str]) -> tuple[ClusterNode, ...]:
+        """Workers that are not listed, or listed as the machine that they were before."""
+        seen = [node.hostname for node in self.cluster.workers if node.hostname in listed]
+        joined = run_on_nodes(seen, self._has_joined)
+        return tuple(node for node in self.cluster.workers if not joined.get(node.hostname, False))
+
+    def _has_joined(self, hostname: str) -> bool:
+        argv = ["sh", "-c", _HAS_JOINED, "has-joined", _KUBELET_CONF, _UNIT]
+        return self.shells[hostname].run(argv, check=False).returncode == 0
+
+    def _discard_former(self, hostnames: list[str]) -> None:
+        """Takes machines out of the cluster that are there no more, and the record that the cluster was verified.
+
+        Another machine could not join under a name that is Ready, and addresses and pod CIDR of a node never change.
+        """
+        kubectl = Kubectl(self._control_plane)
+        kubectl.discard(RECORD_PATH)
+        for hostname in hostnames:
+            if not is_job_running(self.shells[hostname], _UNIT):
+                self.watch.reporter.progress("leaves the cluster: its machine was made anew", hostname)
+                kubectl.discard(f"{NODES}/{hostname}")
 
     def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]

@@ -1,73 +1,147 @@
-"""The upstream Calico manifest, changed as YAML: a change whose place is not there is an error, never a no-op."""
+"""Calico's upstream manifests for a cluster of ours.
+
+Sources: Calico's pages on calico/node's environment, on MTU and on overlay networking; for an etcd of its own the IEC
+text, whose scripts put its address into Service and ConfigMap alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import DescriptorError, Problem
-from iecpod.yaml_document import dump_yaml_all, load_yaml_all
+from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
+from iecpod.errors import DescriptorError
+from iecpod.model import Arch
+from iecpod.render.kubeadm import kubernetes_minor
+from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
+
+_NODE = "DaemonSet calico-node"
+_CONFIG = "ConfigMap calico-config"
+_BIRD_PROBES = ("-bird-live", "-bird-ready")
+#: The IEC's scripts take the 136th address of the service CIDR.
+_ETCD_INDEX = 136
+_ETCD_PORT = 6666
+#: The first version that serves policy/v1.
+_POLICY_V1 = (1, 21)
 
 
-@dataclass(frozen=True, slots=True)
-class PatchedManifest:
-    """The manifest as it is to be applied, and one line for people for each thing changed."""
-
-    text: str
-    changes: tuple[str, ...]
-
-
-def patch_calico_manifest(manifest: bytes, cluster: DesiredCluster, file: str) -> PatchedManifest:
-    """Sets the pool to the pod CIDR and the address autodetection to mgmt in DaemonSet `calico-node`.
+def patch_calico_manifest(
+    manifests: Sequence[ManifestText], cluster: DesiredCluster, calico: CalicoSource
+) -> PatchedManifest:
+    """Sets pool, encapsulation, MTU, address autodetection and what else the cluster's versions ask for.
 
     Autodetection left at `first-found` takes any NIC of a node that has four (IEC text, "BGP not established").
-    Raises `DescriptorError` where the manifest has no such container.
+    Raises `DescriptorError` with everything that the manifests lack.
     """
-    documents = [document.data for document in load_yaml_all(manifest, file) if document.data is not None]
-    containers = list(_node_containers(documents))
-    if not containers:
-        raise DescriptorError(
-            [
-                Problem(
-                    file=file,
-                    message="the manifest has no container `calico-node` in a DaemonSet `calico-node`",
-                    remedy="pin a calico.yaml of projectcalico/calico; the operator's manifests are something else",
-                    rule="calico-manifest",
-                )
-            ],
-            "the Calico manifest cannot be patched",
-        )
-    wanted = {
+    patch = ManifestPatch.of(manifests)
+    _patch_node(patch, cluster, calico)
+    _patch_config(patch, cluster, calico)
+    if calico.own_etcd:
+        _patch_etcd(patch, cluster)
+    for old, new in calico.image_names.get(cluster.arch, {}).items():
+        _rename_images(patch, old, new)
+    if kubernetes_minor(cluster.release.kubernetes_version) < _POLICY_V1:
+        _use_old_policy(patch)
+    if patch.problems:
+        raise DescriptorError(patch.problems, "the Calico manifest cannot be patched")
+    return patch.result()
+
+
+def etcd_cluster_ip(service_cidr: IPv4Network) -> IPv4Address:
+    """The address of Calico's own etcd: the IEC's index, or the last one that is usable."""
+    return service_cidr[min(_ETCD_INDEX, service_cidr.num_addresses - 2)]
+
+
+def _patch_node(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSource) -> None:
+    container = _node_container(patch)
+    if container is None:
+        return
+    encapsulation = calico.encapsulation
+    added = {
         "CALICO_IPV4POOL_CIDR": str(cluster.pod_cidr),
-        "IP_AUTODETECTION_METHOD": f"cidr={cluster.mgmt_cidr}",
+        "IP_AUTODETECTION_METHOD": _autodetection(cluster, calico),
     }
-    changes = [
-        f"DaemonSet calico-node: {change}"
-        for container in containers
-        for name, value in wanted.items()
-        for change in _set_environment(container, name, value)
+    for name, value in added.items():
+        patch.set_environment(_NODE, container, name, value, add=True)
+    ipip = "Always" if encapsulation is Encapsulation.IPIP else "Never"
+    patch.set_environment(_NODE, container, "CALICO_IPV4POOL_IPIP", ipip, add=False)
+    knows_vxlan = any(variable["name"] == "CALICO_IPV4POOL_VXLAN" for variable in container["env"])
+    if knows_vxlan or encapsulation is Encapsulation.VXLAN:
+        vxlan = "Always" if encapsulation is Encapsulation.VXLAN else "Never"
+        patch.set_environment(_NODE, container, "CALICO_IPV4POOL_VXLAN", vxlan, add=False)
+    if encapsulation is Encapsulation.VXLAN:
+        _remove_bird_probes(patch, container)
+
+
+def _node_container(patch: ManifestPatch) -> dict[str, Any] | None:
+    daemon_set = patch.find("DaemonSet", "calico-node")
+    if daemon_set is None:
+        return None
+    containers: list[dict[str, Any]] = daemon_set["spec"]["template"]["spec"]["containers"]
+    for container in containers:
+        if container["name"] == "calico-node":
+            return container
+    patch.miss(f"container `calico-node` in {_NODE}")
+    return None
+
+
+def _autodetection(cluster: DesiredCluster, calico: CalicoSource) -> str:
+    if calico.autodetection is Autodetection.CIDR:
+        return f"cidr={cluster.mgmt_cidr}"
+    return "interface=" + ",".join(dict.fromkeys(node.mgmt_device for node in cluster.nodes))
+
+
+def _remove_bird_probes(patch: ManifestPatch, container: dict[str, Any]) -> None:
+    """With VXLAN no BIRD runs, and what asks for it would never be content."""
+    probed = [
+        container.get(probe, {}).get("exec", {}).get("command", []) for probe in ("livenessProbe", "readinessProbe")
     ]
-    return PatchedManifest(dump_yaml_all(documents), tuple(changes))
+    for argument in _BIRD_PROBES:
+        command = next((command for command in probed if argument in command), None)
+        if command is None:
+            patch.miss(f"probe `{argument}` in {_NODE}")
+        else:
+            command.remove(argument)
+            patch.changes.append(f"{_NODE}: probe {argument} removed")
 
 
-def _node_containers(documents: list[Any]) -> Iterator[dict[str, Any]]:
-    for document in documents:
-        if document.get("kind") == "DaemonSet" and document["metadata"]["name"] == "calico-node":
-            for container in document["spec"]["template"]["spec"]["containers"]:
-                if container["name"] == "calico-node":
-                    yield container
+def _patch_config(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSource) -> None:
+    config = patch.find("ConfigMap", "calico-config")
+    if config is None:
+        return
+    backend = "vxlan" if calico.encapsulation is Encapsulation.VXLAN else "bird"
+    patch.set_key(_CONFIG, config["data"], "calico_backend", backend)
+    patch.set_key(_CONFIG, config["data"], "veth_mtu", str(cluster.mgmt_mtu - calico.encapsulation.overhead_bytes))
+    if calico.own_etcd:
+        endpoint = f"http://{etcd_cluster_ip(cluster.service_cidr)}:{_ETCD_PORT}"
+        patch.set_key(_CONFIG, config["data"], "etcd_endpoints", endpoint)
 
 
-def _set_environment(container: dict[str, Any], name: str, value: str) -> Iterator[str]:
-    environment = container.setdefault("env", [])
-    for variable in environment:
-        if variable["name"] == name:
-            if variable.get("value") != value:
-                yield f"{name}: {variable.get('value', '(from elsewhere)')} -> {value}"
-                variable.pop("valueFrom", None)
-                variable["value"] = value
-            return
-    environment.append({"name": name, "value": value})
-    yield f"{name}: (unset) -> {value}"
+def _patch_etcd(patch: ManifestPatch, cluster: DesiredCluster) -> None:
+    """A cluster IP is given out of the service CIDR, and Calico must know it before there is any DNS."""
+    service = patch.find("Service", "calico-etcd")
+    if service is not None:
+        patch.set_key("Service calico-etcd", service["spec"], "clusterIP", str(etcd_cluster_ip(cluster.service_cidr)))
+    daemon_set = patch.find("DaemonSet", "calico-etcd")
+    if daemon_set is not None and cluster.arch is Arch.AARCH64:
+        for container in daemon_set["spec"]["template"]["spec"]["containers"]:
+            # etcd 3.3 refuses to start there unless it is told that nobody vouches for it.
+            patch.set_environment("DaemonSet calico-etcd", container, "ETCD_UNSUPPORTED_ARCH", "arm64", add=True)
+
+
+def _rename_images(patch: ManifestPatch, old: str, new: str) -> None:
+    found = [(place, container) for place, container in patch.containers() if container["image"].startswith(old)]
+    if not found:
+        patch.miss(f"image that begins with `{old}`")
+    for place, container in found:
+        patch.set_key(place, container, "image", new + container["image"].removeprefix(old))
+
+
+def _use_old_policy(patch: ManifestPatch) -> None:
+    """API servers before 1.21 refuse policy/v1; the older version of the same object says the same."""
+    for found in patch.objects:
+        if found["kind"] == "PodDisruptionBudget" and found["apiVersion"] == "policy/v1":
+            place = f"PodDisruptionBudget {found['metadata']['name']}"
+            patch.set_key(place, found, "apiVersion", "policy/v1beta1")

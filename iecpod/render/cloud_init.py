@@ -8,7 +8,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.design.resources import DesiredDomain, Seed, Vnic
+from iecpod.design.supply import Supply
 from iecpod.model import PodRef
+from iecpod.render.supply_files import APT_CONF_PATH, render_apt_conf, render_ca_files
 from iecpod.render.templating import make_directory_environment
 
 #: 127.0.1.1 is not among them: a node's own name must mean the address that the cluster knows it by.
@@ -31,10 +33,14 @@ def render_seed(
     host_key_public: str,
     hosts: tuple[tuple[IPv4Address, tuple[str, ...]], ...],
     ntp_servers: tuple[str, ...],
+    supply: Supply,
+    apt_mirror: str,
     instance_id: str,
     templates_dir: Path,
 ) -> Seed:
     """Text of the three files. `hosts` are lines of /etc/hosts: an address and its names, the FQDN first.
+
+    `apt_mirror` stands in for the distribution's archive; empty leaves that alone.
 
     The instance-id is `instance_id` with a digest of the other two files, so that a changed seed is applied anew.
     """
@@ -52,6 +58,10 @@ def render_seed(
         timesyncd_file=_timesyncd_file(ntp_servers),
         resolv_conf=_resolv_conf(domain),
         vlans=vlans,
+        apt_conf_path=APT_CONF_PATH,
+        apt_conf=render_apt_conf(supply),
+        apt_mirror=apt_mirror,
+        ca_files=render_ca_files(supply),
     )
     network_config = environment.get_template("network-config.yaml.j2").render(nics=links, vlans=vlans)
     digest = hashlib.sha256(f"{user_data}\0{network_config}".encode()).hexdigest()[:16]

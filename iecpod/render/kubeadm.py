@@ -21,7 +21,7 @@ _CALM_KUBELET = {
     "syncFrequency": "2m0s",
     "fileCheckFrequency": "20s",
 }
-_CALM_ETCD = {"heartbeat-interval": "1000", "election-timeout": "10000", "unsafe-no-fsync": "true"}
+_CALM_ETCD = {"heartbeat-interval": "1000", "election-timeout": "10000"}
 _CALM_LEADER = {"leader-elect": "false"}
 #: The kubelet walks the cgroups of all QoS classes every two seconds: a third of its time in an emulated guest. Flags,
 #: since an empty list of what to enforce does not survive kubeadm's copy of the kubelet's configuration.
@@ -117,7 +117,7 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
             "local": {
                 "dataDir": "/var/lib/etcd",
                 **({"imageTag": release.etcd_version} if release.etcd_version else {}),
-                **_extra_args(_CALM_ETCD if cluster.calm else {}, api),
+                **_extra_args(_calm_etcd(release.kubernetes_version) if cluster.calm else {}, api),
             },
         },
     }
@@ -136,6 +136,11 @@ def _calm_api_server(kubernetes_version: str) -> dict[str, str]:
     """
     counts_milliseconds = (1, 20) <= kubernetes_minor(kubernetes_version) < (1, 26)
     return {"feature-gates": "APIPriorityAndFairness=false"} if counts_milliseconds else {}
+
+
+def _calm_etcd(kubernetes_version: str) -> dict[str, str]:
+    """Without waiting for the disk where etcd can: since 3.4.4, and kubeadm brings 3.4.9 or later since 1.19."""
+    return {**_CALM_ETCD, **({"unsafe-no-fsync": "true"} if kubernetes_minor(kubernetes_version) >= (1, 19) else {})}
 
 
 def _cheap_keys(kubernetes_version: str, api: str) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from iecpod.design.release import AptRepository, Release
@@ -16,8 +20,22 @@ class AptSource:
     key_path: str
 
 
+#: Armour headers, a blank line, the key in base64, and its checksum behind a `=` (RFC 4880, 6.2).
+_ARMOUR = re.compile(
+    rb"^-----BEGIN PGP PUBLIC KEY BLOCK-----\s*?\n(?:\w+: .*\n)*\s*\n(?P<key>[A-Za-z0-9+/=\s]+?)"
+    rb"(?:^=[A-Za-z0-9+/]{4}\s*)?^-----END PGP PUBLIC KEY BLOCK-----",
+    re.MULTILINE,
+)
+
+
+def key_ring(key: bytes) -> bytes:
+    """A signing key without its ASCII armour, which apt reads since 1.4 only (Ubuntu 16.04 has 1.2)."""
+    blocks = [base64.b64decode(match["key"]) for match in _ARMOUR.finditer(key)]
+    return b"".join(blocks) or key
+
+
 def render_apt_source(repository: AptRepository) -> AptSource:
-    key_path = f"/etc/apt/keyrings/{repository.name}.asc"
+    key_path = f"/etc/apt/keyrings/{repository.name}.gpg"
     fields = {
         "Types": "deb",
         "URIs": repository.uri,
@@ -39,7 +57,21 @@ def render_node_files(release: Release) -> dict[str, str]:
     }
     if release.runtime == "containerd":
         files["/etc/containerd/config.toml"] = _containerd_config(release)
+    else:
+        files[DOCKER_CONFIG_PATH] = render_docker_config(release, ())
     return files
+
+
+DOCKER_CONFIG_PATH = "/etc/docker/daemon.json"
+REGISTRIES_DIR = "/etc/containerd/certs.d"
+
+
+def render_docker_config(release: Release, mirrors: Sequence[str]) -> str:
+    """`mirrors` are URLs, of Docker's own registry only."""
+    config: dict[str, object] = {"exec-opts": [f"native.cgroupdriver={release.cgroup_driver}"]}
+    if mirrors:
+        config["registry-mirrors"] = list(mirrors)
+    return json.dumps(config, indent=2) + "\n"
 
 
 TIMER_SLACK_NS = 5_000_000
@@ -62,6 +94,9 @@ def _containerd_config(release: Release) -> str:
 
 [{cri}]
   sandbox_image = "{release.pause_image}"
+
+[{cri}.registry]
+  config_path = "{REGISTRIES_DIR}"
 
 [{cri}.cni]
   bin_dir = "/opt/cni/bin"

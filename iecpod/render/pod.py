@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.design.desired import DesiredPod
+from iecpod.design.release import ImageSourceType
 from iecpod.design.resources import DesiredDomain, Resource, Seed
 from iecpod.model import Arch
 from iecpod.render.cloud_init import render_seed
@@ -69,6 +70,8 @@ def _render_domain(
         host_key_public=public,
         hosts=_hosts(pod),
         ntp_servers=pod.spec.idf.ntp_servers,
+        supply=pod.supply,
+        apt_mirror=_apt_mirror(pod),
         instance_id=domain.uuid,
         templates_dir=cloud_init_dir,
     )
@@ -81,3 +84,8 @@ def _hosts(pod: DesiredPod) -> tuple[tuple[IPv4Address, tuple[str, ...]], ...]:
     return tuple(
         (node.address, (f"{node.hostname}.{pod.scenario.dns_domain}", node.hostname)) for node in pod.cluster.nodes
     )
+
+
+def _apt_mirror(pod: DesiredPod) -> str:
+    """An image that iecpod makes itself is made from the mirror, and its nodes install nothing."""
+    return pod.supply.apt_mirror if pod.cluster.release.image.type is not ImageSourceType.MMDEBSTRAP else ""

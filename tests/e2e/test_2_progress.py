@@ -13,7 +13,8 @@ from tests.e2e.conftest import HOSTNAMES, Iecpod
 
 
 def test_report_junit_and_events_agree(pod: Iecpod) -> None:
-    phases = pod.report()["phases"]
+    report = json.loads((pod.root / "report.json").read_text())
+    phases = report["phases"]
     nodes = {(phase["name"], node["node"]): node["seconds"] for phase in phases for node in phase["nodes"]}
     assert {("control-plane", "iec01"), ("workers", "iec02"), ("workers", "iec03")} <= nodes.keys()
     assert {("ready", hostname) for hostname in HOSTNAMES} <= nodes.keys()
@@ -27,7 +28,7 @@ def test_report_junit_and_events_agree(pod: Iecpod) -> None:
     assert all(case.find("failure") is None and case.find("skipped") is None for case in cases)
 
     events = [json.loads(line) for line in (pod.root / "events").read_text().splitlines()]
-    assert {event["run_id"] for event in events} == {pod.report()["run_id"]}
+    assert {event["run_id"] for event in events} == {report["run_id"]}
     assert (events[0]["event"], events[-1]["event"], events[-1]["outcome"]) == ("run-started", "run-finished", "done")
     finished = {(event["phase"], event["node"]) for event in events if event["event"] == "node-finished"}
     assert finished == nodes.keys()

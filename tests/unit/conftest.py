@@ -11,6 +11,7 @@ from hypothesis import settings
 from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
 from iecpod.design.release import ImageSource, ImageSourceType, Release
 from iecpod.design.scenario import Cni, Role
+from iecpod.model import Arch
 
 # The same examples in every run, so that a gate fails for a change and not by chance.
 # To look for new ones: `pytest --hypothesis-profile=default`.
@@ -49,6 +50,7 @@ def cluster() -> DesiredCluster:
     )
     return DesiredCluster(
         name="local-virtual1",
+        arch=Arch.X86_64,
         release=make_release(),
         cni=Cni.BRIDGE,
         nodes=nodes,

@@ -46,12 +46,18 @@ def libraries_of(tmp_path: Path, *arguments: str) -> set[str]:
     return set(done.stderr.split()) & (OF_DEPLOY | OF_DESCRIPTORS)
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("validate", "--help"), ("deploy", "--help"), ("schema", "pdf")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("validate", "--help"), ("deploy", "--help"), ("schema", "pdf"), ("releases", "--help")],
+)
 def test_help_loads_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert libraries_of(tmp_path, *arguments) == set()
 
 
-@pytest.mark.parametrize("arguments", [("validate", "--all"), ("rules",), ("validate", "--all", "--format", "junit")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("validate", "--all"), ("rules",), ("validate", "--all", "--format", "junit"), ("releases", "list")],
+)
 def test_validate_loads_what_descriptors_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert libraries_of(tmp_path, *arguments) == OF_DESCRIPTORS
 
@@ -78,7 +84,8 @@ def test_unknown_schema(tmp_path: Path) -> None:
         (["deploy", "-p"], "virtual", ["virtual1", "virtual2"]),
         (["deploy", "-b", "https://example.org", "-l"], "", []),
         (["deploy", "-b", "ftp://example.org", "-p"], "", []),
-        (["plan", "--release"], "", ["debian12", "k8s-1.36"]),
+        (["plan", "--release"], "", ["debian12", "iec-r1", "k8s-1.36"]),
+        (["releases", "diff", "debian12"], "iec", ["iec-r1"]),
         (["bundle", "build", "--release"], "d", ["debian12"]),
         (["plan", "-s"], "k8-", ["k8-bridge-iec-noha", "k8-calico-iec-noha", "k8-nosdn-iec-noha"]),
         (["validate", "--demote"], "duplicate-m", ["duplicate-mac", "duplicate-mac-in-node"]),
@@ -102,6 +109,18 @@ def proposals(tmp_path: Path, arguments: list[str], incomplete: str) -> list[str
     invocation = Invocation(layout_below(tmp_path), environ={}, is_terminal=False)
     shell = ShellComplete(cli, {"obj": invocation}, "iecpod", "_IECPOD_COMPLETE")
     return [item.value for item in shell.get_completions(arguments, incomplete)]
+
+
+@pytest.mark.parametrize("arguments", [["deploy", "--release"], ["releases", "show"], ["bundle", "build", "--release"]])
+def test_a_release_may_be_a_file_for_the_shell_to_find(tmp_path: Path, arguments: list[str]) -> None:
+    invocation = Invocation(layout_below(tmp_path), environ={}, is_terminal=False)
+    shell = ShellComplete(cli, {"obj": invocation}, "iecpod", "_IECPOD_COMPLETE")
+    found = {text: shell.get_completions(arguments, text) for text in ("./my", "my", "deb")}
+    assert {text: [(item.value, item.type) for item in items] for text, items in found.items()} == {
+        "./my": [("./my", "file")],
+        "my": [("my", "file")],
+        "deb": [("debian12", "plain")],
+    }
 
 
 def test_demotion_is_an_option_of_whatever_judges_descriptors() -> None:

@@ -11,6 +11,7 @@ import jinja2
 import pytest
 
 from iecpod.design.resources import DesiredDomain, Seed, Vnic
+from iecpod.design.supply import Supply
 from iecpod.render.cloud_init import render_seed
 from iecpod.yaml_document import load_yaml
 from tests import pods
@@ -53,6 +54,8 @@ def render(domain: DesiredDomain | None = None, **changes: Any) -> Seed:
         "host_key_public": "ssh-ed25519 AAAAC3host iec01",
         "hosts": HOSTS,
         "ntp_servers": ("1.pool.ntp.org", "0.pool.ntp.org"),
+        "supply": Supply(),
+        "apt_mirror": "",
         "instance_id": "11111111-2222",
         "templates_dir": TEMPLATES,
     }
@@ -207,3 +210,28 @@ def test_a_template_with_an_unknown_name_fails(tmp_path: Path) -> None:
     (tmp_path / "meta-data.yaml.j2").write_text("instance-id: {{ instance }}\n")
     with pytest.raises(jinja2.UndefinedError, match="instance"):
         render(templates_dir=tmp_path)
+
+
+def test_nothing_is_said_of_mirrors_where_there_are_none() -> None:
+    text = render(supply=Supply(no_proxy=("localhost",))).user_data
+    assert text == render().user_data
+    assert not any(word in text for word in ("apt-configure", "update-ca-certificates", "Acquire"))
+
+
+def test_apt_is_led_to_proxy_and_mirror() -> None:
+    seed = render(
+        supply=Supply(http_proxy="http://proxy:3128", no_proxy=("10.0.0.1",)), apt_mirror="http://mirror/ubuntu"
+    )
+    data = user_data(seed)
+    uri = [{"arches": ["default"], "uri": "http://mirror/ubuntu"}]
+    assert data["apt"] == {"primary": uri, "security": uri}
+    assert data["cloud_config_modules"] == ["apt-configure", "set-passwords"]
+    assert 'Acquire::http::Proxy "http://proxy:3128";' in written_file(seed, "/etc/apt/apt.conf.d/90iecpod-proxy")
+
+
+def test_certificates_are_written_and_taken_into_the_store() -> None:
+    seed = render(supply=Supply(ca_certificates=("one\n", "two\n")))
+    files = [written_file(seed, f"/usr/local/share/ca-certificates/iecpod-{number}.crt") for number in (1, 2)]
+    assert files == ["one\n", "two\n"]
+    (script,) = [command[2] for command in user_data(seed)["bootcmd"] if "update-ca-certificates" in command[2]]
+    assert script.splitlines()[0] == "test -e /etc/ssl/certs/iecpod-1.pem && exit 0"

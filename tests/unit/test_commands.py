@@ -30,7 +30,7 @@ from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightErr
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, Shell
-from iecpod.render.calico import PatchedManifest
+from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.unit.eyaml_pair import Pair
@@ -88,7 +88,8 @@ class FakeTools:
         raise AssertionError("the fake host lists no KVM")
 
     def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
-        keys = ensure_pod_keys((self.pod_dir if keep else self.pod_dir.parent) / "keys", "x")
+        in_place = (self.pod_dir / "keys").exists()
+        keys = ensure_pod_keys((self.pod_dir if keep or in_place else self.pod_dir.parent) / "keys", "x")
         return NodeSecrets(
             authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
         )
@@ -110,6 +111,9 @@ class FakeTools:
 
     def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         raise AssertionError("the scenario has no Calico")
+
+    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
+        raise AssertionError("debian12 has no Helm")
 
     def free_bytes(self, path: str) -> int:
         return self.free

@@ -127,7 +127,7 @@ def test_another_base_image_is_refused_before_anything_is_made(tmp_path: Path) -
     with pytest.raises(UsageError) as caught:
         run_raising(tmp_path, "deploy", *POD, "-o", "ubuntu1804", "-N", "-S", str(tmp_path / "storage"))
     assert caught.value.cause == "release debian12 has no base image 'ubuntu1804'"
-    assert caught.value.remedy == "it has debian12: use -o debian12, or leave -o out, or choose another --release"
+    assert caught.value.remedy == "it has debian12: use another -o, leave it out, or choose another --release"
     assert not (tmp_path / "storage").exists()
 
 

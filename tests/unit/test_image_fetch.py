@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.design.release import Manifest
 from iecpod.errors import ImageError
 from iecpod.images.fetch import copy_image, describe_image, fetch_bytes, fetch_image, parse_sums
+from iecpod.images.manifests import load_manifest
+from iecpod.render.manifest import ManifestText
 from tests.fakes import RecordingReporter
 
 #: A disk of one megabyte, as `truncate` makes it.
@@ -185,3 +188,34 @@ def test_raw_image_is_told_from_qcow2(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(RAW_DISK)
     assert describe_image(path, "the image").format == "raw"
+
+
+def test_a_manifest_is_fetched_once_and_kept(site: Site, tmp_path: Path) -> None:
+    site.files["/calico.yaml"] = b"kind: x\n"
+    url = site.url("/calico.yaml")
+    manifest = Manifest(name="calico", url=url, sha256=hashlib.sha256(b"kind: x\n").hexdigest())
+    reporter = RecordingReporter()
+    assert load_manifest(manifest, tmp_path, reporter) == ManifestText(url, b"kind: x\n")
+    del site.files["/calico.yaml"]
+    assert load_manifest(manifest, tmp_path, reporter) == ManifestText(url, b"kind: x\n")
+    assert reporter.lines == [f"fetching {url}"]
+
+
+def test_a_manifest_that_is_not_what_its_digest_says_is_refused(site: Site, tmp_path: Path) -> None:
+    site.files["/calico.yaml"] = b"kind: other\n"
+    with pytest.raises(ImageError, match="its SHA-256 is"):
+        load_manifest(
+            Manifest(name="calico", url=site.url("/calico.yaml"), sha256="0" * 64), tmp_path, RecordingReporter()
+        )
+    with pytest.raises(ImageError, match="has no digest"):
+        load_manifest(Manifest(name="calico", url=site.url("/calico.yaml")), tmp_path, RecordingReporter())
+
+
+def test_a_manifest_may_be_a_file_of_the_lab(tmp_path: Path) -> None:
+    path = tmp_path / "etcd.yaml"
+    manifest = Manifest(name="etcd", url="http://nowhere.invalid/etcd.yaml", file=str(path))
+    with pytest.raises(ImageError) as caught:
+        load_manifest(manifest, tmp_path, RecordingReporter())
+    assert caught.value.remedy == "correct the file given for --manifest etcd"
+    path.write_bytes(b"kind: x\n")
+    assert load_manifest(manifest, tmp_path, RecordingReporter()) == ManifestText(str(path), b"kind: x\n")

@@ -69,8 +69,14 @@ def test_parameters(jobs: dict[str, ElementTree.Element], name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("iecpod-deploy-arm-virtual2", ["deploy {all} --report report.json -L {log}", "export env {all}"]),
-        ("iecpod-redeploy-arm-virtual2", ["redeploy {all} --report report.json -L {log}", "export env {all}"]),
+        (
+            "iecpod-deploy-arm-virtual2",
+            ["deploy {all} {files} -L {log}", "export env {all}"],
+        ),
+        (
+            "iecpod-redeploy-arm-virtual2",
+            ["redeploy {all} {files} -L {log}", "export env {all}"],
+        ),
         ("iecpod-destroy-arm-virtual2", ["teardown -l arm -p virtual2 -S /home/jenkins/iecpod"]),
     ],
 )
@@ -81,7 +87,7 @@ def test_the_lines_that_jobs_run(
     target = f"-l arm -p virtual2 -s k8-calico-iec-noha -S /home/jenkins/iecpod -b file://{tmp_path}/ci"
     log = f"{tmp_path}/job.7.log.tar.gz"
     assert [" ".join(line) for line in lines][: len(expected)] == [
-        text.format(all=target, log=log) for text in expected
+        text.format(all=target, log=log, files="--report report.json --junit junit.xml") for text in expected
     ]
     for line in lines:
         assert_understood(line)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +11,8 @@ from iecpod.design.scenario import Cni
 from iecpod.render.kubeadm import kubeadm_api_version, render_init_config, render_join_config
 from iecpod.yaml_document import load_yaml_all
 from tests.unit.conftest import with_release
+from tests.unit.golden_files import check_golden
 
-GOLDEN = Path(__file__).parent / "golden"
 TOKEN = "abcdef.0123456789abcdef"
 
 
@@ -46,14 +44,6 @@ def test_configs_are_as_read(cluster: DesiredCluster, version: str, runtime: str
         cluster, cluster.workers[0], token=TOKEN, ca_cert_hash="sha256:" + "0" * 64, timeout_seconds=150
     )
     check_golden(f"kubeadm-{version}.yaml", init + join)
-
-
-def check_golden(name: str, text: str) -> None:
-    """Compares with a file; with IECPOD_WRITE_GOLDEN set, writes it, to be read before it is committed."""
-    path = GOLDEN / name
-    if os.environ.get("IECPOD_WRITE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
 
 
 def test_calm_timings_are_for_emulated_guests_only(cluster: DesiredCluster) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -77,6 +79,20 @@ def test_the_note_of_a_dead_run_names_nobody(layout: Layout) -> None:
     holder.wait()
     with pod_lock(layout, REF, wait_seconds=0):
         note.write_text(left)
+        with pytest.raises(PodLocked) as caught, pod_lock(layout, REF, wait_seconds=0):
+            pass
+    assert caught.value.cause == "another iecpod is at work on POD local/virtual1"
+
+
+def test_the_note_of_a_dead_run_does_not_name_who_has_its_number_now(layout: Layout) -> None:
+    """A kernel gives numbers of processes out again, and the remedy is to kill that one."""
+    holder = start_holder(layout)
+    (note,) = layout.runtime_dir.rglob("*.holder")
+    left = {**json.loads(note.read_text()), "pid": os.getpid()}
+    holder.kill()
+    holder.wait()
+    with pod_lock(layout, REF, wait_seconds=0):
+        note.write_text(json.dumps(left))
         with pytest.raises(PodLocked) as caught, pod_lock(layout, REF, wait_seconds=0):
             pass
     assert caught.value.cause == "another iecpod is at work on POD local/virtual1"

@@ -11,9 +11,11 @@ import pytest
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
+from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
 from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
@@ -71,7 +73,7 @@ def _no_bundle(_hostname: str) -> BundleFiles:
 
 def _runtime(shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, calm: bool) -> RuntimePhase:
     watch = fake_watch(Pace(1.0, calm=calm))
-    return RuntimePhase(make_release(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
+    return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
 
 
 def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> None:
@@ -100,11 +102,14 @@ def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
     assert "test ! -e /var/cache/iecpod-bundle" in shell.calls[0][2]
     shell = FakeShell().on("sh", "-euc", stdout="v1.20.2\n")
     assert _runtime(shell, calm=True).probe() == "containerd, Kubernetes 1.20.2"
-    assert shell.calls[0][4:] == (
-        "containerd",
+    checked = {line.split()[1] for line in shell.inputs[0].decode().splitlines()}
+    assert checked == {
+        "/etc/containerd/config.toml",
+        "/etc/modules-load.d/iecpod-kubernetes.conf",
+        "/etc/sysctl.d/90-iecpod-kubernetes.conf",
         "/etc/systemd/system/containerd.service.d/20-iecpod-calm.conf",
         "/etc/systemd/system/kubelet.service.d/20-iecpod-calm.conf",
-    )
+    }
 
 
 @pytest.mark.parametrize("calm", [True, False])
@@ -246,6 +251,69 @@ def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluste
     assert caught.value.evidence.splitlines()[-1] == "    reboot: Power down"
     assert "iecpod console -l local -p virtual1 iec02" in caught.value.remedy
     assert first.called("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "delete", "secret")
+
+
+_KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
+_RECORD = "--raw=/api/v1/namespaces/kube-system/configmaps/iecpod-verified"
+
+
+def _control_plane_that_lists(*names: str) -> FakeShell:
+    listing = json.dumps({"items": [{"metadata": {"name": name}} for name in names]})
+    shell = FakeShell("iec01").on(*_KUBECTL, "get", "--raw=/api/v1/nodes", stdout=listing)
+    shell.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
+    shell.on(*_KUBECTL, "create").on(*_KUBECTL, "delete", "secret")
+    shell.on(*_KUBECTL, "delete", _RECORD, stderr="Error from server (NotFound): x", returncode=1)
+    return shell
+
+
+def _worker(*, has_joined: bool, job: str) -> FakeShell:
+    """What `sh -c` says first is whether the node has joined; its other use is to wait for the job."""
+    shell = FakeShell("iec02").on("sh", "-c", returncode=0 if has_joined else 1).on("sh", "-c")
+    shell.on("test", "-e", "/etc/kubernetes/kubelet.conf", returncode=0 if has_joined else 1)
+    shell.on("systemctl", "is-active", stdout=f"{job}\n").on("systemctl", "reset-failed").on("systemd-run").on("rm")
+    return shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+
+
+def _workers(cluster: DesiredCluster, first: FakeShell, second: FakeShell) -> WorkersPhase:
+    one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
+    return WorkersPhase(one_worker, {"iec01": first, "iec02": second}, fake_watch())
+
+
+def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster: DesiredCluster) -> None:
+    """The cluster lists its name still, and knows it as verified."""
+    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=False, job="inactive")
+    first.on(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02", stdout="{}")
+    phase = _workers(cluster, first, second)
+    assert phase.probe() is None
+    second = _worker(has_joined=False, job="inactive")
+    _workers(cluster, first, second).run()
+    deleted = [call for call in first.calls if call[:3] == (*_KUBECTL, "delete")]
+    assert [call[3] for call in deleted] == [_RECORD, "--raw=/api/v1/nodes/iec02", "secret"]
+    created = next(index for index, call in enumerate(first.calls) if call[2] == "create")
+    assert first.calls.index(deleted[1]) < created, "it leaves before its token is made"
+    assert second.called("systemd-run") and not second.called("kubeadm", "reset")
+
+
+def test_a_node_whose_join_goes_on_is_not_taken_out(cluster: DesiredCluster) -> None:
+    """It is listed since a moment ago, by the join of a run that was killed."""
+    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=False, job="activating")
+    _workers(cluster, first, second).run()
+    assert not first.called(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02")
+    assert not second.called("systemd-run")
+
+
+def test_workers_that_have_joined_are_in_place(cluster: DesiredCluster) -> None:
+    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=True, job="inactive")
+    assert _workers(cluster, first, second).probe() == "1 joined"
+
+
+def test_discarding_what_is_not_there_is_no_error_and_a_refusal_is_one() -> None:
+    shell = FakeShell().on("kubectl", stderr='Error from server (NotFound): nodes "iec02" not found', returncode=1)
+    Kubectl(shell).discard("/api/v1/nodes/iec02")
+    assert shell.calls == [(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02")]
+    shell = FakeShell().on("kubectl", stderr="Error from server (Forbidden): no", returncode=1)
+    with pytest.raises(CommandFailed):
+        Kubectl(shell).discard("/api/v1/nodes/iec02")
 
 
 def _node(name: str, address: str, ready: str) -> dict[str, object]:

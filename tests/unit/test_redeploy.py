@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from iecpod.commands.redeploy import redeploy
+from iecpod.commands.deploy import deploy
+from iecpod.commands.redeploy import redeploy, redeploy_changed
 from iecpod.commands.report import Report
 from iecpod.design.resources import Kind, Route
-from iecpod.errors import PreflightError
+from iecpod.errors import HostError, PreflightError
 from iecpod.layout import Layout
 from tests.fakes import FakeHost
 from tests.unit.command_line import run
@@ -53,6 +55,127 @@ def test_what_could_not_be_built_again_is_not_removed(layout: Layout, tools: Fak
     assert caught.value.cause == "POD local/virtual1 could not be deployed again; it stands as it was"
     assert tools.hypervisor.observe() == before
     assert {seen.kind for seen in before} >= {Kind.DOMAIN, Kind.NETWORK}
+
+
+def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    with pytest.raises(PreflightError) as caught:
+        redeploy(resolve(layout, memory_mib=20000), tools, lambda _report: None)
+    assert [problem.rule for problem in caught.value.problems if problem.rule != "changed-in-place"] == ["memory"]
+    assert _made_by(tools, "0123456789ab") == _ALL
+
+
+_MACHINES = {f"local-virtual1-iec0{index}" for index in (1, 2, 3)}
+_ALL = _MACHINES | {f"local-virtual1-{network}" for network in ("admin", "mgmt", "private", "public")}
+
+
+def _made_by(tools: FakeTools, run_id: str) -> set[str]:
+    return {seen.name for seen in tools.hypervisor.observe() if seen.mark and seen.mark.run_id == run_id}
+
+
+def _base(layout: Layout, tmp_path: Path, file: str, *swaps: tuple[str, str]) -> str:
+    """iecpod's own descriptors, with one of the POD's two files changed."""
+    base = tmp_path / "base"
+    shutil.copytree(layout.pdf_dir, base)
+    path = base / "labs" / "local" / file
+    text = path.read_text()
+    for old, new in swaps:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return str(base)
+
+
+_LARGER_IEC03 = ("    node: *worker\n", "    node: {<<: *worker, memory: 2G}\n")
+
+
+def _redeploy_changed(tools: FakeTools, layout: Layout, **options: object) -> Report:
+    tools.run_id = "second"
+    return redeploy_changed(resolve(layout, **options), tools, lambda _report: None)
+
+
+def test_only_the_worker_that_changed_is_made_anew(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    run_deploy(layout, tools)
+    report = _redeploy_changed(tools, layout, base_uri=_base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03))
+    assert _made_by(tools, "second") == {"local-virtual1-iec03"}
+    assert _made_by(tools, "0123456789ab") == _ALL - {"local-virtual1-iec03"}
+    (iec03,) = (seen for seen in tools.hypervisor.observe() if seen.name == "local-virtual1-iec03")
+    assert iec03.memory_mib == 2048 and iec03.active
+    assert {phase.name for phase in report.phases if phase.outcome == "done"} == {"domains"}
+    assert "removed domain local-virtual1-iec03" in tools.reporter.lines
+    assert not any(line.startswith("warning") for line in tools.reporter.lines)
+
+
+def test_where_nothing_changed_nothing_is_removed(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    before = tools.hypervisor.observe()
+    assert _redeploy_changed(tools, layout).outcome == "in place"
+    assert tools.hypervisor.observe() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "swap", "why"),
+    [
+        ("virtual1.yaml", ("memory: 2560M", "memory: 3G"), "domain local-virtual1-iec01: differs from the descriptors"),
+        ("idf-virtual1.yaml", ("10.0.19.", "10.0.29."), "network local-virtual1-public: differs from the descriptors"),
+    ],
+)
+def test_the_control_plane_and_networks_take_the_whole_pod(
+    layout: Layout, tools: FakeTools, tmp_path: Path, file: str, swap: tuple[str, str], why: str
+) -> None:
+    run_deploy(layout, tools)
+    _redeploy_changed(tools, layout, base_uri=_base(layout, tmp_path, file, swap))
+    assert _made_by(tools, "second") == _ALL
+    (told,) = (line for line in tools.reporter.lines if line.startswith("warning"))
+    assert told.startswith(f"warning: the whole POD is made anew: {why}")
+
+
+def test_another_cluster_takes_the_whole_pod(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    _redeploy_changed(tools, layout, service_cidr="172.16.2.0/24")
+    assert _made_by(tools, "second") == _ALL and tools.recalled.service_cidr == "172.16.2.0/24"
+    assert (
+        "warning: the whole POD is made anew: it was deployed with the service CIDR 172.16.1.0/24, not 172.16.2.0/24"
+        in tools.reporter.lines
+    )
+
+
+def test_a_worker_that_could_not_be_made_again_is_not_removed(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    run_deploy(layout, tools)
+    too_large = ("    node: *worker\n", "    node: {<<: *worker, memory: 64G}\n")
+    with pytest.raises(PreflightError, match="it stands as it was"):
+        _redeploy_changed(tools, layout, base_uri=_base(layout, tmp_path, "virtual1.yaml", too_large))
+    assert _made_by(tools, "0123456789ab") == _ALL
+
+
+def test_a_deploy_goes_on_where_a_replacement_was_killed(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    """The worker is gone and its new domain cannot be defined; what is left is what a deploy makes."""
+    run_deploy(layout, tools)
+    base = _base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03)
+    tools.hypervisor.refuse_to_define = HostError("libvirtd went away", "")
+    with pytest.raises(HostError, match="went away"):
+        _redeploy_changed(tools, layout, base_uri=base)
+    assert _made_by(tools, "0123456789ab") == _ALL - {"local-virtual1-iec03"}
+    tools.hypervisor.refuse_to_define = None
+    assert deploy(resolve(layout, base_uri=base), tools, lambda _report: None).outcome == "done"
+    assert _made_by(tools, "second") == {"local-virtual1-iec03"}
+
+
+def test_the_refusal_of_a_deploy_says_which_redeploy_helps(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    run_deploy(layout, tools)
+    base = _base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03)
+    with pytest.raises(PreflightError) as caught:
+        deploy(resolve(layout, base_uri=base), tools, lambda _report: None)
+    (problem,) = caught.value.problems
+    assert problem.path == "domain local-virtual1-iec03"
+    assert problem.remedy == (
+        "`iecpod redeploy --changed` makes it anew; or go back to the descriptors and options that it was made from"
+    )
+    with pytest.raises(PreflightError) as caught:
+        deploy(resolve(layout, vcpus=1), tools, lambda _report: None)
+    assert {problem.remedy.split(";")[0] for problem in caught.value.problems} == {
+        "`iecpod redeploy` makes the whole POD anew"
+    }
 
 
 def test_taking_machines_as_they_are_is_no_redeploy(tmp_path: Path) -> None:

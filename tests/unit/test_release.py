@@ -52,7 +52,7 @@ def test_connected_release_pins_what_it_fetches() -> None:
     release = load("k8s-1.36")
     assert release.bundle is None
     assert set(release.image.location) == set(release.image.sha256sums) == set(Arch)
-    assert len(release.calico_manifest_sha256) == 64
+    assert release.calico is not None and [len(manifest.sha256) for manifest in release.calico.manifests] == [64]
     assert all(repository.key_url.startswith("https://") for repository in release.repositories)
     programs = ("kubeadm", "kubelet", "kubectl")
     assert {f"{program}={release.kubernetes_version}-*" for program in programs} <= set(release.packages)
@@ -68,7 +68,7 @@ def test_unknown_release_lists_the_known() -> None:
     with pytest.raises(UsageError) as caught:
         load("debian13")
     assert caught.value.cause == "there is no release 'debian13'"
-    assert caught.value.remedy == "use one of: debian12, k8s-1.36"
+    assert caught.value.remedy == "use one of: debian12, iec-r1, k8s-1.36"
 
 
 def test_missing_release_file() -> None:
@@ -99,14 +99,14 @@ def test_image_needs_what_its_type_needs(tmp_path: Path) -> None:
     assert "sha256sums" in problem
 
 
-def test_calico_needs_a_pinned_manifest(tmp_path: Path) -> None:
+def test_calico_needs_manifests(tmp_path: Path) -> None:
     data = shipped("k8s-1.36")
-    del data["calico_manifest_sha256"]
+    data["calico"]["manifests"] = []
     (problem,) = problems_of(tmp_path, data)
-    assert "calico_manifest_sha256" in problem
-    del data["calico_manifest_url"]
+    assert problem.startswith("calico.manifests: ")
+    del data["calico"]
     (problem,) = problems_of(tmp_path, data)
-    assert "calico_manifest_url" in problem
+    assert "'calico'" in problem
 
 
 def test_bundle_is_made_of_packages(tmp_path: Path) -> None:
@@ -124,5 +124,67 @@ def test_release_without_bundle_installs_packages(tmp_path: Path) -> None:
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    data = {**shipped("debian12"), "user": "", "runtime": "docker", "colour": "green"}
+    data = {**shipped("debian12"), "user": "", "runtime": "podman", "colour": "green"}
     assert len(problems_of(tmp_path, data)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "place", "rule"),
+    [
+        ("debian12", {"kubernetes_version": "1.12.9"}, "kubernetes_version", "release-kubernetes"),
+        ("debian12", {"runtime": "docker", "kubernetes_version": "1.24.0"}, "runtime", "release-runtime"),
+        ("k8s-1.36", {"packages": ["containerd.io", "kubeadm"]}, "packages[1]", "release-version-mismatch"),
+        ("k8s-1.36", {"packages": ["kubelet=1.36.5-*"]}, "packages[0]", "release-version-mismatch"),
+        ("iec-r1", {"base_os": "ubuntu1604"}, "variants.ubuntu1604", "release-variant"),
+    ],
+)
+def test_values_must_fit_each_other(tmp_path: Path, name: str, change: dict[str, Any], place: str, rule: str) -> None:
+    path = tmp_path / "release.yaml"
+    path.write_text(dump_yaml_all([{**shipped(name), **change}]))
+    with pytest.raises(DescriptorError) as caught:
+        load(str(path))
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.rule, problem.file) == (place, rule, str(path))
+    assert problem.line and problem.remedy
+
+
+def test_the_repository_of_a_minor_version_fits_the_version(tmp_path: Path) -> None:
+    data = shipped("k8s-1.36")
+    data["repositories"][0]["uri"] = data["repositories"][0]["uri"].replace("v1.36", "v1.35")
+    data["repositories"][1]["name"] = "kubernetes"
+    assert problems_of(tmp_path, data) == [
+        "repositories[0].uri: the repository is for Kubernetes 1.35 alone, and kubernetes_version is of 1.36",
+        "repositories[1].name: a repository above is named 'kubernetes', too",
+    ]
+
+
+def test_docker_runs_where_the_kubelet_speaks_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "release.yaml"
+    path.write_text(dump_yaml_all([{**shipped("debian12"), "runtime": "docker"}]))
+    assert load(str(path)).runtime == "docker"
+
+
+def test_variants_stand_in_for_values_of_the_release() -> None:
+    own, variant = load("iec-r1"), load_release("iec-r1", RELEASES, SCHEMAS, "ubuntu1604")
+    assert load_release("iec-r1", RELEASES, SCHEMAS, "ubuntu1804") == own
+    assert (own.base_os, variant.base_os) == ("ubuntu1804", "ubuntu1604")
+    assert [source.suites for source in own.repositories] == [("kubernetes-xenial",), ("bionic",)]
+    assert [source.suites for source in variant.repositories] == [("kubernetes-xenial",), ("xenial",)]
+    assert "16.04" in variant.image.location[Arch.AARCH64]
+    assert (variant.packages, variant.calico, variant.helm) == (own.packages, own.calico, own.helm)
+
+
+def test_an_operating_system_that_a_release_does_not_have_is_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_release("iec-r1", RELEASES, SCHEMAS, "centos7")
+    assert caught.value.cause == "release iec-r1 has no base image 'centos7'"
+    assert caught.value.remedy.startswith("it has ubuntu1804 and ubuntu1604: ")
+
+
+def test_the_iec_release_is_what_its_text_says() -> None:
+    release = load("iec-r1")
+    assert (release.kubernetes_version, release.runtime, release.cgroup_driver) == ("1.13.0", "docker", "cgroupfs")
+    assert {"docker-ce=18.06.1~ce~3-0~ubuntu", "kubelet=1.13.0-00"} <= set(release.packages)
+    assert release.helm is not None and (release.helm.version, release.helm.tiller) == ("2.12.3", True)
+    assert release.calico is not None and release.calico.own_etcd
+    assert [manifest.name for manifest in release.calico.manifests] == ["etcd", "rbac", "calico"]

@@ -1,0 +1,62 @@
+"""`iecpod releases`: the verbs about release files, which need no hypervisor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from iecpod.cli.completion import complete_release
+from iecpod.cli.options import Invocation
+
+if TYPE_CHECKING:
+    from iecpod.commands.releases import ReleaseBook
+
+
+@click.group()
+def releases() -> None:
+    """Releases: which software a POD gets, and from where.
+
+    A release is a file. Copy one, change it and give it to --release:
+
+    \b
+      iecpod releases show k8s-1.36 > mine.yaml
+      iecpod deploy -l arm -p virtual2 --release ./mine.yaml
+    """
+
+
+def _book(invocation: Invocation) -> ReleaseBook:
+    from iecpod.commands.releases import ReleaseBook
+
+    return ReleaseBook(invocation.layout.releases_dir, invocation.layout.schemas_dir)
+
+
+@releases.command("list")
+@click.option("--format", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_obj
+def list_(invocation: Invocation, /, format: str) -> None:
+    """Lists the releases that iecpod brings."""
+    book = _book(invocation)
+    click.echo(book.list_json() if format == "json" else book.list_text())
+
+
+@releases.command()
+@click.argument("release", shell_complete=complete_release)
+@click.option("-o", "--os", "base_os", metavar="OS", help="As it is on this operating system, one of those it names.")
+@click.pass_obj
+def show(invocation: Invocation, /, release: str, base_os: str | None) -> None:
+    """Checks RELEASE, a name or a file, and prints it as YAML."""
+    click.echo(_book(invocation).show(release, base_os), nl=False)
+
+
+@releases.command()
+@click.argument("one", shell_complete=complete_release)
+@click.argument("other", shell_complete=complete_release)
+@click.pass_obj
+def diff(invocation: Invocation, /, one: str, other: str) -> None:
+    """Shows what differs between two releases, each a name or a file."""
+    if text := _book(invocation).diff(one, other):
+        click.echo(text)
+
+
+COMMANDS = (releases,)

@@ -1,0 +1,97 @@
+"""What values of a release file must have to do with each other; a schema sees each alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, cast
+
+from iecpod.errors import Problem, sort_problems
+from iecpod.yaml_document import Document
+
+#: The last version whose kubelet speaks to docker by itself.
+_LAST_WITH_DOCKER = (1, 23)
+#: The first that kubeadm's configuration of today's form is made for.
+_FIRST = (1, 13)
+_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
+_PER_MINOR = re.compile(r"/core:/stable:/v(\d+)\.(\d+)/")
+
+
+def check_release_rules(document: Document) -> list[Problem]:
+    """Every rule that a release of the right form breaks, by place."""
+    data = cast(dict[str, Any], document.data)
+    version = str(data["kubernetes_version"])
+    minor = cast(tuple[int, int], tuple(int(number) for number in version.split(".")[:2]))
+    parts: list[tuple[tuple[str | int, ...], dict[str, Any]]] = [((), data)]
+    parts += [(("variants", name), variant) for name, variant in data.get("variants", {}).items()]
+    of_parts = chain.from_iterable(
+        chain(_check_packages(document, place, part, version), _check_repositories(document, place, part, minor))
+        for place, part in parts
+    )
+    return sort_problems([*_check_versions(document, data, minor), *of_parts])
+
+
+def _check_versions(document: Document, data: dict[str, Any], minor: tuple[int, int]) -> Iterator[Problem]:
+    shown = ".".join(map(str, minor))
+    if minor < _FIRST:
+        yield document.problem(
+            ("kubernetes_version",),
+            f"Kubernetes {shown} is older than any that iecpod can configure",
+            f"use {'.'.join(map(str, _FIRST))} or later",
+            rule="release-kubernetes",
+        )
+    if data["runtime"] == "docker" and minor > _LAST_WITH_DOCKER:
+        yield document.problem(
+            ("runtime",),
+            f"Kubernetes {shown} does not run on docker",
+            "use containerd, or Kubernetes up to " + ".".join(map(str, _LAST_WITH_DOCKER)),
+            rule="release-runtime",
+        )
+    if data.get("base_os") in data.get("variants", {}):
+        yield document.problem(
+            ("variants", data["base_os"]),
+            "it is the operating system of the release itself",
+            "name another one, or take it out",
+            rule="release-variant",
+        )
+
+
+def _check_packages(
+    document: Document, place: tuple[str | int, ...], part: dict[str, Any], version: str
+) -> Iterator[Problem]:
+    for index, package in enumerate(part.get("packages", ())):
+        name, _, pinned = package.partition("=")
+        if name in _PROGRAMS and pinned.partition("-")[0] != version:
+            found = f"is {pinned}" if pinned else "is of any version"
+            yield document.problem(
+                (*place, "packages", index),
+                f"{name} {found}, and kubernetes_version is {version}",
+                f"pin it: {name}={version}-*",
+                rule="release-version-mismatch",
+            )
+
+
+def _check_repositories(
+    document: Document, place: tuple[str | int, ...], part: dict[str, Any], minor: tuple[int, int]
+) -> Iterator[Problem]:
+    seen = set[str]()
+    for index, repository in enumerate(part.get("repositories", ())):
+        here = (*place, "repositories", index)
+        found = _PER_MINOR.search(repository["uri"])
+        if found and (int(found[1]), int(found[2])) != minor:
+            yield document.problem(
+                (*here, "uri"),
+                f"the repository is for Kubernetes {found[1]}.{found[2]} alone, and kubernetes_version is of "
+                f"{minor[0]}.{minor[1]}",
+                "change the version in the address, and in key_url",
+                rule="release-version-mismatch",
+            )
+        if repository["name"] in seen:
+            yield document.problem(
+                (*here, "name"),
+                f"a repository above is named {repository['name']!r}, too",
+                "give each a name of its own: it names a file",
+                rule="release-repository",
+            )
+        seen.add(repository["name"])

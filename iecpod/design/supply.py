@@ -1,0 +1,114 @@
+"""How nodes get at software: mirrors, proxies and certificates that a lab puts before the public sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit, urlunsplit
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.release import AptRepository, CalicoSource, ImageSource, ImageSourceType, Manifest, Release
+from iecpod.errors import UsageError
+from iecpod.model import PodSpec
+
+#: The one registry that docker can be given mirrors of.
+DOCKER_HUB = "docker.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """Options as given; empty is upstream itself.
+
+    `apt_mirror` is a mirror of the distribution's archive. `repositories`, `repository_keys` (URL or absolute path) and
+    `manifests` (absolute path) go by the names that the release gives them, `registry_mirrors` (URLs) by the host of
+    the registry. `ca_certificates` are PEM text. `no_proxy` is what is reached directly besides the POD's own.
+    """
+
+    apt_mirror: str = ""
+    image_url: str = ""
+    repositories: Mapping[str, str] = field(default_factory=dict)
+    repository_keys: Mapping[str, str] = field(default_factory=dict)
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    registry_mirrors: Mapping[str, str] = field(default_factory=dict)
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+    ca_certificates: tuple[str, ...] = ()
+
+    @property
+    def has_proxy(self) -> bool:
+        return bool(self.http_proxy or self.https_proxy)
+
+
+def apply_supply(release: Release, supply: Supply) -> Release:
+    """The release with its sources replaced. Raises `UsageError` for a name that the release does not have."""
+    repositories = {repository.name for repository in release.repositories}
+    manifests = {manifest.name for manifest in release.calico.manifests} if release.calico else set[str]()
+    for option, names, known in (
+        ("--repository", supply.repositories, repositories),
+        ("--repository-key", supply.repository_keys, repositories),
+        ("--manifest", supply.manifests, manifests),
+    ):
+        for name in sorted(set(names) - known):
+            listed = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise UsageError(f"{option}: release {release.name} has no {option[2:]} named {name!r}", listed)
+    return replace(
+        release,
+        image=_replace_image(release.image, supply.image_url) if supply.image_url else release.image,
+        repositories=tuple(_replace_repository(repository, supply) for repository in release.repositories),
+        calico=_replace_manifests(release.calico, supply) if release.calico else None,
+    )
+
+
+def complete_supply(supply: Supply, spec: PodSpec, cluster: DesiredCluster, dns_domain: str) -> Supply:
+    """With the IDF's proxy where none was given, and with all that belongs to the POD reached directly.
+
+    Tools that know no networks in `no_proxy` need the addresses and names of the nodes themselves.
+    """
+    http_proxy = supply.http_proxy or spec.idf.upstream_proxy
+    direct = [
+        "localhost",
+        "127.0.0.1",
+        *(str(network.cidr) for network in spec.idf.networks if network.cidr is not None),
+        str(cluster.pod_cidr),
+        str(cluster.service_cidr),
+        *(text for node in cluster.nodes for text in (str(node.address), node.hostname)),
+        f".{dns_domain}",
+        ".svc",
+        ".cluster.local",
+        *supply.no_proxy,
+    ]
+    return replace(
+        supply,
+        http_proxy=http_proxy,
+        https_proxy=supply.https_proxy or http_proxy,
+        no_proxy=tuple(dict.fromkeys(direct)),
+    )
+
+
+def _replace_image(image: ImageSource, url: str) -> ImageSource:
+    """The SHA256SUMS file lies beside the image, as on Ubuntu's and Debian's own servers."""
+    parts = urlsplit(url)
+    sums = urlunsplit(parts._replace(path=str(PurePosixPath(parts.path).parent / "SHA256SUMS"), query="", fragment=""))
+    if image.type is not ImageSourceType.URL:
+        raise UsageError(
+            f"--image-url: the release's image is of type {image.type.value}, and is not fetched as a whole",
+            "leave it out, or choose a --release whose image has an address",
+        )
+    return replace(image, location=dict.fromkeys(image.location, url), sha256sums=dict.fromkeys(image.location, sums))
+
+
+def _replace_repository(repository: AptRepository, supply: Supply) -> AptRepository:
+    uri = supply.repositories.get(repository.name)
+    key_url = supply.repository_keys.get(repository.name, repository.key_url)
+    if uri is None:
+        return replace(repository, key_url=key_url)
+    return replace(repository, uri=uri, key_url=key_url, withdrawn="")
+
+
+def _replace_manifests(calico: CalicoSource, supply: Supply) -> CalicoSource:
+    def replaced(manifest: Manifest) -> Manifest:
+        return replace(manifest, file=supply.manifests.get(manifest.name, ""))
+
+    return replace(calico, manifests=tuple(replaced(manifest) for manifest in calico.manifests))

@@ -1,0 +1,63 @@
+"""Helm's programs: fetched as upstream packs them, checked, and kept."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iecpod.design.release import HelmSource
+from iecpod.errors import ImageError
+from iecpod.images.cache import Cache
+from iecpod.images.fetch import fetch_bytes
+from iecpod.model import Arch
+from iecpod.ports import Reporter
+
+_ARCHIVE_LIMIT_BYTES = 256 * 1024 * 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def fetch_helm(source: HelmSource, arch: Arch, cache_dir: Path, reporter: Reporter) -> tuple[Path, ...]:
+    """`helm`, and `tiller` where the source has it. Raises `ImageError` where they cannot be had or verified."""
+    names = ("helm", "tiller") if source.tiller else ("helm",)
+    if arch not in source.location:
+        raise ImageError(f"the release has no Helm for {arch.value}", "give it `helm.location` for that architecture")
+    url, sums_url = source.location[arch], source.sha256sums[arch]
+
+    def make(directory: Path) -> Mapping[str, Any]:
+        digest = _find_digest(sums_url)
+        archive = fetch_bytes(url, sha256=digest, limit_bytes=_ARCHIVE_LIMIT_BYTES)
+        for name in names:
+            path = directory / name
+            path.write_bytes(_member(archive, name, url))
+            path.chmod(0o755)
+        return {"sha256": digest}
+
+    recipe = {"version": source.version, "url": url, "programs": list(names)}
+    kept = Cache(cache_dir, reporter).ensure("helm", recipe, make, f"fetching Helm {source.version}")
+    return tuple(kept.path / name for name in names)
+
+
+def _find_digest(sums_url: str) -> str:
+    """The file holds the digest alone, or the archive's name behind it."""
+    text = fetch_bytes(sums_url, limit_bytes=4096).decode(errors="replace")
+    found = _DIGEST.match(text.strip())
+    if found is None:
+        raise ImageError(f"{sums_url} holds no SHA-256", "correct `helm.sha256sums` of the release")
+    return found[0]
+
+
+def _member(archive: bytes, name: str, url: str) -> bytes:
+    """The program of that name, from whichever directory of the archive."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            for entry in tar:
+                file = tar.extractfile(entry) if entry.isfile() and Path(entry.name).name == name else None
+                if file is not None:
+                    return file.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ImageError(f"{url} is not an archive: {error}", "correct `helm.location` of the release") from error
+    raise ImageError(f"{url} holds no program {name}", "correct `helm.location` of the release")

@@ -1,0 +1,42 @@
+"""Manifests of a release: fetched once, checked and kept, or taken from a file of the lab's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iecpod.design.release import Manifest
+from iecpod.errors import ImageError
+from iecpod.images.cache import Cache
+from iecpod.images.fetch import fetch_bytes
+from iecpod.ports import Reporter
+from iecpod.render.manifest import ManifestText
+
+_NAME = "manifest.yaml"
+
+
+def load_manifest(manifest: Manifest, cache_dir: Path, reporter: Reporter) -> ManifestText:
+    """Raises `ImageError` where it cannot be had, or is not what its digest says."""
+    if manifest.file:
+        return ManifestText(manifest.file, _read(Path(manifest.file), manifest.name))
+    if not manifest.sha256:
+        raise ImageError(
+            f"the manifest {manifest.name} has no digest to check {manifest.url} against",
+            f"give a file that you trust: --manifest {manifest.name}=FILE",
+        )
+
+    def make(directory: Path) -> Mapping[str, Any]:
+        (directory / _NAME).write_bytes(fetch_bytes(manifest.url, sha256=manifest.sha256))
+        return {}
+
+    recipe = {"url": manifest.url, "sha256": manifest.sha256}
+    kept = Cache(cache_dir, reporter).ensure("manifests", recipe, make, f"fetching {manifest.url}")
+    return ManifestText(manifest.url, (kept.path / _NAME).read_bytes())
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror}", f"correct the file given for --manifest {name}") from error

@@ -1,0 +1,42 @@
+"""Helm on the control plane node, as the IEC text installs it: its program, and tiller's for Helm 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.design.release import Release
+from iecpod.ports import Shell
+from iecpod.watch import Watch
+
+_BIN_DIR = "/usr/local/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class HelmPhase:
+    """`fetch_programs` returns files of this machine, in an architecture that the node runs."""
+
+    release: Release
+    shell: Shell
+    fetch_programs: Callable[[], tuple[Path, ...]]
+    watch: Watch
+    name: str = "helm"
+    summary: str = "Helm on the first node, where the release has it"
+
+    def probe(self) -> str | None:
+        if self.release.helm is None:
+            return "the release has none"
+        version = self.release.helm.version
+        # Helm 2 would ask tiller for its own version, too.
+        ask = ("version", "--client", "--short") if version.startswith("2.") else ("version", "--short")
+        told = self.shell.run([f"{_BIN_DIR}/helm", *ask], check=False)
+        return f"Helm {version}" if told.returncode == 0 and f"v{version}+" in told.stdout else None
+
+    def run(self) -> None:
+        for program in self.fetch_programs():
+            target = f"{_BIN_DIR}/{program.name}"
+            self.watch.reporter.progress(f"receives {program.name}", self.shell.node)
+            self.shell.send_file(program, f"{target}.new")
+            self.shell.run(["install", "--mode=755", f"{target}.new", target])
+            self.shell.run(["rm", f"{target}.new"])

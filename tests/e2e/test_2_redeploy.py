@@ -1,0 +1,52 @@
+"""A worker that changed is made anew in a cluster that runs on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.e2e.conftest import HOSTNAMES, Iecpod
+
+_PDF_DIR = Path(__file__).parents[2] / "pdf"
+_MORE_MIB = 1664
+
+
+def _base_with_a_larger_iec03(directory: Path) -> Path:
+    """Stays for the tests that come later: the POD is then that of these descriptors."""
+    shutil.copytree(_PDF_DIR, directory)
+    path = directory / "labs" / "local" / "virtual1.yaml"
+    changed = f"    node: {{<<: *worker, memory: {_MORE_MIB}M}}\n"
+    text = path.read_text()
+    assert text.count("    node: *worker\n") == 1
+    path.write_text(text.replace("    node: *worker\n", changed))
+    return directory
+
+
+def _node_uids(pod: Iecpod) -> dict[str, str]:
+    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in pod.get("nodes")["items"]}
+
+
+def _boots(pod: Iecpod) -> dict[str, str]:
+    return {name: pod.on_node(name, "cat", "/proc/sys/kernel/random/boot_id").strip() for name in HOSTNAMES}
+
+
+def _memory_mib(pod: Iecpod, hostname: str) -> int:
+    return int(pod.on_node(hostname, "awk", "/^MemTotal/{print $2}", "/proc/meminfo")) // 1024
+
+
+def test_only_the_worker_that_changed_is_made_anew(pod: Iecpod) -> None:
+    uids, boots = _node_uids(pod), _boots(pod)
+    base = _base_with_a_larger_iec03(pod.root / "base")
+
+    refused = pod.run("deploy", "-b", str(base))
+    assert refused.returncode == 4 and "`iecpod redeploy --changed` makes it anew" in refused.stderr
+    pod.check("redeploy", "--changed", "-b", str(base))
+
+    uids_after, boots_after = _node_uids(pod), _boots(pod)
+    assert {name for name in HOSTNAMES if uids_after[name] != uids[name]} == {"iec03"}
+    assert {name for name in HOSTNAMES if boots_after[name] != boots[name]} == {"iec03"}
+    assert _memory_mib(pod, "iec03") > _memory_mib(pod, "iec02") + 64
+    outcomes = {phase["name"]: phase["outcome"] for phase in pod.report()["phases"]}
+    assert {outcomes[name] for name in ("networks", "storage", "control-plane")} == {"in place"}
+    assert {outcomes[name] for name in ("domains", "reachable", "workers", "verify")} == {"done"}
+    assert "in place" in pod.check("deploy").splitlines()[-1]

@@ -1,0 +1,117 @@
+"""All that is rendered of each shipped release, by operating system and architecture, against files that were read."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.release import Release
+from iecpod.design.release_file import known_releases, load_release, read_release
+from iecpod.design.scenario import Cni
+from iecpod.design.supply import Supply
+from iecpod.model import Arch
+from iecpod.render.kubeadm import render_init_config, render_join_config
+from iecpod.render.node_files import render_apt_source, render_node_files
+from iecpod.render.supply_files import render_apt_conf, render_runtime_files
+from tests.unit.golden_files import GOLDEN, check_golden
+
+ROOT = Path(__file__).parents[2]
+RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
+#: Where a deploy of debian12 has compiled Kubernetes.
+COMPILED = Path("/var/cache/iecpod/kubernetes")
+
+SUPPLY = Supply(
+    http_proxy="http://proxy.example:3128",
+    https_proxy="http://proxy.example:3128",
+    no_proxy=("localhost", "172.16.10.0/24", "iec01", ".svc", "registry.example"),
+    registry_mirrors={"docker.io": "https://registry.example/hub", "registry.k8s.io": "http://10.0.0.5:5000"},
+)
+
+
+def shipped() -> Iterator[tuple[str, str, Arch]]:
+    """Name, operating system and architecture of all that can be deployed."""
+    for name in known_releases(RELEASES):
+        data = read_release(name, RELEASES, SCHEMAS)
+        for base_os in (data["base_os"], *data.get("variants", {})):
+            release = load_release(name, RELEASES, SCHEMAS, base_os)
+            for arch in Arch:
+                if arch in release.image.location or not release.image.location:
+                    yield name, base_os, arch
+
+
+ALL = [pytest.param(*one, id="-".join((one[0], one[1], one[2].value))) for one in shipped()]
+
+
+def cluster_of(cluster: DesiredCluster, release: Release, arch: Arch) -> DesiredCluster:
+    cni = Cni.CALICO if "calico" in release.cnis else Cni.BRIDGE
+    return dataclasses.replace(cluster, release=release, arch=arch, cni=cni)
+
+
+def join_config(cluster: DesiredCluster) -> str:
+    return render_join_config(
+        cluster,
+        cluster.workers[0],
+        token="abcdef.0123456789abcdef",
+        ca_cert_hash="sha256:" + "0" * 64,
+        timeout_seconds=150,
+    )
+
+
+def init_config(cluster: DesiredCluster) -> str:
+    return render_init_config(cluster, token="abcdef.0123456789abcdef", timeout_seconds=300)
+
+
+def as_text(files: Mapping[str, str]) -> str:
+    return "\n".join(f"==> {path}\n{text}" for path, text in files.items())
+
+
+@pytest.mark.parametrize(("name", "base_os", "arch"), ALL)
+def test_release_is_rendered_as_read(cluster: DesiredCluster, name: str, base_os: str, arch: Arch) -> None:
+    release = load_release(name, RELEASES, SCHEMAS, base_os)
+    cluster = cluster_of(cluster, release, arch)
+    sources = [render_apt_source(repository) for repository in release.repositories]
+    rendered = {
+        "init.yaml": init_config(cluster),
+        "init-calm.yaml": init_config(dataclasses.replace(cluster, calm=True)),
+        "join.yaml": join_config(cluster),
+        "join-calm.yaml": join_config(dataclasses.replace(cluster, calm=True)),
+        "node-files.txt": as_text(render_node_files(release)),
+        "sources.txt": as_text({source.path: source.text for source in sources}),
+        "supply-files.txt": as_text(
+            {"apt.conf": render_apt_conf(SUPPLY), **render_runtime_files(release, SUPPLY)},
+        ),
+    }
+    for file, text in rendered.items():
+        check_golden(f"releases/{name}/{base_os}-{arch.value}/{file}", text)
+
+
+def test_no_golden_is_left_of_a_release_that_is_gone() -> None:
+    known = {f"{name}/{base_os}-{arch.value}" for name, base_os, arch in shipped()}
+    found = {str(path.relative_to(GOLDEN / "releases")) for path in (GOLDEN / "releases").glob("*/*")}
+    assert {place for place in found if not place.startswith("manifests/")} == known
+
+
+@pytest.mark.parametrize("file", ["init.yaml", "init-calm.yaml", "join.yaml", "join-calm.yaml"])
+def test_kubeadm_of_its_version_reads_the_configuration(file: str, tmp_path: Path) -> None:
+    """1.20 has no `config validate`; migrating reads strictly and writes what it has understood."""
+    kubeadm = next(COMPILED.glob("*/kubeadm"), None)
+    if kubeadm is None:
+        pytest.skip("Kubernetes 1.20.2 has not been compiled on this machine")
+    program = tmp_path / "kubeadm"  # it goes by the name that it is called by
+    program.symlink_to(kubeadm)
+    golden = GOLDEN / "releases/debian12/debian12-x86_64" / file
+    done = subprocess.run(
+        [program.name, "config", "migrate", "--old-config", str(golden)],
+        executable=program,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "unknown field" not in done.stderr and "deprecated" not in done.stderr, done.stderr
+    assert "172.16.10.36" in done.stdout

@@ -1,0 +1,82 @@
+"""`iecpod releases`, as typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from iecpod.commands.request import PodRequest
+from iecpod.commands.resolve import Recalled, resolve_request
+from iecpod.errors import DescriptorError
+from iecpod.model import PodRef
+from iecpod.yaml_document import load_yaml
+from tests.unit.command_line import layout_below, run
+
+
+def test_list(tmp_path: Path) -> None:
+    result = run(tmp_path, "releases", "list")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.36"]
+    assert "1.13.0      docker      calico, bridge  2.12.3  ubuntu1804, ubuntu1604  x86_64, aarch64  mirror" in lines[2]
+
+
+def test_list_as_json(tmp_path: Path) -> None:
+    found = {facts["name"]: facts for facts in json.loads(run(tmp_path, "releases", "list", "--format", "json").stdout)}
+    assert {name: facts["packages"] for name, facts in found.items()} == {
+        "debian12": "bundle",
+        "iec-r1": "mirror",
+        "k8s-1.36": "internet",
+    }
+    assert found["iec-r1"]["base_os"] == ["ubuntu1804", "ubuntu1604"]
+    assert found["debian12"]["architectures"] == ["x86_64", "aarch64"]
+
+
+def test_what_show_prints_is_a_release(tmp_path: Path) -> None:
+    shown = run(tmp_path, "releases", "show", "k8s-1.36").stdout
+    (tmp_path / "mine.yaml").write_text(shown.replace("name: k8s-1.36", "name: mine", 1))
+    layout = layout_below(tmp_path)
+    request = PodRequest(
+        ref=PodRef("arm", "virtual2"), base_uri=str(layout.pdf_dir), release=str(tmp_path / "mine.yaml")
+    )
+    assert resolve_request(request, layout, Recalled()).release.name == "mine"
+    assert run(tmp_path, "releases", "show", "./mine.yaml").stdout == shown.replace("k8s-1.36", "mine", 1)
+
+
+def test_show_on_another_operating_system(tmp_path: Path) -> None:
+    shown = run(tmp_path, "releases", "show", "iec-r1", "-o", "ubuntu1604").stdout
+    data = load_yaml(shown, "shown").data
+    assert isinstance(data, dict) and data["base_os"] == "ubuntu1604" and "variants" not in data
+    assert "bionic" not in shown
+
+
+def test_a_broken_release_is_refused_with_every_place(tmp_path: Path) -> None:
+    text = run(tmp_path, "releases", "show", "k8s-1.36").stdout
+    broken = text.replace("runtime: containerd", "runtime: podman").replace("encapsulation: ipip", "encapsulaton: ipip")
+    (tmp_path / "broken.yaml").write_text(broken)
+    result = run(tmp_path, "releases", "show", "./broken.yaml")
+    assert isinstance(result.exception, DescriptorError) and result.stdout == ""
+    lines = broken.splitlines()
+    runtime, misspelt = sorted(result.exception.problems, key=lambda problem: problem.path, reverse=True)
+    assert (runtime.path, runtime.line) == ("runtime", lines.index("runtime: podman") + 1)
+    assert (misspelt.path, misspelt.line) == ("calico.encapsulaton", lines.index("  encapsulaton: ipip") + 1)
+    assert "encapsulation" in misspelt.remedy
+
+
+def test_diff(tmp_path: Path) -> None:
+    text = run(tmp_path, "releases", "show", "k8s-1.36").stdout
+    (tmp_path / "mine.yaml").write_text(text.replace("ipip", "vxlan").replace("- socat", "- socat\n- jq"))
+    assert run(tmp_path, "releases", "diff", "k8s-1.36", "./mine.yaml").stdout.splitlines() == [
+        "--- k8s-1.36",
+        "+++ ./mine.yaml",
+        "-calico.encapsulation: ipip",
+        "+calico.encapsulation: vxlan",
+        "+packages[]: jq",
+    ]
+    assert run(tmp_path, "releases", "diff", "k8s-1.36", "k8s-1.36").stdout == ""
+
+
+def test_entries_with_names_are_compared_by_them(tmp_path: Path) -> None:
+    lines = run(tmp_path, "releases", "diff", "k8s-1.36", "iec-r1").stdout.splitlines()
+    assert "-repositories[docker].suites[]: noble" in lines and "+repositories[docker].suites[]: bionic" in lines
+    assert not any(line[1:].startswith("repositories[docker].uri") for line in lines)
