@@ -316,21 +316,21 @@ def test_discarding_what_is_not_there_is_no_error_and_a_refusal_is_one() -> None
         Kubectl(shell).discard("/api/v1/nodes/iec02")
 
 
-def _node(name: str, address: str, ready: str) -> dict[str, object]:
+def _node(name: str, address: str, ready: str, boot: str = "") -> dict[str, object]:
     return {
         "metadata": {"name": name},
         "spec": {"podCIDR": "100.100.0.0/24"},
         "status": {
             "addresses": [{"type": "InternalIP", "address": address}],
             "conditions": [{"type": "Ready", "status": ready, "message": "runtime network not ready"}],
+            "nodeInfo": {"bootID": boot},
         },
     }
 
 
 def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
     items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
-    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items}))
-    phase = ReadyPhase(cluster, shell, fake_watch())
+    phase = _ready(cluster, items, boot="")
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
@@ -338,6 +338,27 @@ def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -
         "iec01 has address 192.168.11.21, not 172.16.10.36; iec02 is NotReady: runtime network not ready; "
         "iec03 has not joined"
     )
+
+
+def _ready(cluster: DesiredCluster, items: list[dict[str, object]], boot: str) -> ReadyPhase:
+    shells = {node.hostname: FakeShell(node.hostname).on("cat", stdout=f"{boot}\n") for node in cluster.nodes}
+    shells["iec01"].on("kubectl", stdout=json.dumps({"items": items}))
+    return ReadyPhase(cluster, shells, fake_watch())
+
+
+def test_what_a_node_said_before_it_booted_does_not_count(cluster: DesiredCluster) -> None:
+    """It is Ready to the API server for as long as that has not missed it."""
+    items = [
+        _node(node.hostname, str(node.address), "True", "new" if index else "old")
+        for index, node in enumerate(cluster.nodes)
+    ]
+    phase = _ready(cluster, items, boot="new")
+    assert phase.probe() is None
+    with pytest.raises(WaitTimeout) as caught:
+        phase.run()
+    assert caught.value.last_seen == "iec01 has not reported since it booted"
+    items[0] = _node("iec01", "172.16.10.36", "True", "new")
+    assert _ready(cluster, items, boot="new").probe() == "3 nodes Ready"
 
 
 def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
