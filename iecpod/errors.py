@@ -5,7 +5,7 @@ IecpodError
 ├── DescriptorError             3   PDF, IDF, release or scenario file is not valid
 ├── PreflightError              4   the plan cannot work on this host; nothing was changed
 ├── HostError                   1   libvirt, storage or a local program failed
-│   ├── HypervisorUnavailable   4   no libvirt there, or no permission
+│   ├── HypervisorUnavailable   4   no libvirt there, or no permission; 1 in a phase, as it went away
 │   ├── ResourceConflict        4   a name of ours is taken by an object that is not ours
 │   └── ImageError              1   an image or bundle could not be fetched, built or verified
 ├── NodeError                   1

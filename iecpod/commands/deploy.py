@@ -207,7 +207,7 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
         ControlPlanePhase(cluster, first, watch),
         _cni_phase(run, prepared, shells, watch),
         WorkersPhase(cluster, shells, watch),
-        ReadyPhase(cluster, first, watch),
+        ReadyPhase(cluster, shells, watch),
         KubeconfigPhase(first, kubeconfig),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),

@@ -6,19 +6,21 @@ import shlex
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, WaitTimeout
+from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl
-from iecpod.phases.node_job import is_job_running, run_job
+from iecpod.phases.node_job import has_job_failed, is_job_running, run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
+from iecpod.wait import NotYet
 from iecpod.watch import Watch
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
 _UNIT = "iecpod-kubeadm-init.service"
 _INIT_SECONDS = 300.0
+_RESTART_SECONDS = 120.0
 
 #: Both end and are started anew for as long as the API server does not answer, which keeps it from doing so.
 _CLIENTS_OF_API_SERVER = ("controller-manager", "scheduler")
@@ -34,10 +36,7 @@ class ControlPlanePhase:
 
     def probe(self) -> str | None:
         """The add-on phase is kubeadm's last, and the scheduler what we start last: where both are, init has ended."""
-        files = ["-e", ADMIN_CONF, "-a", "-e", f"{_MANIFESTS}/kube-scheduler.yaml"]
-        if self.shell.run(["test", *files], check=False).returncode != 0:
-            return None
-        if is_job_running(self.shell, _UNIT):
+        if not self._is_all_written() or is_job_running(self.shell, _UNIT):
             return None
         found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
         return f"API server at {self.cluster.api_endpoint}" if found else None
@@ -45,9 +44,36 @@ class ControlPlanePhase:
     def run(self) -> None:
         self.watch.on_nodes((self.shell.node,), self._init_or_go_on)
 
+    def _is_all_written(self) -> bool:
+        files = ["-e", ADMIN_CONF, "-a", "-e", f"{_MANIFESTS}/kube-scheduler.yaml"]
+        return self.shell.run(["test", *files], check=False).returncode == 0
+
     def _init_or_go_on(self, _hostname: str) -> None:
+        if self._has_come_back() and self.probe() is not None:
+            return
         with cleaned_up(self._remove_config):
             self._init_twice()
+
+    def _has_come_back(self) -> bool:
+        """A cluster that was made is never reset: where its API server is away, as after a restart, it is awaited."""
+        if not self._is_all_written() or is_job_running(self.shell, _UNIT) or has_job_failed(self.shell, _UNIT):
+            return False
+
+        def probe() -> None:
+            try:
+                Kubectl(self.shell).run("get", "--raw=/healthz", timeout_seconds=60)
+            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
+                raise NotYet(error.cause) from error
+
+        self.watch.wait_for(
+            "the API server of the cluster that was made",
+            probe,
+            seconds=_RESTART_SECONDS,
+            node=self.shell.node,
+            interval_seconds=5.0,
+            remedy=f"`{self.watch.command('redeploy')}` makes the cluster anew, where it is not worth mending",
+        )
+        return True
 
     def _init_twice(self) -> None:
         try:

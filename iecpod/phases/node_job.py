@@ -28,6 +28,11 @@ def is_job_running(shell: Shell, unit: str) -> bool:
     return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "activating"
 
 
+def has_job_failed(shell: Shell, unit: str) -> bool:
+    """False for one that succeeded, and for one of before the node was restarted: systemd forgets both."""
+    return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "failed"
+
+
 def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, watch: Watch, remedy: str) -> None:
     """Runs `argv` as the transient service `unit`, or waits for the one that runs already.
 

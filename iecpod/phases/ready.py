@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.phases.k8s_pods import not_running
 from iecpod.phases.kubectl import ADMIN_CONF, NODES, SYSTEM_PODS, Kubectl, internal_ip, is_ready
+from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
 from iecpod.wait import NotYet
@@ -25,14 +27,18 @@ _LOOK_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class ReadyPhase:
     cluster: DesiredCluster
-    shell: Shell
+    shells: Mapping[str, Shell]
     watch: Watch
     name: str = "ready"
     summary: str = "all nodes Ready, with their addresses on mgmt"
 
+    @property
+    def shell(self) -> Shell:
+        return self.shells[self.cluster.control_plane.hostname]
+
     def probe(self) -> str | None:
         listing = Kubectl(self.shell).find(NODES)
-        if listing is None or self._missing(listing["items"]):
+        if listing is None or self._missing(listing["items"], self._boots()):
             return None
         return f"{len(self.cluster.nodes)} nodes Ready"
 
@@ -45,13 +51,14 @@ class ReadyPhase:
     def _wait_until_ready(self, kubectl: Kubectl) -> None:
         """Each node is noted when it is seen Ready first."""
         start = self.watch.clock.now()
+        boots = self._boots()
         waiting = {node.hostname: "the API server has not answered" for node in self.cluster.nodes}
         for hostname in waiting:
             self.watch.reporter.node_started(hostname)
 
         def probe() -> None:
             try:
-                missing = self._missing(kubectl.load(NODES)["items"])
+                missing = self._missing(kubectl.load(NODES)["items"], boots)
             except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause) from error
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
@@ -95,8 +102,16 @@ class ReadyPhase:
                 patch = json.dumps({"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}})
                 kubectl.run("patch", "node", node.hostname, "--patch", patch)
 
-    def _missing(self, items: list[dict[str, Any]]) -> dict[str, str]:
-        """What each node lacks; nothing of nodes that are as they should be."""
+    def _boots(self) -> dict[str, str]:
+        """By host name, what tells the present boot of a node from those before it."""
+        read = ["cat", "/proc/sys/kernel/random/boot_id"]
+        return run_on_nodes(tuple(self.shells), lambda hostname: self.shells[hostname].run(read).stdout.strip())
+
+    def _missing(self, items: list[dict[str, Any]], boots: Mapping[str, str]) -> dict[str, str]:
+        """What each node lacks; nothing of nodes that are as they should be.
+
+        A node that went off counts as Ready for most of a minute, so what it said in an earlier boot does not count.
+        """
         seen = {item["metadata"]["name"]: item for item in items}
         missing = {}
         for node in self.cluster.nodes:
@@ -106,6 +121,8 @@ class ReadyPhase:
             elif internal_ip(item) != str(node.address):
                 seen_address = internal_ip(item) or "none"
                 missing[node.hostname] = f"{node.hostname} has address {seen_address}, not {node.address}"
+            elif item["status"].get("nodeInfo", {}).get("bootID", "") != boots[node.hostname]:
+                missing[node.hostname] = f"{node.hostname} has not reported since it booted"
             elif not is_ready(item):
                 missing[node.hostname] = f"{node.hostname} is NotReady: {_reason(item)}"
         return missing

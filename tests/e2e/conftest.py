@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.namespaces import find_processes
 from iecpod.model import PodRef
 
 LAB, POD = "local", "virtual1"
@@ -73,10 +74,21 @@ class Iecpod:
     def get(self, *arguments: str) -> Any:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
+    @property
+    def host(self) -> EmbeddedHost:
+        return EmbeddedHost(self.pod_dir, PodRef(self.lab, self.pod))
+
     def virsh(self, *arguments: str) -> str:
         """What somebody else does on the POD's hypervisor."""
-        uri = EmbeddedHost(self.pod_dir, PodRef(self.lab, self.pod)).uri
-        return subprocess.run(["virsh", "-c", uri, *arguments], capture_output=True, text=True, check=True).stdout
+        argv = ["virsh", "-c", self.host.uri, *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    def kill_libvirtd(self) -> None:
+        """With SIGKILL; the POD's own one, and no other."""
+        pid_file = os.fsencode(self.pod_dir / "libvirt" / "run" / "libvirtd.pid")
+        found = find_processes(lambda process: pid_file in (process / "cmdline").read_bytes().split(b"\0"))
+        (daemon,) = (process for process in found if process.program == "libvirtd")
+        os.kill(daemon.pid, signal.SIGKILL)
 
     def report(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.pod_dir / "report.json").read_text())

@@ -21,9 +21,6 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.embedded import EmbeddedHost
-from iecpod.adapters.namespaces import find_processes
-from iecpod.model import PodRef
 from tests.e2e.conftest import Iecpod
 from tests.e2e.test_0_refused import PDF_DIR
 
@@ -68,10 +65,6 @@ class Faulty(Iecpod):
         return self.root / self.state / "pods" / self.lab / self.pod
 
     @property
-    def host(self) -> EmbeddedHost:
-        return EmbeddedHost(self.pod_dir, PodRef(self.lab, self.pod))
-
-    @property
     def options(self) -> tuple[str, ...]:
         return ("-b", str(self.root / "base"), "--release", str(self.root / "release.yaml"), *_OPTIONS)
 
@@ -85,12 +78,6 @@ class Faulty(Iecpod):
     def active_networks(self) -> set[str]:
         argv = ["virsh", "-c", self.host.uri, "net-list", "--name"]
         return set(subprocess.check_output(argv, text=True).split())
-
-    def libvirtd(self) -> int:
-        pid_file = os.fsencode(self.pod_dir / "libvirt" / "run" / "libvirtd.pid")
-        found = find_processes(lambda process: pid_file in (process / "cmdline").read_bytes().split(b"\0"))
-        (daemon,) = (process for process in found if process.program == "libvirtd")
-        return daemon.pid
 
     def check_whole(self) -> None:
         assert self.active_networks() == {f"{LAB}-{self.pod}-{name}" for name in ("admin", "mgmt", "private", "public")}
@@ -194,7 +181,7 @@ def test_libvirtd_killed_in_a_phase(faulty: Faulty) -> None:
     run = Background(faulty, "deploy", *faulty.options, "--until", "storage")
     run.wait_until_it_says("phase networks")
     run.process.send_signal(signal.SIGSTOP)
-    os.kill(faulty.libvirtd(), signal.SIGKILL)
+    faulty.kill_libvirtd()
     run.process.send_signal(signal.SIGCONT)
     assert run.end() == 1, run.said
     assert "libvirt could not" in run.said and "Traceback" not in run.said
@@ -208,11 +195,11 @@ def test_libvirtd_killed_in_a_phase(faulty: Faulty) -> None:
 
 def test_libvirtd_killed_between_two_runs(faulty: Faulty) -> None:
     assert faulty.deploy().returncode == 0
-    os.kill(faulty.libvirtd(), signal.SIGKILL)
+    faulty.kill_libvirtd()
     done = faulty.deploy()
     assert done.returncode == 0, done.stderr
     assert set(faulty.outcomes().values()) == {"in place"}
-    os.kill(faulty.libvirtd(), signal.SIGKILL)
+    faulty.kill_libvirtd()
     faulty.check_torn_down()
 
 

@@ -129,7 +129,7 @@ def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePha
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
     shell = FakeShell()
     shell.on("kubectl", returncode=1)
-    shell.on("test", "-e", "/etc/kubernetes/manifests").on("kubeadm", "reset").on("rm")
+    shell.on("test", "-e").on("kubeadm", "reset").on("rm")
     shell.on("systemctl", "is-active", stdout="failed\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
@@ -137,6 +137,29 @@ def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
     assert shell.called("kubeadm", "reset", "--force", "--cri-socket=/run/containerd/containerd.sock")
     assert shell.modes == {"/etc/kubernetes/iecpod-init.yaml": 0o600}
     assert shell.called("rm", "-f", "/etc/kubernetes/iecpod-init.yaml")
+
+
+def test_a_cluster_that_was_made_is_waited_for_and_never_reset(cluster: DesiredCluster) -> None:
+    """Its node was powered off, or is busy: the API server does not answer yet. The reset would throw away its data."""
+    daemon_set = '{"kind": "DaemonSet"}'
+    shell = FakeShell().on("kubectl", returncode=1).on("kubectl", returncode=1).on("kubectl", stdout=daemon_set)
+    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    phase = _control_plane(shell, cluster)
+    assert phase.probe() is None
+    phase.run()
+    assert phase.probe() == "API server at 172.16.10.36:6443"
+    assert not shell.called("kubeadm") and not shell.called("systemd-run")
+
+
+def test_a_cluster_whose_api_server_stays_away_is_not_reset_either(cluster: DesiredCluster) -> None:
+    shell = FakeShell().on("kubectl", stderr="connection refused", returncode=1)
+    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    with pytest.raises(WaitTimeout) as caught:
+        _control_plane(shell, cluster).run()
+    assert "the API server of the cluster that was made: not within 120 s; last seen: " in caught.value.cause
+    assert "connection refused" in caught.value.cause
+    assert "`iecpod redeploy -l local -p virtual1" in caught.value.remedy
+    assert not shell.called("kubeadm") and not shell.called("systemd-run")
 
 
 def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
@@ -293,21 +316,21 @@ def test_discarding_what_is_not_there_is_no_error_and_a_refusal_is_one() -> None
         Kubectl(shell).discard("/api/v1/nodes/iec02")
 
 
-def _node(name: str, address: str, ready: str) -> dict[str, object]:
+def _node(name: str, address: str, ready: str, boot: str = "") -> dict[str, object]:
     return {
         "metadata": {"name": name},
         "spec": {"podCIDR": "100.100.0.0/24"},
         "status": {
             "addresses": [{"type": "InternalIP", "address": address}],
             "conditions": [{"type": "Ready", "status": ready, "message": "runtime network not ready"}],
+            "nodeInfo": {"bootID": boot},
         },
     }
 
 
 def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
     items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
-    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
-    phase = ReadyPhase(cluster, shell, fake_watch())
+    phase = _ready(cluster, items, boot="")
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
@@ -335,7 +358,7 @@ def test_readiness_that_does_not_come_names_pods_and_images_once(cluster: Desire
     shell = FakeShell().on("kubectl", stdout=json.dumps({"items": [_node("iec02", "172.16.10.37", "False")]}))
     shell.on(*_SYSTEM_PODS, stdout=json.dumps({"items": pods}))
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(cluster, shell, fake_watch(console="login:")).run()
+        ReadyPhase(cluster, _all(cluster, shell), fake_watch(console="login:")).run()
     assert caught.value.evidence == (
         f"pods of kube-system that do not run:\n    calico-node-x: ErrImagePull {image}\n"
         "console of iec01, its last lines:\n    login:"
@@ -352,8 +375,35 @@ def test_readiness_that_does_not_come_is_told_when_pods_cannot_be_seen(
 ) -> None:
     shell = FakeShell().on("kubectl", stdout='{"items": []}').reply(_SYSTEM_PODS, answer)
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(cluster, shell, fake_watch()).run()
+        ReadyPhase(cluster, _all(cluster, shell), fake_watch()).run()
     assert "iec03 has not joined" in caught.value.cause and caught.value.evidence.startswith("console of iec01")
+
+
+def _ready(cluster: DesiredCluster, items: list[dict[str, object]], boot: str) -> ReadyPhase:
+    shells = {node.hostname: FakeShell(node.hostname).on("cat", stdout=f"{boot}\n") for node in cluster.nodes}
+    shells["iec01"].on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
+    return ReadyPhase(cluster, shells, fake_watch())
+
+
+def _all(cluster: DesiredCluster, first: FakeShell) -> dict[str, FakeShell]:
+    """The nodes, of which the first answers as it was told."""
+    others = {node.hostname: FakeShell(node.hostname).on("cat", stdout="\n") for node in cluster.workers}
+    return {"iec01": first.on("cat", stdout="\n"), **others}
+
+
+def test_what_a_node_said_before_it_booted_does_not_count(cluster: DesiredCluster) -> None:
+    """It is Ready to the API server for as long as that has not missed it."""
+    items = [
+        _node(node.hostname, str(node.address), "True", "new" if index else "old")
+        for index, node in enumerate(cluster.nodes)
+    ]
+    phase = _ready(cluster, items, boot="new")
+    assert phase.probe() is None
+    with pytest.raises(WaitTimeout) as caught:
+        phase.run()
+    assert caught.value.last_seen == "iec01 has not reported since it booted"
+    items[0] = _node("iec01", "172.16.10.36", "True", "new")
+    assert _ready(cluster, items, boot="new").probe() == "3 nodes Ready"
 
 
 def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
