@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 30.0
 _PODS = f"/api/v1/namespaces/default/pods?labelSelector=app%3D{APP}"
 _WELCOME = "Welcome to nginx"
 _RECORD = "iecpod-verified"
-RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
+VERIFIED = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
 _CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
 
 
@@ -42,7 +42,7 @@ class VerifyPhase:
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
 
     def probe(self) -> str | None:
-        record = self._kubectl.find(RECORD_PATH)
+        record = self._kubectl.find(VERIFIED)
         return "nginx answered" if record and record.get("data") == self._record() else None
 
     def run(self) -> None:

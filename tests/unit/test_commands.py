@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import iecpod
-from iecpod.adapters.keys import ensure_pod_keys
+from iecpod.adapters.keys import ensure_pod_keys, find_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
@@ -88,8 +88,8 @@ class FakeTools:
         raise AssertionError("the fake host lists no KVM")
 
     def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
-        in_place = (self.pod_dir / "keys").exists()
-        keys = ensure_pod_keys((self.pod_dir if keep or in_place else self.pod_dir.parent) / "keys", "x")
+        kept = keep or find_pod_keys(self.pod_dir / "keys") is not None
+        keys = ensure_pod_keys((self.pod_dir if kept else self.pod_dir.parent) / "keys", "x")
         return NodeSecrets(
             authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
         )

@@ -11,7 +11,7 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.redeploy import redeploy, redeploy_changed
 from iecpod.commands.report import Report
-from iecpod.design.resources import Kind, Route
+from iecpod.design.resources import Kind, Route, Seed
 from iecpod.errors import HostError, PreflightError
 from iecpod.layout import Layout
 from tests.fakes import FakeHost
@@ -89,6 +89,11 @@ def _base(layout: Layout, tmp_path: Path, file: str, *swaps: tuple[str, str]) ->
 _LARGER_IEC03 = ("    node: *worker\n", "    node: {<<: *worker, memory: 2G}\n")
 
 
+class _ToolsWithoutSeeds(FakeTools):
+    def make_seed(self, seed: Seed) -> bytes:
+        raise HostError("no seed", "")
+
+
 def _redeploy_changed(tools: FakeTools, layout: Layout, **options: object) -> Report:
     tools.run_id = "second"
     return redeploy_changed(resolve(layout, **options), tools, lambda _report: None)
@@ -149,14 +154,15 @@ def test_a_worker_that_could_not_be_made_again_is_not_removed(layout: Layout, to
 
 
 def test_a_deploy_goes_on_where_a_replacement_was_killed(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
-    """The worker is gone and its new domain cannot be defined; what is left is what a deploy makes."""
+    """The worker is gone and its new domain is not defined yet; what is left is what a deploy makes."""
     run_deploy(layout, tools)
     base = _base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03)
-    tools.hypervisor.refuse_to_define = HostError("libvirtd went away", "")
-    with pytest.raises(HostError, match="went away"):
-        _redeploy_changed(tools, layout, base_uri=base)
+    killed = _ToolsWithoutSeeds(tmp_path, layout)
+    killed.hypervisor, killed.fake_host, killed.recalled = tools.hypervisor, tools.fake_host, tools.recalled
+    with pytest.raises(HostError, match="no seed"):
+        redeploy_changed(resolve(layout, base_uri=base), killed, lambda _report: None)
     assert _made_by(tools, "0123456789ab") == _ALL - {"local-virtual1-iec03"}
-    tools.hypervisor.refuse_to_define = None
+    tools.run_id = "second"
     assert deploy(resolve(layout, base_uri=base), tools, lambda _report: None).outcome == "done"
     assert _made_by(tools, "second") == {"local-virtual1-iec03"}
 
