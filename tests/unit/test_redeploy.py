@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -55,6 +56,28 @@ def test_what_could_not_be_built_again_is_not_removed(layout: Layout, tools: Fak
     assert caught.value.cause == "POD local/virtual1 could not be deployed again; it stands as it was"
     assert tools.hypervisor.observe() == before
     assert {seen.kind for seen in before} >= {Kind.DOMAIN, Kind.NETWORK}
+
+
+class _HostThatStartsNoMore(FakeHost):
+    """Its daemons run for as long as there is something of a POD."""
+
+    def start(self) -> None:
+        if not self.hypervisor.observe():
+            raise HostError("libvirtd does not start", "")
+        super().start()
+
+
+@pytest.mark.parametrize("verb", [redeploy, redeploy_changed])
+def test_what_was_removed_and_could_not_be_built_is_built_by_the_next_run(
+    layout: Layout, tools: FakeTools, verb: Callable[..., Report]
+) -> None:
+    """Which needs no options either: they are kept when the POD has gone and the new one has not begun."""
+    deploy(resolve(layout, service_cidr="172.16.2.0/24"), tools, lambda _report: None)
+    tools.fake_host = _HostThatStartsNoMore(tools.hypervisor)
+    with pytest.raises(HostError, match="does not start"):
+        verb(resolve(layout, service_cidr="172.16.2.0/24", vcpus=1), tools, lambda _report: None)
+    assert tools.hypervisor.observe() == ()
+    assert (tools.recalled.service_cidr, tools.recalled.vcpus) == ("172.16.2.0/24", 1)
 
 
 def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: Layout, tools: FakeTools) -> None:
