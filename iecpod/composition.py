@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.lock import RunLock, pod_lock
 from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
@@ -22,7 +22,7 @@ from iecpod.commands import deploy, guest_access, plan, redeploy, status, teardo
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
-from iecpod.commands.pod_state import pod_dir_of, recall, remember
+from iecpod.commands.pod_state import pod_dir_of, recall, remember, remove_pod_dir
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import EMBEDDED, PodRequest, lab_defaults
@@ -67,7 +67,7 @@ class PodAdapters:
         lock_seconds: float = 0.0,
     ) -> None:
         self._layout = layout
-        self._lock_seconds = lock_seconds
+        self._lock = RunLock(lambda: pod_lock(layout, ref, wait_seconds=lock_seconds, tell=reporter.progress))
         self._apt_mirror = apt_mirror
         self.ref = ref
         self.run_id = run_id or _new_run_id()
@@ -78,7 +78,7 @@ class PodAdapters:
         self.kubeconfig_path = self.pod_dir / "kubeconfig"
 
     def lock(self) -> AbstractContextManager[None]:
-        return pod_lock(self._layout, self.ref, wait_seconds=self._lock_seconds, tell=self.reporter.progress)
+        return self._lock.held()
 
     def host(self, uri: str) -> HypervisorHost:
         if uri == EMBEDDED:
@@ -162,11 +162,7 @@ class PodAdapters:
         return shutil.disk_usage(existing).free
 
     def remove_pod_dir(self) -> None:
-        if self.pod_dir.exists():
-            shutil.rmtree(self.pod_dir)
-        lab_dir = self.pod_dir.parent
-        if lab_dir.exists() and not any(lab_dir.iterdir()):
-            lab_dir.rmdir()
+        remove_pod_dir(self.pod_dir)
 
     def remember(self, chosen: Recalled) -> None:
         self._make_pod_dir()
@@ -233,7 +229,8 @@ class Composition:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._reporter(Run(_new_run_id(), "teardown", request.ref), events) as reporter:
             tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
-            return teardown.teardown(tools, self._teardown_uri(request, tools))
+            with tools.lock():  # what is recalled is what the run that held it has left
+                return teardown.teardown(tools, self._teardown_uri(request, tools))
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
         with self._pod(request) as (inputs, tools):
@@ -288,11 +285,15 @@ class Composition:
         with self._reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
-            inputs = resolve_request(request, self.layout, tools.recall())
-            for warning in inputs.loaded.warnings if tell_warnings else ():
-                reporter.warn(str(warning))
-            with inputs.loaded.explained_errors():
-                yield inputs, tools
+            recalled = tools.recall()
+            inputs = resolve_request(request, self.layout, recalled)
+            with tools.lock() if run else nullcontext():
+                if tools.recall() != recalled:  # by a run that was waited for
+                    inputs = resolve_request(request, self.layout, tools.recall())
+                for warning in inputs.loaded.warnings if tell_warnings else ():
+                    reporter.warn(str(warning))
+                with inputs.loaded.explained_errors():
+                    yield inputs, tools
 
     def _access(self, inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
         keys = find_pod_keys(tools.pod_dir / "keys")

@@ -70,7 +70,7 @@ class Hypervisor(Protocol):
         """Creates a raw volume that holds `content`, replacing one of the same name."""
 
     def start(self, kind: Kind, name: str) -> None:
-        """Starts what is defined; nothing happens where it runs already."""
+        """Starts what is defined, and resumes a domain that is paused; nothing happens where it runs already."""
 
     def dump(self, resource: ObservedResource) -> str:
         """The XML of a network, pool or domain of ours as it is now. Raises `HostError` where it is gone."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from iecpod.design.pace import Pace
-from iecpod.errors import IecpodError, NodeUnreachable, WaitTimeout
+from iecpod.errors import HypervisorUnavailable, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.phases.console import console_tail
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Clock, Reporter
@@ -129,8 +129,8 @@ class Watch:
         self.reporter.node_finished(result.node, result.outcome, result.seconds)
 
     def explain(self, error: IecpodError, node: str = "") -> None:
-        """Gives an error about a node that does not come the end of its console, and what to run next."""
-        if error.evidence or not isinstance(error, (WaitTimeout, NodeUnreachable)):
+        """Says what to run next of what did not come, or went away; of a node also the end of its console."""
+        if error.evidence or not isinstance(error, (WaitTimeout, NodeUnreachable, HypervisorUnavailable)):
             return
         hints = [error.remedy, self.go_on]
         if node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from iecpod.errors import IecpodError, Interrupted
+from iecpod.errors import ExitCode, IecpodError, Interrupted
 from iecpod.results import DONE, FAILED, IN_PLACE, Failure, PhaseResult
 from iecpod.watch import Watch
 
@@ -72,6 +72,8 @@ def _explained(error: BaseException, phase: Phase, watch: Watch) -> BaseExceptio
         return Interrupted(f"interrupted in phase {phase.name}", remedy)
     if isinstance(error, IecpodError):
         watch.explain(error)
+        if error.exit_code is ExitCode.PREFLIGHT:  # which says that nothing was changed
+            error.exit_code = ExitCode.FAILED
     return error
 
 

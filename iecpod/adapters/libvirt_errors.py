@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 
 import libvirt
@@ -62,7 +64,9 @@ def translate_errors(doing: str) -> Iterator[None]:
         if code in _CONFLICT:
             raise ResourceConflict(cause, "remove what has that name, or use another POD name") from error
         if code in _FAILED:
-            raise HostError(cause, "see the log of libvirtd; running the command again goes on from here") from error
+            is_full = os.strerror(errno.ENOSPC) in str(error)
+            remedy = "make room there" if is_full else "see the log of libvirtd"
+            raise HostError(cause, f"{remedy}; running the command again goes on from here") from error
         raise
 
 

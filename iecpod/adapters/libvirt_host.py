@@ -109,6 +109,9 @@ class LibvirtHypervisor:
     def start(self, kind: Kind, name: str) -> None:
         with translate_errors(f"start {kind.value} {name}"):
             target = self._ours(kind, name)
+            if kind is Kind.DOMAIN and _is_paused(target):
+                target.resume()
+                return
             if target.isActive():
                 return
             if kind is Kind.POOL:
@@ -182,7 +185,7 @@ class LibvirtHypervisor:
             return parse_network(target.XMLDesc(), active)
         if kind is Kind.POOL:
             return parse_pool(target.XMLDesc(), active, self._ref)
-        return parse_domain(target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), active)
+        return parse_domain(target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), active and not _is_paused(target))
 
     def _find_ours(self, kind: Kind, name: str) -> Any | None:
         """libvirt's object; None where there is none. Raises `ResourceConflict` where it is not ours."""
@@ -216,6 +219,11 @@ class LibvirtHypervisor:
                     f"network {resource.name}: its bridge {bridge} belongs to network {view.name}",
                     "name another bridge in the IDF (idf.fuel.jumphost.bridges), or remove that network",
                 )
+
+
+def _is_paused(domain: Any) -> bool:
+    """By a person, or by QEMU because the disk of the host is full: such a guest does nothing until it is resumed."""
+    return bool(domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED)
 
 
 def _stop(target: Any) -> None:

@@ -251,5 +251,5 @@ class SshShell:
 
 
 def _shown(argv: Sequence[str]) -> str:
-    command = " ".join(argv)
+    command = " ".join(" ".join(argv).split())
     return command if len(command) <= 80 else command[:80] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import logging.handlers
 import os
@@ -16,7 +17,7 @@ import click
 import iecpod
 from iecpod.cli import checks, pods, releases, upkeep
 from iecpod.cli.options import Invocation
-from iecpod.errors import DescriptorError, ExitCode, IecpodError, Interrupted, PreflightError, Problem
+from iecpod.errors import DescriptorError, ExitCode, HostError, IecpodError, Interrupted, PreflightError, Problem
 from iecpod.layout import find_layout
 
 _LOG = logging.getLogger("iecpod")
@@ -75,6 +76,12 @@ def _print_error(error: IecpodError, log_file: Path | None) -> None:
         click.echo(f"iecpod: log: {log_file}", err=True)
 
 
+def _end_by_error(error: IecpodError, log_file: Path | None) -> int:
+    _LOG.error("%s: %s", type(error).__name__, "\n".join(filter(None, (error.cause, error.evidence))))
+    _print_error(error, log_file)
+    return int(error.exit_code)
+
+
 def _print_interrupt(error: BaseException) -> None:
     """click turns a signal into its own `Abort`."""
     signalled = error.__cause__ if isinstance(error, click.Abort) else error
@@ -84,6 +91,16 @@ def _print_interrupt(error: BaseException) -> None:
         text = "interrupted; run the same command again to go on"
     _LOG.warning("%s", text)
     click.echo(f"iecpod: {text}", err=True)
+
+
+def _explained(error: OSError) -> HostError | None:
+    """A disk that takes no more, wherever that shows; None for what nobody could mend."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return None
+    return HostError(
+        f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror),
+        "make room where iecpod keeps its state and its cache, and run the command again: it goes on from here",
+    )
 
 
 def _start_log(state_dir: Path) -> Path | None:
@@ -98,6 +115,7 @@ def _start_log(state_dir: Path) -> Path | None:
         path.chmod(0o600)
     except OSError:
         return None
+    logging.raiseExceptions = False  # a full disk is told once, by what cannot go on without it
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.INFO)
@@ -118,9 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         error.show()
         return int(ExitCode.USAGE)
     except IecpodError as error:
-        _LOG.error("%s: %s", type(error).__name__, "\n".join(filter(None, (error.cause, error.evidence))))
-        _print_error(error, log_file)
-        return int(error.exit_code)
+        return _end_by_error(error, log_file)
     except (KeyboardInterrupt, click.Abort) as error:
         _print_interrupt(error)
         return int(ExitCode.INTERRUPTED)
@@ -129,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return int(ExitCode.FAILED)
     except Exception as bug:
+        explained = _explained(bug) if isinstance(bug, OSError) else None
+        if explained is not None:
+            return _end_by_error(explained, log_file)
         _LOG.exception("bug")
         click.echo(f"iecpod: bug: {type(bug).__name__}: {bug}", err=True)
         click.echo(f"iecpod: remedy: please report it with the log {log_file or '(none could be written)'}", err=True)

@@ -67,13 +67,13 @@ def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], N
 def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
     """`deploy` for who holds the POD's lock."""
     is_new = not tools.pod_dir.exists()
-    if is_new:
-        tools.remember(inputs.chosen)
     host = tools.host(inputs.uri)
     try:
+        if is_new:
+            tools.remember(inputs.chosen)
         host.start()
         hypervisor = host.connect()
-    except IecpodError:
+    except (IecpodError, OSError):
         if is_new:
             withdraw(tools, host)
         raise
@@ -88,7 +88,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
 def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None]) -> Report:
     try:
         prepared = _prepare_checked(run)
-    except IecpodError:
+    except (IecpodError, OSError):
         if is_new:
             withdraw(run.tools, run.host)
         raise
@@ -102,12 +102,20 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
         watch = _watch(run, prepared)
         results += run_phases(_up_to(run.inputs.request.until, _phases(run, prepared, watch)), watch)
     except PhaseFailed as failed:
-        save_report(_report(run, prepared, (*results, *failed.results), FAILED))
+        _save_failed(run, _report(run, prepared, (*results, *failed.results), FAILED), save_report)
         raise failed.error from None
     outcome = DONE if any(result.outcome == DONE for result in results) else IN_PLACE
     report = _report(run, prepared, tuple(results), outcome)
     save_report(report)
     return report
+
+
+def _save_failed(run: DeployRun, report: Report, save_report: Callable[[Report], None]) -> None:
+    """A disk that is too full for the report does not hide why the run failed."""
+    try:
+        save_report(report)
+    except OSError as error:
+        run.tools.reporter.warn(f"the report cannot be written: {error.strerror or error}")
 
 
 def _prepare_checked(run: DeployRun) -> Prepared:
@@ -152,7 +160,14 @@ def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...]
 
 
 def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
-    return ImagePhase(run.images, architectures(prepared.pod), needed=prepared.plan.creates(Kind.DOMAIN))
+    archs, needed = architectures(prepared.pod), prepared.plan.creates(Kind.DOMAIN)
+    for arch in archs:
+        if not needed and run.images.find(arch) is None:
+            run.tools.reporter.warn(
+                f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: nodes "
+                f"may fail, or not start again; `{run.inputs.request.command('redeploy')}` makes it and them anew"
+            )
+    return ImagePhase(run.images, archs, needed=needed)
 
 
 def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:

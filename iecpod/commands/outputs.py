@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def saved_reports(outputs: RunOutputs, ref: PodRef, run_id: str) -> Iterator[Cal
         yield save
     except (IecpodError, KeyboardInterrupt) as error:
         if not saved:
-            save(refusal(ref, run_id, error))
+            with suppress(OSError):  # what is told is why the run ended
+                save(refusal(ref, run_id, error))
         raise
 
 

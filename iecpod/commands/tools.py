@@ -44,7 +44,7 @@ class PodTools(Protocol):
     def reporter(self) -> Reporter: ...
 
     def lock(self) -> AbstractContextManager[None]:
-        """Held by at most one run a POD. Raises `PodLocked`."""
+        """Held by at most one run a POD; who holds it may take it again. Raises `PodLocked`."""
 
     def host(self, uri: str) -> HypervisorHost: ...
 

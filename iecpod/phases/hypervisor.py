@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iecpod.design.resources import Kind, Resource
-from iecpod.errors import HostError, ResourceConflict
+from iecpod.errors import HostError, HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch
 from iecpod.ports import BaseImage, Hypervisor, Images
 
@@ -98,10 +98,10 @@ class DomainsPhase:
                 self.hypervisor.upload_volume(self.pool_name, domain.seed_volume, domain.make_seed())
         try:
             _define_and_start(self.hypervisor, tuple(domain.resource for domain in self.domains))
-        except ResourceConflict:
+        except (ResourceConflict, HypervisorUnavailable):
             raise
         except HostError as error:
-            raise HostError(error.cause, self.start_remedy or error.remedy) from error
+            raise HostError(error.cause, "; ".join(filter(None, (error.remedy, self.start_remedy)))) from error
 
 
 def _define_and_start(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> None:

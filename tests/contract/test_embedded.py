@@ -165,6 +165,24 @@ def test_guest_outlives_libvirtd(host: EmbeddedHost, hypervisor: Hypervisor, tmp
     again.close()
 
 
+def test_a_paused_guest_is_not_running_and_is_resumed(
+    host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path
+) -> None:
+    """As QEMU pauses a guest whose disk takes no more."""
+    domain = start_guest(hypervisor, tmp_path)
+    connection = libvirt.open(host.uri)
+    guest = connection.lookupByName(domain.name)
+    guest.suspend()
+    assert not is_active(hypervisor, Kind.DOMAIN, domain.name)
+    hypervisor.start(Kind.DOMAIN, domain.name)
+    assert is_active(hypervisor, Kind.DOMAIN, domain.name)
+    assert guest.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    guest.suspend()
+    hypervisor.remove(next(seen for seen in hypervisor.observe() if seen.name == domain.name))
+    assert find_pids("qemu-system-x86_64") == []
+    connection.close()
+
+
 def find_nic_buses(host: EmbeddedHost, domain: str) -> list[int]:
     """PCI buses of the NICs, as the guest's firmware numbered them, and so as its kernel sees them."""
     connection = libvirt.open(host.uri)

@@ -14,6 +14,7 @@ import pytest
 
 from iecpod.adapters.namespaces import find_processes
 from iecpod.commands.gc import collect_garbage, examine_pod
+from iecpod.commands.recalled import Recalled
 from iecpod.composition import PodAdapters
 from iecpod.errors import HypervisorUnavailable
 from iecpod.model import PodRef
@@ -42,7 +43,7 @@ def tools(directory: Path) -> Iterator[PodAdapters]:
     """A POD whose deploy ended after its first network: keys and nodes were never made."""
     write_pod(directory, REF.lab, REF.pod)
     made = PodAdapters(layout_below(directory), REF, RecordingReporter(), "")
-    made.remember("embedded", "fuel")
+    made.remember(Recalled(uri="embedded", addressing="fuel"))
     host = made.host("embedded")
     host.start()
     hypervisor = host.connect()
