@@ -13,7 +13,7 @@ from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.phases.verify import VERIFIED
+from iecpod.phases.verify import RECORD_PATH
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import render_join_config
 from iecpod.watch import Watch
@@ -83,7 +83,7 @@ class WorkersPhase:
         Another machine could not join under a name that is Ready, and addresses and pod CIDR of a node never change.
         """
         kubectl = Kubectl(self._control_plane)
-        kubectl.discard(VERIFIED)
+        kubectl.discard(RECORD_PATH)
         for hostname in hostnames:
             if not is_job_running(self.shells[hostname], _UNIT):
                 self.watch.reporter.progress("leaves the cluster: its machine was made anew", hostname)

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.model import PodRef
+
 LAB, POD = "local", "virtual1"
 HOSTNAMES = ("iec01", "iec02", "iec03")
 
@@ -69,6 +72,11 @@ class Iecpod:
 
     def get(self, *arguments: str) -> Any:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def virsh(self, *arguments: str) -> str:
+        """What somebody else does on the POD's hypervisor."""
+        uri = EmbeddedHost(self.pod_dir, PodRef(self.lab, self.pod)).uri
+        return subprocess.run(["virsh", "-c", uri, *arguments], capture_output=True, text=True, check=True).stdout
 
     def report(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.pod_dir / "report.json").read_text())

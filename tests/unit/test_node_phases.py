@@ -21,7 +21,7 @@ from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.workers import WorkersPhase
-from iecpod.ports import BundleFiles
+from iecpod.ports import BundleFiles, CommandResult
 from tests.fakes import FakeShell, fake_watch
 from tests.unit.conftest import make_release
 
@@ -306,7 +306,7 @@ def _node(name: str, address: str, ready: str) -> dict[str, object]:
 
 def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
     items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
-    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items}))
+    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
     phase = ReadyPhase(cluster, shell, fake_watch())
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
@@ -315,6 +315,45 @@ def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -
         "iec01 has address 192.168.11.21, not 172.16.10.36; iec02 is NotReady: runtime network not ready; "
         "iec03 has not joined"
     )
+    assert caught.value.evidence.startswith("console of iec01"), "where all pods run, none is named"
+
+
+_SYSTEM_PODS = (
+    *("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get"),
+    "--raw=/api/v1/namespaces/kube-system/pods",
+)
+
+
+def test_readiness_that_does_not_come_names_pods_and_images_once(cluster: DesiredCluster) -> None:
+    image = "docker.io/calico/node:v3.24.6"
+    waiting = {"image": image, "ready": False, "state": {"waiting": {"reason": "ErrImagePull"}}}
+    fine = {"image": "etcd", "ready": True, "state": {"running": {}}}
+    pods = [
+        {"metadata": {"name": "calico-node-x"}, "status": {"phase": "Pending", "containerStatuses": [waiting]}},
+        {"metadata": {"name": "etcd-iec01"}, "status": {"phase": "Running", "containerStatuses": [fine]}},
+    ]
+    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": [_node("iec02", "172.16.10.37", "False")]}))
+    shell.on(*_SYSTEM_PODS, stdout=json.dumps({"items": pods}))
+    with pytest.raises(WaitTimeout) as caught:
+        ReadyPhase(cluster, shell, fake_watch(console="login:")).run()
+    assert caught.value.evidence == (
+        f"pods of kube-system that do not run:\n    calico-node-x: ErrImagePull {image}\n"
+        "console of iec01, its last lines:\n    login:"
+    )
+    assert shell.calls.count(_SYSTEM_PODS) == 1 and shell.calls[-1] == _SYSTEM_PODS
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [CommandResult(1, "", "connection refused"), NodeUnreachable("iec01", "no answer"), WaitTimeout("get", 60, "")],
+)
+def test_readiness_that_does_not_come_is_told_when_pods_cannot_be_seen(
+    cluster: DesiredCluster, answer: CommandResult | Exception
+) -> None:
+    shell = FakeShell().on("kubectl", stdout='{"items": []}').reply(_SYSTEM_PODS, answer)
+    with pytest.raises(WaitTimeout) as caught:
+        ReadyPhase(cluster, shell, fake_watch()).run()
+    assert "iec03 has not joined" in caught.value.cause and caught.value.evidence.startswith("console of iec01")
 
 
 def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
