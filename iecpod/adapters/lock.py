@@ -102,9 +102,12 @@ def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[]
 def _start_of(pid: int) -> str:
     """Tells a process from a later one of the same number: its start, in ticks since boot (proc(5), field 22 of stat).
 
-    Raises `OSError` where there is no such process.
+    Raises `OSError` where there is no such process, or it is dead and its parent has not asked for it yet.
     """
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    if state in ("Z", "X"):
+        raise ProcessLookupError(pid)
+    return fields[18]
 
 
 def _who(holder_file: Path) -> str:

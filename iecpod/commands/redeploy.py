@@ -58,7 +58,11 @@ def _find_replacement(inputs: PodInputs, tools: PodTools, prepared: Prepared) ->
 
 
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
+    """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
+    existed = tools.pod_dir.exists()
     _tell_removed(tools, remove_pod(tools, tools.recall().uri or inputs.uri).names)
+    if existed:
+        tools.remember(inputs.chosen)
 
 
 def _tell_removed(tools: PodTools, names: tuple[str, ...]) -> None:

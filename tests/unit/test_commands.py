@@ -131,6 +131,7 @@ class FakeTools:
 
     def remove_pod_dir(self) -> None:
         shutil.rmtree(self.pod_dir, ignore_errors=True)
+        self.recalled = Recalled()
 
 
 def _shell_of_a_ready_node(hostname: str) -> FakeShell:

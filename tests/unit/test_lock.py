@@ -135,6 +135,18 @@ def test_a_runtime_directory_that_cannot_be_made(layout: Layout) -> None:
     assert "IECPOD_RUNTIME_DIR" in caught.value.remedy
 
 
+def test_a_dead_holder_that_nobody_has_buried_is_none(layout: Layout) -> None:
+    """Its process is listed until its parent asks for it, which under a container's first process may be never."""
+    holder = start_holder(layout)
+    holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert Path(f"/proc/{holder.pid}/stat").exists()
+        assert find_holder(layout, REF) is None
+    finally:
+        holder.wait()
+
+
 def test_the_holder_is_found_without_the_lock_being_tried(layout: Layout) -> None:
     assert find_holder(layout, REF) is None
     holder = start_holder(layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.redeploy import redeploy, redeploy_changed
 from iecpod.commands.report import Report
-from iecpod.design.resources import Kind, Route
+from iecpod.design.resources import Kind, Route, Seed
 from iecpod.errors import HostError, PreflightError
 from iecpod.layout import Layout
 from tests.fakes import FakeHost
@@ -57,6 +58,28 @@ def test_what_could_not_be_built_again_is_not_removed(layout: Layout, tools: Fak
     assert {seen.kind for seen in before} >= {Kind.DOMAIN, Kind.NETWORK}
 
 
+class _HostThatStartsNoMore(FakeHost):
+    """Its daemons run for as long as there is something of a POD."""
+
+    def start(self) -> None:
+        if not self.hypervisor.observe():
+            raise HostError("libvirtd does not start", "")
+        super().start()
+
+
+@pytest.mark.parametrize("verb", [redeploy, redeploy_changed])
+def test_what_was_removed_and_could_not_be_built_is_built_by_the_next_run(
+    layout: Layout, tools: FakeTools, verb: Callable[..., Report]
+) -> None:
+    """Which needs no options either: they are kept when the POD has gone and the new one has not begun."""
+    deploy(resolve(layout, service_cidr="172.16.2.0/24"), tools, lambda _report: None)
+    tools.fake_host = _HostThatStartsNoMore(tools.hypervisor)
+    with pytest.raises(HostError, match="does not start"):
+        verb(resolve(layout, service_cidr="172.16.2.0/24", vcpus=1), tools, lambda _report: None)
+    assert tools.hypervisor.observe() == ()
+    assert (tools.recalled.service_cidr, tools.recalled.vcpus) == ("172.16.2.0/24", 1)
+
+
 def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     with pytest.raises(PreflightError) as caught:
@@ -87,6 +110,11 @@ def _base(layout: Layout, tmp_path: Path, file: str, *swaps: tuple[str, str]) ->
 
 
 _LARGER_IEC03 = ("    node: *worker\n", "    node: {<<: *worker, memory: 2G}\n")
+
+
+class _ToolsWithoutSeeds(FakeTools):
+    def make_seed(self, seed: Seed) -> bytes:
+        raise HostError("no seed", "")
 
 
 def _redeploy_changed(tools: FakeTools, layout: Layout, **options: object) -> Report:
@@ -149,14 +177,15 @@ def test_a_worker_that_could_not_be_made_again_is_not_removed(layout: Layout, to
 
 
 def test_a_deploy_goes_on_where_a_replacement_was_killed(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
-    """The worker is gone and its new domain cannot be defined; what is left is what a deploy makes."""
+    """The worker is gone and its new domain is not defined yet; what is left is what a deploy makes."""
     run_deploy(layout, tools)
     base = _base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03)
-    tools.hypervisor.refuse_to_define = HostError("libvirtd went away", "")
-    with pytest.raises(HostError, match="went away"):
-        _redeploy_changed(tools, layout, base_uri=base)
+    killed = _ToolsWithoutSeeds(tmp_path, layout)
+    killed.hypervisor, killed.fake_host, killed.recalled = tools.hypervisor, tools.fake_host, tools.recalled
+    with pytest.raises(HostError, match="no seed"):
+        redeploy_changed(resolve(layout, base_uri=base), killed, lambda _report: None)
     assert _made_by(tools, "0123456789ab") == _ALL - {"local-virtual1-iec03"}
-    tools.hypervisor.refuse_to_define = None
+    tools.run_id = "second"
     assert deploy(resolve(layout, base_uri=base), tools, lambda _report: None).outcome == "done"
     assert _made_by(tools, "second") == {"local-virtual1-iec03"}
 
