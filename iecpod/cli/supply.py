@@ -56,12 +56,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 
 def make_supply(options: Mapping[str, Any]) -> Supply | None:
-    """None for verbs without these options. Raises click's `UsageError` for what cannot be meant."""
+    """None where none of these options is given. Raises click's `UsageError` for what cannot be meant."""
     if "registry_mirror" not in options:
         return None
     from iecpod.design.supply import Supply
 
-    return Supply(
+    supply = Supply(
         apt_mirror=_url("--apt-mirror", options["apt_mirror"]),
         image_url=_url("--image-url", options["image_url"]),
         repositories=_urls("--repository", options["repository"]),
@@ -76,6 +76,7 @@ def make_supply(options: Mapping[str, Any]) -> Supply | None:
         no_proxy=tuple(_no_proxy(options["no_proxy"])),
         ca_certificates=tuple(text for path in options["ca_certs"] for text in _certificates(path)),
     )
+    return supply if supply != Supply() else None
 
 
 def _pairs(option: str, values: Iterable[str]) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
 from iecpod.design.plan import Plan, is_owned, make_plan
 from iecpod.design.preflight import check_nothing_to_create, check_preflight
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, VirtType
-from iecpod.design.supply import Supply
 from iecpod.errors import PreflightError, count_errors
 from iecpod.model import Arch
 from iecpod.ports import Hypervisor, HypervisorHost, Images
@@ -55,7 +54,7 @@ def prepare(
             allocation=inputs.allocation,
             scenario=inputs.scenario,
             release=inputs.release,
-            supply=inputs.request.supply or Supply(),
+            supply=inputs.chosen.supply,
             facts=facts,
             lab_bridges=frozenset(facts.bridges) - ours,
             virt_type=virt_type,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
+from iecpod.design.supply import Supply
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
 
@@ -25,7 +27,7 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
-    `baked` tells whether a bundle is in the image, or is installed in the guests.
+    `baked` tells whether a bundle is in the image, or is installed in the guests. Of `supply`, all was given at once.
     """
 
     uri: str | None = None
@@ -40,6 +42,7 @@ class Recalled:
     vcpus: int | None = None
     memory_mib: int | None = None
     baked: bool | None = None
+    supply: Supply = field(default_factory=Supply)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -47,8 +50,15 @@ class Recalled:
     @classmethod
     def from_json(cls, text: str) -> Recalled:
         """Reads what `to_json` wrote; names of other versions of iecpod are passed over."""
-        data = json.loads(text)
-        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
+        data = _known_fields(cls, json.loads(text))
+        supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
+        for name, value in supply.items():
+            supply[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**data, supply=Supply(**supply))
+
+
+def _known_fields(of: type[Recalled] | type[Supply], data: dict[str, Any]) -> dict[str, Any]:
+    return {known.name: data[known.name] for known in fields(of) if known.name in data}
 
 
 def fixed_differences(known: Recalled, wanted: Recalled) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ class PodRequest:
     `virt_type` None is `auto`. `vcpus` and `memory_mib` replace the sizes of every node in the PDF. Errors of the
     `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
-    `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` None
-    takes everything from where the release has it. `until` is the last phase to run (None: all of `PHASES`). Where
+    `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` is
+    None where none of its options is given. `until` is the last phase to run (None: all of `PHASES`). Where
     `may_create` is false, machines and networks must be there.
     """
 

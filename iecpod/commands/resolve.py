@@ -60,8 +60,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
     scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
     release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir, chosen.base_os)
-    if request.supply is not None:
-        release = apply_supply(release, request.supply)
+    release = apply_supply(release, chosen.supply)
     scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
         chosen.base_uri,
@@ -107,6 +106,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
         baked=_choose_baked(request, recalled),
+        supply=request.supply or recalled.supply,
     )
 
 

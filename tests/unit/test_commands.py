@@ -26,6 +26,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, VirtType
+from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
@@ -314,7 +315,9 @@ def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeT
 def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
     adapters = PodAdapters(layout, REF, RecordingReporter(), "")
     assert adapters.recall() == Recalled()
-    chosen = resolve(layout, addressing="compact", pod_cidr="100.101.0.0/16", vcpus=2, memory_mib=1024).chosen
+    supply = Supply(registry_mirrors={"docker.io": "https://hub.lab"}, no_proxy=(".lab",))
+    given = {"addressing": "compact", "pod_cidr": "100.101.0.0/16", "vcpus": 2, "memory_mib": 1024, "supply": supply}
+    chosen = resolve(layout, **given).chosen
     adapters.remember(chosen)
     assert adapters.recall() == chosen
     assert (adapters.pod_dir / "deployed.json").stat().st_mode & 0o777 == 0o600

@@ -54,9 +54,9 @@ def release(name: str = "iec-r1") -> Any:
     return load_release(name, ROOT / "iecpod/releases", ROOT / "schemas")
 
 
-def test_verbs_without_the_options_supply_nothing() -> None:
+def test_without_the_options_nothing_is_supplied() -> None:
     assert make_supply({}) is None
-    assert supply_of() == Supply()
+    assert make_supply(options()) is None
 
 
 def test_options_become_values(tmp_path: Path) -> None:
