@@ -14,7 +14,7 @@ from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
-from iecpod.adapters.lock import RunLock, pod_lock
+from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.reporters import make_reporter
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
@@ -41,7 +41,7 @@ from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
+from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
 from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.exports import EXPORTS, ExportedPod
 from iecpod.render.manifest import PatchedManifest
@@ -79,6 +79,9 @@ class PodAdapters:
 
     def lock(self) -> AbstractContextManager[None]:
         return self._lock.held()
+
+    def holder(self) -> LockHolder | None:
+        return find_holder(self._layout, self.ref)
 
     def host(self, uri: str) -> HypervisorHost:
         if uri == EMBEDDED:

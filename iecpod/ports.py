@@ -19,6 +19,18 @@ class CommandResult:
     stderr: str
 
 
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """The run that is at work on a POD; `since` is RFC 3339, in local time."""
+
+    pid: int
+    command: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} (`{self.command}`, since {self.since})"
+
+
 class Clock(Protocol):
     def now(self) -> float:
         """Seconds on a monotonic clock."""

@@ -1,4 +1,4 @@
-"""Sizes and speeds as descriptors write them, times as people type them: one parser per unit."""
+"""Sizes and speeds as descriptors write them, times as people type and read them: one parser per unit."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ def parse_duration_seconds(text: str) -> int:
     if match is None:
         raise ValueError(f"{shorten(text)} is not a duration: a number with the unit s, m, h, d or w, such as 12h")
     return int(match[1]) * _DURATION_FACTORS[match[2]]
+
+
+def format_age(seconds: float) -> str:
+    """In the largest unit that it fills, as people say it: `45s`, `12m`, `3h`, `2d`."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit}"
+    return f"{max(0, int(seconds))}s"
 
 
 def shorten(text: str, limit: int = 60) -> str:

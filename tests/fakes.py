@@ -165,6 +165,8 @@ class _Object:
     kind: Kind
     xml: str
     active: bool = False
+    autostart: bool = False
+    paused: bool = False
     volumes: set[str] = field(default_factory=set)
 
 
@@ -187,6 +189,18 @@ class FakeHypervisor:
         """Turns an object off as a crash or another tool would."""
         self._objects[kind, name].active = False
 
+    def edit_outside(self, name: str, edit: Callable[[str], str]) -> None:
+        """Changes a domain's XML as `virsh edit` would."""
+        target = self._objects[Kind.DOMAIN, name]
+        target.xml = edit(target.xml)
+
+    def set_autostart_outside(self, kind: Kind, name: str, autostart: bool) -> None:
+        self._objects[kind, name].autostart = autostart
+
+    def pause_outside(self, name: str) -> None:
+        """Stops a domain's processors as `virsh suspend` or a full disk would."""
+        self._objects[Kind.DOMAIN, name].paused = True
+
     def describe(self) -> HostFacts:
         return self._facts
 
@@ -201,7 +215,8 @@ class FakeHypervisor:
     def define(self, resource: Resource) -> None:
         if self.refuse_to_define is not None:
             raise self.refuse_to_define
-        made = _Object(resource.kind, resource.xml, resource.kind is not Kind.DOMAIN)
+        starts = resource.kind is not Kind.DOMAIN
+        made = _Object(resource.kind, resource.xml, active=starts, autostart=starts)
         bridge = self._view(made).bridge
         for view in (self._view(target) for target in self._objects.values() if target.kind is resource.kind):
             same_name, same_uuid = view.name == resource.name, view.uuid == resource.uuid
@@ -221,7 +236,8 @@ class FakeHypervisor:
         self.contents[f"{pool}/{name}"] = content
 
     def start(self, kind: Kind, name: str) -> None:
-        self._ours(kind, name).active = True
+        target = self._ours(kind, name)
+        target.active, target.paused = True, False
 
     def dump(self, resource: ObservedResource) -> str:
         return self._ours(resource.kind, resource.name).xml
@@ -251,10 +267,10 @@ class FakeHypervisor:
 
     def _view(self, target: _Object) -> ObservedResource:
         if target.kind is Kind.NETWORK:
-            return parse_network(target.xml, target.active)
+            return parse_network(target.xml, target.active, target.autostart)
         if target.kind is Kind.POOL:
-            return parse_pool(target.xml, target.active, self._ref)
-        return parse_domain(target.xml, target.active)
+            return parse_pool(target.xml, target.active, self._ref, target.autostart)
+        return parse_domain(target.xml, target.active and not target.paused, target.autostart, target.paused)
 
 
 class FakeHost:

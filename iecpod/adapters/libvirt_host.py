@@ -180,12 +180,13 @@ class LibvirtHypervisor:
         return found
 
     def _view(self, kind: Kind, target: Any) -> ObservedResource:
-        active = bool(target.isActive())
+        active, autostart = bool(target.isActive()), bool(target.autostart())
         if kind is Kind.NETWORK:
-            return parse_network(target.XMLDesc(), active)
+            return parse_network(target.XMLDesc(), active, autostart)
         if kind is Kind.POOL:
-            return parse_pool(target.XMLDesc(), active, self._ref)
-        return parse_domain(target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), active and not _is_paused(target))
+            return parse_pool(target.XMLDesc(), active, self._ref, autostart)
+        paused = _is_paused(target)
+        return parse_domain(target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), active and not paused, autostart, paused)
 
     def _find_ours(self, kind: Kind, name: str) -> Any | None:
         """libvirt's object; None where there is none. Raises `ResourceConflict` where it is not ours."""

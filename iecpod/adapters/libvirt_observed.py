@@ -15,7 +15,7 @@ from iecpod.render.libvirt import pool_resource
 _UNITS_PER_MIB = {"KiB": 1024, "MiB": 1}
 
 
-def parse_network(xml: str, active: bool) -> ObservedResource:
+def parse_network(xml: str, active: bool, autostart: bool = False) -> ObservedResource:
     root = ElementTree.fromstring(xml)
     bridge = root.find("bridge")
     return ObservedResource(
@@ -26,10 +26,11 @@ def parse_network(xml: str, active: bool) -> ObservedResource:
         active=active,
         bridge=bridge.get("name", "") if bridge is not None else "",
         cidrs=tuple(_cidr(ip) for ip in root.findall("ip") if ip.get("family", "ipv4") == "ipv4"),
+        autostart=autostart,
     )
 
 
-def parse_domain(xml: str, active: bool) -> ObservedResource:
+def parse_domain(xml: str, active: bool, autostart: bool = False, paused: bool = False) -> ObservedResource:
     """`files` is the NVRAM; sizes are those of the next start where the XML is the inactive one."""
     root = ElementTree.fromstring(xml)
     nvram = root.findtext("os/nvram", "").strip()
@@ -40,13 +41,15 @@ def parse_domain(xml: str, active: bool) -> ObservedResource:
         mark=_find_mark(root),
         active=active,
         files=(nvram,) if nvram else (),
-        vcpus=int(root.findtext("vcpu", "0")),
+        vcpus=_vcpus(root.find("vcpu")),
         memory_mib=_memory_mib(root.find("memory")),
         macs=tuple(mac.get("address", "").lower() for mac in root.findall("devices/interface/mac")),
+        autostart=autostart,
+        paused=paused,
     )
 
 
-def parse_pool(xml: str, active: bool, ref: PodRef) -> ObservedResource:
+def parse_pool(xml: str, active: bool, ref: PodRef, autostart: bool = False) -> ObservedResource:
     """A pool is ours by name and UUID; the digest of its mark is of the pool we would make at its place."""
     root = ElementTree.fromstring(xml)
     name, uuid, path = root.findtext("name", ""), root.findtext("uuid", ""), root.findtext("target/path", "")
@@ -59,6 +62,7 @@ def parse_pool(xml: str, active: bool, ref: PodRef) -> ObservedResource:
         mark=Mark(ref, "", "", ours.digest) if is_ours else None,
         active=active,
         files=(path,) if path else (),
+        autostart=autostart,
     )
 
 
@@ -79,7 +83,9 @@ def _find_mark(root: Element) -> Mark | None:
     if pod is None or not pod.get("lab") or not pod.get("pod"):
         return None
     ref = PodRef(pod.get("lab", ""), pod.get("pod", ""))
-    return Mark(ref, pod.get("run", ""), pod.get("created", ""), pod.get("digest", ""))
+    named = (part.partition("=") for part in pod.get("parts", "").split())
+    parts = tuple((name, digest) for name, _, digest in named)
+    return Mark(ref, pod.get("run", ""), pod.get("created", ""), pod.get("digest", ""), parts)
 
 
 def _cidr(ip: Element) -> IPv4Network:
@@ -88,6 +94,11 @@ def _cidr(ip: Element) -> IPv4Network:
     first_octet = int(address.split(".")[0])
     classful = 8 if first_octet < 128 else 16 if first_octet < 192 else 24
     return IPv4Interface(f"{address}/{ip.get('prefix') or ip.get('netmask') or classful}").network
+
+
+def _vcpus(vcpu: Element | None) -> int:
+    """Those that the guest begins with; more may be plugged in where libvirt was told so."""
+    return int(vcpu.get("current") or vcpu.text or 0) if vcpu is not None else 0
 
 
 def _memory_mib(memory: Element | None) -> int:

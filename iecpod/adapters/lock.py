@@ -16,6 +16,7 @@ import filelock
 from iecpod.errors import HostError, PodLocked
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.ports import LockHolder
 
 
 @contextlib.contextmanager
@@ -27,8 +28,7 @@ def pod_lock(
     Whom it waits for is told beforehand.
     The lock is the kernel's (flock): it is free as soon as its holder is dead, whatever files are left.
     """
-    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
-    holder_file = path.with_suffix(".holder")
+    path, holder_file = _files(layout, ref)
     lock = filelock.FileLock(path, mode=0o600)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +46,17 @@ def pod_lock(
     finally:
         holder_file.unlink(missing_ok=True)
         lock.release()
+
+
+def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
+    """Who holds the POD's lock, by its note: to try the lock would refuse a run that begins in that moment."""
+    return _read_holder(_files(layout, ref)[1])
+
+
+def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
+    """The lock, and the note of who holds it."""
+    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
+    return path, path.with_suffix(".holder")
 
 
 class RunLock:
@@ -97,18 +108,17 @@ def _start_of(pid: int) -> str:
 
 
 def _who(holder_file: Path) -> str:
-    pid, what = _read_holder(holder_file) or (0, "")
-    return f"process {pid} ({what})" if pid else "another iecpod"
+    return str(_read_holder(holder_file) or "another iecpod")
 
 
-def _read_holder(holder_file: Path) -> tuple[int, str] | None:
-    """Process and what it does; None where it has just begun, or the note is that of a run that died."""
+def _read_holder(holder_file: Path) -> LockHolder | None:
+    """None where it has just begun, or the note is that of a run that died."""
     try:
         holder = json.loads(holder_file.read_text())
         pid = int(holder["pid"])
         if _start_of(pid) != holder["started"]:
             return None
-        return pid, f"`{holder['command']}`, since {holder['since']}"
+        return LockHolder(pid, str(holder["command"]), str(holder["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -117,9 +127,8 @@ def _locked(ref: PodRef, holder_file: Path) -> PodLocked:
     holder = _read_holder(holder_file)
     if holder is None:
         return PodLocked(f"another iecpod is at work on POD {ref}", "run the command again in a moment")
-    pid, what = holder
     return PodLocked(
-        f"process {pid} ({what}) is at work on POD {ref}",
+        f"{holder} is at work on POD {ref}",
         "wait for it with --wait-lock SECONDS, or end it with "
-        f"`kill {pid}`: deploy and teardown go on where another run stopped",
+        f"`kill {holder.pid}`: deploy and teardown go on where another run stopped",
     )

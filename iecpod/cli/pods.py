@@ -128,11 +128,14 @@ def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -
 @click.command()
 @pod_options
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 where something has drifted.")
 @_pass_composition
-def status(composition: Composition, /, output: str, **options: Any) -> None:
-    """Shows the POD's machines and its cluster's nodes."""
+def status(composition: Composition, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
+    """Shows the POD's machines and its cluster, and where they are not what they were deployed as."""
     result = composition.status(make_request(composition.layout, options))
     click.echo(result.to_json() if output == "json" else result.to_text(), nl=output == "table")
+    if detailed_exitcode and result.drift:
+        raise SystemExit(ExitCode.CHANGES_PENDING)
 
 
 @click.command()

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _REGISTRY = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
+_HTTP = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(?![^/?#])")
 _UNSAFE = re.compile(r"[\s\"'\\<>]")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----")
 
@@ -66,13 +66,13 @@ def make_supply(options: Mapping[str, Any]) -> Supply | None:
         image_url=_url("--image-url", options["image_url"]),
         repositories=_urls("--repository", options["repository"]),
         repository_keys={
-            name: value if "://" in value else _file("--repository-key", value)
+            name: _url("--repository-key", value) if "://" in value else _file("--repository-key", value)
             for name, value in _pairs("--repository-key", options["repository_key"])
         },
         manifests={name: _file("--manifest", value) for name, value in _pairs("--manifest", options["manifest"])},
         registry_mirrors=_registry_mirrors(options["registry_mirror"]),
-        http_proxy=_proxy("--http-proxy", options["http_proxy"]),
-        https_proxy=_proxy("--https-proxy", options["https_proxy"]),
+        http_proxy=_url("--http-proxy", options["http_proxy"]),
+        https_proxy=_url("--https-proxy", options["https_proxy"]),
         no_proxy=tuple(_no_proxy(options["no_proxy"])),
         ca_certificates=tuple(text for path in options["ca_certs"] for text in _certificates(path)),
     )
@@ -91,8 +91,11 @@ def _pairs(option: str, values: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _url(option: str, value: str) -> str:
-    if value and (not re.match(r"https?://[^/]", value) or _UNSAFE.search(value)):
-        raise click.UsageError(f"{option} {value!r} is not a URL: it begins with http:// or https://")
+    """A password would be readable in lists of processes, and in files of every node: it is not even shown here."""
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise click.UsageError(f"{option} must not hold a user or password; use a server that asks for none")
+    if value and (not _HTTP.match(value) or _UNSAFE.search(value)):
+        raise click.UsageError(f"{option} {value!r} is not a URL: it begins with http:// or https:// and a host")
     return value
 
 
@@ -106,13 +109,6 @@ def _registry_mirrors(values: Iterable[str]) -> dict[str, str]:
         if not _REGISTRY.fullmatch(registry):
             raise click.UsageError(f"--registry-mirror: {registry!r} is not the host of a registry")
     return mirrors
-
-
-def _proxy(option: str, value: str) -> str:
-    """A password would be readable in every list of processes and in every node's unit files."""
-    if "@" in urlsplit(_url(option, value)).netloc:
-        raise click.UsageError(f"{option} must not hold a user or password; use a proxy that adds them itself")
-    return value
 
 
 def _no_proxy(values: Iterable[str]) -> Iterable[str]:

@@ -123,7 +123,7 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         run.inputs,
         run.tools,
         run.hypervisor,
-        run.images,
+        run.images.key,
         virt_type=proven_virt_type(run.inputs, run.hypervisor.describe(), run.tools, run.images),
         stamp=run.stamp,
         keep_secrets=True,

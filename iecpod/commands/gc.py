@@ -19,6 +19,7 @@ from iecpod.commands.tools import PodTools
 from iecpod.design.plan import is_owned
 from iecpod.errors import CleanupError, IecpodError, PodLocked
 from iecpod.results import FAILED
+from iecpod.units import format_age
 
 _ALL_HINT = "--all takes it, too"
 NOT_FROM_HERE = f"not deployed from here, so nobody knows whether it is in use ({_ALL_HINT})"
@@ -137,9 +138,4 @@ def _remove(leftover: Leftover) -> tuple[str, str]:
 
 
 def _age_text(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "unknown"
-    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)}{unit}"
-    return f"{max(0, int(seconds))}s"
+    return "unknown" if seconds == float("inf") else format_age(seconds)

@@ -51,7 +51,7 @@ def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor
         inputs,
         tools,
         hypervisor,
-        images,
+        images.key,
         virt_type=proven_virt_type(inputs, hypervisor.describe(), tools, images),
         stamp=new_stamp(tools),
         keep_secrets=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -39,13 +40,13 @@ def prepare(
     inputs: PodInputs,
     tools: PodTools,
     hypervisor: Hypervisor,
-    images: Images,
+    image_key: Callable[[Arch], str],
     *,
     virt_type: VirtType,
     stamp: Stamp,
     keep_secrets: bool,
 ) -> Prepared:
-    """Designs, renders and compares with what the hypervisor shows."""
+    """Designs, renders and compares with what the hypervisor shows; `image_key` is as in `Images`."""
     facts, observed = hypervisor.describe(), hypervisor.observe()
     ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, tools.ref)}
     pod = design_pod(
@@ -70,7 +71,7 @@ def prepare(
         pod,
         stamp=stamp,
         secrets=tools.secrets(hostnames, keep=keep_secrets),
-        image_keys={arch: images.key(arch) for arch in architectures(pod)},
+        image_keys={arch: image_key(arch) for arch in architectures(pod)},
         cloud_init_dir=tools.cloud_init_dir,
     )
     plan = make_plan(rendered.resources, observed, tools.ref)

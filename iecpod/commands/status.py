@@ -1,28 +1,38 @@
-"""`iecpod status`: what of a POD is there: domains, guests and cluster nodes."""
+"""`iecpod status`: what of a POD is there: domains, guests, cluster, and where they have drifted from its design."""
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from iecpod.commands.prepare import assumed_virt_type, new_stamp, prepare
+from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
+from iecpod.commands.prepare import Prepared, assumed_virt_type, new_stamp, prepare
 from iecpod.commands.request import EMBEDDED
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
-from iecpod.design.desired import DesiredPod
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.plan import is_owned
 from iecpod.design.resources import Kind, ObservedResource
-from iecpod.errors import IecpodError
-from iecpod.phases.kubectl import NODES, Kubectl, internal_ip, is_ready
+from iecpod.errors import HostError, IecpodError, ImageError
+from iecpod.model import Arch
+from iecpod.phases.kubectl import internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Shell
+from iecpod.ports import Hypervisor, HypervisorHost, LockHolder
+
+_ANSWER_SECONDS = 30.0
+_TAKEN = "absent: an object that is not ours has its name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """`domain` is `running`, `off` or `absent`; `ssh` `ok` or `-`; `kubernetes` `Ready`, `NotReady` or `-`."""
+    """`domain` is `running`, `paused`, `off` or `absent`; `ssh` `ok` or `-`; `kubernetes` `Ready`, `NotReady` or `-`.
+
+    `drift` says in words how the domain differs from what it is to be.
+    """
 
     node: str
     domain: str
@@ -30,88 +40,175 @@ class NodeStatus:
     ssh: str
     kubernetes: str
     internal_ip: str
+    drift: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """An object of the hypervisor that differs from the POD's design.
+
+    `kind` is `domain`, `network` or `pool`; `node` is the host name where it is a node's domain, else empty.
+    """
+
+    kind: str
+    name: str
+    node: str
+    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus:
-    """`state` is `absent`, `partial` or `ready`."""
+    """`state` is `absent`, `partial` or `ready`; `unknown` where a run is at work and there is no hypervisor yet.
+
+    `busy` is that run. `drift` has every object that differs, domains included; of a POD that was not deployed none.
+    """
 
     pod: str
     state: str
-    nodes: tuple[NodeStatus, ...]
+    busy: LockHolder | None
+    nodes: tuple[NodeStatus, ...] = ()
+    cluster: ClusterStatus | None = None
+    drift: tuple[Drift, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def to_text(self) -> str:
-        rows = [tuple(asdict(node).values()) for node in self.nodes]
-        table = format_table(("NODE", "DOMAIN", "ADDRESS", "SSH", "KUBERNETES", "INTERNAL-IP"), rows)
-        return f"POD {self.pod}: {self.state}\n{table}"
+        lines = [f"POD {self.pod}: {self.state}"]
+        lines += [f"busy: {self.busy} is at work on it"] if self.busy else []
+        lines += [f"cluster: {self.cluster}"] if self.cluster else []
+        if self.nodes:
+            header = ("NODE", "DOMAIN", "ADDRESS", "SSH", "KUBERNETES", "INTERNAL-IP", "DRIFT")
+            rows = [(*list(asdict(node).values())[:-1], "; ".join(node.drift) or "-") for node in self.nodes]
+            lines.append(format_table(header, rows))
+        others = [(drift.kind, drift.name, "; ".join(drift.differences)) for drift in self.drift if not drift.node]
+        if others:
+            lines.append(format_table(("KIND", "NAME", "DRIFT"), others))
+        return "\n".join(lines)
 
 
 def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
-    """Looks at hypervisor, guests and cluster. The embedded hypervisor of a POD is started where it has died."""
+    """Looks at hypervisor, guests and cluster, and waits for no other run.
+
+    The embedded hypervisor of a POD is started where it has died, unless a run is at work on the POD.
+    """
+    busy = tools.holder()
     if inputs.uri == EMBEDDED and not tools.pod_dir.exists():
-        return PodStatus(pod=str(tools.ref), state="absent", nodes=())
+        return PodStatus(pod=str(tools.ref), state="absent", busy=busy)
     host = tools.host(inputs.uri)
-    host.start()
-    hypervisor = host.connect()
+    if busy is None:
+        host.start()
     try:
-        prepared = prepare(
-            inputs,
-            tools,
-            hypervisor,
-            tools.images(inputs.release, baked=inputs.baked),
-            virt_type=assumed_virt_type(inputs, hypervisor.describe()),
-            stamp=new_stamp(tools),
-            keep_secrets=False,
+        hypervisor = host.connect()
+        try:
+            return _observe(inputs, tools, host, hypervisor, busy)
+        finally:
+            hypervisor.close()
+    except HostError:
+        if busy is None:
+            raise
+        return PodStatus(pod=str(tools.ref), state="unknown", busy=busy)
+
+
+def _observe(
+    inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor, busy: LockHolder | None
+) -> PodStatus:
+    prepared = prepare(
+        inputs,
+        tools,
+        hypervisor,
+        lambda arch: _image_key(inputs, tools, arch),
+        virt_type=assumed_virt_type(inputs, hypervisor.describe()),
+        stamp=new_stamp(tools),
+        keep_secrets=False,
+    )
+    domains = {seen.name: seen for seen in prepared.observed if seen.kind is Kind.DOMAIN and is_owned(seen, tools.ref)}
+    running = [d.hostname for d in prepared.pod.domains if _domain_state(domains.get(d.name)) == "running"]
+    answering, cluster = _ask(prepared.pod.cluster, tools, host, running)
+    is_deployed = tools.recall().uri is not None or any(is_owned(seen, tools.ref) for seen in prepared.observed)
+    drift = tuple(_drifts(prepared)) if is_deployed else ()
+    nodes = tuple(_node_statuses(prepared, domains, answering, cluster, drift))
+    return PodStatus(
+        pod=str(tools.ref), state=_state(nodes), busy=busy, nodes=nodes, cluster=cluster.status, drift=drift
+    )
+
+
+def _image_key(inputs: PodInputs, tools: PodTools, arch: Arch) -> str:
+    """A look needs no image: one that cannot be had is another than that of the deploy."""
+    try:
+        return tools.images(inputs.release, baked=inputs.baked).key(arch)
+    except ImageError as error:
+        tools.reporter.warn(error.cause)
+        return ""
+
+
+def _ask(
+    cluster: DesiredCluster, tools: PodTools, host: HypervisorHost, running: list[str]
+) -> tuple[set[str], SeenCluster]:
+    """The nodes that answer to SSH, and what the first of the POD's says of the cluster; all are asked at once."""
+    if not running:
+        return set(), SeenCluster()
+    shells = tools.shells(host, cluster)
+    first, now = cluster.control_plane.hostname, datetime.datetime.now(datetime.timezone.utc)
+
+    def ask(hostname: str) -> SeenCluster | None:
+        try:
+            if hostname == first:
+                return look_at_cluster(shells[hostname], cluster, now)
+            shells[hostname].run(["true"], timeout_seconds=_ANSWER_SECONDS)
+        except IecpodError:
+            return None
+        return SeenCluster()
+
+    answers = run_on_nodes(running, ask)
+    return {hostname for hostname, answer in answers.items() if answer}, answers.get(first) or SeenCluster()
+
+
+def _drifts(prepared: Prepared) -> Iterator[Drift]:
+    """In the order in which objects are made; those that are no longer wanted come last."""
+    hostnames = {domain.name: domain.hostname for domain in prepared.pod.domains}
+    planned = {(change.kind, change.name): change.drift for change in prepared.plan.changes}
+    taken = {(wanted.kind, wanted.name): (_TAKEN,) for wanted in prepared.rendered.resources}
+    for (kind, name), differences in {**taken, **planned}.items():
+        if differences:
+            node = hostnames.get(name, "") if kind is Kind.DOMAIN else ""
+            yield Drift(kind=kind.value, name=name, node=node, differences=differences)
+
+
+def _node_statuses(
+    prepared: Prepared,
+    domains: Mapping[str, ObservedResource],
+    answering: set[str],
+    cluster: SeenCluster,
+    drift: tuple[Drift, ...],
+) -> Iterator[NodeStatus]:
+    differences = {found.node: found.differences for found in drift if found.node}
+    for domain, node in zip(prepared.pod.domains, prepared.pod.cluster.nodes, strict=True):
+        item = cluster.nodes.get(domain.hostname)
+        yield NodeStatus(
+            node=domain.hostname,
+            domain=_domain_state(domains.get(domain.name)),
+            address=str(node.address),
+            ssh="ok" if domain.hostname in answering else "-",
+            kubernetes=_kubernetes_state(item),
+            internal_ip=internal_ip(item) if item else "-",
+            drift=differences.get(domain.hostname, ()),
         )
-        shells = tools.shells(host, prepared.pod.cluster)
-        nodes = _node_statuses(prepared.pod, prepared.observed, shells)
-    finally:
-        hypervisor.close()
-    return PodStatus(pod=str(tools.ref), state=_state(nodes), nodes=nodes)
 
 
 def _state(nodes: tuple[NodeStatus, ...]) -> str:
     if all(node.domain == "absent" for node in nodes):
         return "absent"
-    return "ready" if all(node.kubernetes == "Ready" for node in nodes) else "partial"
-
-
-def _node_statuses(
-    pod: DesiredPod, observed: tuple[ObservedResource, ...], shells: Mapping[str, Shell]
-) -> tuple[NodeStatus, ...]:
-    domains = {seen.name: seen for seen in observed if seen.kind is Kind.DOMAIN and seen.mark}
-    running = [domain.hostname for domain in pod.domains if domain.name in domains and domains[domain.name].active]
-    answers = run_on_nodes(running, lambda hostname: _answers(shells[hostname]))
-    first = pod.cluster.control_plane.hostname
-    listing = Kubectl(shells[first]).find(NODES) if answers.get(first) else None
-    items = {item["metadata"]["name"]: item for item in (listing or {"items": []})["items"]}
-    return tuple(
-        NodeStatus(
-            node=domain.hostname,
-            domain=_domain_state(domains.get(domain.name)),
-            address=str(node.address),
-            ssh="ok" if answers.get(domain.hostname) else "-",
-            kubernetes=_kubernetes_state(items.get(domain.hostname)),
-            internal_ip=internal_ip(items[domain.hostname]) if domain.hostname in items else "-",
-        )
-        for domain, node in zip(pod.domains, pod.cluster.nodes, strict=True)
-    )
-
-
-def _answers(shell: Shell) -> bool:
-    try:
-        shell.run(["true"], timeout_seconds=30)
-    except IecpodError:
-        return False
-    return True
+    # The API server may believe for minutes in a node whose domain is gone.
+    ready = all((node.domain, node.kubernetes) == ("running", "Ready") for node in nodes)
+    return "ready" if ready else "partial"
 
 
 def _domain_state(domain: ObservedResource | None) -> str:
     if domain is None:
         return "absent"
+    if domain.paused:
+        return "paused"
     return "running" if domain.active else "off"
 
 

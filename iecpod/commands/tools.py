@@ -13,7 +13,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, Reporter, Shell
+from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 
@@ -45,6 +45,9 @@ class PodTools(Protocol):
 
     def lock(self) -> AbstractContextManager[None]:
         """Held by at most one run a POD; who holds it may take it again. Raises `PodLocked`."""
+
+    def holder(self) -> LockHolder | None:
+        """Who holds the lock, found out without taking it."""
 
     def host(self, uri: str) -> HypervisorHost: ...
 

@@ -6,9 +6,12 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from iecpod.design.drift import OFF, made_differently, set_differently
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import Problem
 from iecpod.model import PodRef
+
+_UNWANTED = "no longer in the descriptors"
 
 
 class Action(str, enum.Enum):
@@ -23,10 +26,13 @@ class Action(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
+    """`drift` says in words how what is there differs from what is wanted, also where a deploy lets it be."""
+
     action: Action
     kind: Kind
     name: str
     reason: str
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource],
             changes.append(_compare(resource, existing))
     wanted = {(resource.kind, resource.name) for resource in desired}
     changes.extend(
-        Change(Action.REMOVE, resource.kind, resource.name, "no longer in the descriptors")
+        Change(Action.REMOVE, resource.kind, resource.name, _UNWANTED, (_UNWANTED,))
         for resource in observed
         if is_owned(resource, ref) and resource.kind is not Kind.VOLUME and (resource.kind, resource.name) not in wanted
     )
@@ -78,13 +84,21 @@ def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource],
 
 def _compare(resource: Resource, existing: ObservedResource | None) -> Change:
     if existing is None:
-        return Change(Action.CREATE, resource.kind, resource.name, "does not exist")
+        return Change(Action.CREATE, resource.kind, resource.name, "does not exist", ("absent",))
     assert existing.mark is not None  # owned
+    drift = set_differently(resource, existing)
     if resource.kind is not Kind.POOL and existing.mark.digest != resource.digest:
-        return Change(Action.REPLACE, resource.kind, resource.name, "differs from the descriptors or options")
+        drift = (*made_differently(resource, existing.mark), *drift)
+        reason = "differs from the descriptors or options"
+        return Change(Action.REPLACE, resource.kind, resource.name, _with(reason, drift), drift)
     if not existing.active:
-        return Change(Action.START, resource.kind, resource.name, "is not running")
-    return Change(Action.KEEP, resource.kind, resource.name, "in place")
+        further = tuple(words for words in drift if words != OFF)
+        return Change(Action.START, resource.kind, resource.name, _with("is not running", further), drift)
+    return Change(Action.KEEP, resource.kind, resource.name, _with("in place", drift), drift)
+
+
+def _with(reason: str, drift: tuple[str, ...]) -> str:
+    return f"{reason} ({'; '.join(drift)})" if drift else reason
 
 
 def _conflict(resource: Resource) -> Problem:

@@ -30,23 +30,32 @@ class NetworkMode(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The metadata that makes an object ours. `digest` is of what was rendered, `created` RFC 3339 UTC."""
+    """The metadata that makes an object ours. `digest` is of what was rendered, `created` RFC 3339 UTC.
+
+    `parts` are short digests of what the object was made from, by name; empty where its XML is all there is.
+    """
 
     ref: PodRef
     run_id: str
     created: str
     digest: str
+    parts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """An object rendered for libvirt; `xml` carries the metadata, `digest` is of the XML without it."""
+    """An object rendered for libvirt; `xml` carries the metadata, `digest` is of the XML without it.
+
+    `parts` are as in its mark; `desired` is what was rendered, None for a pool.
+    """
 
     kind: Kind
     name: str
     uuid: str
     xml: str
     digest: str
+    parts: tuple[tuple[str, str], ...] = ()
+    desired: DesiredNetwork | DesiredDomain | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +63,8 @@ class ObservedResource:
     """An object as libvirt shows it; a volume's name is `POOL/VOLUME`.
 
     `files` are the paths that vanish with it (NVRAM of a domain, directory of a pool); `cidrs` and `bridge` are a
-    network's; `vcpus`, `memory_mib` and `macs` a domain's.
+    network's; `vcpus`, `memory_mib`, `macs` and `paused` a domain's. One that is paused is not active. `autostart` is
+    whether it starts with libvirt.
     """
 
     kind: Kind
@@ -68,6 +78,8 @@ class ObservedResource:
     vcpus: int = 0
     memory_mib: int = 0
     macs: tuple[str, ...] = ()
+    autostart: bool = False
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

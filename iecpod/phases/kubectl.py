@@ -12,6 +12,9 @@ ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
 NODES = "/api/v1/nodes"
 KUBE_SYSTEM = "namespaces/kube-system"
+SYSTEM_PODS = f"/api/v1/{KUBE_SYSTEM}/pods"
+
+_PATIENCE_SECONDS = 300.0
 
 #: For manifests of our own: leaves checking to the API server.
 UNCHECKED = "--validate=false"
@@ -23,22 +26,22 @@ class Kubectl:
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
 
-    def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = 300.0) -> CommandResult:
+    def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = _PATIENCE_SECONDS) -> CommandResult:
         """Raises `CommandFailed`, `NodeUnreachable`, `WaitTimeout`."""
         argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
         return self.shell.run(argv, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
 
-    def load(self, path: str) -> Any:
+    def load(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Any:
         """What the API has at `path`, an object or a list.
 
         By path and not by name, since for a name kubectl first asks for every API group there is: dozens of requests.
         """
-        return json.loads(self.run("get", f"--raw={path}").stdout)
+        return json.loads(self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds).stdout)
 
-    def find(self, path: str) -> Any | None:
+    def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Any | None:
         """As `load`; None where the object or the API server is not there."""
         try:
-            return self.load(path)
+            return self.load(path, timeout_seconds=timeout_seconds)
         except CommandFailed:
             return None
 

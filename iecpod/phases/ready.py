@@ -11,7 +11,8 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, NodeUnreachable, WaitTimeout
-from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, internal_ip, is_ready
+from iecpod.phases.k8s_pods import not_running
+from iecpod.phases.kubectl import ADMIN_CONF, NODES, SYSTEM_PODS, Kubectl, internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
@@ -19,6 +20,8 @@ from iecpod.wait import NotYet
 from iecpod.watch import Watch
 
 _READY_SECONDS = 180.0
+#: Of the one look at pods when time is up.
+_LOOK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,21 @@ class ReadyPhase:
                 remedy=f"see `{self.watch.command('kubectl', 'describe', 'nodes')}`",
             )
         except IecpodError as error:
+            if isinstance(error, WaitTimeout):
+                error.evidence = "\n".join(filter(None, (self._stuck_pods(), error.evidence)))
             for hostname, why in waiting.items():
                 failure = Failure(why, error.remedy, "")
                 self.watch.note(NodeResult(hostname, FAILED, self.watch.clock.now() - start, failure))
             raise
+
+    def _stuck_pods(self) -> str:
+        """Why nodes are not Ready is often said by the pods of their network; empty where all run, or nobody knows."""
+        try:
+            pods = Kubectl(self.shell).find(SYSTEM_PODS, timeout_seconds=_LOOK_SECONDS)
+        except (NodeUnreachable, WaitTimeout):
+            return ""
+        stuck = not_running(pods["items"]) if pods is not None else []
+        return "\n    ".join(("pods of kube-system that do not run:", *stuck)) if stuck else ""
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""

@@ -10,6 +10,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.clean_up import cleaned_up
+from iecpod.phases.k8s_pods import is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, check_full_mtu, fetch_from_outside
 from iecpod.ports import Shell
@@ -42,8 +43,7 @@ class VerifyPhase:
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
 
     def probe(self) -> str | None:
-        record = self._kubectl.find(RECORD_PATH)
-        return "nginx answered" if record and record.get("data") == self._record() else None
+        return "nginx answered" if is_verified(self.cluster, self._kubectl.find(RECORD_PATH)) else None
 
     def run(self) -> None:
         kubectl = self._kubectl
@@ -63,19 +63,13 @@ class VerifyPhase:
     def _kubectl(self) -> Kubectl:
         return Kubectl(self.shells[self.cluster.control_plane.hostname])
 
-    def _record(self) -> dict[str, str]:
-        return {
-            "nodes": " ".join(node.hostname for node in self.cluster.nodes),
-            "image": self.cluster.release.nginx_image,
-        }
-
     def _wait_for_pods(self) -> list[dict[str, Any]]:
         def probe() -> list[dict[str, Any]]:
             try:
                 pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
             except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause) from error
-            waiting = [_pod_state(pod) for pod in pods if not _is_running(pod)]
+            waiting = [pod_state(pod) for pod in pods if not is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
             return pods
@@ -181,21 +175,15 @@ class VerifyPhase:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": _RECORD, "namespace": "kube-system"},
-            "data": self._record(),
+            "data": _record(self.cluster),
         }
         kubectl.apply(json.dumps(record))
 
 
-def _is_running(pod: dict[str, Any]) -> bool:
-    statuses = pod["status"].get("containerStatuses", [])
-    return pod["status"].get("phase") == "Running" and bool(statuses) and all(s["ready"] for s in statuses)
+def is_verified(cluster: DesiredCluster, record: dict[str, Any] | None) -> bool:
+    """Whether the cluster was verified as it is to be now; `record` is what it has at `RECORD_PATH`."""
+    return record is not None and record.get("data") == _record(cluster)
 
 
-def _pod_state(pod: dict[str, Any]) -> str:
-    """Pod, image and why it does not run, e.g. `x: ErrImagePull docker.io/library/nginx:stable`."""
-    reasons = [
-        f"{status['state']['waiting'].get('reason', '')} {status['image']}"
-        for status in pod["status"].get("containerStatuses", [])
-        if "waiting" in status.get("state", {})
-    ]
-    return f"{pod['metadata']['name']}: {', '.join(reasons) or pod['status'].get('phase', 'unknown')}"
+def _record(cluster: DesiredCluster) -> dict[str, str]:
+    return {"nodes": " ".join(node.hostname for node in cluster.nodes), "image": cluster.release.nginx_image}

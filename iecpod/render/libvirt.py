@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import jinja2
 
@@ -13,6 +14,8 @@ from iecpod import naming
 from iecpod.design.resources import DesiredDomain, DesiredNetwork, Kind, Mark, Resource
 from iecpod.model import PodRef
 from iecpod.render.templating import make_package_environment
+
+NO_INPUTS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +26,24 @@ class Stamp:
     run_id: str
     created: str
 
-    def mark(self, digest: str) -> Mark:
-        return Mark(self.ref, self.run_id, self.created, digest)
+    def mark(self, digest: str, parts: tuple[tuple[str, str], ...] = ()) -> Mark:
+        return Mark(self.ref, self.run_id, self.created, digest, parts)
 
 
-def resource_of(desired: DesiredNetwork | DesiredDomain, stamp: Stamp, inputs: Sequence[str] = ()) -> Resource:
-    """The object ready for libvirt. `inputs` are what it is made from beside its XML: image key, seed text.
+def resource_of(
+    desired: DesiredNetwork | DesiredDomain, stamp: Stamp, inputs: Mapping[str, str] = NO_INPUTS
+) -> Resource:
+    """The object ready for libvirt. `inputs` are what it is made from beside its XML, by name: image key, seed text.
 
-    A change of any of them changes the digest, and so shows as drift.
+    A change of any of them changes the digest, and so shows as drift; the parts of the mark tell which it was.
     """
     kind = Kind.NETWORK if isinstance(desired, DesiredNetwork) else Kind.DOMAIN
-    digest = digest_of(_render(desired, None), inputs)
-    xml = _render(desired, stamp.mark(digest))
-    return Resource(kind=kind, name=desired.name, uuid=desired.uuid, xml=xml, digest=digest)
+    bare = _render(desired, None)
+    digest, parts = digest_of(bare, inputs), _parts_of(bare, inputs)
+    xml = _render(desired, stamp.mark(digest, parts))
+    return Resource(
+        kind=kind, name=desired.name, uuid=desired.uuid, xml=xml, digest=digest, parts=parts, desired=desired
+    )
 
 
 def pool_resource(ref: PodRef, path: str) -> Resource:
@@ -46,12 +54,18 @@ def pool_resource(ref: PodRef, path: str) -> Resource:
     return Resource(kind=Kind.POOL, name=name, uuid=uuid, xml=xml, digest=digest_of(xml))
 
 
-def digest_of(xml: str, inputs: Sequence[str] = ()) -> str:
+def digest_of(xml: str, inputs: Mapping[str, str] = NO_INPUTS) -> str:
     """sha256 over the XML and the digests of the other inputs, in hex."""
     digest = hashlib.sha256(xml.encode())
-    for text in inputs:
+    for text in inputs.values():
         digest.update(hashlib.sha256(text.encode()).digest())
     return digest.hexdigest()
+
+
+def _parts_of(xml: str, inputs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Short, since they only tell what differs where the digest does."""
+    parts = {"definition": xml, **inputs} if inputs else {}
+    return tuple((name, hashlib.sha256(text.encode()).hexdigest()[:12]) for name, text in parts.items())
 
 
 def render_network(network: DesiredNetwork, mark: Mark | None = None) -> str:

@@ -75,7 +75,12 @@ def _render_domain(
         instance_id=domain.uuid,
         templates_dir=cloud_init_dir,
     )
-    inputs = (image_key, seed.user_data, seed.meta_data, seed.network_config)
+    inputs = {
+        "image": image_key,
+        "user-data": seed.user_data,
+        "meta-data": seed.meta_data,
+        "network-config": seed.network_config,
+    }
     return RenderedDomain(domain, resource_of(domain, stamp, inputs), seed)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import libvirt
 
@@ -24,6 +25,18 @@ from tests.fakes import FakeHypervisor
 _TEST_NODE = "<node><cpu><cores>4</cores></cpu><memory>8000000</memory></node>"
 
 
+class Outsider(Protocol):
+    """Somebody with virsh: acts on the hypervisor past iecpod."""
+
+    def edit_outside(self, name: str, edit: Callable[[str], str]) -> None:
+        """Changes a domain's XML."""
+
+    def set_autostart_outside(self, kind: Kind, name: str, autostart: bool) -> None: ...
+
+    def pause_outside(self, name: str) -> None:
+        """Stops the processors of a domain that runs."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """`adapt_domain` makes a domain's XML one that the driver can run; `stores_files` where volumes are real files."""
@@ -35,12 +48,13 @@ class Subject:
     directory: Path
     takes_uploads: bool
     stores_files: bool
+    outsider: Outsider
 
 
 @contextmanager
 def fake_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
     fake = FakeHypervisor(ref)
-    yield Subject(fake, fake.add_foreign, fake.stop_outside, lambda xml: xml, directory, True, False)
+    yield Subject(fake, fake.add_foreign, fake.stop_outside, lambda xml: xml, directory, True, False, fake)
 
 
 @contextmanager
@@ -62,6 +76,7 @@ def driver_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
         directory,
         False,
         False,
+        _Virsh(connection),
     )
     connection.close()
 
@@ -81,6 +96,7 @@ def embedded_subject(ref: PodRef, directory: Path, capabilities_cache: Path) -> 
             directory,
             True,
             True,
+            _Virsh(connection),
         )
         connection.close()
         hypervisor.close()
@@ -113,9 +129,29 @@ def _define(connection: libvirt.virConnect, kind: Kind, xml: str) -> None:
 
 
 def _stop(connection: libvirt.virConnect, kind: Kind, name: str) -> None:
+    _find(connection, kind, name).destroy()
+
+
+def _find(connection: libvirt.virConnect, kind: Kind, name: str) -> Any:
     if kind is Kind.NETWORK:
-        connection.networkLookupByName(name).destroy()
-    elif kind is Kind.POOL:
-        connection.storagePoolLookupByName(name).destroy()
-    else:
-        connection.lookupByName(name).destroy()
+        return connection.networkLookupByName(name)
+    if kind is Kind.POOL:
+        return connection.storagePoolLookupByName(name)
+    return connection.lookupByName(name)
+
+
+@dataclass(frozen=True)
+class _Virsh:
+    """`Outsider` on a connection of its own."""
+
+    connection: libvirt.virConnect
+
+    def edit_outside(self, name: str, edit: Callable[[str], str]) -> None:
+        found = self.connection.lookupByName(name)
+        self.connection.defineXML(edit(found.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+
+    def set_autostart_outside(self, kind: Kind, name: str, autostart: bool) -> None:
+        _find(self.connection, kind, name).setAutostart(int(autostart))
+
+    def pause_outside(self, name: str) -> None:
+        self.connection.lookupByName(name).suspend()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from iecpod.adapters.libvirt_observed import parse_network
+from iecpod.design.drift import set_differently
 from iecpod.design.resources import Kind, Mark, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import PodRef
@@ -42,7 +44,7 @@ def pool(subject: Subject) -> Resource:
 
 
 def domain(subject: Subject) -> Resource:
-    resource = resource_of(pods.domain(directory=subject.directory), pods.STAMP, ["seed"])
+    resource = resource_of(pods.domain(directory=subject.directory), pods.STAMP, {"seed": "text"})
     return dataclasses.replace(resource, xml=subject.adapt_domain(resource.xml))
 
 
@@ -65,13 +67,14 @@ def test_network_is_defined_started_and_marked(subject: Subject) -> None:
         active=True,
         bridge="pxebr",
         cidrs=(pods.admin_network().cidr,),
+        autostart=True,
     )
 
 
 def test_ours_is_dumped_and_what_is_not_is_refused(subject: Subject) -> None:
     subject.hypervisor.define(admin())
     (network,) = seen(subject, Kind.NETWORK)
-    assert parse_network(subject.hypervisor.dump(network), True) == network
+    assert parse_network(subject.hypervisor.dump(network), True, autostart=True) == network
     subject.hypervisor.remove(network)
     with pytest.raises(HostError):
         subject.hypervisor.dump(network)
@@ -105,6 +108,56 @@ def test_domain_is_defined_and_stays_off(subject: Subject) -> None:
     assert (found.vcpus, found.memory_mib) == (2, 256)
     assert found.macs == tuple(vnic.mac for vnic in pods.domain().vnics)
     assert found.files == (str(subject.directory / "nvram" / "iec01.fd"),)
+
+
+def test_what_was_defined_is_seen_to_be_what_was_wanted(subject: Subject) -> None:
+    wanted = (admin(), resource_of(pods.private_network(), pods.STAMP), pool(subject), domain(subject))
+    for resource in wanted:
+        subject.hypervisor.define(resource)
+    found = {found.name: found for found in subject.hypervisor.observe()}
+    drift = {resource.name: set_differently(resource, found[resource.name]) for resource in wanted}
+    assert drift.pop("unit-pod1-iec01") == ("off",)
+    assert set(drift.values()) == {()}
+    mark = found["unit-pod1-iec01"].mark
+    assert mark is not None and mark.parts == domain(subject).parts != ()
+
+
+def test_what_others_edit_is_seen(subject: Subject) -> None:
+    for resource in (admin(), pool(subject), domain(subject)):
+        subject.hypervisor.define(resource)
+    name, mac = domain(subject).name, pods.domain().vnics[1].mac
+
+    def edit(xml: str) -> str:
+        assert ">2</vcpu>" in xml and mac in xml
+        xml = xml.replace(">2</vcpu>", " current='1'>2</vcpu>").replace(mac, "52:54:00:AA:bb:cc")
+        return re.sub("<memory unit=.*?</memory>", "<memory unit='MiB'>512</memory>", xml)
+
+    subject.outsider.edit_outside(name, edit)
+    subject.outsider.set_autostart_outside(Kind.DOMAIN, name, True)
+    subject.outsider.set_autostart_outside(Kind.NETWORK, admin().name, False)
+    assert set_differently(domain(subject), seen(subject, Kind.DOMAIN)[0]) == (
+        "off",
+        "vcpus 1, not 2",
+        "memory 512 MiB, not 256 MiB",
+        "NIC 52:54:00:aa:bb:cc added",
+        f"NIC {mac} missing",
+        "autostart on, not off",
+    )
+    assert set_differently(admin(), seen(subject, Kind.NETWORK)[0]) == ("autostart off, not on",)
+    assert seen(subject, Kind.DOMAIN)[0].mark is not None, "the edited domain is still ours"
+
+
+def test_a_guest_that_stands_still_is_seen(subject: Subject) -> None:
+    if subject.stores_files:
+        pytest.skip("a guest that runs needs disks here")
+    subject.hypervisor.define(domain(subject))
+    subject.hypervisor.start(Kind.DOMAIN, domain(subject).name)
+    assert set_differently(domain(subject), seen(subject, Kind.DOMAIN)[0]) == ()
+    subject.outsider.pause_outside(domain(subject).name)
+    (found,) = seen(subject, Kind.DOMAIN)
+    assert not found.active and set_differently(domain(subject), found) == ("paused",)
+    subject.hypervisor.start(Kind.DOMAIN, domain(subject).name)
+    assert set_differently(domain(subject), seen(subject, Kind.DOMAIN)[0]) == ()
 
 
 def test_defining_again_keeps_one_object(subject: Subject) -> None:

@@ -85,6 +85,11 @@ class Iecpod:
         (daemon,) = (process for process in found if process.program == "libvirtd")
         os.kill(daemon.pid, signal.SIGKILL)
 
+    def virsh(self, *arguments: str) -> str:
+        """What somebody else does on the POD's hypervisor."""
+        argv = ["virsh", "-c", self.host.uri, *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
     def report(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.pod_dir / "report.json").read_text())
         return report

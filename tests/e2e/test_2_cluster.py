@@ -54,10 +54,27 @@ def test_kubeconfig_is_exported_for_its_owner_only(pod: Iecpod) -> None:
 
 def test_status_says_ready(pod: Iecpod) -> None:
     status = json.loads(pod.check("status", "--output", "json"))
-    assert status["state"] == "ready"
+    assert (status["state"], status["busy"], status["drift"]) == ("ready", None, [])
+    cluster = status["cluster"]
+    assert (cluster["version"], cluster["cni"], cluster["verified"]) == ("v1.20.2", "bridge", True)
+    assert 0 <= cluster["verified_seconds_ago"] <= cluster["age_seconds"]
     assert [(node["node"], node["domain"], node["internal_ip"]) for node in status["nodes"]] == [
         (hostname, "running", address) for hostname, address in NODE_IPS.items()
     ]
+
+
+def test_what_others_change_is_drift_and_ends_with_it(pod: Iecpod) -> None:
+    pod.virsh("autostart", "local-virtual1-iec03")
+    try:
+        told = pod.run("status", "--output", "json", "--detailed-exitcode")
+        assert told.returncode == 6
+        assert {found["name"]: found["differences"] for found in json.loads(told.stdout)["drift"]} == {
+            "local-virtual1-iec03": ["autostart on, not off"]
+        }
+        assert "in place (autostart on, not off)" in pod.check("plan", "--detailed-exitcode")
+    finally:
+        pod.virsh("autostart", "--disable", "local-virtual1-iec03")
+    assert pod.run("status", "--detailed-exitcode").returncode == 0
 
 
 def test_kubectl_passes_input_and_exit_status_through(pod: Iecpod) -> None:

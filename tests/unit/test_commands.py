@@ -29,7 +29,7 @@ from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, Virt
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, CommandResult, Shell
+from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
@@ -70,10 +70,14 @@ class FakeTools:
         self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
         self.free = 1 << 40
         self.recalled = Recalled()
+        self.held_by: LockHolder | None = None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         yield
+
+    def holder(self) -> LockHolder | None:
+        return self.held_by
 
     def host(self, uri: str) -> FakeHost:
         return self.fake_host

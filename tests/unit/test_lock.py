@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.lock import find_holder, pod_lock
 from iecpod.errors import ExitCode, HostError, PodLocked
 from iecpod.layout import DATA_DIRS, Layout, find_layout
 from iecpod.model import PodRef
@@ -133,3 +133,16 @@ def test_a_runtime_directory_that_cannot_be_made(layout: Layout) -> None:
     with pytest.raises(HostError, match="lock") as caught, pod_lock(layout, REF, wait_seconds=0):
         pass
     assert "IECPOD_RUNTIME_DIR" in caught.value.remedy
+
+
+def test_the_holder_is_found_without_the_lock_being_tried(layout: Layout) -> None:
+    assert find_holder(layout, REF) is None
+    holder = start_holder(layout)
+    try:
+        found = find_holder(layout, REF)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert found is not None and found.pid == holder.pid
+    assert str(layout.runtime_dir) in found.command and found.since.startswith("20")
+    assert find_holder(layout, REF) is None, "its note is left, and it is dead"

@@ -21,7 +21,7 @@ from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.workers import WorkersPhase
-from iecpod.ports import BundleFiles
+from iecpod.ports import BundleFiles, CommandResult
 from tests.fakes import FakeShell, fake_watch
 from tests.unit.conftest import make_release
 
@@ -330,7 +330,8 @@ def _node(name: str, address: str, ready: str, boot: str = "") -> dict[str, obje
 
 def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
     items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
-    phase = _ready(cluster, items, boot="")
+    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
+    phase = _ready(cluster, shell)
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
@@ -338,12 +339,57 @@ def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -
         "iec01 has address 192.168.11.21, not 172.16.10.36; iec02 is NotReady: runtime network not ready; "
         "iec03 has not joined"
     )
+    assert caught.value.evidence.startswith("console of iec01"), "where all pods run, none is named"
 
 
-def _ready(cluster: DesiredCluster, items: list[dict[str, object]], boot: str) -> ReadyPhase:
-    shells = {node.hostname: FakeShell(node.hostname).on("cat", stdout=f"{boot}\n") for node in cluster.nodes}
-    shells["iec01"].on("kubectl", stdout=json.dumps({"items": items}))
-    return ReadyPhase(cluster, shells, fake_watch())
+_SYSTEM_PODS = (
+    *("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get"),
+    "--raw=/api/v1/namespaces/kube-system/pods",
+)
+
+
+def test_readiness_that_does_not_come_names_pods_and_images_once(cluster: DesiredCluster) -> None:
+    image = "docker.io/calico/node:v3.24.6"
+    waiting = {"image": image, "ready": False, "state": {"waiting": {"reason": "ErrImagePull"}}}
+    fine = {"image": "etcd", "ready": True, "state": {"running": {}}}
+    pods = [
+        {"metadata": {"name": "calico-node-x"}, "status": {"phase": "Pending", "containerStatuses": [waiting]}},
+        {"metadata": {"name": "etcd-iec01"}, "status": {"phase": "Running", "containerStatuses": [fine]}},
+    ]
+    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": [_node("iec02", "172.16.10.37", "False")]}))
+    shell.on(*_SYSTEM_PODS, stdout=json.dumps({"items": pods}))
+    with pytest.raises(WaitTimeout) as caught:
+        _ready(cluster, shell, console="login:").run()
+    assert caught.value.evidence == (
+        f"pods of kube-system that do not run:\n    calico-node-x: ErrImagePull {image}\n"
+        "console of iec01, its last lines:\n    login:"
+    )
+    assert shell.calls.count(_SYSTEM_PODS) == 1 and shell.calls[-1] == _SYSTEM_PODS
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [CommandResult(1, "", "connection refused"), NodeUnreachable("iec01", "no answer"), WaitTimeout("get", 60, "")],
+)
+def test_readiness_that_does_not_come_is_told_when_pods_cannot_be_seen(
+    cluster: DesiredCluster, answer: CommandResult | Exception
+) -> None:
+    shell = FakeShell().on("kubectl", stdout='{"items": []}').reply(_SYSTEM_PODS, answer)
+    with pytest.raises(WaitTimeout) as caught:
+        _ready(cluster, shell).run()
+    assert "iec03 has not joined" in caught.value.cause and caught.value.evidence.startswith("console of iec01")
+
+
+def _ready(cluster: DesiredCluster, first: FakeShell, boot: str = "", console: str = "") -> ReadyPhase:
+    shells = {node.hostname: FakeShell(node.hostname) for node in cluster.nodes} | {"iec01": first}
+    for shell in shells.values():
+        shell.on("cat", stdout=f"{boot}\n")
+    return ReadyPhase(cluster, shells, fake_watch(console=console))
+
+
+def _first_node(items: list[dict[str, object]]) -> FakeShell:
+    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items}))
+    return shell.on(*_SYSTEM_PODS, stdout='{"items": []}')
 
 
 def test_what_a_node_said_before_it_booted_does_not_count(cluster: DesiredCluster) -> None:
@@ -352,13 +398,13 @@ def test_what_a_node_said_before_it_booted_does_not_count(cluster: DesiredCluste
         _node(node.hostname, str(node.address), "True", "new" if index else "old")
         for index, node in enumerate(cluster.nodes)
     ]
-    phase = _ready(cluster, items, boot="new")
+    phase = _ready(cluster, _first_node(items), boot="new")
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
     assert caught.value.last_seen == "iec01 has not reported since it booted"
     items[0] = _node("iec01", "172.16.10.36", "True", "new")
-    assert _ready(cluster, items, boot="new").probe() == "3 nodes Ready"
+    assert _ready(cluster, _first_node(items), boot="new").probe() == "3 nodes Ready"
 
 
 def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from iecpod.adapters.libvirt_observed import parse_domain, parse_network, parse_pool
+from iecpod.design.drift import set_differently
 from iecpod.design.plan import Action, make_plan
 from iecpod.design.resources import Kind, Mark, ObservedResource, Resource
 from iecpod.model import PodRef
+from iecpod.render.libvirt import pool_resource, resource_of
+from tests import pods
 
 REF = PodRef("local", "virtual1")
 WANTED = Resource(kind=Kind.DOMAIN, name="local-virtual1-iec01", uuid="u", xml="<domain/>", digest="d1")
@@ -38,6 +44,64 @@ def test_one_object(seen: list[ObservedResource], action: Action) -> None:
     plan = make_plan([WANTED], seen, REF)
     assert [change.action for change in plan.changes] == [action]
     assert plan.conflicts == ()
+
+
+def test_an_object_from_an_earlier_run_is_told_by_what_it_is_made_from() -> None:
+    wanted = dataclasses.replace(WANTED, parts=(("definition", "a"), ("image", "b"), ("user-data", "c")))
+    then = Mark(REF, "run", "2026-01-01T00:00:00Z", "d0", (("definition", "a"), ("image", "x"), ("user-data", "y")))
+    seen = dataclasses.replace(observed(), mark=then)
+    (change,) = make_plan([wanted], [seen], REF).changes
+    assert change.drift == ("another image", "another user-data")
+    assert change.reason == "differs from the descriptors or options (another image; another user-data)"
+    (unknown,) = make_plan([WANTED], [observed(digest="d0")], REF).changes
+    assert unknown.drift == ("another definition",)
+
+
+def test_an_object_that_is_off_has_drifted_and_one_in_place_has_not() -> None:
+    (off,) = make_plan([WANTED], [observed(active=False)], REF).changes
+    (kept,) = make_plan([WANTED], [observed()], REF).changes
+    assert (off.reason, off.drift) == ("is not running", ("off",))
+    assert (kept.reason, kept.drift) == ("in place", ())
+
+
+def test_a_paused_guest_is_to_run_again() -> None:
+    domain = resource_of(pods.domain(), pods.STAMP)
+    (change,) = make_plan([domain], [parse_domain(domain.xml, active=False, paused=True)], pods.REF).changes
+    assert (change.action, change.reason, change.drift) == (Action.START, "is not running (paused)", ("paused",))
+
+
+def test_what_others_set_is_told_and_nothing_is_planned_for_it() -> None:
+    domain = resource_of(pods.domain(), pods.STAMP)
+    seen = parse_domain(domain.xml.replace(">2</vcpu>", ">3</vcpu>"), active=True)
+    plan = make_plan([domain], [seen], pods.REF)
+    assert [(change.action, change.reason) for change in plan.changes] == [(Action.KEEP, "in place (vcpus 3, not 2)")]
+    assert plan.pending == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("bridge", "br9", "bridge br9, not pxebr"),
+        ("bridge", "", "bridge none, not pxebr"),
+        ("cidrs", (), "addresses none, not 192.168.11.0/24"),
+        ("autostart", False, "autostart off, not on"),
+        ("active", False, "off"),
+    ],
+)
+def test_a_network_that_others_changed(name: str, value: object, words: str) -> None:
+    network = resource_of(pods.admin_network(), pods.STAMP)
+    seen = parse_network(network.xml, active=True, autostart=True)
+    assert set_differently(network, seen) == ()
+    assert set_differently(network, dataclasses.replace(seen, **{name: value})) == (words,)  # type: ignore[arg-type]
+
+
+def test_nics_in_another_order_and_a_pool_elsewhere() -> None:
+    domain = resource_of(pods.domain(), pods.STAMP)
+    seen = parse_domain(domain.xml, active=True)
+    assert set_differently(domain, dataclasses.replace(seen, macs=seen.macs[::-1])) == ("NICs in another order",)
+    pool = pool_resource(pods.REF, "/srv/pool")
+    elsewhere = parse_pool(pool.xml.replace("/srv/pool", "/mnt"), active=True, ref=pods.REF, autostart=True)
+    assert set_differently(pool, elsewhere) == ("in /mnt",)
 
 
 @pytest.mark.parametrize("ref", [None, PodRef("other", "virtual1")])

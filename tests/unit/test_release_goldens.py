@@ -18,12 +18,11 @@ from iecpod.model import Arch
 from iecpod.render.kubeadm import render_init_config, render_join_config
 from iecpod.render.node_files import render_apt_source, render_node_files
 from iecpod.render.supply_files import render_apt_conf, render_runtime_files
+from tests.compiled import find_compiled
 from tests.unit.golden_files import GOLDEN, check_golden
 
 ROOT = Path(__file__).parents[2]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
-#: Where a deploy of debian12 has compiled Kubernetes.
-COMPILED = Path("/var/cache/iecpod/kubernetes")
 
 SUPPLY = Supply(
     http_proxy="http://proxy.example:3128",
@@ -99,7 +98,7 @@ def test_no_golden_is_left_of_a_release_that_is_gone() -> None:
 @pytest.mark.parametrize("file", ["init.yaml", "init-calm.yaml", "join.yaml", "join-calm.yaml"])
 def test_kubeadm_of_its_version_reads_the_configuration(file: str, tmp_path: Path) -> None:
     """1.20 has no `config validate`; migrating reads strictly and writes what it has understood."""
-    kubeadm = next(COMPILED.glob("*/kubeadm"), None)
+    kubeadm = find_compiled("kubeadm")
     if kubeadm is None:
         pytest.skip("Kubernetes 1.20.2 has not been compiled on this machine")
     program = tmp_path / "kubeadm"  # it goes by the name that it is called by

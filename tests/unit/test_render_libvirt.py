@@ -102,9 +102,9 @@ def test_values_are_escaped() -> None:
 
 
 def test_digest_is_of_the_xml_without_mark() -> None:
-    first = render.resource_of(pods.domain(), pods.STAMP, ["image", "seed"])
+    first = render.resource_of(pods.domain(), pods.STAMP, {"image": "a", "seed": "b"})
     later = render.Stamp(pods.REF, "run2", "2027-01-01T00:00:00Z")
-    second = render.resource_of(pods.domain(), later, ["image", "seed"])
+    second = render.resource_of(pods.domain(), later, {"image": "a", "seed": "b"})
     assert first.digest == second.digest
     assert first.xml != second.xml
     assert first.digest in first.xml
@@ -112,7 +112,7 @@ def test_digest_is_of_the_xml_without_mark() -> None:
 
 def test_digest_changes_with_every_input() -> None:
     def digest(domain: DesiredDomain, *inputs: str) -> str:
-        return render.resource_of(domain, pods.STAMP, inputs).digest
+        return render.resource_of(domain, pods.STAMP, dict(zip(("image", "seed"), inputs, strict=False))).digest
 
     base = pods.domain()
     digests = [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.units import parse_duration_seconds, parse_size_bytes, parse_speed_mbps
+from iecpod.units import format_age, parse_duration_seconds, parse_size_bytes, parse_speed_mbps
 
 GIB = 1 << 30
 
@@ -96,3 +96,11 @@ def test_what_is_no_duration(text: str) -> None:
 @given(st.integers(0, 999_999), st.sampled_from("smhdw"))
 def test_a_larger_unit_is_longer(number: int, unit: str) -> None:
     assert parse_duration_seconds(f"{number}{unit}") >= parse_duration_seconds(f"{number}s")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0s"), (0, "0s"), (59.9, "59s"), (60, "1m"), (3599, "59m"), (86_399, "23h"), (86_400, "1d"), (3e6, "34d")],
+)
+def test_ages(seconds: float, text: str) -> None:
+    assert format_age(seconds) == text

@@ -1,0 +1,28 @@
+"""Kubernetes 1.20.2 as a deploy of debian12 has compiled it, in the cache of a machine that did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from iecpod.model import Arch
+
+CACHE = Path("/var/cache/iecpod")
+
+
+def find_compiled(program: str) -> Path | None:
+    """One for the processor of this machine: others would run in an emulator, and slowly."""
+    return _find("kubernetes", program)
+
+
+def find_layer() -> Path | None:
+    """The layer that images share, with etcd in it."""
+    return _find("layer", "layer.tar")
+
+
+def _find(kind: str, name: str) -> Path | None:
+    for path in CACHE.glob(f"{kind}/*/{name}"):
+        recipe = json.loads((path.parent / "manifest.json").read_text())["recipe"]
+        if recipe["arch"] == Arch.of_this_machine().debian:
+            return path
+    return None
