@@ -89,14 +89,6 @@ class Iecpod:
         found = find_processes(lambda process: pid_file in (process / "cmdline").read_bytes().split(b"\0"))
         (daemon,) = (process for process in found if process.program == "libvirtd")
         os.kill(daemon.pid, signal.SIGKILL)
-<<<<<<< HEAD
-=======
-
-    def virsh(self, *arguments: str) -> str:
-        """What somebody else does on the POD's hypervisor."""
-        argv = ["virsh", "-c", self.host.uri, *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
->>>>>>> h-faults
 
     def report(self) -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.pod_dir / "report.json").read_text())

@@ -330,12 +330,7 @@ def _node(name: str, address: str, ready: str, boot: str = "") -> dict[str, obje
 
 def test_readiness_names_what_is_missing_on_each_node(cluster: DesiredCluster) -> None:
     items = [_node("iec01", "192.168.11.21", "True"), _node("iec02", "172.16.10.37", "False")]
-<<<<<<< HEAD
     phase = _ready(cluster, items, boot="")
-=======
-    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
-    phase = _ready(cluster, shell)
->>>>>>> h-faults
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
@@ -363,11 +358,7 @@ def test_readiness_that_does_not_come_names_pods_and_images_once(cluster: Desire
     shell = FakeShell().on("kubectl", stdout=json.dumps({"items": [_node("iec02", "172.16.10.37", "False")]}))
     shell.on(*_SYSTEM_PODS, stdout=json.dumps({"items": pods}))
     with pytest.raises(WaitTimeout) as caught:
-<<<<<<< HEAD
         ReadyPhase(cluster, _all(cluster, shell), fake_watch(console="login:")).run()
-=======
-        _ready(cluster, shell, console="login:").run()
->>>>>>> h-faults
     assert caught.value.evidence == (
         f"pods of kube-system that do not run:\n    calico-node-x: ErrImagePull {image}\n"
         "console of iec01, its last lines:\n    login:"
@@ -384,7 +375,6 @@ def test_readiness_that_does_not_come_is_told_when_pods_cannot_be_seen(
 ) -> None:
     shell = FakeShell().on("kubectl", stdout='{"items": []}').reply(_SYSTEM_PODS, answer)
     with pytest.raises(WaitTimeout) as caught:
-<<<<<<< HEAD
         ReadyPhase(cluster, _all(cluster, shell), fake_watch()).run()
     assert "iec03 has not joined" in caught.value.cause and caught.value.evidence.startswith("console of iec01")
 
@@ -393,22 +383,6 @@ def _ready(cluster: DesiredCluster, items: list[dict[str, object]], boot: str) -
     shells = {node.hostname: FakeShell(node.hostname).on("cat", stdout=f"{boot}\n") for node in cluster.nodes}
     shells["iec01"].on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
     return ReadyPhase(cluster, shells, fake_watch())
-=======
-        _ready(cluster, shell).run()
-    assert "iec03 has not joined" in caught.value.cause and caught.value.evidence.startswith("console of iec01")
-
-
-def _ready(cluster: DesiredCluster, first: FakeShell, boot: str = "", console: str = "") -> ReadyPhase:
-    shells = {node.hostname: FakeShell(node.hostname) for node in cluster.nodes} | {"iec01": first}
-    for shell in shells.values():
-        shell.on("cat", stdout=f"{boot}\n")
-    return ReadyPhase(cluster, shells, fake_watch(console=console))
-
-
-def _first_node(items: list[dict[str, object]]) -> FakeShell:
-    shell = FakeShell().on("kubectl", stdout=json.dumps({"items": items}))
-    return shell.on(*_SYSTEM_PODS, stdout='{"items": []}')
->>>>>>> h-faults
 
 
 def _all(cluster: DesiredCluster, first: FakeShell) -> dict[str, FakeShell]:
@@ -423,13 +397,13 @@ def test_what_a_node_said_before_it_booted_does_not_count(cluster: DesiredCluste
         _node(node.hostname, str(node.address), "True", "new" if index else "old")
         for index, node in enumerate(cluster.nodes)
     ]
-    phase = _ready(cluster, _first_node(items), boot="new")
+    phase = _ready(cluster, items, boot="new")
     assert phase.probe() is None
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
     assert caught.value.last_seen == "iec01 has not reported since it booted"
     items[0] = _node("iec01", "172.16.10.36", "True", "new")
-    assert _ready(cluster, _first_node(items), boot="new").probe() == "3 nodes Ready"
+    assert _ready(cluster, items, boot="new").probe() == "3 nodes Ready"
 
 
 def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
