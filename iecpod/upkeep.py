@@ -17,12 +17,12 @@ from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.pod_state import find_noted_pods
 from iecpod.commands.request import EMBEDDED, PodRequest
 from iecpod.commands.resolve import PodInputs, choose, resolve_request
-from iecpod.composition import PodAdapters
 from iecpod.descriptors.source import is_possible, load_descriptors
 from iecpod.errors import HostError, IecpodError
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import Reporter
 
 

@@ -15,9 +15,9 @@ import pytest
 from iecpod.adapters.namespaces import find_processes
 from iecpod.commands.gc import collect_garbage, examine_pod
 from iecpod.commands.recalled import Recalled
-from iecpod.composition import PodAdapters
 from iecpod.errors import HypervisorUnavailable
 from iecpod.model import PodRef
+from iecpod.pod_adapters import PodAdapters
 from iecpod.render.libvirt import Stamp, resource_of
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded

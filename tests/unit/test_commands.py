@@ -21,7 +21,6 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES, PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
-from iecpod.composition import PodAdapters
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
@@ -30,6 +29,7 @@ from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
+from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets

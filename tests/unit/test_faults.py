@@ -22,10 +22,10 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.teardown import teardown
-from iecpod.composition import PodAdapters
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
 from iecpod.layout import Layout
+from iecpod.pod_adapters import PodAdapters
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.unit.command_line import layout_below
 from tests.unit.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
