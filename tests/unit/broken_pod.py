@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,15 @@ from iecpod.yaml_document import Document, dump_yaml, load_yaml, split_path
 ROOT = Path(__file__).parents[2]
 SCHEMAS_DIR = ROOT / "schemas"
 DATA_DIR = Path(__file__).parent / "data" / "pod"
-REMOVED = object()
+
+
+class _Removed(enum.Enum):
+    """Its name is the same in every process, and so are the names of tests that hold it."""
+
+    REMOVED = "removed"
+
+
+REMOVED = _Removed.REMOVED
 Edits = Mapping[str, object]
 
 
