@@ -184,8 +184,10 @@ def test_any_timeout_of_a_phase_says_how_to_go_on() -> None:
     assert isinstance(error, IecpodError) and error.remedy == GO_ON
 
 
+#: SIGINT is ignored by what a shell without job control runs in the background, and so by its children: set it right.
 _HANGING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import iecpod.cli.main as main
 from tests.fakes import fake_watch
 from tests.unit.test_watch import Step
