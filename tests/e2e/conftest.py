@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,9 @@ class Iecpod:
         return report
 
 
-def kill_deploy_in_phase(iecpod: Iecpod, phase: str, seconds_into_it: float) -> str:
-    """Starts a deploy and ends it with SIGKILL some time into a phase; returns what it had printed."""
-    log = iecpod.root / f"killed-in-{phase}.log"
+@contextmanager
+def deploy_in_phase(iecpod: Iecpod, phase: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A deploy that has come to a phase; what it prints goes to `log`."""
     with log.open("w") as output:
         process = subprocess.Popen(
             iecpod.argv("deploy"), env=iecpod.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -106,11 +107,16 @@ def kill_deploy_in_phase(iecpod: Iecpod, phase: str, seconds_into_it: float) -> 
         while f"phase {phase}" not in log.read_text():
             assert process.poll() is None, f"deploy ended before phase {phase}:\n{log.read_text()}"
             assert time.monotonic() < deadline, f"phase {phase} was not reached:\n{log.read_text()}"
-            time.sleep(0.5)
+            time.sleep(0.2)
+        yield process
+
+
+def kill_deploy_in_phase(iecpod: Iecpod, phase: str, seconds_into_it: float) -> None:
+    """Starts a deploy and ends it with SIGKILL some time into a phase."""
+    with deploy_in_phase(iecpod, phase, iecpod.root / f"killed-in-{phase}.log") as process:
         time.sleep(seconds_into_it)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    return log.read_text()
 
 
 @dataclass(frozen=True)

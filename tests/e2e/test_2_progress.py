@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.e2e.conftest import HOSTNAMES, Iecpod
+from tests.e2e.conftest import HOSTNAMES, Iecpod, deploy_in_phase
 
 
 def test_report_junit_and_events_agree(pod: Iecpod) -> None:
@@ -36,14 +35,7 @@ def test_report_junit_and_events_agree(pod: Iecpod) -> None:
 
 def test_a_signal_ends_a_deploy_at_once(pod: Iecpod, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            pod.argv("deploy"), env=pod.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-        deadline = time.monotonic() + 300
-        while "phase reachable" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+    with deploy_in_phase(pod, "reachable", log) as process:
         process.send_signal(signal.SIGTERM)
         start = time.monotonic()
         assert process.wait(timeout=300) == 130, log.read_text()

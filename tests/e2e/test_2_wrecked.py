@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod
+from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod, deploy_in_phase
 
 #: Runs on a node, as a unit of its own, since it outlives the connection that starts it.
 _CUT_SSH = (
@@ -66,14 +66,7 @@ def test_ssh_that_is_cut_for_half_a_minute_is_waited_for(pod: Iecpod) -> None:
 def test_ssh_that_is_cut_while_a_deploy_looks(pod: Iecpod, tmp_path: Path) -> None:
     """The connection stands already: what is sent meanwhile arrives later."""
     log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            pod.argv("deploy"), env=pod.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-        deadline = time.monotonic() + 300
-        while "phase reachable" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+    with deploy_in_phase(pod, "reachable", log) as process:
         _cut_ssh(pod, "iec01")
         assert process.wait(timeout=600) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
