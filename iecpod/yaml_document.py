@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from iecpod.errors import DescriptorError, Problem, Severity
-from iecpod.yaml_builder import MAX_BYTES, TAG_PREFIX, Builder, Mark, Marks, Stop, line_and_column, pack_mark
+from iecpod.yaml_builder import MAX_BYTES, MAX_DEPTH, TAG_PREFIX, Builder, Mark, Marks, Stop, line_and_column, pack_mark
 from iecpod.yaml_messages import explain_syntax_error
 from iecpod.yaml_scalars import is_ambiguous
 
@@ -206,6 +206,12 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     if any(part in complaint for part in ("unexpected end of stream", "expected ',' or", "find expected ':'")):
         place = error.context_mark or place  # where the quote or bracket was opened, or the key begins
     line, column = (place.line, place.column) if place else (0, 0)
+    if "nesting depth" in complaint:  # libyaml has a bound of its own from 0.2.6 on, and reads ahead of what it tells
+        message = f"values are nested more than {MAX_DEPTH} levels deep"
+        remedy = "flatten them"
+        return Problem(
+            message=message, remedy=remedy, file=file, line=line + 1, column=column + 1, rule="yaml-too-deep"
+        )
     return explain_syntax_error(complaint, context, line, column, text, file)
 
 

@@ -188,7 +188,7 @@ def test_any_timeout_of_a_phase_says_how_to_go_on() -> None:
 _HANGING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import iecpod.cli.main as main
+import iecpod.__main__ as program
 from tests.fakes import fake_watch
 from tests.unit.test_watch import Step
 from iecpod.workflow import PhaseFailed, run_phases
@@ -204,8 +204,8 @@ def deploy(**_arguments):
     except PhaseFailed as failed:
         raise failed.error from None
 
-main.cli.main = deploy
-sys.exit(main.main([]))
+program.command_line.cli.main = deploy
+sys.exit(program.main())
 """
 
 
