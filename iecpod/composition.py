@@ -39,22 +39,20 @@ class Composition:
         self._environ = environ
         self._is_terminal = is_terminal
 
-    def deploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
-        return self._build(deploy.deploy, "deploy", request, apt_mirror, outputs)
+    def deploy(self, request: PodRequest, outputs: RunOutputs) -> Report:
+        return self._build(deploy.deploy, "deploy", request, outputs)
 
-    def redeploy(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
-        return self._build(redeploy.redeploy, "redeploy", request, apt_mirror, outputs)
+    def redeploy(self, request: PodRequest, outputs: RunOutputs) -> Report:
+        return self._build(redeploy.redeploy, "redeploy", request, outputs)
 
-    def redeploy_changed(self, request: PodRequest, apt_mirror: str, outputs: RunOutputs) -> Report:
-        return self._build(redeploy.redeploy_changed, "redeploy", request, apt_mirror, outputs)
+    def redeploy_changed(self, request: PodRequest, outputs: RunOutputs) -> Report:
+        return self._build(redeploy.redeploy_changed, "redeploy", request, outputs)
 
-    def _build(
-        self, build: BuildCommand, verb: str, request: PodRequest, apt_mirror: str, outputs: RunOutputs
-    ) -> Report:
+    def _build(self, build: BuildCommand, verb: str, request: PodRequest, outputs: RunOutputs) -> Report:
         run = Run(new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
-            self._pod(request, apt_mirror, run, outputs.events, tell_warnings=True) as (inputs, tools),
+            self._pod(request, run, outputs.events, tell_warnings=True) as (inputs, tools),
         ):
 
             def save_report(report: Report) -> None:
@@ -66,9 +64,9 @@ class Composition:
 
             return build(inputs, tools, save_report)
 
-    def plan(self, request: PodRequest, apt_mirror: str) -> tuple[str, bool]:
+    def plan(self, request: PodRequest) -> tuple[str, bool]:
         """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
-        with self._pod(request, apt_mirror, tell_warnings=True) as (inputs, tools):
+        with self._pod(request, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
@@ -128,7 +126,6 @@ class Composition:
     def _pod(
         self,
         request: PodRequest,
-        apt_mirror: str = "",
         run: Run | None = None,
         events: Path | None = None,
         *,
@@ -137,6 +134,7 @@ class Composition:
         """`tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time."""
         with self._reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
+            apt_mirror = request.supply.apt_mirror if request.supply else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             recalled = tools.recall()
             inputs = resolve_request(request, self.layout, recalled)

@@ -30,8 +30,13 @@ class Layout:
     cache_dir: Path
     runtime_dir: Path
 
-    def stored_in(self, directory: Path) -> Layout:
-        """With state and caches below `directory`; sockets and locks stay where every run of this host sees them."""
+    def stored_in(self, directory: Path | None) -> Layout:
+        """With state and caches below `directory`, if one is given.
+
+        Sockets and locks stay where every run of this host sees them.
+        """
+        if directory is None:
+            return self
         base = directory.expanduser().absolute()
         return replace(self, state_dir=base / "state", cache_dir=base / "cache")
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
-from iecpod.cli.supply import make_supply
+from iecpod.cli.supply import make_supply, supply_options
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.layout import Layout
 from iecpod.model import PodRef
@@ -158,6 +158,8 @@ def design_options(function: F) -> F:
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
         demote_option,
+        base_os_option,
+        supply_options,
     ]
     return _with_options(function, options)
 

@@ -13,9 +13,8 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.options import Invocation, base_os_option, design_options, make_request, pod_options
+from iecpod.cli.options import Invocation, design_options, make_request, pod_options
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
-from iecpod.cli.supply import supply_options
 from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
 from iecpod.errors import ExitCode, UsageError
@@ -41,8 +40,7 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
     def run(invocation: Invocation, /, *arguments: Any, **options: Any) -> None:
         from iecpod.composition import Composition
 
-        storage_dir, debug = options.get("storage_dir"), options.pop("debug", False)
-        layout = invocation.layout.stored_in(storage_dir) if storage_dir else invocation.layout
+        layout, debug = invocation.layout.stored_in(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
         with tracing_commands(debug):
@@ -54,8 +52,6 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @pod_options
 @design_options
-@base_os_option
-@supply_options
 @fuel_options
 @run_options
 @_pass_composition
@@ -72,8 +68,6 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
 @click.command()
 @pod_options
 @design_options
-@base_os_option
-@supply_options
 @fuel_options
 @run_options
 @click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
@@ -93,7 +87,7 @@ def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **
 
 def _build(
     composition: Composition,
-    build: Callable[[PodRequest, str, RunOutputs], Report],
+    build: Callable[[PodRequest, RunOutputs], Report],
     outputs: RunOutputs,
     options: dict[str, Any],
 ) -> None:
@@ -105,21 +99,19 @@ def _build(
     if fuel.verb is FuelVerb.TEARDOWN:
         _print_removed(composition.teardown(request, outputs.events))
     elif fuel.verb is FuelVerb.PLAN:
-        click.echo(composition.plan(request, options["apt_mirror"])[0])
+        click.echo(composition.plan(request)[0])
     else:
-        click.echo(build(request, options["apt_mirror"], outputs).to_text())
+        click.echo(build(request, outputs).to_text())
 
 
 @click.command()
 @pod_options
 @design_options
-@base_os_option
-@supply_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")
 @_pass_composition
 def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:
     """Shows what deploy would make: machines, addresses, networks, cluster."""
-    text, pending = composition.plan(make_request(composition.layout, options), options["apt_mirror"])
+    text, pending = composition.plan(make_request(composition.layout, options))
     click.echo(text)
     if detailed_exitcode and pending:
         raise SystemExit(ExitCode.CHANGES_PENDING)

@@ -42,8 +42,7 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     containers and, from the first, the cluster's objects and events. MANIFEST in it says what could not be had, and
     why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
     """
-    storage_dir = options["storage_dir"]
-    layout = invocation.layout.stored_in(storage_dir) if storage_dir else invocation.layout
+    layout = invocation.layout.stored_in(options["storage_dir"])
     click.echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from iecpod.commands.guest_access import GuestAccess, node_addresses
+from iecpod.commands.outputs import replace_file
 from iecpod.commands.resolve import PodInputs
 from iecpod.render.exports import EXPORTS, ExportedNode, ExportedPod
 
@@ -29,8 +30,5 @@ def exported_pod(inputs: PodInputs, access: GuestAccess, pod_dir: Path) -> Expor
 
 
 def write_exports(pod: ExportedPod) -> None:
-    """Writes each file whole: a job that reads one while it is replaced sees the old or the new one."""
     for name, render in EXPORTS.items():
-        unfinished = pod.directory / f"{name}.new"
-        unfinished.write_text(render(pod))
-        unfinished.replace(pod.directory / name)
+        replace_file(pod.directory / name, render(pod))

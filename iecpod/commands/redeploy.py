@@ -10,7 +10,7 @@ from iecpod.commands.prepare import Prepared
 from iecpod.commands.recalled import fixed_differences
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.teardown import remove_machines, remove_pod
+from iecpod.commands.teardown import remove_machines, teardown
 from iecpod.commands.tools import PodTools
 from iecpod.design.replacement import Replacement, plan_replacement
 from iecpod.errors import PreflightError, count_errors
@@ -60,7 +60,7 @@ def _find_replacement(inputs: PodInputs, tools: PodTools, prepared: Prepared) ->
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
     """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
     existed = tools.pod_dir.exists()
-    _tell_removed(tools, remove_pod(tools, tools.recall().uri or inputs.uri).names)
+    _tell_removed(tools, teardown(tools, tools.recall().uri or inputs.uri).names)
     if existed:
         tools.remember(inputs.chosen)
 

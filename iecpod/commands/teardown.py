@@ -29,11 +29,10 @@ def teardown(tools: PodTools, uri: str) -> Removed:
     Raises `CleanupError` with a list of what is left.
     """
     with tools.lock():
-        return remove_pod(tools, uri)
+        return _remove_all(tools, uri)
 
 
-def remove_pod(tools: PodTools, uri: str) -> Removed:
-    """`teardown` for who holds the POD's lock."""
+def _remove_all(tools: PodTools, uri: str) -> Removed:
     if uri == EMBEDDED and not tools.pod_dir.exists():
         return Removed(())
     host = tools.host(uri)

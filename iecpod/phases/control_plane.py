@@ -10,7 +10,7 @@ from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl
-from iecpod.phases.node_job import has_job_failed, is_job_running, run_job
+from iecpod.phases.node_job import is_job_running, job_state, run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 from iecpod.wait import NotYet
@@ -56,12 +56,12 @@ class ControlPlanePhase:
 
     def _has_come_back(self) -> bool:
         """A cluster that was made is never reset: where its API server is away, as after a restart, it is awaited."""
-        if not self._is_all_written() or is_job_running(self.shell, _UNIT) or has_job_failed(self.shell, _UNIT):
+        if not self._is_all_written() or job_state(self.shell, _UNIT) in ("activating", "failed"):
             return False
 
         def probe() -> None:
             try:
-                Kubectl(self.shell).run("get", "--raw=/healthz", timeout_seconds=60)
+                self._ask_api_server()
             except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause) from error
 
@@ -119,9 +119,12 @@ class ControlPlanePhase:
         ]
         return ["sh", "-c", " && ".join(shlex.join(step) for step in ([*init, *_skip(skipped)], *later))]
 
+    def _ask_api_server(self) -> None:
+        Kubectl(self.shell).run("get", "--raw=/healthz", timeout_seconds=60)
+
     def _api_server_answers(self) -> bool:
         try:
-            Kubectl(self.shell).run("get", "--raw=/healthz", timeout_seconds=60)
+            self._ask_api_server()
         except (CommandFailed, WaitTimeout):
             return False
         return True

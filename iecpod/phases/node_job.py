@@ -24,13 +24,16 @@ done
 """
 
 
+def job_state(shell: Shell, unit: str) -> str:
+    """In systemd's words: `activating` runs, `failed` has failed.
+
+    `inactive` has succeeded, or is of before the node was restarted: systemd forgets both.
+    """
+    return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip()
+
+
 def is_job_running(shell: Shell, unit: str) -> bool:
-    return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "activating"
-
-
-def has_job_failed(shell: Shell, unit: str) -> bool:
-    """False for one that succeeded, and for one of before the node was restarted: systemd forgets both."""
-    return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "failed"
+    return job_state(shell, unit) == "activating"
 
 
 def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, watch: Watch, remedy: str) -> None:

@@ -45,12 +45,17 @@ systemctl is-active --quiet "$1"
 sha256sum --check --status --strict
 """
 
-_INSTALL_BUNDLE = f"""
-bundle={_BUNDLE_DIR}
-{INSTALL_PROGRAMS}
+#: What the files of a node ask for, without a boot.
+_APPLY_FILES = """
 swapoff --all
 systemctl restart systemd-modules-load
 sysctl --quiet --system
+"""
+
+_INSTALL_BUNDLE = f"""
+bundle={_BUNDLE_DIR}
+{INSTALL_PROGRAMS}
+{_APPLY_FILES}
 systemctl restart containerd
 {IMPORT_IMAGES}
 rm -r "$bundle"
@@ -108,16 +113,14 @@ class RuntimePhase:
 
     def _lead_to_mirrors(self, shell: Shell) -> None:
         files = render_runtime_files(self.release, self.supply)
-        for path, text in files.items():
-            shell.write_file(path, text.encode())
+        _write_files(shell, files)
         if files:
             shell.run(["systemctl", "daemon-reload"])
             shell.run(["systemctl", "restart", self.release.runtime])
 
     def _install_bundle(self, hostname: str, shell: Shell) -> None:
         bundle = self.find_bundle(hostname)
-        for path, text in render_bundle_files(self.release).items():
-            shell.write_file(path, text.encode())
+        _write_files(shell, render_bundle_files(self.release))
         places = [
             *((deb, f"debs/{deb.name}") for deb in bundle.debs),
             *((program, f"bin/{program.name}") for program in bundle.programs),
@@ -133,8 +136,7 @@ class RuntimePhase:
     def _let_nap(self, shell: Shell) -> None:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""
         shell.run(["sh", "-c", _SET_SLACK, "slack", self.release.runtime, str(TIMER_SLACK_NS)])
-        for path, text in render_calm_units(self.release).items():
-            shell.write_file(path, text.encode())
+        _write_files(shell, render_calm_units(self.release))
 
     def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
         for repository in self.release.repositories:
@@ -146,9 +148,11 @@ class RuntimePhase:
         shell.run([*_APT, "update"], timeout_seconds=seconds)
         shell.run([*_APT, "install", *self.release.packages], timeout_seconds=seconds)
         shell.run(["apt-mark", "hold", "kubeadm", "kubelet", "kubectl"])
-        for path, text in render_node_files(self.release).items():
-            shell.write_file(path, text.encode())
-        shell.run(["swapoff", "--all"])
-        shell.run(["systemctl", "restart", "systemd-modules-load"])
-        shell.run(["sysctl", "--system"])
+        _write_files(shell, render_node_files(self.release))
+        shell.run(["sh", "-euc", _APPLY_FILES])
         shell.run(["systemctl", "restart", self.release.runtime])
+
+
+def _write_files(shell: Shell, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        shell.write_file(path, text.encode())
