@@ -25,6 +25,7 @@ from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
 from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
 from iecpod.phases.reachable import ReachablePhase
@@ -145,7 +146,10 @@ def _watch(run: DeployRun, prepared: Prepared) -> Watch:
     def read_console(node: str) -> str:
         return tools.read_console(consoles[node])
 
-    return Watch(request.command, pace, tools.clock, tools.reporter, read_console, dict(request.limits))
+    domains = {rendered.domain.hostname: rendered.resource.name for rendered in prepared.rendered.domains}
+    power = GuestPower(run.host, domains, tools.clock)
+    limits = dict(request.limits)
+    return Watch(request.command, pace, tools.clock, tools.reporter, read_console, power.find_stopped, limits)
 
 
 def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...], outcome: str) -> Report:
