@@ -264,7 +264,7 @@ def test_the_wait_ends_in_time_and_names_pods_and_images(calico: Calico) -> None
 def test_nothing_of_it_has_run(calico: Calico) -> None:
     for pod in calico.pods():
         status = pod["status"]
-        for container in (*status.get("initContainerStatuses", ()), *status["containerStatuses"]):
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
             assert set(container["state"]) == {"waiting"} and container["lastState"] == {}, container
     for hostname, state in calico.on_nodes(_CNI_STATE).items():
         assert "10-iecpod.conflist" in state and calico.nodes_before[hostname].startswith(state)
