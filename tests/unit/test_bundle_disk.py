@@ -83,7 +83,7 @@ def test_many_and_large_files_fit(tmp_path: Path) -> None:
 def test_files_of_another_file_system_are_copied(tmp_path: Path) -> None:
     linked = write(content(tmp_path / "bundle"), tmp_path / "linked").read_bytes()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
-        if os.stat(elsewhere).st_dev == tmp_path.stat().st_dev:
+        if Path(elsewhere).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("there is no second file system")
         assert write(content(Path(elsewhere)), tmp_path / "copied").read_bytes() == linked
 

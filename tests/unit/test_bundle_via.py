@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
+from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_watch
 from tests.unit.conftest import make_release
 from tests.unit.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
@@ -220,6 +222,12 @@ def test_a_node_without_the_disk_is_sent_the_bundle(tmp_path: Path) -> None:
     scripts, sent = _run_phase(_answering(3), tmp_path)
     assert [script[0] for script in scripts] == ["mount-bundle", "install-bundle"]
     assert {Path(path).name for path in sent} == {"runc.deb", "kubeadm", "images.tar"}
+
+
+def test_a_machine_without_the_disk_says_so_and_mounts_nothing(tmp_path: Path) -> None:
+    argv = ["sh", "-euc", MOUNT_DISK, "mount-bundle", str(tmp_path / "bundle"), "00000000-0000-0000-0000-000000000000"]
+    assert subprocess.run(argv).returncode == NO_DISK
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_disk_that_cannot_be_mounted_is_an_error(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from iecpod.commands.request import PHASES, PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.delivery import BundleVia
+from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import BundleDisk, Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.design.supply import Supply
