@@ -25,7 +25,7 @@ def choose_bundle_via(
     None where the release has no bundle. Raises `UsageError` where what was asked for is impossible.
     """
     obstacles = _obstacles(release, uri)
-    if asked in obstacles:
+    if asked is not None and asked in obstacles:
         raise UsageError(f"--bundle-via {asked.value}: {obstacles[asked]}", _remedy(obstacles))
     ways = [way for way in (asked, known, *BundleVia) if way is not None and way not in obstacles]
     return ways[0] if ways else None
@@ -36,11 +36,11 @@ def is_on_this_host(uri: str) -> bool:
     return not urlsplit(uri).netloc
 
 
-def _obstacles(release: Release, uri: str) -> dict[BundleVia | None, str]:
+def _obstacles(release: Release, uri: str) -> dict[BundleVia, str]:
     """Why not, by way."""
     if release.bundle is None:
         return dict.fromkeys(BundleVia, f"release {release.name} has no bundle")
-    obstacles: dict[BundleVia | None, str] = {}
+    obstacles: dict[BundleVia, str] = {}
     if release.image.type is not ImageSourceType.MMDEBSTRAP:
         obstacles[BundleVia.IMAGE] = f"the image of release {release.name} comes from elsewhere and is taken as it is"
     if not is_on_this_host(uri):
@@ -48,6 +48,6 @@ def _obstacles(release: Release, uri: str) -> dict[BundleVia | None, str]:
     return obstacles
 
 
-def _remedy(obstacles: dict[BundleVia | None, str]) -> str:
+def _remedy(obstacles: dict[BundleVia, str]) -> str:
     possible = " or ".join(way.value for way in BundleVia if way not in obstacles)
     return f"leave it out, or use {possible}" if possible else "leave it out, or choose a release with a bundle"
