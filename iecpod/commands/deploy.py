@@ -19,6 +19,7 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
+from iecpod.design.delivery import BundleVia
 from iecpod.design.pace import pace_of
 from iecpod.design.resources import Kind, VirtType
 from iecpod.design.scenario import Cni
@@ -79,7 +80,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
             withdraw(tools, host)
         raise
     try:
-        images = tools.images(inputs.release, baked=inputs.baked)
+        images = tools.images(inputs.release, inputs.bundle_via)
         run = DeployRun(inputs, tools, host, hypervisor, images, new_stamp(tools))
         return _deploy(run, is_new, save_report)
     finally:
@@ -171,7 +172,8 @@ def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
                 f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: nodes "
                 f"may fail, or not start again; `{run.inputs.request.command('redeploy')}` makes it and them anew"
             )
-    return ImagePhase(run.images, archs, needed=needed)
+    disks = run.tools.bundle_disks(run.inputs.release) if run.inputs.bundle_via is BundleVia.DISK else None
+    return ImagePhase(run.images, archs, needed=needed, bundle_disks=disks)
 
 
 def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
@@ -207,6 +209,7 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             tools.fetch_key,
             lambda hostname: tools.bundle(release, archs[hostname]),
             watch,
+            {domain.hostname: domain.bundle_disk.uuid for domain in prepared.pod.domains if domain.bundle_disk},
         ),
         ControlPlanePhase(cluster, first, watch),
         _cni_phase(run, prepared, shells, watch),
