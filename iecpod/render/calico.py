@@ -12,11 +12,11 @@ from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
-from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.render.kubeadm import kubernetes_minor
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
 
+_REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's manifests are something else"
 _NODE = "DaemonSet calico-node"
 _CONFIG = "ConfigMap calico-config"
 _BIRD_PROBES = ("-bird-live", "-bird-ready")
@@ -35,18 +35,15 @@ def patch_calico_manifest(
     Autodetection left at `first-found` takes any NIC of a node that has four (IEC text, "BGP not established").
     Raises `DescriptorError` with everything that the manifests lack.
     """
-    patch = ManifestPatch.of(manifests)
+    patch = ManifestPatch.of(manifests, rule="calico-manifest", remedy=_REMEDY)
     _patch_node(patch, cluster, calico)
     _patch_config(patch, cluster, calico)
     if calico.own_etcd:
         _patch_etcd(patch, cluster)
-    for old, new in calico.image_names.get(cluster.arch, {}).items():
-        _rename_images(patch, old, new)
+    patch.rename_images(calico.image_names.get(cluster.arch, {}))
     if kubernetes_minor(cluster.release.kubernetes_version) < _POLICY_V1:
         _use_old_policy(patch)
-    if patch.problems:
-        raise DescriptorError(patch.problems, "the Calico manifest cannot be patched")
-    return patch.result()
+    return patch.result("the Calico manifest cannot be patched")
 
 
 def etcd_cluster_ip(service_cidr: IPv4Network) -> IPv4Address:
@@ -129,14 +126,6 @@ def _patch_etcd(patch: ManifestPatch, cluster: DesiredCluster) -> None:
         for container in daemon_set["spec"]["template"]["spec"]["containers"]:
             # etcd 3.3 refuses to start there unless it is told that nobody vouches for it.
             patch.set_environment("DaemonSet calico-etcd", container, "ETCD_UNSUPPORTED_ARCH", "arm64", add=True)
-
-
-def _rename_images(patch: ManifestPatch, old: str, new: str) -> None:
-    found = [(place, container) for place, container in patch.containers() if container["image"].startswith(old)]
-    if not found:
-        patch.miss(f"image that begins with `{old}`")
-    for place, container in found:
-        patch.set_key(place, container, "image", new + container["image"].removeprefix(old))
 
 
 def _use_old_policy(patch: ManifestPatch) -> None:

@@ -81,7 +81,7 @@ def test_missing_release_file() -> None:
     [
         ({"kubernetes_version": "v1.20.2"}, "kubernetes_version"),
         ({"cnis": []}, "cnis"),
-        ({"cnis": ["flannel"]}, "cnis[0]"),
+        ({"cnis": ["weave"]}, "cnis[0]"),
         ({"cgroup_driver": "none"}, "cgroup_driver"),
         ({"user": "Ubuntu"}, "user"),
         ({"pause_image": "pause"}, "pause_image"),
