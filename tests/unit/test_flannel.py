@@ -113,9 +113,7 @@ def test_the_mtu_of_a_manifest_gives_way_to_that_of_the_idf(cluster: DesiredClus
         ("[--ip-masq, --kube-subnet-mgr, --iface]", "--iface "),
     ],
 )
-def test_another_interface_gives_way_to_that_on_mgmt(
-    cluster: DesiredCluster, arguments: str, told: str | None
-) -> None:
+def test_another_interface_gives_way_to_that_on_mgmt(cluster: DesiredCluster, arguments: str, told: str | None) -> None:
     patched = patch_flannel_manifest([edited(("[--ip-masq, --kube-subnet-mgr]", arguments))], cluster, PLAIN)
     (daemon,) = objects(patched.text)["DaemonSet"]["spec"]["template"]["spec"]["containers"]
     assert daemon["args"] == ["--ip-masq", "--kube-subnet-mgr", "--iface=$(NODE_IP)"]
@@ -170,6 +168,4 @@ def test_a_network_without_its_parts_is_told(cluster: DesiredCluster) -> None:
 
 
 def test_a_backend_without_a_type_is_told(cluster: DesiredCluster) -> None:
-    assert refusal(edited(('"Type": "vxlan"', "")), cluster) == [
-        f"the manifest has no `Type` in Backend of {_NETWORK}"
-    ]
+    assert refusal(edited(('"Type": "vxlan"', "")), cluster) == [f"the manifest has no `Type` in Backend of {_NETWORK}"]
