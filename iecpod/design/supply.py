@@ -15,6 +15,9 @@ from iecpod.model import PodSpec
 #: The one registry that docker can be given mirrors of.
 DOCKER_HUB = "docker.io"
 
+#: Addresses of the link itself (RFC 3927), such as those of metadata services and of DNS caches on nodes.
+_LINK_LOCAL = "169.254.0.0/16"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
@@ -69,6 +72,7 @@ def complete_supply(supply: Supply, spec: PodSpec, cluster: DesiredCluster, dns_
     direct = [
         "localhost",
         "127.0.0.1",
+        _LINK_LOCAL,
         *(str(network.cidr) for network in spec.idf.networks if network.cidr is not None),
         str(cluster.pod_cidr),
         str(cluster.service_cidr),

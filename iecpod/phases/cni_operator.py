@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
 from iecpod.render.calico_operator import INSTALLATION_CRD, INSTALLATION_NAME
@@ -78,10 +79,8 @@ class CalicoOperatorPhase:
             raise NotYet(f"{INSTALLATION_CRD} is not established")
 
     def _check_running(self, kubectl: Kubectl) -> None:
-        """On the nodes of now: workers join later."""
-        found = kubectl.find(_CALICO_NODE)
-        if found is None:
-            raise NotYet("the operator has made no calico-node")
-        wanted, ready = (found["status"].get(key, 0) for key in ("desiredNumberScheduled", "numberReady"))
-        if not wanted or ready < wanted:
-            raise NotYet(f"calico-node is ready on {ready} of {wanted} nodes")
+        """On the first node: workers join later."""
+        first = self.cluster.control_plane.hostname
+        fault = find_network_faults(kubectl, self.cluster).get(first)
+        if fault is not None:
+            raise NotYet(f"{first}: {fault}")

@@ -12,6 +12,7 @@ ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
 NODES = "/api/v1/nodes"
 KUBE_SYSTEM = "namespaces/kube-system"
+SYSTEM_PODS = f"/api/v1/{KUBE_SYSTEM}/pods"
 
 _PATIENCE_SECONDS = 300.0
 

@@ -12,6 +12,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, internal_ip, is_ready
+from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
@@ -28,17 +29,22 @@ class ReadyPhase:
     shells: Mapping[str, Shell]
     watch: Watch
     name: str = "ready"
-    summary: str = "all nodes Ready, with their addresses on mgmt"
+    summary: str = "all nodes Ready, with their addresses on mgmt and their pod network"
 
     @property
     def shell(self) -> Shell:
         return self.shells[self.cluster.control_plane.hostname]
 
     def probe(self) -> str | None:
-        listing = Kubectl(self.shell).find(NODES)
+        kubectl = Kubectl(self.shell)
+        listing = kubectl.find(NODES)
         if listing is None or self._missing(listing["items"], self._boots()):
             return None
-        return f"{len(self.cluster.nodes)} nodes Ready"
+        try:
+            faults = find_network_faults(kubectl, self.cluster)
+        except CommandFailed:
+            return None
+        return None if faults else f"{len(self.cluster.nodes)} nodes Ready"
 
     def run(self) -> None:
         kubectl = Kubectl(self.shell)
@@ -57,6 +63,7 @@ class ReadyPhase:
         def probe() -> None:
             try:
                 missing = self._missing(kubectl.load(NODES)["items"], boots)
+                missing = _with_network(missing, find_network_faults(kubectl, self.cluster))
             except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause) from error
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
@@ -119,6 +126,13 @@ class ReadyPhase:
             elif not is_ready(item):
                 missing[node.hostname] = f"{node.hostname} is NotReady: {_reason(item)}"
         return missing
+
+
+def _with_network(missing: Mapping[str, str], faults: Mapping[str, str]) -> dict[str, str]:
+    """What nodes lack, with what is wrong with the pods of their network."""
+    unready = {node: f"{why} ({faults[node]})" if node in faults else why for node, why in missing.items()}
+    ready = {node: f"{node} has no pod network: {fault}" for node, fault in faults.items() if node not in missing}
+    return unready | ready
 
 
 def _reason(item: dict[str, Any]) -> str:

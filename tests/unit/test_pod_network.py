@@ -15,6 +15,8 @@ from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase, FlannelPhase
 from iecpod.phases.cni_operator import CalicoOperatorPhase
+from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.pod_network import pod_network_phase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
@@ -32,6 +34,7 @@ CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/installations.ope
 INSTALLATION = "/apis/operator.tigera.io/v1/installations/default"
 CALICO_NODE = "/apis/apps/v1/namespaces/calico-system/daemonsets/calico-node"
 CONFIGS = "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-flannel-cfg"
+NODE_PODS = "/api/v1/namespaces/calico-system/pods?labelSelector=k8s-app%3Dcalico-node"
 DAEMONS = "/apis/apps/v1/daemonsets?labelSelector=app%3Dflannel"
 NOT_FOUND = CommandResult(1, "", "Error from server (NotFound): the server could not find the requested resource")
 
@@ -43,6 +46,13 @@ def answer(shell: FakeShell, path: str, *found: object | None) -> FakeShell:
     return shell
 
 
+RUNNING = {
+    "metadata": {"name": "calico-node-x"},
+    "spec": {"nodeName": "iec01"},
+    "status": {"phase": "Running", "containerStatuses": [{"image": "x", "ready": True, "state": {"running": {}}}]},
+}
+
+
 def established(status: str) -> dict[str, Any]:
     return {
         "status": {
@@ -51,16 +61,13 @@ def established(status: str) -> dict[str, Any]:
     }
 
 
-def daemon(ready: int, wanted: int) -> dict[str, Any]:
-    return {"status": {"numberReady": ready, "desiredNumberScheduled": wanted}}
-
-
 def pods(*waiting: tuple[str, str]) -> dict[str, Any]:
     """By name and image."""
     return {
         "items": [
             {
                 "metadata": {"name": name},
+                "spec": {"nodeName": "iec01"},
                 "status": {
                     "phase": "Pending",
                     "containerStatuses": [
@@ -154,10 +161,10 @@ def installation(cidr: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("installed", "made", "found"),
     [
-        (installation("100.100.0.0/16"), daemon(0, 1), "calico-node made by the operator"),
+        (installation("100.100.0.0/16"), {"kind": "DaemonSet"}, "calico-node made by the operator"),
         (installation("100.100.0.0/16"), None, None),
-        (installation("192.168.0.0/16"), daemon(1, 1), None),
-        ({"spec": {}}, daemon(1, 1), None),
+        (installation("192.168.0.0/16"), {"kind": "DaemonSet"}, None),
+        ({"spec": {}}, {"kind": "DaemonSet"}, None),
         (None, None, None),
     ],
 )
@@ -173,7 +180,7 @@ def test_the_installation_is_applied_when_its_kind_is_known_and_its_pods_are_wai
 ) -> None:
     shell = FakeShell().on(*APPLY)
     answer(shell, CRD, None, established("False"), established("True"))
-    answer(shell, CALICO_NODE, None, daemon(0, 0), daemon(0, 1), daemon(1, 1))
+    answer(shell, NODE_PODS, None, {"items": []}, pods(("calico-node-x", "calico/node:v3")), {"items": [RUNNING]})
     operator_phase(cluster, shell).run()
     applied = [(call, sent) for call, sent in zip(shell.calls, shell.inputs, strict=True) if call[2] == "apply"]
     assert all({"--server-side", "--force-conflicts"} <= set(call) for call, _ in applied)
@@ -182,7 +189,7 @@ def test_the_installation_is_applied_when_its_kind_is_known_and_its_pods_are_wai
         ["Installation"],
     ]
     order = [call[2] if call[2] == "apply" else call[3] for call in shell.calls]
-    assert order == ["apply", *[f"--raw={CRD}"] * 3, "apply", *[f"--raw={CALICO_NODE}"] * 4]
+    assert order == ["apply", *[f"--raw={CRD}"] * 3, "apply", *[f"--raw={NODE_PODS}"] * 4]
 
 
 def kinds(text: bytes) -> list[str]:
@@ -191,13 +198,13 @@ def kinds(text: bytes) -> list[str]:
 
 def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: DesiredCluster) -> None:
     clock, shell = FakeClock(), FakeShell().on(*APPLY)
-    answer(answer(shell, CRD, established("True")), CALICO_NODE, None)
+    answer(answer(shell, CRD, established("True")), NODE_PODS, {"items": []})
     answer(shell, "/api/v1/namespaces/tigera-operator/pods", pods(("tigera-operator-x", "quay.io/tigera/operator:v1")))
     answer(shell, "/api/v1/namespaces/calico-system/pods", pods())
     with pytest.raises(WaitTimeout) as caught:
         operator_phase(cluster, shell, clock, limit=30).run()
     assert caught.value.exit_code is ExitCode.TIMEOUT and clock.seconds == 30
-    assert caught.value.last_seen == "the operator has made no calico-node"
+    assert caught.value.last_seen == "iec01: no pod of calico-operator is there"
     assert caught.value.evidence == (
         "pods of tigera-operator that do not run:\n    tigera-operator-x: ImagePullBackOff quay.io/tigera/operator:v1\n"
         "console of iec01, its last lines:\n    login:"
@@ -207,7 +214,7 @@ def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: Desir
 
 def test_calico_s_own_images_that_cannot_be_pulled_are_told(cluster: DesiredCluster) -> None:
     shell = FakeShell().on(*APPLY)
-    answer(answer(shell, CRD, established("True")), CALICO_NODE, daemon(0, 1))
+    answer(answer(shell, CRD, established("True")), NODE_PODS, pods(("calico-node-x", "quay.io/calico/node:v3")))
     answer(shell, "/api/v1/namespaces/tigera-operator/pods", pods())
     answer(
         shell,
@@ -216,7 +223,7 @@ def test_calico_s_own_images_that_cannot_be_pulled_are_told(cluster: DesiredClus
     )
     with pytest.raises(WaitTimeout) as caught:
         operator_phase(cluster, shell).run()
-    assert caught.value.last_seen == "calico-node is ready on 0 of 1 nodes"
+    assert caught.value.last_seen == "iec01: calico-node-x: ErrImagePull quay.io/calico/node:v3"
     assert caught.value.evidence.startswith(
         "pods of calico-system that do not run:\n"
         "    calico-node-x: ImagePullBackOff quay.io/calico/node:v3\n"
@@ -239,6 +246,16 @@ _APPLIED = CommandResult(0, "", "")
 
 
 # Readiness
+
+
+@pytest.mark.parametrize(
+    ("cni", "listed_at"), [(Cni.CALICO_OPERATOR, NODE_PODS), (Cni.FLANNEL, "/api/v1/pods?labelSelector=app%3Dflannel")]
+)
+def test_each_node_has_a_pod_of_its_network(cluster: DesiredCluster, cni: Cni, listed_at: str) -> None:
+    shell = answer(FakeShell(), listed_at, {"items": [RUNNING]})
+    assert find_network_faults(Kubectl(shell), dataclasses.replace(cluster, cni=cni)) == {
+        node.hostname: f"no pod of {cni.value} is there" for node in cluster.workers
+    }
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_what_belongs_to_the_pod_is_reached_directly(tmp_path: Path, cluster: De
     supply = complete_supply(Supply(no_proxy=("registry.example", "localhost")), spec, cluster, "lab.local")
     cidrs = [str(network.cidr) for network in spec.idf.networks if network.cidr]
     assert supply.no_proxy == (
-        *("localhost", "127.0.0.1", *cidrs, "100.100.0.0/16", "172.16.1.0/24"),
+        *("localhost", "127.0.0.1", "169.254.0.0/16", *cidrs, "100.100.0.0/16", "172.16.1.0/24"),
         *("172.16.10.36", "iec01", "172.16.10.37", "iec02", "172.16.10.38", "iec03"),
         *(".lab.local", ".svc", ".cluster.local", "registry.example"),
     )
