@@ -81,11 +81,16 @@ def _patch_backend(patch: ManifestPatch, place: str, backend: dict[str, Any], mt
 
 
 def _choose_interface(patch: ManifestPatch, place: str, container: dict[str, Any]) -> None:
-    kept, removed = _without_interfaces([str(argument) for argument in container.get("args") or ()])
+    kept, removed = _without_interfaces(_texts_in(container, "args"))
     if removed == [_INTERFACE]:
         return
     container["args"] = [*kept, _INTERFACE]
     patch.changes.append(f"{place}: args: {' '.join(removed) or '(unset)'} -> {_INTERFACE}")
+
+
+def _texts_in(container: dict[str, Any], key: str) -> list[str]:
+    values = container.get(key)
+    return [str(value) for value in values] if isinstance(values, list) else []
 
 
 def _without_interfaces(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -71,7 +71,7 @@ class ManifestPatch:
     def find(self, kind: str, name: str) -> dict[str, Any] | None:
         """The object of that kind and name; where there is none, that is a problem."""
         for found in self.objects:
-            if found.get("kind") == kind and _mapping_in(found, "metadata").get("name") == name:
+            if found.get("kind") == kind and mapping_in(found, "metadata").get("name") == name:
                 return found
         self.miss(f"{kind} `{name}`")
         return None
@@ -86,9 +86,9 @@ class ManifestPatch:
 
     def set_environment(self, place: str, container: dict[str, Any], name: str, value: str, *, add: bool) -> None:
         """Sets a variable; one that is not there is added, or with `add` false a problem."""
-        variables = container.setdefault("env", [])
+        variables = container["env"] = mappings_in(container, "env")
         for variable in variables:
-            if variable["name"] == name:
+            if variable.get("name") == name:
                 before = variable.get("value", "(from elsewhere)")
                 if before != value:
                     self.changes.append(f"{place}: {name}: {before} -> {value}")
@@ -104,7 +104,7 @@ class ManifestPatch:
     def set_reference(self, place: str, container: dict[str, Any], name: str, field_path: str) -> None:
         """Has a variable hold what the API server knows of the pod, which differs by node."""
         wanted = {"name": name, "valueFrom": {"fieldRef": {"fieldPath": field_path}}}
-        variables = container.get("env") or []
+        variables = mappings_in(container, "env")
         if wanted not in variables:
             named = [entry for entry in variables if entry.get("name") == name]
             before = named[0].get("value", "(from elsewhere)") if named else "(unset)"
@@ -127,14 +127,25 @@ class ManifestPatch:
     def containers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every container of every workload, init containers too, each with the words for its place."""
         for found in self.objects:
-            pod = _mapping_in(found, "spec", "template", "spec")
-            name = _mapping_in(found, "metadata").get("name")
-            for container in (*(pod.get("initContainers") or ()), *(pod.get("containers") or ())):
+            name = mapping_in(found, "metadata").get("name")
+            for container in containers_of(found):
                 yield f"{found.get('kind')} {name}, container {container.get('name')}", container
 
 
-def _mapping_in(value: Any, *keys: str) -> dict[str, Any]:
+def containers_of(workload: dict[str, Any]) -> list[dict[str, Any]]:
+    """Init containers first."""
+    pod = mapping_in(workload, "spec", "template", "spec")
+    return [*mappings_in(pod, "initContainers"), *mappings_in(pod, "containers")]
+
+
+def mapping_in(value: Any, *keys: str) -> dict[str, Any]:
     """The mapping below `keys`; an empty one where there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
+
+
+def mappings_in(mapping: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The mappings of the list that `mapping` has at `key`; none where there is no list."""
+    values = mapping.get(key)
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
