@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from iecpod.design.scenario import Cni
 from iecpod.model import Arch
@@ -201,3 +202,16 @@ class Release:
     def manifests(self) -> tuple[Manifest, ...]:
         """Those of all pod networks."""
         return tuple(manifest for cni in Cni for manifest in self.manifests_of(cni))
+
+    def with_manifests(self, change: Callable[[Manifest], Manifest]) -> Release:
+        """The same release, each of its manifests changed."""
+
+        def changed(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
+            return tuple(change(manifest) for manifest in manifests)
+
+        calico, flannel = self.calico, self.flannel
+        if calico is not None:
+            calico = replace(calico, manifests=changed(calico.manifests), operator=changed(calico.operator))
+        if flannel is not None:
+            flannel = replace(flannel, manifests=changed(flannel.manifests))
+        return replace(self, calico=calico, flannel=flannel)

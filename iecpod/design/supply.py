@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import AptRepository, ImageSource, ImageSourceType, Manifest, Release
+from iecpod.design.release import AptRepository, ImageSource, ImageSourceType, Release
 from iecpod.errors import UsageError
 from iecpod.model import PodSpec
 
@@ -57,7 +57,7 @@ def apply_supply(release: Release, supply: Supply) -> Release:
             listed = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"{option}: release {release.name} has no {option[2:]} named {name!r}", listed)
     return replace(
-        _replace_manifests(release, supply.manifests),
+        release.with_manifests(lambda manifest: replace(manifest, file=supply.manifests.get(manifest.name, ""))),
         image=_replace_image(release.image, supply.image_url) if supply.image_url else release.image,
         repositories=tuple(_replace_repository(repository, supply) for repository in release.repositories),
     )
@@ -108,15 +108,3 @@ def _replace_repository(repository: AptRepository, supply: Supply) -> AptReposit
     if uri is None:
         return replace(repository, key_url=key_url)
     return replace(repository, uri=uri, key_url=key_url, withdrawn="")
-
-
-def _replace_manifests(release: Release, files: Mapping[str, str]) -> Release:
-    def replaced(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
-        return tuple(replace(manifest, file=files.get(manifest.name, "")) for manifest in manifests)
-
-    calico, flannel = release.calico, release.flannel
-    if calico is not None:
-        calico = replace(calico, manifests=replaced(calico.manifests), operator=replaced(calico.operator))
-    if flannel is not None:
-        flannel = replace(flannel, manifests=replaced(flannel.manifests))
-    return replace(release, calico=calico, flannel=flannel)

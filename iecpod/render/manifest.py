@@ -45,7 +45,7 @@ class ManifestPatch:
     problems: list[Problem] = field(default_factory=list)
 
     @classmethod
-    def of(cls, manifests: Sequence[ManifestText], *, rule: str, remedy: str) -> ManifestPatch:
+    def of(cls, manifests: Sequence[ManifestText], *, rule: str = "", remedy: str = "") -> ManifestPatch:
         """All objects, in order. Raises `DescriptorError` for what is no YAML."""
         documents = [document for text in manifests for document in load_yaml_all(text.content, text.file)]
         objects = [document.data for document in documents if isinstance(document.data, dict)]
