@@ -11,7 +11,7 @@ from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
-from iecpod.render.calico_operator import INSTALLATION_CRD, INSTALLATION_NAME
+from iecpod.render.calico_operator import CUSTOM_KINDS, INSTALLATION_NAME
 from iecpod.render.manifest import PatchedManifest
 from iecpod.wait import NotYet
 from iecpod.watch import Watch
@@ -19,7 +19,7 @@ from iecpod.watch import Watch
 _ESTABLISHED_SECONDS = 60.0
 #: The operator's image and then Calico's own are pulled meanwhile.
 _RUNNING_SECONDS = 300.0
-_CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{INSTALLATION_CRD}"
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _INSTALLATION = f"/apis/operator.tigera.io/v1/installations/{INSTALLATION_NAME}"
 _CALICO_NODE = "/apis/apps/v1/namespaces/calico-system/daemonsets/calico-node"
 
@@ -49,8 +49,8 @@ class CalicoOperatorPhase:
         for change in manifest.changes:
             self.watch.reporter.progress(change)
         kubectl.apply_on_server(manifest.text)
-        self._wait_for("the API server to know Installations", self._check_established, _ESTABLISHED_SECONDS)
-        kubectl.apply_on_server(manifest.custom_resources)
+        self._wait_for("the operator's kinds established", self._check_established, _ESTABLISHED_SECONDS)
+        kubectl.apply(manifest.custom_resources)
         try:
             self._wait_for("calico-node Running", self._check_running, _RUNNING_SECONDS)
         except WaitTimeout as error:
@@ -74,9 +74,10 @@ class CalicoOperatorPhase:
         )
 
     def _check_established(self, kubectl: Kubectl) -> None:
-        conditions = kubectl.load(_CRD).get("status", {}).get("conditions", [])
-        if not any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions):
-            raise NotYet(f"{INSTALLATION_CRD} is not established")
+        for kind in CUSTOM_KINDS:
+            conditions = kubectl.load(f"{_CRDS}/{kind}").get("status", {}).get("conditions", [])
+            if not any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions):
+                raise NotYet(f"{kind} is not established")
 
     def _check_running(self, kubectl: Kubectl) -> None:
         """On the first node: workers join later."""

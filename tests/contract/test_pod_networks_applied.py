@@ -77,6 +77,7 @@ def test_the_operator_is_taken_with_its_installation_and_its_pods_are_waited_for
     assert spec["calicoNetwork"]["ipPools"][0]["cidr"] == "100.100.0.0/16"
     assert spec["calicoNetwork"]["nodeAddressAutodetectionV4"] == {"cidrs": ["172.16.10.0/24"]}
     assert (spec["calicoNetwork"]["mtu"], spec["calicoNetwork"]["bgp"]) == (1450, "Disabled")
+    assert api.get("apiservers.operator.tigera.io", "default")["spec"] == {}
     assert api.get("-n", "tigera-operator", "deployment", "tigera-operator")["kind"] == "Deployment"
     assert phase.probe() is None
 

@@ -59,6 +59,19 @@ spec:
       served: true
       storage: true
       schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+kind: CustomResourceDefinition
+apiVersion: apiextensions.k8s.io/v1
+metadata: {name: apiservers.operator.tigera.io}
+spec:
+  group: operator.tigera.io
+  names: {kind: APIServer, listKind: APIServerList, plural: apiservers, singular: apiserver}
+  scope: Cluster
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 """
 _OPERATOR = b"""
 kind: Namespace

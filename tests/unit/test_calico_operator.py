@@ -14,7 +14,7 @@ from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.render.calico_operator import render_operator
 from iecpod.render.manifest import ManifestText, PatchedManifest
-from iecpod.yaml_document import load_yaml, load_yaml_all
+from iecpod.yaml_document import load_yaml_all
 from tests.unit.cni_manifests import OPERATOR, OPERATOR_CRDS
 from tests.unit.golden_files import check_golden
 
@@ -29,9 +29,9 @@ def upstream(file: str) -> ManifestText:
 
 
 def installation(patched: PatchedManifest) -> dict[str, Any]:
-    data = load_yaml(patched.custom_resources, "x").data
-    assert isinstance(data, dict)
-    return data
+    found, server = objects(patched.custom_resources)
+    assert isinstance(found, dict) and isinstance(server, dict) and server["kind"] == "APIServer"
+    return found
 
 
 def objects(text: str | bytes) -> list[object]:
@@ -48,12 +48,15 @@ def test_the_installation_is_as_read(cluster: DesiredCluster, encapsulation: Enc
 def test_each_value_of_the_installation_is_told(cluster: DesiredCluster) -> None:
     assert render_operator([OPERATOR_CRDS, OPERATOR], cluster, PLAIN).changes == (
         "Installation default: calicoNetwork.bgp: (unset) -> Enabled",
+        "Installation default: calicoNetwork.ipPools[0].name: (unset) -> default-ipv4-ippool",
+        "Installation default: calicoNetwork.ipPools[0].blockSize: (unset) -> 26",
         "Installation default: calicoNetwork.ipPools[0].cidr: (unset) -> 100.100.0.0/16",
         "Installation default: calicoNetwork.ipPools[0].encapsulation: (unset) -> IPIP",
         "Installation default: calicoNetwork.ipPools[0].natOutgoing: (unset) -> Enabled",
         "Installation default: calicoNetwork.ipPools[0].nodeSelector: (unset) -> all()",
         "Installation default: calicoNetwork.mtu: (unset) -> 1480",
         "Installation default: calicoNetwork.nodeAddressAutodetectionV4.cidrs[0]: (unset) -> 172.16.10.0/24",
+        "APIServer default: (unset) -> added",
     )
 
 
@@ -75,15 +78,18 @@ def test_upstream_s_operator_is_taken_as_it_is(cluster: DesiredCluster) -> None:
     assert objects(patched.text) == [*objects(OPERATOR_CRDS.content), *objects(operator.content)]
 
 
-def test_the_installation_is_of_upstream_s_kind(cluster: DesiredCluster) -> None:
-    """And its pool has nothing that upstream's has not."""
-    theirs = next(found for found in objects(upstream("custom-resources.yaml").content) if isinstance(found, dict))
-    ours = installation(render_operator([OPERATOR_CRDS, OPERATOR], cluster, PLAIN))
-    assert {key: ours[key] for key in ("apiVersion", "kind", "metadata")} == {
-        key: theirs[key] for key in ("apiVersion", "kind", "metadata")
-    }
-    pools = [found["spec"]["calicoNetwork"]["ipPools"][0] for found in (ours, theirs)]
-    assert set(pools[0]) < set(pools[1])
+def test_the_custom_resources_are_upstream_s_less_what_observes(cluster: DesiredCluster) -> None:
+    theirs = objects(upstream("custom-resources.yaml").content)
+    patched = render_operator([OPERATOR_CRDS, OPERATOR], cluster, PLAIN)
+    kept, server = objects(patched.custom_resources), theirs[1]
+    assert kept[1] == server
+    first, ours = theirs[0], installation(patched)
+    assert isinstance(first, dict)
+    assert [ours[key] for key in ("apiVersion", "kind", "metadata")] == [
+        first[key] for key in ("apiVersion", "kind", "metadata")
+    ]
+    pools = [found["spec"]["calicoNetwork"]["ipPools"][0] for found in (ours, first)]
+    assert {**pools[1], "cidr": "100.100.0.0/16", "encapsulation": "IPIP"} == pools[0]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +117,7 @@ def test_all_that_other_manifests_lack_is_told(cluster: DesiredCluster) -> None:
         render_operator([upstream("calico.yaml")], cluster, calico)
     assert [problem.message for problem in caught.value.problems] == [
         "the manifest has no CustomResourceDefinition `installations.operator.tigera.io`",
+        "the manifest has no CustomResourceDefinition `apiservers.operator.tigera.io`",
         "the manifest has no Deployment `tigera-operator`",
         "the manifest has no image that begins with `quay.io/tigera/`",
     ]

@@ -31,6 +31,7 @@ KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
 GET = (*KUBECTL, "get")
 APPLY = (*KUBECTL, "apply")
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/installations.operator.tigera.io"
+SERVER_CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/apiservers.operator.tigera.io"
 INSTALLATION = "/apis/operator.tigera.io/v1/installations/default"
 CALICO_NODE = "/apis/apps/v1/namespaces/calico-system/daemonsets/calico-node"
 CONFIGS = "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-flannel-cfg"
@@ -59,6 +60,11 @@ def established(status: str) -> dict[str, Any]:
             "conditions": [{"type": "NamesAccepted", "status": "True"}, {"type": "Established", "status": status}]
         }
     }
+
+
+def known(shell: FakeShell) -> FakeShell:
+    """The operator's kinds are."""
+    return answer(answer(shell, CRD, established("True")), SERVER_CRD, established("True"))
 
 
 def pods(*waiting: tuple[str, str]) -> dict[str, Any]:
@@ -180,16 +186,19 @@ def test_the_installation_is_applied_when_its_kind_is_known_and_its_pods_are_wai
 ) -> None:
     shell = FakeShell().on(*APPLY)
     answer(shell, CRD, None, established("False"), established("True"))
+    answer(shell, SERVER_CRD, established("False"), established("True"))
     answer(shell, NODE_PODS, None, {"items": []}, pods(("calico-node-x", "calico/node:v3")), {"items": [RUNNING]})
     operator_phase(cluster, shell).run()
     applied = [(call, sent) for call, sent in zip(shell.calls, shell.inputs, strict=True) if call[2] == "apply"]
-    assert all({"--server-side", "--force-conflicts"} <= set(call) for call, _ in applied)
+    assert ["--server-side" in call for call, _ in applied] == [True, False]
     assert [kinds(sent) for _, sent in applied] == [
-        ["CustomResourceDefinition", "Namespace", "Deployment"],
-        ["Installation"],
+        ["CustomResourceDefinition", "CustomResourceDefinition", "Namespace", "Deployment"],
+        ["Installation", "APIServer"],
     ]
     order = [call[2] if call[2] == "apply" else call[3] for call in shell.calls]
-    assert order == ["apply", *[f"--raw={CRD}"] * 3, "apply", *[f"--raw={NODE_PODS}"] * 4]
+    installations, servers = f"--raw={CRD}", f"--raw={SERVER_CRD}"
+    looks = [installations, installations, installations, servers, installations, servers]
+    assert order == ["apply", *looks, "apply", *[f"--raw={NODE_PODS}"] * 4]
 
 
 def kinds(text: bytes) -> list[str]:
@@ -198,7 +207,7 @@ def kinds(text: bytes) -> list[str]:
 
 def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: DesiredCluster) -> None:
     clock, shell = FakeClock(), FakeShell().on(*APPLY)
-    answer(answer(shell, CRD, established("True")), NODE_PODS, {"items": []})
+    answer(known(shell), NODE_PODS, {"items": []})
     answer(shell, "/api/v1/namespaces/tigera-operator/pods", pods(("tigera-operator-x", "quay.io/tigera/operator:v1")))
     answer(shell, "/api/v1/namespaces/calico-system/pods", pods())
     with pytest.raises(WaitTimeout) as caught:
@@ -214,7 +223,7 @@ def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: Desir
 
 def test_calico_s_own_images_that_cannot_be_pulled_are_told(cluster: DesiredCluster) -> None:
     shell = FakeShell().on(*APPLY)
-    answer(answer(shell, CRD, established("True")), NODE_PODS, pods(("calico-node-x", "quay.io/calico/node:v3")))
+    answer(known(shell), NODE_PODS, pods(("calico-node-x", "quay.io/calico/node:v3")))
     answer(shell, "/api/v1/namespaces/tigera-operator/pods", pods())
     answer(
         shell,
@@ -232,7 +241,7 @@ def test_calico_s_own_images_that_cannot_be_pulled_are_told(cluster: DesiredClus
 
 
 def test_an_installation_that_is_refused_is_an_error(cluster: DesiredCluster) -> None:
-    shell = answer(FakeShell(), CRD, established("True"))
+    shell = known(FakeShell())
 
     def apply(_argv: Sequence[str], stdin: bytes) -> CommandResult:
         return CommandResult(1, "", "Installation is invalid") if b"kind: Installation\n" in stdin[:80] else _APPLIED
