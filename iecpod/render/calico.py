@@ -16,7 +16,7 @@ from iecpod.model import Arch
 from iecpod.render.kubeadm import kubernetes_minor
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest, containers_of, mapping_in
 
-_REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's manifests are something else"
+_REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"
 _NODE = "DaemonSet calico-node"
 _CONFIG = "ConfigMap calico-config"
 _BIRD_PROBES = ("-bird-live", "-bird-ready")

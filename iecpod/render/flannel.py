@@ -68,7 +68,7 @@ def parse_network(config: dict[str, Any]) -> dict[str, Any] | None:
     """The network of flannel's ConfigMap; None where it has none."""
     try:
         network = json.loads(config["data"][NETWORK_KEY])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return network if isinstance(network, dict) else None
 

@@ -146,7 +146,7 @@ def test_all_that_a_foreign_manifest_lacks_is_told(cluster: DesiredCluster) -> N
     ]
 
 
-@pytest.mark.parametrize("network", ["{", "[]", json.dumps("x")])
+@pytest.mark.parametrize("network", ["{", "[]", json.dumps("x"), "[" * 100_000])
 def test_a_network_that_is_none_is_told(cluster: DesiredCluster, network: str) -> None:
     text = f"kind: ConfigMap\nmetadata: {{name: kube-flannel-cfg}}\ndata: {{net-conf.json: '{network}'}}\n"
     manifest = ManifestText("broken.yml", text.encode())
