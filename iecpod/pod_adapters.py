@@ -33,7 +33,7 @@ from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
-from iecpod.render.calico import patch_calico_manifest
+from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from iecpod.wait import SystemClock
@@ -141,11 +141,10 @@ class PodAdapters:
     def fetch_key(self, repository: AptRepository) -> bytes:
         return fetch_key(repository)
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        calico = cluster.release.calico
-        assert calico is not None  # the preflight refuses a release without
-        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in calico.manifests]
-        return patch_calico_manifest(texts, cluster, calico)
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+        manifests = cluster.release.manifests_of(cluster.cni)
+        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in manifests]
+        return render_cni_manifest(texts, cluster)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

@@ -16,7 +16,7 @@ from iecpod.design.pace import Pace
 from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.errors import CommandFailed, HostError, ResourceConflict
 from iecpod.model import Arch, PodRef
-from iecpod.ports import CommandResult
+from iecpod.ports import Clock, CommandResult
 from iecpod.watch import Watch
 
 FACTS = HostFacts(
@@ -81,7 +81,7 @@ def fake_watch(
     pace: Pace = Pace(factor=1.0, calm=False),  # noqa: B008 - a frozen value
     console: str | Callable[[str], str] = "",
     limits: Mapping[str, float] | None = None,
-    clock: FakeClock | None = None,
+    clock: Clock | None = None,
     reporter: RecordingReporter | None = None,
     find_stopped: Callable[[], Sequence[str]] = tuple,
 ) -> Watch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from iecpod.commands.prepare import (
@@ -24,17 +24,17 @@ from iecpod.design.pace import pace_of
 from iecpod.design.resources import Kind, VirtType
 from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
-from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
+from iecpod.phases.pod_network import pod_network_phase
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.workers import WorkersPhase
-from iecpod.ports import BaseImage, Hypervisor, HypervisorHost, Images, Shell
+from iecpod.ports import BaseImage, Hypervisor, HypervisorHost, Images
 from iecpod.render.libvirt import Stamp, render_volume
 from iecpod.render.pod import RenderedDomain
 from iecpod.results import DONE, FAILED, IN_PLACE, PhaseResult
@@ -131,8 +131,8 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         keep_secrets=True,
     )
     check_prepared(prepared, run.inputs, run.tools, run.host)
-    if prepared.pod.cluster.cni is Cni.CALICO and prepared.plan.creates(Kind.DOMAIN):
-        run.tools.calico_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
+    if prepared.pod.cluster.cni is not Cni.BRIDGE and prepared.plan.creates(Kind.DOMAIN):
+        run.tools.cni_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
     return prepared
 
 
@@ -212,21 +212,13 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             {domain.hostname: domain.bundle_disk.uuid for domain in prepared.pod.domains if domain.bundle_disk},
         ),
         ControlPlanePhase(cluster, first, watch),
-        _cni_phase(run, prepared, shells, watch),
+        pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch),
         WorkersPhase(cluster, shells, watch),
         ReadyPhase(cluster, shells, watch),
         KubeconfigPhase(first, kubeconfig),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]
-
-
-def _cni_phase(run: DeployRun, prepared: Prepared, shells: Mapping[str, Shell], watch: Watch) -> Phase:
-    cluster = prepared.pod.cluster
-    if cluster.cni is Cni.BRIDGE:
-        return BridgeCniPhase(cluster, shells, watch)
-    first = shells[cluster.control_plane.hostname]
-    return CalicoPhase(cluster, first, lambda: run.tools.calico_manifest(cluster), watch)
 
 
 def _domain_to_make(run: DeployRun, rendered: RenderedDomain) -> DomainToMake:

@@ -68,10 +68,10 @@ def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor
 def _manifest_changes(prepared: Prepared, tools: PodTools) -> tuple[str, ...]:
     """A plan can be read without a network, too."""
     cluster = prepared.pod.cluster
-    if cluster.cni is not Cni.CALICO:
+    if cluster.cni is Cni.BRIDGE:
         return ()
     try:
-        return tools.calico_manifest(cluster).changes
+        return tools.cni_manifest(cluster).changes
     except ImageError as error:
         return (f"not known yet: {error.cause}",)
 

@@ -78,7 +78,8 @@ class PodTools(Protocol):
 
     def fetch_key(self, repository: AptRepository) -> bytes: ...
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest: ...
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+        """Of a pod network that is made by manifest. Raises `ImageError`, `DescriptorError`."""
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""

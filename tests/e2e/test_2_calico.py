@@ -181,7 +181,7 @@ def _calico_on(pod: Iecpod, directory: Path) -> Calico:
         lambda node: tools.read_console(consoles[node]),
         dict(request.limits),
     )
-    return Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.calico_manifest(cluster))
+    return Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.cni_manifest(cluster))
 
 
 @pytest.fixture(scope="module")

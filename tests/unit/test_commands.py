@@ -135,7 +135,7 @@ class FakeTools:
     def fetch_key(self, repository: AptRepository) -> bytes:
         raise AssertionError("debian12 has no repositories")
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         raise AssertionError("the scenario has no Calico")
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
