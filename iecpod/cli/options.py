@@ -155,6 +155,13 @@ def design_options(function: F) -> F:
             default=None,
             help="Whether a release's bundle is put into the image, or into each guest. Default: as deployed, or bake.",
         ),
+        click.option(
+            "--bundle",
+            "bundle_file",
+            type=click.Path(path_type=Path),
+            metavar="DIR|FILE.tar",
+            help="Take everything from this bundle of `iecpod bundle build`, and fetch nothing.",
+        ),
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
         demote_option,
@@ -195,6 +202,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         options=_naming_options(options),
         base_os=options.get("base_os"),
         supply=make_supply(options),
+        bundle_file=options.get("bundle_file"),
         until=options.get("until"),
         may_create=options.get("may_create", True),
     )

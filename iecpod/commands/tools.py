@@ -52,10 +52,10 @@ class PodTools(Protocol):
     def host(self, uri: str) -> HypervisorHost: ...
 
     def images(self, release: Release, *, baked: bool) -> Images:
-        """With `baked`, the bundle of a release that has one is in its image already."""
+        """With `baked`, the software of nodes that reach no network is in their image already."""
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        """The release's offline bundle, built if it is not cached. Raises `ImageError`."""
+        """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         """Whether KVM, where libvirt lists it, really boots this image's kernel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from iecpod.model import Arch
 
@@ -135,6 +136,31 @@ class BundleSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DistributionArchive:
+    """Where the operating system of an image that is fetched has its packages: what a bundle takes them from.
+
+    `mirror` is by architecture; `keyring` is the file of this host with the keys that sign all of them.
+    """
+
+    mirror: dict[Arch, str]
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    keyring: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvidedBundle:
+    """A bundle that stands in for every source of a release.
+
+    `path` is its directory in the cache, `digest` that of its manifest, which holds the digests of all its files.
+    """
+
+    path: Path
+    digest: str
+    arch: Arch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
@@ -142,6 +168,7 @@ class Release:
     kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
+    `extra_images` are needed and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
     """
 
     name: str
@@ -164,3 +191,16 @@ class Release:
     packages: tuple[str, ...] = ()
     bundle: BundleSource | None = None
     base_os: str = ""
+    archive: DistributionArchive | None = None
+    extra_images: tuple[str, ...] = ()
+    provided: ProvidedBundle | None = None
+
+    @property
+    def node_packages(self) -> tuple[str, ...]:
+        """The packages that make a node of the image, whichever way they get there."""
+        return self.bundle.packages if self.bundle else self.packages
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Those of every pod network that the release can carry."""
+        return self.calico.manifests if self.calico else ()

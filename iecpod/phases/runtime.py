@@ -11,7 +11,7 @@ from iecpod.design.supply import Supply
 from iecpod.errors import IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
-from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
+from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
 from iecpod.render.node_files import (
     TIMER_SLACK_NS,
     key_ring,
@@ -52,19 +52,10 @@ systemctl restart systemd-modules-load
 sysctl --quiet --system
 """
 
-_INSTALL_BUNDLE = f"""
-bundle={_BUNDLE_DIR}
-{INSTALL_PROGRAMS}
-{_APPLY_FILES}
-systemctl restart containerd
-{IMPORT_IMAGES}
-rm -r "$bundle"
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class RuntimePhase:
-    """What a release's packages bring, or its bundle where the image has not brought it.
+    """What a release's packages bring, or a bundle where the image has not brought it.
 
     `fetch_key` returns the signing key of a repository; it is fetched once, by this host, and not by each node.
     `find_bundle` returns the bundle for a node's architecture.
@@ -102,7 +93,7 @@ class RuntimePhase:
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
         shell = self.shells[hostname]
-        if self.release.packages:
+        if self.release.packages and not self.release.provided:
             self._install(hostname, shell, keys)
         elif shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
             self._install_bundle(hostname, shell)
@@ -124,13 +115,13 @@ class RuntimePhase:
         places = [
             *((deb, f"debs/{deb.name}") for deb in bundle.debs),
             *((program, f"bin/{program.name}") for program in bundle.programs),
-            (bundle.images, "images/images.tar"),
+            *((archive, f"images/{archive.name}") for archive in bundle.images),
         ]
         for sent, (local, place) in enumerate(places, 1):
             self.watch.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
             shell.send_file(local, f"{_BUNDLE_DIR}/{place}")
         self.watch.reporter.progress("installs the bundle and loads its images", hostname)
-        argv = ["sh", "-euc", _INSTALL_BUNDLE, "install-bundle", *bundle.references]
+        argv = ["sh", "-euc", _bundle_script(self.release), "install-bundle", *bundle.references]
         shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
 
     def _let_nap(self, shell: Shell) -> None:
@@ -151,6 +142,18 @@ class RuntimePhase:
         _write_files(shell, render_node_files(self.release))
         shell.run(["sh", "-euc", _APPLY_FILES])
         shell.run(["systemctl", "restart", self.release.runtime])
+
+
+def _bundle_script(release: Release) -> str:
+    """What is done with a bundle that has been put there. Arguments: references of its images."""
+    return f"""
+bundle={_BUNDLE_DIR}
+{install_script(release)}
+{_APPLY_FILES}
+systemctl restart {release.runtime}
+{import_script(release)}
+rm -r "$bundle"
+"""
 
 
 def _write_files(shell: Shell, files: Mapping[str, str]) -> None:

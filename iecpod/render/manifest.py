@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,3 +95,14 @@ class ManifestPatch:
             pod = found.get("spec", {}).get("template", {}).get("spec", {})
             for container in (*pod.get("initContainers", ()), *pod.get("containers", ())):
                 yield f"{found['kind']} {found['metadata']['name']}, container {container['name']}", container
+
+
+def image_names(manifests: Sequence[ManifestText], replacements: Mapping[str, str]) -> tuple[str, ...]:
+    """The images of all containers, each once; `replacements` are of their beginnings."""
+    names = []
+    for _, container in ManifestPatch.of(manifests).containers():
+        name = str(container["image"])
+        for old, new in replacements.items():
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        names.append(name)
+    return tuple(dict.fromkeys(names))
