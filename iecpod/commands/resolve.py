@@ -77,7 +77,12 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         uri = chosen.uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
-        chosen=replace(chosen, uri=uri, scenario=scenario.name, **_bundled_release(release)),
+        chosen=replace(
+            chosen,
+            uri=uri,
+            scenario=scenario.name,
+            release=release.name if release.provided else chosen.release,
+        ),
         spec=pod.spec,
         loaded=pod,
         allocation=allocate(pod.spec, scheme),
@@ -110,11 +115,6 @@ def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Rele
             "leave out --image-url, --repository, --repository-key and --manifest, or --bundle",
         )
     return release
-
-
-def _bundled_release(release: Release) -> dict[str, str | None]:
-    """What is noted of a release that a bundle brought."""
-    return {"release": release.name, "base_os": release.base_os or None} if release.provided else {}
 
 
 def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:

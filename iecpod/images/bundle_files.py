@@ -43,9 +43,10 @@ class StoredBundle:
             if self.path.is_dir():
                 return (self.path / MANIFEST).read_bytes()
             with tarfile.open(self.path, "r:") as tar:
-                file = tar.extractfile(MANIFEST)
+                # It stands first; looking it up by name would read all headers, to the end of an archive cut off.
+                file = next((tar.extractfile(entry) for entry in tar if entry.name == MANIFEST), None)
                 return file.read() if file else b""
-        except (KeyError, tarfile.TarError, EOFError):
+        except tarfile.TarError:
             return b""  # which is the manifest of no bundle
         except FileNotFoundError:
             if self.path.is_dir():

@@ -11,16 +11,15 @@ from iecpod.errors import ImageError, UsageError
 from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.cache import Cache
 from iecpod.images.fetch import fetch_key
+from iecpod.images.files import sha256_of_file
 from iecpod.images.process import run_tool
 from iecpod.images.rootfs import ensure_rootfs, image_archives
 from iecpod.model import Arch
 from iecpod.render.node_files import key_ring
 
-#: The index that makes a directory of packages a repository.
-PACKAGE_INDEX = "Packages"
 #: apt writes the colon of an epoch as `%3a`, and reads it back as a colon from an index.
 _EPOCH = re.compile(r"_[0-9]+%3a")
-_INDEX = 'cd "$1" && dpkg-scanpackages --multiversion . > "$2"'
+_INDEX = 'cd "$1" && dpkg-scanpackages --multiversion . > Packages'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class PackageSources:
     apt_mirror: str
 
     def gather(self, arch: Arch, directory: Path) -> None:
-        """Puts packages and `Packages` into `directory`. Raises `ImageError`; `UsageError` where no archive is known.
+        """Makes `directory` a repository of packages. Raises `ImageError`; `UsageError` where no archive is known.
 
         For an image that is made of packages these are exactly those that it lacks. What an image holds that is
         fetched cannot be known without booting it: then it is all that the packages depend on, and apt chooses there.
@@ -42,8 +41,10 @@ class PackageSources:
             apt = self._apt(arch, arch.debian, work, self._installed(arch))
             for package in apt.download_missing(self.release.packages):
                 package.rename(directory / _EPOCH.sub("_", package.name))
-        argv = ["sh", "-c", _INDEX, "index", str(directory), PACKAGE_INDEX]
-        run_tool(argv, purpose="indexing the packages", log_path=log_path)
+        run_tool(["sh", "-c", _INDEX, "index", str(directory)], purpose="indexing the packages", log_path=log_path)
+        index = directory / "Packages"
+        release = f"SHA256:\n {sha256_of_file(index)} {index.stat().st_size} {index.name}\n"
+        (directory / "Release").write_text(release)
 
     def unpack_kubeadm(self, arch: Arch, gathered: Path, work: Path) -> Path:
         """The release's own kubeadm, as a program of this machine; `gathered` is what `gather` made."""

@@ -57,7 +57,7 @@ apt=$(mktemp -d)
 mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
 echo "deb [trusted=yes] file:$bundle/debs ./" > "$apt/sources.list"
 from_bundle() {
-    apt-get --quiet --yes --no-install-recommends --allow-change-held-packages \\
+    apt-get --quiet --yes --no-install-recommends --allow-downgrades --allow-change-held-packages \\
         -o APT::Sandbox::User=root -o Acquire::Languages=none -o DPkg::Lock::Timeout=600 \\
         -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \\
         -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt/cache" -o Dpkg::Options::=--force-confold "$@"

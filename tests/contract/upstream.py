@@ -31,8 +31,10 @@ IMAGES = (*KUBEADM_IMAGES, "docker.io/library/nginx:stable", CALICO_IMAGE)
 #: The programs of the release; each depends on the one behind it, the last on what the archive has in a newer version.
 PACKAGES = {"kubeadm": "kubelet", "kubelet": "containerd", "kubectl": "", "containerd": "lab-base (>= 2)"}
 
-_LIST_IMAGES = "#!/bin/sh\n" + f'test "$1 $2 $3 $4" = "config images list --config" && test -s "$5" && ' + "".join(
-    f"echo {image}; " for image in KUBEADM_IMAGES
+_LIST_IMAGES = (
+    "#!/bin/sh\n"
+    + 'test "$1 $2 $3 $4" = "config images list --config" && test -s "$5" && '
+    + "".join(f"echo {image}; " for image in KUBEADM_IMAGES)
 )
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -234,7 +236,9 @@ def build_package(directory: Path, name: str, version: str, depends: str) -> Pat
         unit.parent.mkdir(parents=True)
         unit.write_text(f"[Service]\nExecStart=/usr/bin/{name}\n[Install]\nWantedBy=multi-user.target\n")
     target = directory / f"{name}_{version.rpartition(':')[2]}_all.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "--build", str(tree), str(target)], check=True, capture_output=True
+    )
     return target
 
 
@@ -267,7 +271,9 @@ def _sum(content: bytes, name: str) -> str:
     return f" {hashlib.sha256(content).hexdigest()} {len(content)} {name}\n"
 
 
-def _send(request: BaseHTTPRequestHandler, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+def _send(
+    request: BaseHTTPRequestHandler, status: int, content: bytes, headers: Mapping[str, str] | None = None
+) -> None:
     request.send_response(status)
     for name, value in (headers or {}).items():
         request.send_header(name, value)
