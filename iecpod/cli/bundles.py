@@ -78,10 +78,10 @@ def verify(bundle: Path) -> None:
     from iecpod.commands.bundles import verify_bundle
 
     faults = verify_bundle(bundle)
-    for line in faults.lines:
+    for line in faults:
         click.echo(line)
-    if faults.lines:
-        raise ImageError(f"{bundle} is not whole: {len(faults.lines)} of its files", "copy it anew, or build it anew")
+    if faults:
+        raise ImageError(f"{bundle} is not whole: {len(faults)} of its files", "copy it anew, or build it anew")
 
 
 @bundle.command()

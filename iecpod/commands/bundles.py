@@ -28,16 +28,9 @@ class BundleOrder:
     output: Path | None
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """One line a file that is not as it should be."""
-
-    lines: tuple[str, ...]
-
-
-def verify_bundle(path: Path) -> Faults:
-    """Raises `UsageError` where there is no bundle."""
-    return Faults(tuple(f"{fault.value} {name}" for name, fault in StoredBundle(path).verify().items()))
+def verify_bundle(path: Path) -> tuple[str, ...]:
+    """A line for each file that is not as it should be. Raises `UsageError` where there is no bundle."""
+    return tuple(f"{fault.value} {name}" for name, fault in StoredBundle(path).verify().items())
 
 
 def bundle_json(path: Path) -> str:

@@ -208,7 +208,7 @@ class Upstream:
 @contextmanager
 def serve_upstream(directory: Path) -> Iterator[Upstream]:
     upstream = Upstream(directory)
-    thread = threading.Thread(target=upstream.server.serve_forever)
+    thread = threading.Thread(target=upstream.server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield upstream
