@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from iecpod.images.bake import BAKE_VERSION, bake_tree, unpack_tree
 from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
 from iecpod.images.fetch import copy_image, fetch_image
-from iecpod.images.files import Fingerprint, place_file, recipe_key
+from iecpod.images.files import Fingerprint, recipe_key
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
 from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
 from iecpod.images.store import ImageStore, NewImage
@@ -123,7 +124,10 @@ class ReleaseImages:
 
 
 def _take_from_bundle(provided: ProvidedBundle, work: Path) -> NewImage:
-    """The image that the bundle holds, whose format and size were found out when it was built."""
+    """The image that the bundle holds, whose format and size were found out when it was built.
+
+    A copy, since the bundle's own may be a link to a file of its owner, and libvirt lends images to QEMU's user.
+    """
     base = read_bundle_manifest(provided.path).base
-    place_file(provided.path / base.file, work / "image")
+    shutil.copyfile(provided.path / base.file, work / "image")
     return NewImage(work / "image", base.format, base.virtual_size_bytes)

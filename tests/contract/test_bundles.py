@@ -25,6 +25,7 @@ from iecpod.design.resources import VirtType
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.bundle_files import StoredBundle, check_taken_in
 from iecpod.images.cache import Cache
+from iecpod.images.release_images import ReleaseImages
 from iecpod.model import Arch, PodRef
 from iecpod.pod_adapters import PodAdapters
 from iecpod.render.bundle_install import install_script
@@ -190,6 +191,20 @@ def test_what_the_pod_was_deployed_from_is_recalled(archive: Path, tmp_path: Pat
     assert caught.value.remedy == "give it again with --bundle"
 
 
+def test_a_bundle_that_was_changed_in_the_cache_is_not_deployed_from(archive: Path, tmp_path: Path) -> None:
+    inputs = deployed_from(archive, tmp_path)
+    layout = layout_below(tmp_path)
+    PodAdapters(layout, REF, RecordingReporter(), "").remember(inputs.chosen)
+    taken = bundle_dir(layout.cache_dir, str(inputs.chosen.bundle))
+    (taken / "debs/Packages").write_text("")
+    (taken / "helm/helm").unlink()
+    error = run(tmp_path, "plan", "-l", "local", "-p", "virtual1").exception
+    assert isinstance(error, PreflightError) and error.remedy == "give it again with --bundle"
+    assert [(problem.path, problem.rule) for problem in error.problems] == [
+        *(("debs/Packages", "bundle-damaged"), ("helm/helm", "bundle-damaged")),
+    ]
+
+
 def test_options_that_contradict_it_are_refused(archive: Path, tmp_path: Path) -> None:
     for options, cause in (
         (["--release", "debian12"], "the bundle is of release lab-made on lab1, not of debian12"),
@@ -209,6 +224,9 @@ def test_files_of_a_directory_are_linked_and_watched(archive: Path, tmp_path: Pa
     taken = bundle_dir(cache.root, digest)
     assert (tmp_path / "b/base/image.raw").samefile(taken / "base/image.raw")
     assert check_taken_in(cache, digest) == ()
+    mode = (tmp_path / "b/base/image.raw").stat().st_mode
+    image = ReleaseImages(deployed_from(tmp_path / "b", tmp_path).release, cache.root, "", cache.reporter)
+    assert image.ensure(HOST_ARCH).path.stat().st_mode != mode == (tmp_path / "b/base/image.raw").stat().st_mode
     with (tmp_path / "b/base/image.raw").open("r+b") as file:
         file.write(b"changed")
     (problem,) = check_taken_in(cache, digest)
