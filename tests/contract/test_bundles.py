@@ -10,18 +10,15 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
+from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.design.bundle_check import check_bundle
 from iecpod.design.bundle_manifest import bundle_dir
-from iecpod.design.desired import DesignInputs, design_pod
-from iecpod.design.resources import VirtType
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.bundle_files import StoredBundle, check_taken_in
 from iecpod.images.cache import Cache
@@ -38,8 +35,9 @@ from tests.contract.upstream import (
     build_package,
     serve_upstream,
 )
-from tests.fakes import FACTS, RecordingReporter
+from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below, run
+from tests.unit.test_commands import FakeTools
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="programs that fetch run in namespaces of their own"),
@@ -117,6 +115,9 @@ def test_an_archive_and_a_directory_are_the_same_bundle(upstream: Upstream, arch
     assert run(tmp_path, "bundle", "verify", "unpacked").exit_code == 0
     directory = build(upstream, archive.parent, "--output", str(tmp_path / "again"))
     assert StoredBundle(directory).manifest().digest == StoredBundle(archive).manifest().digest
+    in_cache = build(upstream, archive.parent)
+    assert in_cache.parent == layout_below(archive.parent).cache_dir / "bundles"
+    assert StoredBundle(in_cache).verify() == {}
     refused = run(archive.parent, "bundle", "build", "--release", "./release.yaml", "--output", str(directory))
     assert isinstance(refused.exception, UsageError) and "exists already" in refused.exception.cause
 
@@ -315,33 +316,20 @@ def test_a_package_that_was_changed_is_not_installed(archive: Path, tmp_path: Pa
 
 def test_nodes_of_another_architecture_are_refused(upstream: Upstream, tmp_path: Path) -> None:
     """Built here for the other one, too: kubeadm is then asked as a program of this machine."""
-    foreign = next(arch for arch in Arch if arch is not HOST_ARCH)
-    bundle = build(upstream, tmp_path, "--arch", foreign.value, "--output", "foreign")
+    bundle = build(upstream, tmp_path, "--arch", "aarch64", "--output", "foreign")
     manifest = StoredBundle(bundle).manifest()
-    assert manifest.arch is foreign and manifest.references == IMAGES
-    inputs = deployed_from(bundle, tmp_path)
-    pod = design_pod(
-        DesignInputs(
-            spec=inputs.spec,
-            allocation=inputs.allocation,
-            scenario=inputs.scenario,
-            release=inputs.release,
-            supply=inputs.chosen.supply,
-            facts=FACTS,
-            lab_bridges=frozenset(),
-            virt_type=VirtType.QEMU,
-            pod_cidr=IPv4Network("100.100.0.0/16"),
-            service_cidr=IPv4Network("172.16.1.0/24"),
-            vcpus=None,
-            memory_mib=None,
-            pod_dir=tmp_path,
-        )
-    )
-    problems = list(check_bundle(pod))
-    nodes = {domain.arch.value for domain in pod.domains}
-    assert [problem.message for problem in problems] == [
-        f"the bundle is for {foreign.value}, and nodes are {arch}" for arch in nodes - {foreign.value}
+    assert manifest.arch is Arch.AARCH64 and manifest.references == IMAGES
+    result = make_pod_plan(deployed_from(bundle, tmp_path), FakeTools(tmp_path, layout_below(tmp_path)))
+    assert [(problem.rule, problem.message) for problem in result.problems] == [
+        ("bundle-arch", "the bundle is for aarch64, and nodes are x86_64")
     ]
+
+
+def test_a_plan_names_the_bundle(upstream: Upstream, tmp_path: Path) -> None:
+    inputs = deployed_from(build(upstream, tmp_path, "--arch", "x86_64"), tmp_path)
+    result = make_pod_plan(inputs, FakeTools(tmp_path, layout_below(tmp_path)))
+    assert result.problems == ()
+    assert f"sha256:{inputs.chosen.bundle}" in plan_text(inputs, result)
 
 
 def test_a_release_that_does_not_name_its_archive(upstream: Upstream, tmp_path: Path) -> None:
