@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import find_pod_keys
 from iecpod.adapters.reporters import make_reporter
 from iecpod.commands import deploy, guest_access, plan, redeploy, status, teardown
+from iecpod.commands.bundles import BundleOrder
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
@@ -18,11 +20,14 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.tools import PodTools
-from iecpod.design.release_file import load_release
+from iecpod.design.release_file import parse_release, read_release, select_variant
+from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, PreflightError, UsageError
-from iecpod.images.bundle import build_bundle
+from iecpod.images.bundle import BundleBuild
+from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
+from iecpod.images.cache import Cache
 from iecpod.layout import Layout
-from iecpod.model import Arch, PodRef
+from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters, new_run_id
 from iecpod.ports import Reporter
 from iecpod.render.exports import EXPORTS, ExportedPod
@@ -110,11 +115,23 @@ class Composition:
             except FileNotFoundError:
                 raise _not_deployed(request.ref) from None
 
-    def build_bundle(self, release: str, arch: Arch | None, apt_mirror: str) -> Path:
+    def build_bundle(self, order: BundleOrder) -> Path:
+        """Where the bundle is: in the cache, or where a copy was asked for."""
+        data = read_release(order.release, self.layout.releases_dir, self.layout.schemas_dir)
+        data = select_variant(data, order.base_os)
         with self._reporter() as reporter:
-            loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
-            built = build_bundle(loaded, arch or Arch.of_this_machine(), self.layout.cache_dir, apt_mirror, reporter)
-            return built.path
+            build = BundleBuild(
+                cache=Cache(self.layout.cache_dir, reporter),
+                release=apply_supply(parse_release(data), order.supply),
+                data=data,
+                arch=order.arch,
+                apt_mirror=order.supply.apt_mirror,
+                registry_mirrors=order.supply.registry_mirrors,
+            )
+            path = build.ensure().path
+            if order.output is not None:
+                write_copy(path, order.output)
+            return order.output or path
 
     @contextmanager
     def _reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:
@@ -137,14 +154,31 @@ class Composition:
             apt_mirror = request.supply.apt_mirror if request.supply else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             recalled = tools.recall()
+            request = self._with_bundle(request, reporter)
             inputs = resolve_request(request, self.layout, recalled)
             with tools.lock() if run else nullcontext():
                 if tools.recall() != recalled:  # by a run that was waited for
                     inputs = resolve_request(request, self.layout, tools.recall())
+                if tell_warnings:
+                    self._check_bundle(inputs, reporter)
                 for warning in inputs.loaded.warnings if tell_warnings else ():
                     reporter.warn(str(warning))
                 with inputs.loaded.explained_errors():
                     yield inputs, tools
+
+    def _with_bundle(self, request: PodRequest, reporter: Reporter) -> PodRequest:
+        """A bundle that was given is verified and taken into the cache before anything looks at it."""
+        if request.bundle_file is None:
+            return request
+        digest = StoredBundle(request.bundle_file).take_in(Cache(self.layout.cache_dir, reporter))
+        return replace(request, bundle=digest)
+
+    def _check_bundle(self, inputs: PodInputs, reporter: Reporter) -> None:
+        """Whether what was taken in before is still whole."""
+        if inputs.chosen.bundle is not None:
+            problems = check_taken_in(Cache(self.layout.cache_dir, reporter), inputs.chosen.bundle)
+            if problems:
+                raise PreflightError(problems, "the bundle in the cache is not whole", "give it again with --bundle")
 
     def _access(self, inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
         keys = find_pod_keys(tools.pod_dir / "keys")

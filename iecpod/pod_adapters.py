@@ -23,13 +23,14 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
-from iecpod.images.bundle import build_bundle
 from iecpod.images.bundle_disk import ReleaseBundleDisks
+from iecpod.images.cache import Cache
 from iecpod.images.fetch import fetch_key
 from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
+from iecpod.images.software import ensure_software, provided_helm, provided_software
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
@@ -85,9 +86,17 @@ class PodAdapters:
         return ReleaseBundleDisks(release, self._layout.cache_dir, self._apt_mirror, self.reporter)
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        built = build_bundle(release, arch, self._layout.cache_dir, self._apt_mirror, self.reporter)
-        references = tuple(str(reference) for reference in built.artifact.facts["images"])
-        return BundleFiles(debs=built.debs, programs=built.programs, images=built.images, references=references)
+        if release.provided is not None:
+            software = provided_software(release.provided)
+        else:
+            cache = Cache(self._layout.cache_dir, self.reporter)
+            software = ensure_software(cache, release, arch, self._apt_mirror)
+        return BundleFiles(
+            debs=software.debs,
+            programs=software.programs,
+            images=software.images,
+            references=software.references,
+        )
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         return kvm_boots(image, emulator, arch, self._layout.cache_dir)
@@ -148,6 +157,8 @@ class PodAdapters:
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it
+        if release.provided is not None:
+            return provided_helm(release.provided)
         return fetch_helm(release.helm, arch, self._layout.cache_dir, self.reporter)
 
     def free_bytes(self, path: str) -> int:

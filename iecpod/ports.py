@@ -160,11 +160,14 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleFiles:
-    """What an offline bundle brings to a node: files of this machine; `images` holds the images of `references`."""
+    """What an offline bundle brings to a node: files of this machine; `images` hold the images of `references`.
+
+    Among `debs` is their index where nodes choose of them.
+    """
 
     debs: tuple[Path, ...]
     programs: tuple[Path, ...]
-    images: Path
+    images: tuple[Path, ...]
     references: tuple[str, ...]
 
 

@@ -155,6 +155,13 @@ def design_options(function: F) -> F:
             help="How nodes get a release's bundle: in their image, on a read-only disk that they share, or over SSH. "
             "Default: as deployed, or the first of these that is possible.",
         ),
+        click.option(
+            "--bundle",
+            "bundle_file",
+            type=click.Path(path_type=Path),
+            metavar="DIR|FILE.tar",
+            help="Take everything from this bundle of `iecpod bundle build`, and fetch nothing.",
+        ),
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
         demote_option,
@@ -196,6 +203,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         options=_naming_options(options),
         base_os=options.get("base_os"),
         supply=make_supply(options),
+        bundle_file=options.get("bundle_file"),
         until=options.get("until"),
         may_create=options.get("may_create", True),
     )

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.completion import complete_release
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
 from iecpod.errors import ExitCode, UsageError
-from iecpod.model import Arch
 
 if TYPE_CHECKING:
     from iecpod.commands.outputs import RunOutputs
@@ -204,21 +202,6 @@ def console(composition: Composition, /, node: str | None, **options: Any) -> No
     _become(composition.console_argv(make_request(composition.layout, options), node))
 
 
-@click.group()
-def bundle() -> None:
-    """Offline bundles: all that a cluster needs without a network."""
-
-
-@bundle.command()
-@click.option("--release", required=True, help="Release, by name or file.", shell_complete=complete_release)
-@click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
-@click.option("--apt-mirror", default="", help="Debian mirror to build from, instead of the release's.")
-@_pass_composition
-def build(composition: Composition, /, release: str, arch: str | None, apt_mirror: str) -> None:
-    """Builds the bundle of a release into the cache and prints where it is."""
-    click.echo(composition.build_bundle(release, Arch(arch) if arch else None, apt_mirror))
-
-
 def _print_removed(removed: Removed) -> None:
     for name in removed.names:
         click.echo(f"removed {name}")
@@ -240,4 +223,4 @@ def _become(argv: Sequence[str]) -> None:
     os.execvp(argv[0], list(argv))
 
 
-COMMANDS = (deploy, redeploy, plan, status, teardown, ssh, kubectl, kubeconfig, export, console, bundle)
+COMMANDS = (deploy, redeploy, plan, status, teardown, ssh, kubectl, kubeconfig, export, console)

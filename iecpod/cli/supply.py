@@ -22,7 +22,14 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\s]+?-----
 
 def supply_options(function: F) -> F:
     """--registry-mirror, --http-proxy and their like, for the verbs that make or plan a POD."""
-    for option in reversed(_OPTIONS):
+    for option in reversed((*_SOURCES, *_NODES)):
+        function = option(function)
+    return function
+
+
+def source_options(function: F) -> F:
+    """Of these, those that say where a release's own software is fetched from."""
+    for option in reversed(_SOURCES):
         function = option(function)
     return function
 
@@ -31,12 +38,15 @@ def _many(name: str, metavar: str, text: str) -> Callable[[F], F]:
     return click.option(name, metavar=metavar, multiple=True, help=f"{text} May be given more than once.")
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+_SOURCES: tuple[Callable[[Any], Any], ...] = (
     click.option("--image-url", default="", metavar="URL", help="Base image, with SHA256SUMS beside it."),
     _many("--repository", "NAME=URL", "Mirror of the release's apt repository NAME."),
     _many("--repository-key", "NAME=FILE", "Key that signs the apt repository NAME; a file or a URL."),
     _many("--manifest", "NAME=FILE", "A file in the place of the release's manifest NAME."),
-    _many("--registry-mirror", "REGISTRY=URL", "Where nodes get the images of REGISTRY, such as docker.io."),
+    _many("--registry-mirror", "REGISTRY=URL", "Where images of REGISTRY, such as docker.io, are fetched."),
+)
+
+_NODES: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--http-proxy",
         default="",
@@ -71,10 +81,10 @@ def make_supply(options: Mapping[str, Any]) -> Supply | None:
         },
         manifests={name: _file("--manifest", value) for name, value in _pairs("--manifest", options["manifest"])},
         registry_mirrors=_registry_mirrors(options["registry_mirror"]),
-        http_proxy=_url("--http-proxy", options["http_proxy"]),
-        https_proxy=_url("--https-proxy", options["https_proxy"]),
-        no_proxy=tuple(_no_proxy(options["no_proxy"])),
-        ca_certificates=tuple(text for path in options["ca_certs"] for text in _certificates(path)),
+        http_proxy=_url("--http-proxy", options.get("http_proxy", "")),
+        https_proxy=_url("--https-proxy", options.get("https_proxy", "")),
+        no_proxy=tuple(_no_proxy(options.get("no_proxy", ()))),
+        ca_certificates=tuple(text for path in options.get("ca_certs", ()) for text in _certificates(path)),
     )
     return supply if supply != Supply() else None
 

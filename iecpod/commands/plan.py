@@ -160,6 +160,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
     rows = [
         ("scenario", f"{inputs.scenario.name}: {inputs.scenario.description}"),
         ("release", f"{release.name}: {release.description}"),
+        *([("bundle", f"sha256:{release.provided.digest}")] if release.provided else []),
         ("Kubernetes", f"{release.kubernetes_version}, {release.runtime}, API server at {cluster.api_endpoint}"),
         ("CNI", cluster.cni.value),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),

@@ -27,7 +27,8 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
-    `bundle_via` is `image`, `disk` or `ssh`. Of `supply`, all was given at once.
+    `bundle_via` is `image`, `disk` or `ssh`. `bundle` is the digest of one that was given (--bundle). Of `supply`, all
+    was given at once.
     """
 
     uri: str | None = None
@@ -42,6 +43,7 @@ class Recalled:
     vcpus: int | None = None
     memory_mib: int | None = None
     bundle_via: str | None = None
+    bundle: str | None = None
     supply: Supply = field(default_factory=Supply)
 
     def to_json(self) -> str:

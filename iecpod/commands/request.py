@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iecpod.model import PodRef
@@ -51,7 +52,8 @@ class PodRequest:
     `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
     `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` is
-    None where none of its options is given. `until` is the last phase to run (None: all of `PHASES`). Where
+    None where none of its options is given. `bundle_file` is what was given, `bundle` its digest once it has been taken
+    into the cache. `until` is the last phase to run (None: all of `PHASES`). Where
     `may_create` is false, machines and networks must be there.
     """
 
@@ -71,6 +73,8 @@ class PodRequest:
     demoted: frozenset[str] = frozenset()
     base_os: str | None = None
     supply: Supply | None = None
+    bundle_file: Path | None = None
+    bundle: str | None = None
     until: str | None = None
     may_create: bool = True
     limits: tuple[tuple[str, float], ...] = ()

@@ -13,9 +13,10 @@ from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodR
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.descriptors.pod import LoadedPod, load_pod
+from iecpod.design.bundle_manifest import bundle_dir, load_bundled_release, read_bundle_manifest
 from iecpod.design.delivery import BundleVia, choose_bundle_via
 from iecpod.design.release import Release
-from iecpod.design.release_file import load_release, names_file
+from iecpod.design.release_file import load_release, names_file, read_release
 from iecpod.design.resources import VirtType
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
 from iecpod.design.supply import apply_supply
@@ -61,8 +62,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     chosen = choose(request, layout, recalled)
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
     scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
-    release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir, chosen.base_os)
-    release = apply_supply(release, chosen.supply)
+    release = _load_release(request, chosen, layout)
     scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
         chosen.base_uri,
@@ -79,7 +79,13 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         uri = chosen.uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
-        chosen=replace(chosen, uri=uri, scenario=scenario.name, bundle_via=_bundle_via(request, chosen, release, uri)),
+        chosen=replace(
+            chosen,
+            uri=uri,
+            scenario=scenario.name,
+            release=release.name if release.provided else chosen.release,
+            bundle_via=_bundle_via(request, chosen, release, uri),
+        ),
         spec=pod.spec,
         loaded=pod,
         allocation=allocate(pod.spec, scheme),
@@ -89,6 +95,29 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         pod_cidr=IPv4Network(chosen.pod_cidr),
         service_cidr=IPv4Network(chosen.service_cidr),
     )
+
+
+def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Release:
+    """From its file, or from the bundle, which takes the place of all its sources."""
+    assert chosen.release
+    if chosen.bundle is None:
+        release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir, chosen.base_os)
+        return apply_supply(release, chosen.supply)
+    path = bundle_dir(layout.cache_dir, chosen.bundle)
+    release = load_bundled_release(read_bundle_manifest(path), path, layout.schemas_dir)
+    wanted = request.release and read_release(request.release, layout.releases_dir, layout.schemas_dir)["name"]
+    if wanted not in (None, release.name) or request.base_os not in (None, release.base_os):
+        asked = " on ".join(filter(None, (wanted or release.name, request.base_os)))
+        raise UsageError(
+            f"the bundle is of release {release.name} on {release.base_os}, not of {asked}",
+            "leave --release and -o out, or build a bundle of that release",
+        )
+    if request.supply is not None and request.supply.replaces_sources:
+        raise UsageError(
+            "--bundle brings image, packages and manifests, and another option says where to fetch them",
+            "leave out --image-url, --repository, --repository-key and --manifest, or --bundle",
+        )
+    return release
 
 
 def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
@@ -108,6 +137,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
         bundle_via=recalled.bundle_via,
+        bundle=request.bundle or (recalled.bundle if request.release is None else None),
         supply=request.supply or recalled.supply,
     )
 

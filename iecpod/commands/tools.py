@@ -53,13 +53,13 @@ class PodTools(Protocol):
     def host(self, uri: str) -> HypervisorHost: ...
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
-        """With `BundleVia.IMAGE`, the release's bundle is in its image already."""
+        """With `BundleVia.IMAGE`, the software of nodes that reach no network is in their image already."""
 
     def bundle_disks(self, release: Release) -> BundleDisks:
-        """The release's offline bundle as disks."""
+        """What nodes are given that reach no network, as disks."""
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        """The release's offline bundle, built if it is not cached. Raises `ImageError`."""
+        """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         """Whether KVM, where libvirt lists it, really boots this image's kernel."""

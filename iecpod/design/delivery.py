@@ -22,7 +22,7 @@ def choose_bundle_via(
 ) -> BundleVia | None:
     """What was asked for, else what the POD was deployed with where that is possible, else the first that is.
 
-    None where the release has no bundle. Raises `UsageError` where what was asked for is impossible.
+    None where nodes install from the network. Raises `UsageError` where what was asked for is impossible.
     """
     obstacles = _obstacles(release, uri)
     if asked is not None and asked in obstacles:
@@ -38,11 +38,13 @@ def is_on_this_host(uri: str) -> bool:
 
 def _obstacles(release: Release, uri: str) -> dict[BundleVia, str]:
     """Why not, by way."""
-    if release.bundle is None:
-        return dict.fromkeys(BundleVia, f"release {release.name} has no bundle")
+    if not release.needs_no_network:
+        return dict.fromkeys(BundleVia, f"release {release.name} has no bundle, and none was given")
     obstacles: dict[BundleVia, str] = {}
     if release.image.type is not ImageSourceType.MMDEBSTRAP:
         obstacles[BundleVia.IMAGE] = f"the image of release {release.name} comes from elsewhere and is taken as it is"
+    elif release.runtime != "containerd":
+        obstacles[BundleVia.IMAGE] = f"{release.runtime}, the runtime of release {release.name}, runs in no tree"
     if not is_on_this_host(uri):
         obstacles[BundleVia.DISK] = f"the hypervisor at {uri} does not see the disks of this machine"
     return obstacles

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
+from iecpod.design.bundle_check import check_bundle
 from iecpod.design.desired import DesiredPod
 from iecpod.design.plan import Action, Plan, is_owned
 from iecpod.design.release_check import check_release
@@ -38,6 +39,7 @@ def check_preflight(
         *_check_disk(pod, plan, free_bytes),
         *_check_cni(pod),
         *check_release(pod.cluster, pod.supply),
+        *check_bundle(pod),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from iecpod.design.scenario import Cni
 from iecpod.model import Arch
@@ -66,6 +67,11 @@ class Manifest:
     url: str
     sha256: str = ""
     file: str = ""
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it can be had: what nobody vouches for is not fetched."""
+        return bool(self.sha256 or self.file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +163,31 @@ class BundleSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DistributionArchive:
+    """Where the operating system of an image that is fetched has its packages: what a bundle takes them from.
+
+    `mirror` is by architecture; `keyring` is the file of this host with the keys that sign all of them.
+    """
+
+    mirror: dict[Arch, str]
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    keyring: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvidedBundle:
+    """A bundle that stands in for every source of a release.
+
+    `path` is its directory in the cache, `digest` that of its manifest, which holds the digests of all its files.
+    """
+
+    path: Path
+    digest: str
+    arch: Arch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
@@ -164,6 +195,7 @@ class Release:
     kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
+    `extra_images` are needed and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
     """
 
     name: str
@@ -187,6 +219,19 @@ class Release:
     packages: tuple[str, ...] = ()
     bundle: BundleSource | None = None
     base_os: str = ""
+    archive: DistributionArchive | None = None
+    extra_images: tuple[str, ...] = ()
+    provided: ProvidedBundle | None = None
+
+    @property
+    def needs_no_network(self) -> bool:
+        """Whether nodes are given their software, be it made here or brought by a bundle."""
+        return self.bundle is not None or self.provided is not None
+
+    @property
+    def node_packages(self) -> tuple[str, ...]:
+        """The packages that make a node of the image, whichever way they get there."""
+        return self.bundle.packages if self.bundle else self.packages
 
     def manifests_of(self, cni: Cni) -> tuple[Manifest, ...]:
         """What that pod network is made of, in the order in which it is applied."""
@@ -202,6 +247,11 @@ class Release:
     def manifests(self) -> tuple[Manifest, ...]:
         """Those of all pod networks."""
         return tuple(manifest for cni in Cni for manifest in self.manifests_of(cni))
+
+    def image_names(self, arch: Arch) -> dict[str, str]:
+        """What replaces the beginnings of names of images in manifests."""
+        sources = [source for source in (self.calico, self.flannel) if source is not None]
+        return {old: new for source in sources for old, new in source.image_names.get(arch, {}).items()}
 
     def with_manifests(self, change: Callable[[Manifest], Manifest]) -> Release:
         """The same release, each of its manifests changed."""

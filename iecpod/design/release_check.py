@@ -35,7 +35,7 @@ def _check_repositories(release: Release) -> Iterator[Problem]:
 def _check_manifests(cluster: DesiredCluster) -> Iterator[Problem]:
     release = cluster.release
     for manifest in release.manifests_of(cluster.cni):
-        if not manifest.sha256 and not manifest.file:
+        if not manifest.is_pinned:
             yield Problem(
                 message=f"release {release.name} has no digest for its manifest {manifest.name} ({manifest.url})",
                 remedy=f"give a file that you trust with --manifest {manifest.name}=FILE, or write its sha256 into a "

@@ -12,6 +12,7 @@ from iecpod.design.release import (
     Autodetection,
     BundleSource,
     CalicoSource,
+    DistributionArchive,
     Encapsulation,
     FlannelBackend,
     FlannelSource,
@@ -42,10 +43,15 @@ def load_release(name_or_path: str, releases_dir: Path, schemas_dir: Path, base_
 def read_release(name_or_path: str, releases_dir: Path, schemas_dir: Path) -> dict[str, Any]:
     """What the file says, checked. Raises as `load_release`."""
     path = find_release_file(name_or_path, releases_dir)
-    document = load_yaml(path.read_bytes(), str(path))
+    return check_release_text(path.read_bytes(), str(path), schemas_dir)
+
+
+def check_release_text(content: bytes, file: str, schemas_dir: Path) -> dict[str, Any]:
+    """What a release says. Raises `DescriptorError` with every problem when it is not valid."""
+    document = load_yaml(content, file)
     problems = check_schema(document, "release", schemas_dir) or check_release_rules(document)
     if problems:
-        raise DescriptorError(problems, f"{path} is not a valid release")
+        raise DescriptorError(problems, f"{file} is not a valid release")
     return cast(dict[str, Any], document.data)
 
 
@@ -109,6 +115,8 @@ def parse_release(data: dict[str, Any]) -> Release:
         calico=_parse_calico(data["calico"]) if "calico" in data else None,
         flannel=_parse_flannel(data["flannel"]) if "flannel" in data else None,
         helm=_parse_helm(data["helm"]) if "helm" in data else None,
+        archive=_parse_archive(data["archive"]) if "archive" in data else None,
+        extra_images=tuple(data.get("extra_images", ())),
     )
 
 
@@ -171,6 +179,15 @@ def _parse_helm(data: dict[str, Any]) -> HelmSource:
         location=_per_arch(data["location"]),
         sha256sums=_per_arch(data["sha256sums"]),
         tiller=data.get("tiller", False),
+    )
+
+
+def _parse_archive(data: dict[str, Any]) -> DistributionArchive:
+    return DistributionArchive(
+        mirror=_per_arch(data["mirror"]),
+        suites=tuple(data["suites"]),
+        components=tuple(data["components"]),
+        keyring=data["keyring"],
     )
 
 

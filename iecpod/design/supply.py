@@ -43,6 +43,11 @@ class Supply:
     def has_proxy(self) -> bool:
         return bool(self.http_proxy or self.https_proxy)
 
+    @property
+    def replaces_sources(self) -> bool:
+        """Whether it says where the release's own software is fetched from."""
+        return bool(self.image_url or self.repositories or self.repository_keys or self.manifests)
+
 
 def apply_supply(release: Release, supply: Supply) -> Release:
     """The release with its sources replaced. Raises `UsageError` for a name that the release does not have."""

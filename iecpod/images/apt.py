@@ -91,7 +91,7 @@ def check_keyring(keyring: str) -> None:
     if not Path(keyring).is_file():
         raise ImageError(
             f"the key ring {keyring} is not there, so packages cannot be verified",
-            f"install the package {Path(keyring).stem} (Debian and Ubuntu both have it)",
+            f"install the package {Path(keyring).stem}, or copy the file from a system of that distribution",
         )
 
 

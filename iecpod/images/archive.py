@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,30 +47,61 @@ def write_layer(path: Path, programs: Iterable[Path], directory: str) -> None:
                 tar.addfile(entry, content)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedImage:
+    """An image as an archive holds it: its configuration, and the digests (hex) of its layers' files, lowest first."""
+
+    reference: str
+    configuration: bytes
+    layers: tuple[str, ...]
+
+    @property
+    def image_id(self) -> str:
+        """What container runtimes know it by."""
+        return hashlib.sha256(self.configuration).hexdigest()
+
+
 def write_archive(path: Path, images: Sequence[ContainerImage], arch: Arch) -> None:
     """Writes the archive of all images, in their order; layers that several use are in it once."""
     digests = {layer: sha256_of_file(layer) for image in images for layer in image.layers}
+    packed = []
+    for image in images:
+        layers = tuple(digests[layer] for layer in image.layers)
+        configuration = _render_configuration(image, layers, arch)
+        packed.append(PackedImage(reference=image.reference, configuration=configuration, layers=layers))
+    pack_images(path, packed, {digest: layer for layer, digest in digests.items()})
+
+
+def pack_images(path: Path, images: Sequence[PackedImage], layers: Mapping[str, Path]) -> None:
+    """Writes an archive of finished configurations; `layers` are files by digest, compressed or not."""
     manifest = []
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        for digest, layer in sorted({digest: layer for layer, digest in digests.items()}.items()):
+        for digest, layer in sorted(layers.items()):
             entry = tarfile.TarInfo(f"{digest}/layer.tar")
             entry.mode = 0o644
             entry.size = layer.stat().st_size
             with layer.open("rb") as content:
                 tar.addfile(entry, content)
         for image in images:
-            layers = [digests[layer] for layer in image.layers]
-            configuration = _render_configuration(image, layers, arch)
-            name = f"{hashlib.sha256(configuration).hexdigest()}.json"
-            _add_bytes(tar, name, configuration)
+            name = f"{image.image_id}.json"
+            _add_bytes(tar, name, image.configuration)
             manifest.append(
                 {
                     "Config": name,
                     "RepoTags": [image.reference],
-                    "Layers": [f"{digest}/layer.tar" for digest in layers],
+                    "Layers": [f"{digest}/layer.tar" for digest in image.layers],
                 }
             )
         _add_bytes(tar, "manifest.json", json.dumps(manifest).encode())
+
+
+def read_image_ids(path: Path) -> dict[str, str]:
+    """The id of each image of an archive, by reference."""
+    with tarfile.open(path, "r:") as tar:
+        manifest = tar.extractfile("manifest.json")
+        assert manifest is not None, "an archive that we have written holds its manifest"
+        entries = json.load(manifest)
+    return {reference: entry["Config"].removesuffix(".json") for entry in entries for reference in entry["RepoTags"]}
 
 
 def _render_configuration(image: ContainerImage, layers: Sequence[str], arch: Arch) -> bytes:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from iecpod.design.release import Release
-from iecpod.images.bundle import Bundle
 from iecpod.images.process import run_tool
-from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
+from iecpod.images.software import Software
+from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
 
 #: A change of what this module does to a tree changes every baked image.
 BAKE_VERSION = 2
@@ -30,7 +30,7 @@ exec chroot "$tree" sh -c "$INSIDE" bake "$@"
 """
 
 #: Runs inside the tree, in private namespaces, with the bundle at /mnt; fails unless every reference is there.
-_INSIDE = f"""
+_INSIDE = """
 set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
@@ -39,7 +39,7 @@ mount -t tmpfs tmpfs /tmp
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 bundle=/mnt
-{INSTALL_PROGRAMS}
+@INSTALL@
 rm /usr/sbin/policy-rc.d
 containerd --config /etc/containerd/import.toml --log-level warn &
 daemon=$!
@@ -49,7 +49,7 @@ until ctr version > /tmp/version 2>&1; do
     if [ $tries -gt 300 ]; then cat /tmp/version; exit 1; fi
     sleep 0.2
 done
-{IMPORT_IMAGES}
+@IMPORT@
 kill $daemon
 wait $daemon || true
 rm /etc/containerd/import.toml
@@ -58,18 +58,18 @@ touch /etc/.updated /var/.updated
 """
 
 
-def bake_tree(tree: Path, release: Release, bundle: Bundle, log_path: Path) -> None:
-    """Installs the bundle into the tree. Raises `ImageError` with the end of the log."""
+def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) -> None:
+    """Installs the software into the tree. Raises `ImageError` with the end of the log."""
     for path, text in {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG}.items():
         target = tree / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    references = [str(reference) for reference in bundle.artifact.facts["images"]]
+    inside = _INSIDE.replace("@INSTALL@", install_script(release)).replace("@IMPORT@", import_script(release))
     run_tool(
-        ["sh", "-c", _ENTER, "bake", str(bundle.path), str(tree), *references],
-        purpose=f"installing the bundle of {release.name} into the tree",
+        ["sh", "-c", _ENTER, "bake", str(software.path), str(tree), *software.references],
+        purpose=f"installing the software of {release.name} into the tree",
         log_path=log_path,
-        environment={"INSIDE": _INSIDE},
+        environment={"INSIDE": inside},
     )
 
 

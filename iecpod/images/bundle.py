@@ -1,144 +1,123 @@
-"""The offline bundle of a release: all that a cluster needs on nodes that reach no network.
+"""The offline bundle of a release: one directory with all that a POD of it takes, and a manifest of every file.
 
-A directory: `debs/` for the guest, `bin/` for its programs, `images/images.tar` for its container runtime, and
-`manifest.json` with size and digest of every file.
+An artifact of the cache; `docs/bundles.md` says what lies where.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.release import BundleSource, Release
-from iecpod.errors import ImageError, UsageError
-from iecpod.images.apt import AptRoot
-from iecpod.images.archive import ContainerImage, write_archive, write_layer
-from iecpod.images.cache import Artifact, Cache, find_damage
-from iecpod.images.kubernetes import IMAGE_PROGRAMS, NODE_PROGRAMS, ensure_kubernetes, kubernetes_recipe
-from iecpod.images.rootfs import ensure_layer, ensure_rootfs, image_archives, layer_recipe
+from iecpod.design.bundle_manifest import BUNDLE_VERSION, BundledBase, BundledImage, manifest_file
+from iecpod.design.release import ImageSourceType, Manifest, Release
+from iecpod.images.archive import read_image_ids
+from iecpod.images.cache import Artifact, Cache
+from iecpod.images.connected import ConnectedSources, image_file
+from iecpod.images.files import place_file
+from iecpod.images.helm import fetch_helm
+from iecpod.images.manifests import load_manifest
+from iecpod.images.release_images import ReleaseImages
+from iecpod.images.rootfs import ensure_rootfs
+from iecpod.images.software import ensure_software, software_recipe
 from iecpod.model import Arch
-from iecpod.ports import Reporter
 
-_IMAGES = "images/images.tar"
+_DIRECTORIES = ("base", "bin", "debs", "helm", "images", "manifests")
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A finished bundle in the cache; `key` is the digest of what it was made from."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleBuild:
+    """A bundle to be built: `data` is the release as its file says it, `release` the same with mirrors put in."""
 
-    path: Path
-    key: str
-    artifact: Artifact
+    cache: Cache
+    release: Release
+    data: Mapping[str, Any]
+    arch: Arch
+    apt_mirror: str
+    registry_mirrors: Mapping[str, str]
+
+    def ensure(self) -> Artifact:
+        """From the cache, or built. Raises `ImageError`; `UsageError` where the release does not say where to look."""
+        doing = f"building the bundle of {self.release.name} for {self.arch.debian}"
+        return self.cache.ensure("bundles", self._recipe(), self._make, doing)
 
     @property
-    def debs(self) -> tuple[Path, ...]:
-        return tuple(sorted((self.path / "debs").glob("*.deb")))
+    def _images(self) -> ReleaseImages:
+        return ReleaseImages(self.release, self.cache.root, self.apt_mirror, self.cache.reporter, baked=False)
 
     @property
-    def programs(self) -> tuple[Path, ...]:
-        return tuple(sorted((self.path / "bin").iterdir()))
+    def _manifests(self) -> tuple[Manifest, ...]:
+        """Without those that nobody vouches for: a POD that needs them is refused with the bundle as without."""
+        return tuple(manifest for manifest in self.release.manifests if manifest.is_pinned)
 
-    @property
-    def images(self) -> Path:
-        return self.path / _IMAGES
+    def _recipe(self) -> dict[str, Any]:
+        """What decides the content. Mirrors are not of it: they hold the same."""
+        return {
+            "version": BUNDLE_VERSION,
+            "release": dict(self.data),
+            "arch": self.arch.value,
+            "base": self._images.key(self.arch),
+            "software": software_recipe(self.release, self.arch) if self.release.bundle else {},
+            "repositories": [repository.uri for repository in self.release.repositories],
+            "manifests": [_digest_of_file(manifest.file) or manifest.sha256 for manifest in self._manifests],
+        }
 
-    def verify(self) -> None:
-        """Reads every file. Raises `ImageError` that names those that are not what the manifest says."""
-        damaged = find_damage(self.artifact, thorough=True)
-        if damaged:
-            raise ImageError(
-                f"{self.path}: damaged or missing: {', '.join(damaged)}",
-                "run `bundle build` again: what is damaged is made again",
-            )
-
-
-def bundle_recipe(release: Release, arch: Arch) -> dict[str, Any]:
-    """What decides the content of a bundle; the same in every run and on every host."""
-    source = _source(release)
-    image = release.image
-    return {
-        "version": 1,
-        "kubernetes": kubernetes_recipe(source.kubernetes, release.kubernetes_version, arch),
-        "layer": layer_recipe(image, source.image_packages, arch),
-        "guest": [image.suite, image.mirror, image.security_mirror, *image.packages],
-        "packages": list(source.packages),
-        "references": [release.image_repository, release.etcd_version, release.pause_image, release.nginx_image],
-    }
-
-
-def build_bundle(release: Release, arch: Arch, cache_dir: Path, apt_mirror: str, reporter: Reporter) -> Bundle:
-    """The bundle of a release, from the cache or made. Raises `ImageError`; `UsageError` where the release has none."""
-    source = _source(release)
-    cache = Cache(cache_dir, reporter)
-
-    def make(directory: Path) -> Mapping[str, Any]:
-        for name in ("debs", "bin", "images"):
+    def _make(self, directory: Path) -> Mapping[str, Any]:
+        for name in _DIRECTORIES:
             (directory / name).mkdir()
-        kubernetes = ensure_kubernetes(
-            cache, release.image, source.kubernetes, release.kubernetes_version, arch, apt_mirror
+        base = self._put_base(directory)
+        images = self._put_software(directory) if self.release.bundle else self._put_connected(directory)
+        for manifest in self._manifests:
+            text = load_manifest(manifest, self.cache.root, self.cache.reporter)
+            (directory / manifest_file(manifest)).write_bytes(text.content)
+        if self.release.helm is not None:
+            for program in fetch_helm(self.release.helm, self.arch, self.cache.root, self.cache.reporter):
+                place_file(program, directory / "helm" / program.name)
+        return {
+            "bundle_version": BUNDLE_VERSION,
+            "release": dict(self.data),
+            "arch": self.arch.value,
+            "base": asdict(base),
+            "images": [asdict(image) for image in images],
+        }
+
+    def _put_base(self, directory: Path) -> BundledBase:
+        """A disk as it was fetched; of an image that is made, its tree: what is baked is made of that, too."""
+        if self.release.image.type is ImageSourceType.MMDEBSTRAP:
+            tree = ensure_rootfs(self.cache, self.release.image, self.arch, self.apt_mirror).path / "rootfs.tar"
+            place_file(tree, directory / "base/rootfs.tar")
+            return BundledBase("base/rootfs.tar", "", 0)
+        image = self._images.ensure(self.arch)
+        file = f"base/image.{image.format}"
+        place_file(image.path, directory / file)
+        return BundledBase(file, image.format, image.virtual_size_bytes)
+
+    def _put_software(self, directory: Path) -> list[BundledImage]:
+        software = ensure_software(self.cache, self.release, self.arch, self.apt_mirror)
+        for path in (*software.debs, *software.programs, *software.images):
+            place_file(path, directory / path.parent.name / path.name)
+        return list(_images_in(software.images))
+
+    def _put_connected(self, directory: Path) -> list[BundledImage]:
+        sources = ConnectedSources(
+            cache=self.cache,
+            release=self.release,
+            apt_mirror=self.apt_mirror,
+            registry_mirrors=self.registry_mirrors,
         )
-        for program in NODE_PROGRAMS:
-            shutil.copy(kubernetes.path / program, directory / "bin" / program)
-        rootfs = ensure_rootfs(cache, release.image, arch, apt_mirror)
-        _fetch_debs(cache, release, source, arch, apt_mirror, rootfs, directory / "debs")
-        layer = ensure_layer(cache, release.image, source.image_packages, arch, apt_mirror)
-        with cache.staging("layers") as work:
-            images = tuple(_make_images(release, arch, kubernetes, layer, work))
-            write_archive(directory / _IMAGES, images, arch)
-        return {"images": [image.reference for image in images], **kubernetes.facts}
-
-    doing = f"building the bundle of {release.name} for {arch.debian}"
-    artifact = cache.ensure("bundles", bundle_recipe(release, arch), make, doing)
-    return Bundle(artifact.path, artifact.key, artifact)
+        pulled = sources.gather(self.arch, directory)
+        digests = {image.reference: image.digest for image in pulled}
+        archives = [directory / image_file(image.reference) for image in pulled]
+        return list(_images_in(archives, digests))
 
 
-def _source(release: Release) -> BundleSource:
-    if release.bundle is None:
-        raise UsageError(
-            f"release {release.name} has no bundle: its nodes install from the network",
-            "choose a release with a `bundle`, such as debian12",
-        )
-    return release.bundle
+def _images_in(archives: Iterable[Path], digests: Mapping[str, str] | None = None) -> Iterator[BundledImage]:
+    for archive in archives:
+        for reference, image_id in read_image_ids(archive).items():
+            yield BundledImage(reference, f"images/{archive.name}", image_id, (digests or {}).get(reference, ""))
 
 
-def _fetch_debs(
-    cache: Cache,
-    release: Release,
-    source: BundleSource,
-    arch: Arch,
-    apt_mirror: str,
-    rootfs: Artifact,
-    directory: Path,
-) -> None:
-    """Exactly the packages that the guest's tree does not have yet: apt is shown the tree's own dpkg status."""
-    with cache.staging("debs") as work:
-        apt = AptRoot(work / "apt", arch.debian, cache.log_path(f"debs-{release.name}-{arch.debian}"))
-        status = (rootfs.path / "status").read_bytes()
-        apt.prepare(image_archives(release.image, apt_mirror), "deb", dpkg_status=status)
-        for package in apt.download_missing(source.packages):
-            package.rename(directory / package.name)
-
-
-def _make_images(
-    release: Release, arch: Arch, kubernetes: Artifact, layer: Artifact, work: Path
-) -> Iterator[ContainerImage]:
-    debian = layer.path / "layer.tar"
-    tag = f"v{release.kubernetes_version}"
-    for program in IMAGE_PROGRAMS:
-        tar = work / f"{program}.tar"
-        write_layer(tar, [kubernetes.path / program], "usr/local/bin")
-        layers = (debian, tar) if program == "kube-proxy" else (tar,)
-        yield ContainerImage(reference=f"{release.image_repository}/{program}:{tag}", layers=layers)
-    # etcd refuses to start where upstream does not test it, unless it is told that we know.
-    etcd_environment = ("ETCD_UNSUPPORTED_ARCH=arm64",) if arch is Arch.AARCH64 else ()
-    yield ContainerImage(
-        reference=f"{release.image_repository}/etcd:{release.etcd_version}",
-        layers=(debian,),
-        environment=etcd_environment,
-    )
-    yield ContainerImage(reference=release.nginx_image, layers=(debian,), command=("nginx", "-g", "daemon off;"))
-    write_layer(work / "pause.tar", [kubernetes.path / "pause"], "usr/local/bin")
-    yield ContainerImage(reference=release.pause_image, layers=(work / "pause.tar",), command=("/usr/local/bin/pause",))
+def _digest_of_file(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""

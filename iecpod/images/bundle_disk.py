@@ -12,9 +12,9 @@ from typing import Any
 
 from iecpod.design.release import Release
 from iecpod.design.resources import BundleDisk
-from iecpod.images.bundle import build_bundle, bundle_recipe
 from iecpod.images.cache import Cache, find_damage, load_artifact
 from iecpod.images.process import run_tool
+from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
 from iecpod.model import Arch
 from iecpod.naming import BUNDLE_DISK, NAMESPACE
 from iecpod.ports import Reporter
@@ -32,9 +32,6 @@ _SPARE_BLOCKS = 1024
 _FEATURES = "none,extent,filetype,large_file,sparse_super"
 _TIMES = ("atime", "ctime", "mtime")
 _AT_A_FIXED_TIME = {"E2FSPROGS_FAKE_TIME": "1"}
-
-#: What a guest installs; a bundle may hold more.
-_CONTENT = ("debs/", "bin/", "images/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +54,9 @@ class ReleaseBundleDisks:
 
     def ensure(self, arch: Arch) -> None:
         def make(directory: Path) -> Mapping[str, Any]:
-            bundle = build_bundle(self.release, arch, self.cache_dir, self.apt_mirror, self.reporter)
-            content = {name: bundle.path / name for name in bundle.artifact.files if name.startswith(_CONTENT)}
+            software = self._software(arch)
+            files = (*software.debs, *software.programs, *software.images)
+            content = {str(path.relative_to(software.path)): path for path in files}
             log_path = self._cache.log_path(f"bundle-disk-{self.release.name}-{arch.debian}")
             with self._cache.staging("bundle-disk") as work:
                 write_disk(content, work, directory / _FILE, _file_system_uuid(self._place(arch)), log_path)
@@ -74,8 +72,18 @@ class ReleaseBundleDisks:
         return self._cache.place(_KIND, self._recipe(arch))
 
     def _recipe(self, arch: Arch) -> dict[str, Any]:
-        bundle = self._cache.place("bundles", bundle_recipe(self.release, arch))
-        return {"version": _VERSION, "bundle": bundle.name}
+        provided = self.release.provided
+        if provided is not None:
+            return {"version": _VERSION, "provided": provided.digest}
+        return {
+            "version": _VERSION,
+            "software": self._cache.place("software", software_recipe(self.release, arch)).name,
+        }
+
+    def _software(self, arch: Arch) -> Software:
+        if self.release.provided is not None:
+            return provided_software(self.release.provided)
+        return ensure_software(self._cache, self.release, arch, self.apt_mirror)
 
 
 def write_disk(content: Mapping[str, Path], work: Path, disk: Path, file_system_uuid: str, log_path: Path) -> None:

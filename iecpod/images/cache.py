@@ -26,7 +26,8 @@ from iecpod.images.work import staging
 from iecpod.ports import Reporter
 
 MANIFEST = "manifest.json"
-_SEEN = ".seen.json"
+#: What was seen of files when they were last hashed: of this cache, and not of the artifact.
+SEEN = ".seen.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def write_manifest(directory: Path, recipe: Mapping[str, Any], facts: Mapping[st
             files[name] = {"sha256": sha256_of_file(path), "size_bytes": path.stat().st_size}
             seen[name] = Fingerprint.of(path).as_list()
     write_json(directory / MANIFEST, {"recipe": recipe, "facts": facts, "files": files})
-    write_json(directory / _SEEN, seen)
+    write_json(directory / SEEN, seen)
 
 
 def load_artifact(directory: Path, key: str) -> Artifact | None:
@@ -139,7 +140,7 @@ def find_damage(artifact: Artifact, *, thorough: bool = False) -> tuple[str, ...
 
     A file that has not changed since it was last hashed is not hashed again, unless `thorough`.
     """
-    seen = read_json(artifact.path / _SEEN)
+    seen = read_json(artifact.path / SEEN)
     known: dict[str, Any] = seen if isinstance(seen, dict) and not thorough else {}
     damaged = []
     fresh = dict(known)
@@ -154,5 +155,5 @@ def find_damage(artifact: Artifact, *, thorough: bool = False) -> tuple[str, ...
                 fresh[name] = Fingerprint.of(path).as_list()
     if fresh != known and not damaged:
         with contextlib.suppress(OSError):  # a cache that can only be read is still a cache
-            write_json(artifact.path / _SEEN, fresh)
+            write_json(artifact.path / SEEN, fresh)
     return tuple(damaged)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.release import ImageSourceType, Release
+from iecpod.design.bundle_manifest import read_bundle_manifest
+from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.errors import ImageError
 from iecpod.images.bake import BAKE_VERSION, bake_tree, unpack_tree
-from iecpod.images.bundle import build_bundle, bundle_recipe
 from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
 from iecpod.images.fetch import copy_image, fetch_image
 from iecpod.images.files import Fingerprint, recipe_key
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
+from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.model import Arch
 from iecpod.ports import BaseImage, Reporter
@@ -23,7 +25,11 @@ from iecpod.render.node_files import render_node_files
 
 @dataclass(frozen=True, slots=True)
 class ReleaseImages:
-    """Images of a release. With `baked`, the bundle of a release that has one is in the image already."""
+    """Images of a release. With `baked`, the software of nodes that reach no network is in the image already.
+
+    That is the case where a tree is made into the image, and its containerd loads what it needs; docker's daemon does
+    not run in a tree.
+    """
 
     release: Release
     cache_dir: Path
@@ -61,10 +67,14 @@ class ReleaseImages:
 
     @property
     def _is_baked(self) -> bool:
-        return self.baked and self.release.bundle is not None
+        release = self.release
+        can_bake = release.image.type is ImageSourceType.MMDEBSTRAP and release.runtime == "containerd"
+        return self.baked and can_bake and release.needs_no_network
 
     def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
-        source = self.release.image
+        source, provided = self.release.image, self.release.provided
+        if provided is not None and source.type is not ImageSourceType.MMDEBSTRAP:
+            return _take_from_bundle(provided, work)
         if source.type is ImageSourceType.MMDEBSTRAP:
             return self._build_from_packages(cache, work, arch)
         location = source.location[arch]
@@ -74,30 +84,50 @@ class ReleaseImages:
 
     def _recipe(self, arch: Arch) -> dict[str, Any]:
         image = self.release.image
+        provided = {"provided": self.release.provided.digest, "arch": arch.value} if self.release.provided else {}
         if image.type is not ImageSourceType.MMDEBSTRAP:
-            return self._foreign_recipe(arch)
+            return provided or self._foreign_recipe(arch)
         recipe: dict[str, Any] = {
             "disk": DISK_VERSION,
             "kernel_arguments": list(image.kernel_arguments),
-            "rootfs": rootfs_recipe(image, arch),
+            **(provided or {"rootfs": rootfs_recipe(image, arch)}),
         }
         if self._is_baked:
             recipe["bake"] = BAKE_VERSION
-            recipe["bundle"] = bundle_recipe(self.release, arch)
+            if not provided:
+                recipe["bundle"] = software_recipe(self.release, arch)
             recipe["files"] = render_node_files(self.release)
         return recipe
 
     def _build_from_packages(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
-        rootfs = ensure_rootfs(cache, self.release.image, arch, self.apt_mirror)
-        bundle = None
-        if self._is_baked:
-            bundle = build_bundle(self.release, arch, self.cache_dir, self.apt_mirror, self.reporter)
+        software = self._software(cache, arch) if self._is_baked else None
         log_path = cache.log_path(f"disk-{self.release.name}-{arch.debian}")
         tree = work / "tree"
-        unpack_tree(rootfs.path / "rootfs.tar", tree, log_path)
-        if bundle is not None:
-            self.reporter.progress("installing the bundle and loading its images")
-            bake_tree(tree, self.release, bundle, log_path)
+        unpack_tree(self._tree_archive(cache, arch), tree, log_path)
+        if software is not None:
+            self.reporter.progress("installing the software and loading its images")
+            bake_tree(tree, self.release, software, log_path)
         self.reporter.progress("making the disk")
         path, size = build_disk(tree, work, arch, self.release.image.kernel_arguments, log_path)
         return NewImage(path, "qcow2", size)
+
+    def _software(self, cache: Cache, arch: Arch) -> Software:
+        if self.release.provided is not None:
+            return provided_software(self.release.provided)
+        return ensure_software(cache, self.release, arch, self.apt_mirror)
+
+    def _tree_archive(self, cache: Cache, arch: Arch) -> Path:
+        provided = self.release.provided
+        if provided is not None:
+            return provided.path / read_bundle_manifest(provided.path).base.file
+        return ensure_rootfs(cache, self.release.image, arch, self.apt_mirror).path / "rootfs.tar"
+
+
+def _take_from_bundle(provided: ProvidedBundle, work: Path) -> NewImage:
+    """The image that the bundle holds, whose format and size were found out when it was built.
+
+    A copy, since the bundle's own may be a link to a file of its owner, and libvirt lends images to QEMU's user.
+    """
+    base = read_bundle_manifest(provided.path).base
+    shutil.copyfile(provided.path / base.file, work / "image")
+    return NewImage(work / "image", base.format, base.virtual_size_bytes)

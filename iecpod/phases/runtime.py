@@ -11,7 +11,7 @@ from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
-from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, MOUNT_DISK, NO_DISK, render_bundle_files
+from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK, import_script, install_script, render_bundle_files
 from iecpod.render.node_files import (
     TIMER_SLACK_NS,
     key_ring,
@@ -52,20 +52,10 @@ systemctl restart systemd-modules-load
 sysctl --quiet --system
 """
 
-_INSTALL_BUNDLE = f"""
-bundle={_BUNDLE_DIR}
-{INSTALL_PROGRAMS}
-{_APPLY_FILES}
-systemctl restart containerd
-{IMPORT_IMAGES}
-if mountpoint --quiet "$bundle"; then umount "$bundle"; fi
-rm -r "$bundle"
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class RuntimePhase:
-    """What a release's packages bring, or its bundle where the image has not brought it.
+    """What a release's packages bring, or a bundle where the image has not brought it.
 
     `fetch_key` returns the signing key of a repository; it is fetched once, by this host, and not by each node.
     `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
@@ -105,7 +95,7 @@ class RuntimePhase:
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
         shell = self.shells[hostname]
-        if self.release.packages:
+        if self.release.packages and not self.release.provided:
             self._install(hostname, shell, keys)
         elif shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
             self._install_bundle(hostname, shell)
@@ -127,7 +117,7 @@ class RuntimePhase:
         if not self._mount_disk(hostname, shell):
             self._send_bundle(bundle, hostname, shell)
         self.watch.reporter.progress("installs the bundle and loads its images", hostname)
-        argv = ["sh", "-euc", _INSTALL_BUNDLE, "install-bundle", *bundle.references]
+        argv = ["sh", "-euc", _bundle_script(self.release), "install-bundle", *bundle.references]
         shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
 
     def _mount_disk(self, hostname: str, shell: Shell) -> bool:
@@ -143,7 +133,7 @@ class RuntimePhase:
         places = [
             *((deb, f"debs/{deb.name}") for deb in bundle.debs),
             *((program, f"bin/{program.name}") for program in bundle.programs),
-            (bundle.images, "images/images.tar"),
+            *((archive, f"images/{archive.name}") for archive in bundle.images),
         ]
         for sent, (local, place) in enumerate(places, 1):
             self.watch.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
@@ -167,6 +157,19 @@ class RuntimePhase:
         _write_files(shell, render_node_files(self.release))
         shell.run(["sh", "-euc", _APPLY_FILES])
         shell.run(["systemctl", "restart", self.release.runtime])
+
+
+def _bundle_script(release: Release) -> str:
+    """What is done with a bundle that has been put there. Arguments: references of its images."""
+    return f"""
+bundle={_BUNDLE_DIR}
+{install_script(release)}
+{_APPLY_FILES}
+systemctl restart {release.runtime}
+{import_script(release)}
+if mountpoint --quiet "$bundle"; then umount "$bundle"; fi
+rm -r "$bundle"
+"""
 
 
 def _write_files(shell: Shell, files: Mapping[str, str]) -> None:

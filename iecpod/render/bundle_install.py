@@ -1,8 +1,10 @@
-"""How a bundle gets into a node's system: the same steps in the tree of a baked image and in a guest that runs."""
+"""How what a bundle holds gets into a node's system: the same steps in the tree of a baked image and in a guest."""
 
 from __future__ import annotations
 
-from iecpod.design.release import Release
+import shlex
+
+from iecpod.design.release import ImageSourceType, Release
 from iecpod.naming import BUNDLE_DISK
 from iecpod.render.node_files import render_node_files
 
@@ -53,26 +55,83 @@ mkdir -p "$1"
 mountpoint --quiet "$1" || mount -o ro "$device" "$1"
 """
 
-#: Shell; `$bundle` is the directory that holds debs/ and bin/.
-INSTALL_PROGRAMS = """
-export DEBIAN_FRONTEND=noninteractive
+#: For an image that is made of packages, the bundle has exactly what it lacks.
+_INSTALL_ALL = """
 dpkg --unpack "$bundle"/debs/*.deb
 dpkg --configure --pending --force-confold
-install -m 755 "$bundle"/bin/* /usr/bin/
-mkdir -p /opt/cni
-ln -sfn /usr/lib/cni /opt/cni/bin
-systemctl enable containerd.service kubelet.service
 """
 
-#: Shell; with containerd at work. The arguments are references that must be there afterwards.
-IMPORT_IMAGES = """
-ctr --namespace k8s.io images import "$bundle"/images/images.tar
+#: What an image holds that was fetched is not known: apt chooses what is missing or too old, from the bundle and from
+#: nowhere else. Nobody signs its index; the bundle's manifest has the digest of that, and it has those of the packages.
+#: Nothing of it stays on the node.
+_INSTALL_CHOSEN = """
+apt=$(mktemp -d)
+mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+echo "deb [trusted=yes] file:$bundle/debs ./" > "$apt/sources.list"
+from_bundle() {
+    apt-get --quiet --yes --no-install-recommends --allow-downgrades --allow-change-held-packages \\
+        -o APT::Sandbox::User=root -o Acquire::Languages=none -o DPkg::Lock::Timeout=600 \\
+        -o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \\
+        -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt/cache" -o Dpkg::Options::=--force-confold "$@"
+}
+from_bundle update
+from_bundle install @PACKAGES@
+rm -r "$apt"
+"""
+
+_INSTALL_PROGRAMS = """
+install -m 755 "$bundle"/bin/* /usr/bin/
+"""
+
+_HOLD = """
+apt-mark hold kubeadm kubelet kubectl
+"""
+
+#: Debian's package of CNI's programs has them elsewhere than Kubernetes looks.
+_LINK_CNI = """
+if [ -d /usr/lib/cni ] && [ ! -e /opt/cni/bin ]; then
+    mkdir -p /opt/cni
+    ln -s /usr/lib/cni /opt/cni/bin
+fi
+"""
+
+#: How an archive of images is loaded, and how to see that an image is there.
+_LOAD = {
+    "containerd": (
+        'ctr --namespace k8s.io images import "$archive"',
+        'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"',
+    ),
+    "docker": ('docker load --quiet --input "$archive"', 'docker image inspect --format "{{.Id}}" "$reference"'),
+}
+
+
+def install_script(release: Release) -> str:
+    """Shell; `$bundle` is the directory that holds debs/ and bin/."""
+    is_exact = release.image.type is ImageSourceType.MMDEBSTRAP
+    packages = shlex.join(release.node_packages)
+    parts = [
+        "export DEBIAN_FRONTEND=noninteractive\n",
+        _INSTALL_ALL if is_exact else _INSTALL_CHOSEN.replace("@PACKAGES@", packages),
+        _HOLD if release.packages else _INSTALL_PROGRAMS,
+        _LINK_CNI,
+        f"systemctl enable {release.runtime}.service kubelet.service\n",
+    ]
+    return "".join(parts)
+
+
+def import_script(release: Release) -> str:
+    """Shell; with the container runtime at work. The arguments are references that must be there afterwards."""
+    load, look = _LOAD[release.runtime]
+    return f"""
+for archive in "$bundle"/images/*.tar; do
+    {load}
+done
 for reference; do
-    ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"
+    {look}
 done
 """
 
 
 def render_bundle_files(release: Release) -> dict[str, str]:
-    """Text by path of what a package of Kubernetes' own would have brought."""
-    return {**render_node_files(release), **_KUBELET_FILES}
+    """Text by path of what is on a node before its software, and of what no package of Kubernetes' own brings."""
+    return {**render_node_files(release), **({} if release.packages else _KUBELET_FILES)}

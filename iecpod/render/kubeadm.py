@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.release import Release
 from iecpod.design.scenario import Cni
 from iecpod.yaml_document import dump_yaml_all
 
@@ -88,6 +89,29 @@ def render_join_config(
     return dump_yaml_all([join])
 
 
+def render_images_config(release: Release) -> str:
+    """Documents for `kubeadm config images list --config`: what decides which images a cluster of the release has.
+
+    What kubeadm would look for on a node is given, so that nothing of this host matters.
+    """
+    api = kubeadm_api_version(release.kubernetes_version)
+    init: dict[str, Any] = {
+        "apiVersion": f"kubeadm.k8s.io/{api}",
+        "kind": "InitConfiguration",
+        "nodeRegistration": {"name": "node", "criSocket": _cri_socket(release)},
+        "localAPIEndpoint": {"advertiseAddress": "192.0.2.1", "bindPort": 6443},
+    }
+    configuration: dict[str, Any] = {
+        "apiVersion": f"kubeadm.k8s.io/{api}",
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": f"v{release.kubernetes_version}",
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", **_etcd_tag(release)}},
+    }
+    if release.image_repository:
+        configuration["imageRepository"] = release.image_repository
+    return dump_yaml_all([init, configuration])
+
+
 def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: float) -> dict[str, Any]:
     release = cluster.release
     leader = _CALM_LEADER if cluster.calm else {}
@@ -116,7 +140,7 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
         "etcd": {
             "local": {
                 "dataDir": "/var/lib/etcd",
-                **({"imageTag": release.etcd_version} if release.etcd_version else {}),
+                **_etcd_tag(release),
                 **_extra_args(_calm_etcd(release.kubernetes_version) if cluster.calm else {}, api),
             },
         },
@@ -160,10 +184,18 @@ def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> 
 
 
 def cri_socket(cluster: DesiredCluster) -> str:
+    return _cri_socket(cluster.release)
+
+
+def _cri_socket(release: Release) -> str:
     """The runtime's socket; a path before 1.24, a URL since (kubeadm warns of the other form)."""
     path = {"containerd": "/run/containerd/containerd.sock", "docker": "/var/run/dockershim.sock"}
-    scheme = "unix://" if kubernetes_minor(cluster.release.kubernetes_version) >= (1, 24) else ""
-    return scheme + path[cluster.release.runtime]
+    scheme = "unix://" if kubernetes_minor(release.kubernetes_version) >= (1, 24) else ""
+    return scheme + path[release.runtime]
+
+
+def _etcd_tag(release: Release) -> dict[str, str]:
+    return {"imageTag": release.etcd_version} if release.etcd_version else {}
 
 
 def _extra_args(arguments: dict[str, str], api: str, key: str = "extraArgs") -> dict[str, Any]:

@@ -149,3 +149,14 @@ def mappings_in(mapping: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """The mappings of the list that `mapping` has at `key`; none where there is no list."""
     values = mapping.get(key)
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+def image_names(manifests: Sequence[ManifestText], replacements: Mapping[str, str]) -> tuple[str, ...]:
+    """The images of all containers, each once; `replacements` are of their beginnings."""
+    names = []
+    for _, container in ManifestPatch.of(manifests).containers():
+        name = str(container["image"])
+        for old, new in replacements.items():
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        names.append(name)
+    return tuple(dict.fromkeys(names))

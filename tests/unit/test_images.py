@@ -8,20 +8,16 @@ import json
 import shlex
 import tarfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from iecpod.design.release import ImageSource, ImageSourceType, Release
 from iecpod.design.release_file import load_release
 from iecpod.design.resources import Emulator, Firmware, VirtType
-from iecpod.errors import HostError, ImageError, UsageError
+from iecpod.errors import HostError, ImageError
 from iecpod.images.apt import AptSuite, check_keyring
 from iecpod.images.archive import ContainerImage, write_archive, write_layer
-from iecpod.images.bundle import Bundle, build_bundle
-from iecpod.images.cache import Cache
 from iecpod.images.kubernetes import mirror_of
 from iecpod.images.kvm_probe import does_kernel_start, kvm_boots
 from iecpod.images.process import read_tool
@@ -162,30 +158,6 @@ def test_image_of_a_file(tmp_path: Path) -> None:
 def test_release_without_that_architecture(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"release k8s-1\.36 has no image for aarch64, only for x86_64"):
         images_of(from_file("/nowhere"), tmp_path).ensure(Arch.AARCH64)
-
-
-def test_connected_release_has_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"release k8s-1\.36 has no bundle"):
-        build_bundle(load("k8s-1.36"), Arch.X86_64, tmp_path, "", RecordingReporter())
-
-
-def test_bundle_names_what_is_damaged(tmp_path: Path) -> None:
-    def make(directory: Path) -> Mapping[str, Any]:
-        for name in ("bin/kubeadm", "debs/runc.deb", "images/images.tar"):
-            (directory / name).parent.mkdir()
-            (directory / name).write_text(name)
-        return {}
-
-    artifact = Cache(tmp_path, RecordingReporter()).ensure("bundles", {}, make, "making")
-    bundle = Bundle(artifact.path, artifact.key, artifact)
-    bundle.verify()
-    assert [path.name for path in (*bundle.programs, *bundle.debs, bundle.images)] == [
-        "kubeadm", "runc.deb", "images.tar",
-    ]  # fmt: skip
-    bundle.images.write_text("images/IMAGES.tar")
-    with pytest.raises(ImageError) as caught:
-        bundle.verify()
-    assert caught.value.cause == f"{bundle.path}: damaged or missing: images/images.tar"
 
 
 @pytest.fixture

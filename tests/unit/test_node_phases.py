@@ -82,7 +82,7 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
     bundle = BundleFiles(
         debs=(tmp_path / "runc.deb",),
         programs=(tmp_path / "kubeadm",),
-        images=tmp_path / "images.tar",
+        images=(tmp_path / "images.tar",),
         references=("k8s.gcr.io/pause:3.2",),
     )
     shell = FakeShell().on("sh", "-c", returncode=1).on("sh", "-euc").on("systemctl")

@@ -1,0 +1,97 @@
+"""`iecpod bundle`: what a release takes, gathered where there is a network for where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from iecpod.cli.completion import complete_release
+from iecpod.cli.options import Invocation, base_os_option
+from iecpod.cli.supply import make_supply, source_options
+from iecpod.errors import ImageError
+from iecpod.model import Arch
+
+if TYPE_CHECKING:
+    from iecpod.commands.bundles import BundleOrder
+
+_BUNDLE = click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
+
+
+@click.group()
+def bundle() -> None:
+    """Offline bundles: all that a POD takes, for a place without a network.
+
+    \b
+    Where there is a network:  iecpod bundle build --release k8s-1.36 --output k8s.tar
+    Where there is none:       iecpod deploy -l arm -p virtual2 --bundle k8s.tar
+    """
+
+
+@bundle.command()
+@click.option("--release", required=True, help="Release, by name or file.", shell_complete=complete_release)
+@click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
+@base_os_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR|FILE.tar",
+    help="Write a copy: a new directory, or with a name in .tar one archive. Default: it stays in the cache.",
+)
+@click.option("--apt-mirror", default="", help="Mirror of the distribution's archive to build from.")
+@source_options
+@click.pass_obj
+def build(
+    invocation: Invocation,
+    /,
+    release: str,
+    arch: str | None,
+    base_os: str | None,
+    output: Path | None,
+    **options: Any,
+) -> None:
+    """Gathers base image, packages, container images, manifests and Helm of a release, and prints where they are.
+
+    Images are fetched by digest, packages from signed repositories, all that they depend on with them. What is in the
+    cache is not fetched again.
+    """
+    from iecpod.commands.bundles import BundleOrder
+    from iecpod.design.supply import Supply
+
+    supply = make_supply(options) or Supply()
+    order = BundleOrder(release, base_os, Arch(arch) if arch else Arch.of_this_machine(), supply, output)
+    click.echo(_build(invocation, order))
+
+
+def _build(invocation: Invocation, order: BundleOrder) -> Path:
+    from iecpod.composition import Composition
+
+    composition = Composition(invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    return composition.build_bundle(order)
+
+
+@bundle.command()
+@_BUNDLE
+def verify(bundle: Path) -> None:
+    """Reads every file of BUNDLE, a directory or an archive, and names those that are not as its manifest says."""
+    from iecpod.commands.bundles import verify_bundle
+
+    faults = verify_bundle(bundle)
+    for line in faults:
+        click.echo(line)
+    if faults:
+        raise ImageError(f"{bundle} is not whole: {len(faults)} of its files", "copy it anew, or build it anew")
+
+
+@bundle.command()
+@_BUNDLE
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def show(bundle: Path, output: str) -> None:
+    """Shows what BUNDLE, a directory or an archive, is of and what is in it; nothing is verified."""
+    from iecpod.commands.bundles import bundle_json, bundle_text
+
+    click.echo(bundle_json(bundle) if output == "json" else bundle_text(bundle))
+
+
+COMMANDS = (bundle,)

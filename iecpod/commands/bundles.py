@@ -1,0 +1,92 @@
+"""`iecpod bundle`: what is to be built, what one holds, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from iecpod.commands.table import format_table
+from iecpod.design.bundle_manifest import BundleManifest
+from iecpod.design.supply import Supply
+from iecpod.images.bundle_files import StoredBundle
+from iecpod.model import Arch
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOrder:
+    """`release` is a name or the path of a file; `output` None leaves the bundle in the cache alone."""
+
+    release: str
+    base_os: str | None
+    arch: Arch
+    supply: Supply
+    output: Path | None
+
+
+def verify_bundle(path: Path) -> tuple[str, ...]:
+    """A line for each file that is not as it should be. Raises `UsageError` where there is no bundle."""
+    return tuple(f"{fault.value} {name}" for name, fault in StoredBundle(path).verify().items())
+
+
+def bundle_json(path: Path) -> str:
+    manifest = StoredBundle(path).manifest()
+    facts = {
+        **_facts(manifest),
+        "packages": [{"name": name, "version": version} for name, version, _ in _packages(manifest)],
+        "images": [
+            {"reference": image.reference, "digest": image.digest, "id": image.image_id, "file": image.file}
+            for image in manifest.images
+        ],
+        "files": {name: asdict(file) for name, file in manifest.files.items()},
+    }
+    return json.dumps(facts, indent=2)
+
+
+def bundle_text(path: Path) -> str:
+    manifest = StoredBundle(path).manifest()
+    facts = _facts(manifest)
+    size = facts.pop("size_bytes")
+    rows = [*((key.replace("_", " "), str(value)) for key, value in facts.items()), ("size", _mib(size))]
+    sizes = {name: file.size_bytes for name, file in manifest.files.items()}
+    images = [
+        (image.reference, image.digest or f"of no registry, id sha256:{image.image_id}", _mib(sizes[image.file]))
+        for image in manifest.images
+    ]
+    sections = [
+        ("Bundle", format_table(("", ""), rows).lstrip("\n")),
+        ("Images", format_table(("IMAGE", "DIGEST", "SIZE OF ITS FILE"), images)),
+        ("Packages", format_table(("PACKAGE", "VERSION", "SIZE"), list(_packages(manifest)))),
+    ]
+    return "\n\n".join(f"{title}\n{table}" for title, table in sections)
+
+
+def _facts(manifest: BundleManifest) -> dict[str, Any]:
+    release = manifest.release
+    return {
+        "release": release.get("name", ""),
+        "base_os": release.get("base_os", ""),
+        "arch": manifest.arch.value,
+        "kubernetes": release.get("kubernetes_version", ""),
+        "runtime": release.get("runtime", ""),
+        "helm": release.get("helm", {}).get("version", ""),
+        "base_image": manifest.base.file,
+        "digest": f"sha256:{manifest.digest}",
+        "size_bytes": sum(file.size_bytes for file in manifest.files.values()),
+    }
+
+
+def _packages(manifest: BundleManifest) -> Iterator[tuple[str, str, str]]:
+    """By their files, which are named NAME_VERSION_ARCH.deb."""
+    for file, entry in sorted(manifest.files.items()):
+        name, version, *_ = [*file.rpartition("/")[2].removesuffix(".deb").split("_"), ""]
+        if file.startswith("debs/") and file.endswith(".deb"):
+            yield name, version.replace("%3a", ":"), _mib(entry.size_bytes)
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / _MIB:.1f} MiB"

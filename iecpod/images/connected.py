@@ -1,0 +1,63 @@
+"""What makes a node of a release that installs from the network, gathered beforehand: packages and images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from iecpod.design.release import Release
+from iecpod.images.cache import Cache
+from iecpod.images.files import place_file
+from iecpod.images.manifests import load_manifest
+from iecpod.images.packages import PackageSources
+from iecpod.images.process import read_tool
+from iecpod.images.pulled import PulledImage, pull_image
+from iecpod.images.registry import Registries, full_reference
+from iecpod.model import Arch
+from iecpod.render.kubeadm import render_images_config
+from iecpod.render.manifest import image_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectedSources:
+    """`registry_mirrors` are URLs by registry, `apt_mirror` that of the distribution's archive; empty is upstream."""
+
+    cache: Cache
+    release: Release
+    apt_mirror: str
+    registry_mirrors: Mapping[str, str]
+
+    def gather(self, arch: Arch, directory: Path) -> tuple[PulledImage, ...]:
+        """Fills `debs/` and `images/` of `directory`. Raises `ImageError`, `UsageError`."""
+        packages = PackageSources(self.cache, self.release, self.apt_mirror)
+        packages.gather(arch, directory / "debs")
+        registries = Registries(self.registry_mirrors)
+        images = []
+        for name in dict.fromkeys(map(full_reference, self._image_names(packages, arch, directory / "debs"))):
+            image = pull_image(self.cache, registries, name, arch)
+            place_file(image.archive, directory / image_file(name))
+            images.append(image)
+        return tuple(images)
+
+    def _image_names(self, packages: PackageSources, arch: Arch, debs: Path) -> Iterator[str]:
+        release = self.release
+        with self.cache.staging("kubeadm") as work:
+            kubeadm = packages.unpack_kubeadm(arch, debs, work)
+            config = work / "config.yaml"
+            config.write_text(render_images_config(release))
+            argv = [str(kubeadm), "config", "images", "list", "--config", str(config)]
+            listed = read_tool(argv, purpose=f"asking kubeadm {release.kubernetes_version} for its images").split()
+        yield from (
+            name for name in listed if release.coredns or PurePosixPath(name).name.partition(":")[0] != "coredns"
+        )
+        yield release.pause_image
+        yield release.nginx_image
+        yield from release.extra_images
+        pinned = [manifest for manifest in release.manifests if manifest.is_pinned]
+        texts = [load_manifest(manifest, self.cache.root, self.cache.reporter) for manifest in pinned]
+        yield from image_names(texts, release.image_names(arch))
+
+
+def image_file(reference: str) -> str:
+    return f"images/{reference.replace('/', '_').replace(':', '_')}.tar"

@@ -1,0 +1,186 @@
+"""Registries on the loopback that answer as good and bad ones do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iecpod.errors import ImageError
+from iecpod.images.cache import Cache
+from iecpod.images.pulled import pull_image
+from iecpod.images.registry import Registries
+from iecpod.model import Arch
+from tests.fakes import RecordingReporter
+
+LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+class Registry:
+    """Answers of `files` by path; `moved` leads elsewhere, `challenge` is what is asked of who brings no token."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.moved: dict[str, str] = {}
+        self.challenge = ""
+        self.tokens: list[tuple[str, str]] = []
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                registry.answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path, authorization = request.path, request.headers.get("Authorization", "")
+        self.tokens.append((path, authorization))
+        status, content, headers = 200, self.files.get(path), {}
+        if path in self.moved:
+            status, headers = 307, {"Location": self.moved[path]}
+        elif self.challenge and path.startswith("/v2/") and not authorization:
+            status, headers = 401, {"WWW-Authenticate": self.challenge}
+        elif content is None:
+            status = 404
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(content or b"")))
+        request.end_headers()
+        request.wfile.write(content or b"")
+
+    def publish(self, name: str, arch: str, layers: tuple[bytes, ...] = (b"layer",)) -> str:
+        """An image of one architecture, tagged `1`; returns the digest of its manifest."""
+        config = json.dumps({"architecture": arch, "os": "linux"}).encode()
+        for content in (config, *layers):
+            self.files[f"/v2/{name}/blobs/{digest_of(content)}"] = content
+        manifest: dict[str, Any] = {"schemaVersion": 2, "config": {"digest": digest_of(config)}}
+        manifest["layers"] = [{"digest": digest_of(layer)} for layer in layers]
+        content = json.dumps(manifest).encode()
+        self.files[f"/v2/{name}/manifests/1"] = self.files[f"/v2/{name}/manifests/{digest_of(content)}"] = content
+        return digest_of(content)
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    registry = Registry()
+    thread = threading.Thread(target=registry.server.serve_forever, args=(0.02,))
+    thread.start()
+    yield registry
+    registry.server.shutdown()
+    registry.server.server_close()
+    thread.join()
+
+
+def refusal(registry: Registry, reference: str = "127.0.0.1:1/a:1", arch: Arch = Arch.X86_64) -> ImageError:
+    """Upstream itself, a port that nobody listens at, is asked last, and refuses the connection."""
+    with pytest.raises(ImageError) as caught:
+        Registries({"127.0.0.1:1": registry.url}).find(reference, arch)
+    return caught.value
+
+
+def test_an_image_is_kept_under_its_digest(registry: Registry, tmp_path: Path) -> None:
+    digest = registry.publish("a", "amd64", (b"one", b"two", b"one"))
+    cache, registries = Cache(tmp_path, RecordingReporter()), Registries({"127.0.0.1:1": registry.url})
+    image = pull_image(cache, registries, "127.0.0.1:1/a:1", Arch.X86_64)
+    assert (image.digest, image.archive.is_file()) == (digest, True)
+    asked = len(registry.tokens)
+    assert pull_image(cache, registries, "127.0.0.1:1/a:1", Arch.X86_64) == image
+    assert [path for path, _ in registry.tokens[asked:] if "/blobs/" in path and b"one" in registry.files[path]] == []
+    newer = registry.publish("a", "amd64", (b"three",))
+    assert pull_image(cache, registries, "127.0.0.1:1/a:1", Arch.X86_64).digest == newer
+
+
+def test_a_mirror_with_a_path_is_asked_below_it(registry: Registry) -> None:
+    registry.publish("a", "amd64")
+    registry.files = {path.replace("/v2/", "/hub/v2/"): content for path, content in registry.files.items()}
+    found = Registries({"docker.io": f"{registry.url}/hub/v2/"}).find("docker.io/a:1", Arch.X86_64)
+    assert found.base == f"{registry.url}/hub/v2/a"
+
+
+def test_all_servers_that_were_asked_are_told(registry: Registry) -> None:
+    error = refusal(registry)
+    assert error.cause.startswith(f"{registry.url}/v2/a/manifests/1: 404 Not Found; https://127.0.0.1:1/v2/a/manifests")
+    assert "--registry-mirror" in error.remedy
+
+
+def test_an_image_of_another_architecture_is_not_taken(registry: Registry) -> None:
+    registry.publish("a", "amd64")
+    assert "127.0.0.1:1/a:1 is for amd64, not for arm64" in refusal(registry, arch=Arch.AARCH64).cause
+    digest = registry.publish("a", "amd64")
+    entry = {"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}}
+    registry.files["/v2/a/manifests/1"] = json.dumps({"mediaType": LIST, "manifests": [entry]}).encode()
+    assert "127.0.0.1:1/a:1 is not there for arm64" in refusal(registry, arch=Arch.AARCH64).cause
+    assert Registries({"127.0.0.1:1": registry.url}).find("127.0.0.1:1/a:1", Arch.X86_64).digest == digest
+
+
+def test_bytes_that_are_not_of_their_digest_are_refused(registry: Registry, tmp_path: Path) -> None:
+    digest = registry.publish("a", "amd64")
+    path = f"/v2/a/blobs/{digest_of(b'layer')}"
+    registry.files[path] = b"other"
+    registries = Registries({"127.0.0.1:1": registry.url})
+    with pytest.raises(ImageError) as caught:
+        pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
+    assert caught.value.cause == f"{registry.url}{path}: its digest is {digest_of(b'other')}"
+    assert not list((tmp_path / "pulled-images").glob("*"))
+    entry = {"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}}
+    registry.files["/v2/a/manifests/1"] = json.dumps({"manifests": [entry]}).encode()
+    registry.files[f"/v2/a/manifests/{digest}"] += b" "
+    assert "its digest is sha256:" in refusal(registry).cause
+
+
+def test_a_token_goes_to_its_registry_alone(registry: Registry, tmp_path: Path) -> None:
+    """Blobs are often led to the server of somebody else, which must not see it."""
+    registry.publish("a", "amd64")
+    registry.challenge = f'Bearer realm="{registry.url}/token",service="s",scope="repository:a:pull"'
+    registry.files["/token?service=s&scope=repository%3Aa%3Apull"] = b'{"access_token": "secret"}'
+    path = f"/v2/a/blobs/{digest_of(b'layer')}"
+    registry.files["/elsewhere"] = registry.files.pop(path)
+    registry.moved[path] = f"{registry.url}/elsewhere"
+    registries = Registries({"127.0.0.1:1": registry.url})
+    pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
+    assert (path, "Bearer secret") in registry.tokens
+    assert [token for asked, token in registry.tokens if asked == "/elsewhere"] == [""]
+    assert len([asked for asked, _ in registry.tokens if asked.startswith("/token")]) == 1
+
+
+@pytest.mark.parametrize("challenge", ['Basic realm="x"', 'Bearer realm="file:///etc/passwd"', "Bearer"])
+def test_a_registry_that_wants_a_password(registry: Registry, challenge: str) -> None:
+    registry.publish("a", "amd64")
+    registry.challenge = challenge
+    assert any(text in refusal(registry).cause for text in ("401 Unauthorized", "wants a password"))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "cause"),
+    [
+        (b"<html>", "is not a manifest"),
+        (b"[]", "is not a manifest"),
+        (b'{"schemaVersion": 1, "fsLayers": []}', "the manifest of 1 is of an old form"),
+        (b'{"config": {"digest": "sha512:00"}, "layers": []}', "names blobs by other digests than SHA-256"),
+        (b'{"config": {"digest": "sha256:../../x"}, "layers": []}', "names blobs by other digests than SHA-256"),
+    ],
+)
+def test_what_is_no_manifest(registry: Registry, manifest: bytes, cause: str) -> None:
+    registry.files["/v2/a/manifests/1"] = manifest
+    assert cause in refusal(registry).cause
+
+
+@pytest.mark.parametrize("reference", ["127.0.0.1:1/a", "a:1", "127.0.0.1:1/a@sha256:" + "0" * 64, "x y/a:1"])
+def test_a_name_without_registry_or_tag(registry: Registry, reference: str) -> None:
+    assert refusal(registry, reference).cause == f"{reference} is not the name of an image: REGISTRY/NAME:TAG"
