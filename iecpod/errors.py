@@ -10,6 +10,7 @@ IecpodError
 │   └── ImageError              1   an image or bundle could not be fetched, built or verified
 ├── NodeError                   1
 │   ├── NodeUnreachable         1
+│   ├── GuestStopped            1   its virtual machine was switched off while something was awaited of the POD
 │   └── CommandFailed           1   argv, exit status and the tail of the output travel together
 ├── NodeErrors                  1   several nodes failed in one phase; holds every node's error
 ├── WaitTimeout                 5   carries what was awaited and the last observation
@@ -168,6 +169,11 @@ class NodeUnreachable(NodeError):
     pass
 
 
+class GuestStopped(NodeError):
+    def __init__(self, node: str) -> None:
+        super().__init__(node, "its virtual machine does not run any more: it was switched off, or it ended")
+
+
 class CommandFailed(NodeError):
     """A command on a node (or, with node `localhost`, on this host) exited non-zero."""
 
@@ -186,11 +192,11 @@ class NodeErrors(IecpodError):
 
     def __init__(self, failures: Mapping[str, IecpodError]) -> None:
         super().__init__(
-            "\n".join(error.cause for error in failures.values()),
+            "\n".join(dict.fromkeys(error.cause for error in failures.values())),
             "\n".join(dict.fromkeys(error.remedy for error in failures.values() if error.remedy)),
         )
         self.failures = dict(failures)
-        self.evidence = "\n".join(error.evidence for error in failures.values() if error.evidence)
+        self.evidence = "\n".join(dict.fromkeys(error.evidence for error in failures.values() if error.evidence))
         if any(error.exit_code is ExitCode.TIMEOUT for error in failures.values()):
             self.exit_code = ExitCode.TIMEOUT
 

@@ -22,6 +22,10 @@ DEFAULT_BRIDGES = {
 }
 
 
+#: Serial number of the disk that brings a bundle to guests, and the label of its file system.
+BUNDLE_DISK = "iecpod-bundle"
+
+
 def resource_name(ref: PodRef, *parts: str) -> str:
     """libvirt name of an object of the POD, e.g. `arm-virtual2-iec01`."""
     return "-".join((ref.lab, ref.pod, *parts))

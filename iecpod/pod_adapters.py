@@ -20,9 +20,11 @@ from iecpod.commands.pod_state import pod_dir_of, recall, remember, remove_pod_d
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import EMBEDDED
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.delivery import BundleVia
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.images.bundle import build_bundle
+from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.fetch import fetch_key
 from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
@@ -30,8 +32,8 @@ from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
-from iecpod.render.calico import patch_calico_manifest
+from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
+from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from iecpod.wait import SystemClock
@@ -75,8 +77,12 @@ class PodAdapters:
             )
         return SystemHost(uri, self.ref)
 
-    def images(self, release: Release, *, baked: bool) -> Images:
+    def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
+        baked = bundle_via is BundleVia.IMAGE
         return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter, baked)
+
+    def bundle_disks(self, release: Release) -> BundleDisks:
+        return ReleaseBundleDisks(release, self._layout.cache_dir, self._apt_mirror, self.reporter)
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
         built = build_bundle(release, arch, self._layout.cache_dir, self._apt_mirror, self.reporter)
@@ -135,11 +141,10 @@ class PodAdapters:
     def fetch_key(self, repository: AptRepository) -> bytes:
         return fetch_key(repository)
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        calico = cluster.release.calico
-        assert calico is not None  # the preflight refuses a release without
-        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in calico.manifests]
-        return patch_calico_manifest(texts, cluster, calico)
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+        manifests = cluster.release.manifests_of(cluster.cni)
+        texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in manifests]
+        return render_cni_manifest(texts, cluster)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

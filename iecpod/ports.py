@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.design.resources import HostFacts, Kind, ObservedResource, Resource, Route
+from iecpod.design.resources import BundleDisk, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.model import Arch
 
 
@@ -179,3 +179,15 @@ class Images(Protocol):
 
     def ensure(self, arch: Arch) -> BaseImage:
         """The image, fetched or built and verified if it is not cached. Raises `ImageError`."""
+
+
+class BundleDisks(Protocol):
+    """Bundles as disks that guests share, one an architecture."""
+
+    def disk(self, arch: Arch) -> BundleDisk:
+        """What it is and where it lies once it is made; makes nothing."""
+
+    def is_made(self, arch: Arch) -> bool: ...
+
+    def ensure(self, arch: Arch) -> None:
+        """Makes it, and the bundle, where it is missing or damaged. Raises `ImageError`."""

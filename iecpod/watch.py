@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from iecpod.design.pace import Pace
-from iecpod.errors import HypervisorUnavailable, IecpodError, NodeUnreachable, WaitTimeout
+from iecpod.errors import GuestStopped, HypervisorUnavailable, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.phases.console import console_tail
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Clock, Reporter
@@ -21,13 +21,15 @@ _STILL_SHARE = 0.25
 #: What moves without end, such as a guest that boots again and again, is given up after so many times the deadline.
 _MOST_TIMES = 2.0
 _CONSOLE_SIGN_CHARACTERS = 2000
+_TOLD_WITH_THE_CONSOLE = (WaitTimeout, NodeUnreachable, GuestStopped, HypervisorUnavailable)
 
 
 class Watch:
     """Made for one POD's run; `command(verb, *arguments)` is a command line for that POD.
 
     `limits` are the seconds that a person gave whole phases, by name; they hold as given.
-    `read_console` returns what a node has printed on its serial console so far.
+    `read_console` returns what a node has printed on its serial console so far, `find_stopped` the nodes whose virtual
+    machines do not run any more.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Watch:
         clock: Clock,
         reporter: Reporter,
         read_console: Callable[[str], str],
+        find_stopped: Callable[[], Sequence[str]],
         limits: Mapping[str, float],
     ) -> None:
         self.clock = clock
@@ -44,6 +47,7 @@ class Watch:
         self.command = command
         self._assumed = self._pace = pace
         self.read_console = read_console
+        self._find_stopped = find_stopped
         self._limits = dict(limits)
         self._lock = threading.Lock()
         self.begin("")
@@ -101,8 +105,15 @@ class Watch:
         """`poll` with this run's deadlines; `seconds` is the deadline with KVM.
 
         The `WaitTimeout` carries the end of the console of `console_of` (else `node`) and the command to go on with.
+        Raises `GuestStopped` for any node of the POD: without it, what is awaited of another may never come.
         """
         console_of = console_of or node
+
+        def tell(seen: str) -> None:
+            self.reporter.waiting(awaited, seen, node)
+            for stopped in self._find_stopped():
+                raise GuestStopped(stopped)
+
         try:
             return poll(
                 f"{node}: {awaited}" if node else awaited,
@@ -112,10 +123,13 @@ class Watch:
                 interval_seconds=interval_seconds,
                 remedy=remedy,
                 extension=self._extension(seconds, console_of),
-                tell=lambda seen: self.reporter.waiting(awaited, seen, node),
+                tell=tell,
             )
         except WaitTimeout as error:
             self.explain(error, console_of)
+            raise
+        except GuestStopped as error:
+            self.explain(error, error.node)
             raise
 
     def on_nodes(self, hostnames: Sequence[str], work: Callable[[str], T]) -> dict[str, T]:
@@ -130,7 +144,7 @@ class Watch:
 
     def explain(self, error: IecpodError, node: str = "") -> None:
         """Says what to run next of what did not come, or went away; of a node also the end of its console."""
-        if error.evidence or not isinstance(error, (WaitTimeout, NodeUnreachable, HypervisorUnavailable)):
+        if error.evidence or not isinstance(error, _TOLD_WITH_THE_CONSOLE):
             return
         hints = [error.remedy, self.go_on]
         if node:

@@ -16,7 +16,7 @@ from iecpod.design.pace import Pace
 from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.errors import CommandFailed, HostError, ResourceConflict
 from iecpod.model import Arch, PodRef
-from iecpod.ports import CommandResult
+from iecpod.ports import Clock, CommandResult
 from iecpod.watch import Watch
 
 FACTS = HostFacts(
@@ -81,14 +81,15 @@ def fake_watch(
     pace: Pace = Pace(factor=1.0, calm=False),  # noqa: B008 - a frozen value
     console: str | Callable[[str], str] = "",
     limits: Mapping[str, float] | None = None,
-    clock: FakeClock | None = None,
+    clock: Clock | None = None,
     reporter: RecordingReporter | None = None,
+    find_stopped: Callable[[], Sequence[str]] = tuple,
 ) -> Watch:
     """A watch over POD local/virtual1 that waits in no time."""
     read_console = console if callable(console) else lambda _node: console
     request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
     told = reporter or RecordingReporter()
-    return Watch(request.command, pace, clock or FakeClock(), told, read_console, limits or {})
+    return Watch(request.command, pace, clock or FakeClock(), told, read_console, find_stopped, limits or {})
 
 
 Reply = CommandResult | Exception | Callable[[Sequence[str], bytes], CommandResult]
@@ -184,6 +185,9 @@ class FakeHypervisor:
     def add_foreign(self, kind: Kind, xml: str) -> None:
         """Defines an object as somebody else would, past all checks."""
         self._objects[kind, find_name(xml)] = _Object(kind, xml)
+
+    def start_outside(self, kind: Kind, name: str) -> None:
+        self._objects[kind, name].active = True
 
     def stop_outside(self, kind: Kind, name: str) -> None:
         """Turns an object off as a crash or another tool would."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import socket
-from urllib.parse import urlsplit
 
 from iecpod.adapters.host_routes import find_bridges, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
+from iecpod.design.delivery import is_on_this_host
 from iecpod.design.resources import Route
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
@@ -17,7 +17,7 @@ class SystemHost:
 
     def __init__(self, uri: str, ref: PodRef) -> None:
         """Raises `UsageError` for a URI of another machine."""
-        if urlsplit(uri).netloc:
+        if not is_on_this_host(uri):
             raise UsageError(
                 f"{uri}: a hypervisor on another machine is not supported yet",
                 "run iecpod on that machine with -c qemu:///system, or use -c embedded",

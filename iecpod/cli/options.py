@@ -150,10 +150,10 @@ def design_options(function: F) -> F:
         click.option("--vcpus", type=click.IntRange(1, 512), help="Processors of every node, instead of the PDF's."),
         click.option("--memory", type=MemorySize(), help="Memory of every node, such as 2G, instead of the PDF's."),
         click.option(
-            "--bake/--no-bake",
-            "baked",
-            default=None,
-            help="Whether a release's bundle is put into the image, or into each guest. Default: as deployed, or bake.",
+            "--bundle-via",
+            type=click.Choice(["image", "disk", "ssh"]),
+            help="How nodes get a release's bundle: in their image, on a read-only disk that they share, or over SSH. "
+            "Default: as deployed, or the first of these that is possible.",
         ),
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
@@ -172,6 +172,7 @@ def _with_options(function: F, options: Sequence[Callable[[F], F]]) -> F:
 
 
 def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
+    from iecpod.design.delivery import BundleVia
     from iecpod.design.resources import VirtType  # its many classes take a tenth of the start-up of `validate`
 
     virt_type = options.get("virt_type", "auto")
@@ -187,7 +188,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         addressing=options.get("addressing"),
         vcpus=options.get("vcpus"),
         memory_mib=options.get("memory"),
-        baked=options.get("baked"),
+        bundle_via=BundleVia(options["bundle_via"]) if options.get("bundle_via") else None,
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
         limits=options.get("timeout", ()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from iecpod.commands.prepare import (
@@ -19,20 +19,22 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
+from iecpod.design.delivery import BundleVia
 from iecpod.design.pace import pace_of
 from iecpod.design.resources import Kind, VirtType
 from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
-from iecpod.phases.cni import BridgeCniPhase, CalicoPhase
 from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
+from iecpod.phases.pod_network import pod_network_phase
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.workers import WorkersPhase
-from iecpod.ports import BaseImage, Hypervisor, HypervisorHost, Images, Shell
+from iecpod.ports import BaseImage, Hypervisor, HypervisorHost, Images
 from iecpod.render.libvirt import Stamp, render_volume
 from iecpod.render.pod import RenderedDomain
 from iecpod.results import DONE, FAILED, IN_PLACE, PhaseResult
@@ -78,7 +80,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
             withdraw(tools, host)
         raise
     try:
-        images = tools.images(inputs.release, baked=inputs.baked)
+        images = tools.images(inputs.release, inputs.bundle_via)
         run = DeployRun(inputs, tools, host, hypervisor, images, new_stamp(tools))
         return _deploy(run, is_new, save_report)
     finally:
@@ -129,8 +131,8 @@ def _prepare_checked(run: DeployRun) -> Prepared:
         keep_secrets=True,
     )
     check_prepared(prepared, run.inputs, run.tools, run.host)
-    if prepared.pod.cluster.cni is Cni.CALICO and prepared.plan.creates(Kind.DOMAIN):
-        run.tools.calico_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
+    if prepared.pod.cluster.cni is not Cni.BRIDGE and prepared.plan.creates(Kind.DOMAIN):
+        run.tools.cni_manifest(prepared.pod.cluster)  # what cannot be had or patched is told before anything is made
     return prepared
 
 
@@ -145,7 +147,10 @@ def _watch(run: DeployRun, prepared: Prepared) -> Watch:
     def read_console(node: str) -> str:
         return tools.read_console(consoles[node])
 
-    return Watch(request.command, pace, tools.clock, tools.reporter, read_console, dict(request.limits))
+    domains = {rendered.domain.hostname: rendered.resource.name for rendered in prepared.rendered.domains}
+    power = GuestPower(run.host, domains, tools.clock)
+    limits = dict(request.limits)
+    return Watch(request.command, pace, tools.clock, tools.reporter, read_console, power.find_stopped, limits)
 
 
 def _report(run: DeployRun, prepared: Prepared, results: tuple[PhaseResult, ...], outcome: str) -> Report:
@@ -167,7 +172,8 @@ def _image_phase(run: DeployRun, prepared: Prepared) -> Phase:
                 f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: nodes "
                 f"may fail, or not start again; `{run.inputs.request.command('redeploy')}` makes it and them anew"
             )
-    return ImagePhase(run.images, archs, needed=needed)
+    disks = run.tools.bundle_disks(run.inputs.release) if run.inputs.bundle_via is BundleVia.DISK else None
+    return ImagePhase(run.images, archs, needed=needed, bundle_disks=disks)
 
 
 def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
@@ -203,23 +209,16 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             tools.fetch_key,
             lambda hostname: tools.bundle(release, archs[hostname]),
             watch,
+            {domain.hostname: domain.bundle_disk.uuid for domain in prepared.pod.domains if domain.bundle_disk},
         ),
         ControlPlanePhase(cluster, first, watch),
-        _cni_phase(run, prepared, shells, watch),
+        pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch),
         WorkersPhase(cluster, shells, watch),
         ReadyPhase(cluster, shells, watch),
         KubeconfigPhase(first, kubeconfig),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]
-
-
-def _cni_phase(run: DeployRun, prepared: Prepared, shells: Mapping[str, Shell], watch: Watch) -> Phase:
-    cluster = prepared.pod.cluster
-    if cluster.cni is Cni.BRIDGE:
-        return BridgeCniPhase(cluster, shells, watch)
-    first = shells[cluster.control_plane.hostname]
-    return CalicoPhase(cluster, first, lambda: run.tools.calico_manifest(cluster), watch)
 
 
 def _domain_to_make(run: DeployRun, rendered: RenderedDomain) -> DomainToMake:

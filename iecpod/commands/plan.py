@@ -9,6 +9,8 @@ from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
+from iecpod.design.delivery import BundleVia
+from iecpod.design.resources import DesiredDomain
 from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, ImageError, PreflightError, Problem
@@ -46,7 +48,7 @@ def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
 
 def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor) -> PlanResult:
     """The plan by a hypervisor that is connected already."""
-    images = tools.images(inputs.release, baked=inputs.baked)
+    images = tools.images(inputs.release, inputs.bundle_via)
     prepared = prepare(
         inputs,
         tools,
@@ -66,10 +68,10 @@ def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor
 def _manifest_changes(prepared: Prepared, tools: PodTools) -> tuple[str, ...]:
     """A plan can be read without a network, too."""
     cluster = prepared.pod.cluster
-    if cluster.cni is not Cni.CALICO:
+    if cluster.cni is Cni.BRIDGE:
         return ()
     try:
-        return tools.calico_manifest(cluster).changes
+        return tools.cni_manifest(cluster).changes
     except ImageError as error:
         return (f"not known yet: {error.cause}",)
 
@@ -153,8 +155,8 @@ def _networks(result: PlanResult) -> str:
 
 
 def _cluster(inputs: PodInputs, result: PlanResult) -> str:
-    cluster = result.prepared.pod.cluster
-    release = cluster.release
+    pod = result.prepared.pod
+    cluster, release = pod.cluster, pod.cluster.release
     rows = [
         ("scenario", f"{inputs.scenario.name}: {inputs.scenario.description}"),
         ("release", f"{release.name}: {release.description}"),
@@ -162,10 +164,17 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("CNI", cluster.cni.value),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
+        *([("bundle", _bundle(inputs.bundle_via, pod.domains[0]))] if inputs.bundle_via else []),
         ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
-        *_supply_rows(result.prepared.pod.supply),
+        *_supply_rows(pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")
+
+
+def _bundle(via: BundleVia, domain: DesiredDomain) -> str:
+    if domain.bundle_disk is not None:
+        return f"on a disk that new nodes share and only read, {domain.bundle_disk.path}"
+    return "in the image" if via is BundleVia.IMAGE else "sent to each node over SSH"
 
 
 def _supply_rows(supply: Supply) -> Iterator[tuple[str, str]]:

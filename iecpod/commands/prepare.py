@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
+from iecpod.design.delivery import BundleVia
 from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
 from iecpod.design.plan import Plan, is_owned, make_plan
 from iecpod.design.preflight import check_nothing_to_create, check_preflight
-from iecpod.design.resources import HostFacts, Kind, ObservedResource, VirtType
+from iecpod.design.resources import BundleDisk, HostFacts, Kind, ObservedResource, VirtType
 from iecpod.errors import PreflightError, count_errors
 from iecpod.model import Arch
 from iecpod.ports import Hypervisor, HypervisorHost, Images
@@ -63,6 +64,7 @@ def prepare(
             vcpus=inputs.chosen.vcpus,
             memory_mib=inputs.chosen.memory_mib,
             pod_dir=PurePosixPath(tools.pod_dir),
+            bundle_disks=_bundle_disks(inputs, tools),
         )
     )
     hostnames = tuple(domain.hostname for domain in pod.domains)
@@ -75,6 +77,13 @@ def prepare(
     )
     plan = make_plan(rendered.resources, observed, tools.ref)
     return Prepared(pod=pod, rendered=rendered, plan=plan, facts=facts, observed=observed)
+
+
+def _bundle_disks(inputs: PodInputs, tools: PodTools) -> dict[Arch, BundleDisk]:
+    if inputs.bundle_via is not BundleVia.DISK:
+        return {}
+    disks = tools.bundle_disks(inputs.release)
+    return {arch: disks.disk(arch) for arch in {node.arch for node in inputs.spec.pdf.nodes}}
 
 
 def check_prepared(prepared: Prepared, inputs: PodInputs, tools: PodTools, host: HypervisorHost) -> None:

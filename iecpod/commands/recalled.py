@@ -27,7 +27,7 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
-    `baked` tells whether a bundle is in the image, or is installed in the guests. Of `supply`, all was given at once.
+    `bundle_via` is `image`, `disk` or `ssh`. Of `supply`, all was given at once.
     """
 
     uri: str | None = None
@@ -41,7 +41,7 @@ class Recalled:
     virt_type: str | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
-    baked: bool | None = None
+    bundle_via: str | None = None
     supply: Supply = field(default_factory=Supply)
 
     def to_json(self) -> str:
@@ -50,7 +50,10 @@ class Recalled:
     @classmethod
     def from_json(cls, text: str) -> Recalled:
         """Reads what `to_json` wrote; names of other versions of iecpod are passed over."""
-        data = _known_fields(cls, json.loads(text))
+        written = json.loads(text)
+        if written.get("baked") is not None:  # as it was written before a bundle could come on a disk
+            written.setdefault("bundle_via", "image" if written["baked"] else "ssh")
+        data = _known_fields(cls, written)
         supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
         for name, value in supply.items():
             supply[name] = tuple(value) if isinstance(value, list) else value

@@ -10,6 +10,7 @@ from iecpod.model import PodRef
 
 if TYPE_CHECKING:
     from iecpod.descriptors.addressing import Scheme
+    from iecpod.design.delivery import BundleVia
     from iecpod.design.resources import VirtType
     from iecpod.design.supply import Supply
 
@@ -65,7 +66,7 @@ class PodRequest:
     addressing: Scheme | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
-    baked: bool | None = None
+    bundle_via: BundleVia | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
     base_os: str | None = None

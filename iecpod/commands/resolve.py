@@ -13,6 +13,7 @@ from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodR
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.descriptors.pod import LoadedPod, load_pod
+from iecpod.design.delivery import BundleVia, choose_bundle_via
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release, names_file
 from iecpod.design.resources import VirtType
@@ -42,8 +43,9 @@ class PodInputs:
     service_cidr: IPv4Network
 
     @property
-    def baked(self) -> bool:
-        return self.chosen.baked is not False
+    def bundle_via(self) -> BundleVia | None:
+        """None where the release has no bundle."""
+        return BundleVia(self.chosen.bundle_via) if self.chosen.bundle_via else None
 
     @property
     def virt_type(self) -> VirtType | None:
@@ -77,7 +79,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         uri = chosen.uri or _described_uri(pod.spec)
     return PodInputs(
         request=request,
-        chosen=replace(chosen, uri=uri, scenario=scenario.name),
+        chosen=replace(chosen, uri=uri, scenario=scenario.name, bundle_via=_bundle_via(request, chosen, release, uri)),
         spec=pod.spec,
         loaded=pod,
         allocation=allocate(pod.spec, scheme),
@@ -105,16 +107,16 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         virt_type=virt_type or recalled.virt_type,
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
-        baked=_choose_baked(request, recalled),
+        bundle_via=recalled.bundle_via,
         supply=request.supply or recalled.supply,
     )
 
 
-def _choose_baked(request: PodRequest, recalled: Recalled) -> bool:
+def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: str) -> str | None:
     """A deploy of machines alone is spared the making of a bundle."""
-    if request.baked is not None:
-        return request.baked
-    return recalled.baked if recalled.baked is not None else not request.stops_before_kubernetes
+    known = chosen.bundle_via or (BundleVia.SSH if request.stops_before_kubernetes else None)
+    way = choose_bundle_via(release, uri, asked=request.bundle_via, known=BundleVia(known) if known else None)
+    return way.value if way else None
 
 
 def _lasting_release(name_or_path: str | None) -> str | None:

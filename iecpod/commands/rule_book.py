@@ -81,6 +81,7 @@ _RELEASE = {
     "release-variant": ("one operating system has one meaning", "the release"),
     "release-version-mismatch": ("the cluster would not be of the version that is configured", "the release"),
     "release-repository": ("one repository would overwrite the other's file", "apt"),
+    "release-manifest": ("--manifest names one manifest", "the release"),
 }
 
 _ADDRESSES = {
@@ -109,6 +110,7 @@ _DEPLOY_FIXED = {
     "service-cidr-size": ("the API server refuses it", _KUBERNETES, "Kubernetes would not start"),
     "cni-not-in-release": ("the release brings no such pod network", "the release", "there is nothing to install"),
     "calico-manifest": ("the manifest is patched in known places", "Calico's releases", "there is nothing to patch"),
+    "flannel-manifest": ("the manifest is patched in known places", "flannel's releases", "there is nothing to patch"),
     "repository-withdrawn": ("its packages have left the public", "the release", "there is nothing to install"),
     "manifest-not-pinned": ("a manifest is the cluster's administrator", "the release", "anybody could change it"),
     "registry-mirror-path": ("docker refuses such a mirror", "docker's daemon.json", "docker would not start"),

@@ -136,7 +136,7 @@ def _observe(
 def _image_key(inputs: PodInputs, tools: PodTools, arch: Arch) -> str:
     """A look needs no image: one that cannot be had is another than that of the deploy."""
     try:
-        return tools.images(inputs.release, baked=inputs.baked).key(arch)
+        return tools.images(inputs.release, inputs.bundle_via).key(arch)
     except ImageError as error:
         tools.reporter.warn(error.cause)
         return ""

@@ -10,10 +10,11 @@ from typing import Protocol
 
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.delivery import BundleVia
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
+from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 
@@ -51,8 +52,11 @@ class PodTools(Protocol):
 
     def host(self, uri: str) -> HypervisorHost: ...
 
-    def images(self, release: Release, *, baked: bool) -> Images:
-        """With `baked`, the bundle of a release that has one is in its image already."""
+    def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
+        """With `BundleVia.IMAGE`, the release's bundle is in its image already."""
+
+    def bundle_disks(self, release: Release) -> BundleDisks:
+        """The release's offline bundle as disks."""
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
         """The release's offline bundle, built if it is not cached. Raises `ImageError`."""
@@ -74,7 +78,8 @@ class PodTools(Protocol):
 
     def fetch_key(self, repository: AptRepository) -> bytes: ...
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest: ...
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+        """Of a pod network that is made by manifest. Raises `ImageError`, `DescriptorError`."""
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""

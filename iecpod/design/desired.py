@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import PurePosixPath
 
@@ -11,6 +12,7 @@ from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
 from iecpod.design.pace import pace_of
 from iecpod.design.release import Release
 from iecpod.design.resources import (
+    BundleDisk,
     DesiredDomain,
     DesiredNetwork,
     Emulator,
@@ -23,7 +25,7 @@ from iecpod.design.resources import (
 )
 from iecpod.design.scenario import Scenario
 from iecpod.design.supply import Supply, complete_supply
-from iecpod.model import VIRTUAL_NETWORKS, Network, NetworkName, Node, PodSpec
+from iecpod.model import VIRTUAL_NETWORKS, Arch, Network, NetworkName, Node, PodSpec
 from iecpod.naming import DEFAULT_BRIDGES, mac_address, pool_name, resource_name, resource_uuid
 
 _MIB = 1024 * 1024
@@ -70,6 +72,7 @@ class DesignInputs:
 
     `lab_bridges` are the host's Linux bridges that no libvirt network of this POD made; `pod_dir` is the POD's
     directory on the hypervisor. `vcpus` and `memory_mib` are sizes of every node, None for those of the PDF.
+    `bundle_disks` are what domains are to have, by architecture; empty where bundles come another way.
     """
 
     spec: PodSpec
@@ -85,6 +88,7 @@ class DesignInputs:
     pod_dir: PurePosixPath
     vcpus: int | None = None
     memory_mib: int | None = None
+    bundle_disks: Mapping[Arch, BundleDisk] = field(default_factory=dict)
 
 
 def design_pod(inputs: DesignInputs) -> DesiredPod:
@@ -158,6 +162,7 @@ def _design_domain(inputs: DesignInputs, index: int, node: Node) -> DesiredDomai
         root_bytes=node.disks[0].capacity_bytes,
         seed_volume=f"{hostname}-seed.iso",
         vnics=tuple(_design_vnic(inputs, index, network) for network in _carried_networks(spec)),
+        bundle_disk=inputs.bundle_disks.get(node.arch),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
+from iecpod.design.scenario import Cni
 from iecpod.model import Arch
 
 
@@ -49,6 +51,13 @@ class Autodetection(str, enum.Enum):
     INTERFACE = "interface"
 
 
+class FlannelBackend(str, enum.Enum):
+    """How flannel carries packets of pods between nodes."""
+
+    VXLAN = "vxlan"
+    HOST_GW = "host-gw"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Kubernetes objects, by URL and digest. `file` is a file of this host that stands in for the URL."""
@@ -63,14 +72,27 @@ class Manifest:
 class CalicoSource:
     """Calico's manifests, in the order in which they are applied, and what is set in them.
 
-    With `own_etcd`, Calico keeps its data in an etcd of its own, the Service `calico-etcd`. `image_names` replaces the
-    beginnings of names of images, by architecture.
+    `operator` are those of the Tigera operator, which stand for `manifests` where it installs Calico; it pulls from
+    `registry` (`HOST` or `HOST/PATH`), or its own where that is empty. With `own_etcd`, Calico keeps its data in an
+    etcd of its own, the Service `calico-etcd`. `image_names` replaces the beginnings of names of images, by
+    architecture.
     """
 
-    manifests: tuple[Manifest, ...]
+    manifests: tuple[Manifest, ...] = ()
+    operator: tuple[Manifest, ...] = ()
+    registry: str = ""
     encapsulation: Encapsulation = Encapsulation.IPIP
     autodetection: Autodetection = Autodetection.CIDR
     own_etcd: bool = False
+    image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlannelSource:
+    """flannel's manifests, in the order in which they are applied, and what is set in them, as for Calico."""
+
+    manifests: tuple[Manifest, ...]
+    backend: FlannelBackend = FlannelBackend.VXLAN
     image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
 
 
@@ -159,8 +181,37 @@ class Release:
     coredns: bool = True
     ignored_preflight_checks: tuple[str, ...] = ()
     calico: CalicoSource | None = None
+    flannel: FlannelSource | None = None
     helm: HelmSource | None = None
     repositories: tuple[AptRepository, ...] = ()
     packages: tuple[str, ...] = ()
     bundle: BundleSource | None = None
     base_os: str = ""
+
+    def manifests_of(self, cni: Cni) -> tuple[Manifest, ...]:
+        """What that pod network is made of, in the order in which it is applied."""
+        calico = self.calico or CalicoSource()
+        by_cni = {
+            Cni.CALICO: calico.manifests,
+            Cni.CALICO_OPERATOR: calico.operator,
+            Cni.FLANNEL: self.flannel.manifests if self.flannel else (),
+        }
+        return by_cni.get(cni, ())
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Those of all pod networks."""
+        return tuple(manifest for cni in Cni for manifest in self.manifests_of(cni))
+
+    def with_manifests(self, change: Callable[[Manifest], Manifest]) -> Release:
+        """The same release, each of its manifests changed."""
+
+        def changed(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
+            return tuple(change(manifest) for manifest in manifests)
+
+        calico, flannel = self.calico, self.flannel
+        if calico is not None:
+            calico = replace(calico, manifests=changed(calico.manifests), operator=changed(calico.operator))
+        if flannel is not None:
+            flannel = replace(flannel, manifests=changed(flannel.manifests))
+        return replace(self, calico=calico, flannel=flannel)

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Release
-from iecpod.design.scenario import Cni
 from iecpod.design.supply import DOCKER_HUB, Supply
 from iecpod.errors import Problem
 
@@ -17,7 +16,7 @@ def check_release(cluster: DesiredCluster, supply: Supply) -> list[Problem]:
     release = cluster.release
     return [
         *_check_repositories(release),
-        *(_check_manifests(release) if cluster.cni is Cni.CALICO else ()),
+        *_check_manifests(cluster),
         *_check_mirrors(release, supply),
     ]
 
@@ -33,8 +32,9 @@ def _check_repositories(release: Release) -> Iterator[Problem]:
             )
 
 
-def _check_manifests(release: Release) -> Iterator[Problem]:
-    for manifest in release.calico.manifests if release.calico else ():
+def _check_manifests(cluster: DesiredCluster) -> Iterator[Problem]:
+    release = cluster.release
+    for manifest in release.manifests_of(cluster.cni):
         if not manifest.sha256 and not manifest.file:
             yield Problem(
                 message=f"release {release.name} has no digest for its manifest {manifest.name} ({manifest.url})",

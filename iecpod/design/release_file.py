@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,6 +13,8 @@ from iecpod.design.release import (
     BundleSource,
     CalicoSource,
     Encapsulation,
+    FlannelBackend,
+    FlannelSource,
     HelmSource,
     ImageSource,
     ImageSourceType,
@@ -104,6 +107,7 @@ def parse_release(data: dict[str, Any]) -> Release:
         packages=tuple(data.get("packages", ())),
         bundle=_parse_bundle(data["bundle"]) if "bundle" in data else None,
         calico=_parse_calico(data["calico"]) if "calico" in data else None,
+        flannel=_parse_flannel(data["flannel"]) if "flannel" in data else None,
         helm=_parse_helm(data["helm"]) if "helm" in data else None,
     )
 
@@ -139,12 +143,26 @@ def _parse_repository(data: dict[str, Any]) -> AptRepository:
 
 def _parse_calico(data: dict[str, Any]) -> CalicoSource:
     return CalicoSource(
-        manifests=tuple(Manifest(**manifest) for manifest in data["manifests"]),
+        manifests=_parse_manifests(data.get("manifests", ())),
+        operator=_parse_manifests(data.get("operator", ())),
+        registry=data.get("registry", ""),
         encapsulation=Encapsulation(data.get("encapsulation", Encapsulation.IPIP.value)),
         autodetection=Autodetection(data.get("autodetection", Autodetection.CIDR.value)),
         own_etcd=data.get("own_etcd", False),
         image_names=_per_arch(data.get("image_names", {})),
     )
+
+
+def _parse_flannel(data: dict[str, Any]) -> FlannelSource:
+    return FlannelSource(
+        manifests=_parse_manifests(data["manifests"]),
+        backend=FlannelBackend(data.get("backend", FlannelBackend.VXLAN.value)),
+        image_names=_per_arch(data.get("image_names", {})),
+    )
+
+
+def _parse_manifests(data: Iterable[dict[str, str]]) -> tuple[Manifest, ...]:
+    return tuple(Manifest(**manifest) for manifest in data)
 
 
 def _parse_helm(data: dict[str, Any]) -> HelmSource:

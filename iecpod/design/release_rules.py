@@ -29,7 +29,7 @@ def check_release_rules(document: Document) -> list[Problem]:
         chain(_check_packages(document, place, part, version), _check_repositories(document, place, part, minor))
         for place, part in parts
     )
-    return sort_problems([*_check_versions(document, data, minor), *of_parts])
+    return sort_problems([*_check_versions(document, data, minor), *_check_manifests(document, data), *of_parts])
 
 
 def _check_versions(document: Document, data: dict[str, Any], minor: tuple[int, int]) -> Iterator[Problem]:
@@ -55,6 +55,20 @@ def _check_versions(document: Document, data: dict[str, Any], minor: tuple[int, 
             "name another one, or take it out",
             rule="release-variant",
         )
+
+
+def _check_manifests(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
+    seen = set[str]()
+    for place in (("calico", "manifests"), ("calico", "operator"), ("flannel", "manifests")):
+        for index, manifest in enumerate(data.get(place[0], {}).get(place[1], ())):
+            if manifest["name"] in seen:
+                yield document.problem(
+                    (*place, index, "name"),
+                    f"a manifest above is named {manifest['name']!r}, too",
+                    "give each a name of its own: --manifest knows it by that",
+                    rule="release-manifest",
+                )
+            seen.add(manifest["name"])
 
 
 def _check_packages(

@@ -164,11 +164,23 @@ class Seed:
     network_config: str
 
 
+@dataclass(frozen=True, slots=True)
+class BundleDisk:
+    """An offline bundle as a disk that guests only read and share; `uuid` is that of its file system.
+
+    Both follow from what the bundle is made from, so they are known before it is made.
+    """
+
+    path: str
+    uuid: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredDomain:
     """One VM. Sizes as the PDF says; paths are on the hypervisor.
 
-    `root_volume` and `seed_volume` are names in the POD's pool, whose directory is `pool_path`.
+    `root_volume` and `seed_volume` are names in the POD's pool, whose directory is `pool_path`. `bundle_disk` is of use
+    until the bundle is installed; a domain without it gets the bundle over SSH.
     """
 
     hostname: str
@@ -188,3 +200,4 @@ class DesiredDomain:
     root_bytes: int
     seed_volume: str
     vnics: tuple[Vnic, ...]
+    bundle_disk: BundleDisk | None = None

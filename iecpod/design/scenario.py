@@ -18,8 +18,18 @@ class Role(str, enum.Enum):
 
 
 class Cni(str, enum.Enum):
+    """`calico` is Calico by its manifest, `calico-operator` Calico by the Tigera operator."""
+
     CALICO = "calico"
+    CALICO_OPERATOR = "calico-operator"
+    FLANNEL = "flannel"
     BRIDGE = "bridge"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where its pods are, besides kube-system."""
+        own = {Cni.CALICO_OPERATOR: ("tigera-operator", "calico-system"), Cni.FLANNEL: ("kube-flannel",)}
+        return own.get(self, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

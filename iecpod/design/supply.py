@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import AptRepository, CalicoSource, ImageSource, ImageSourceType, Manifest, Release
+from iecpod.design.release import AptRepository, ImageSource, ImageSourceType, Release
 from iecpod.errors import UsageError
 from iecpod.model import PodSpec
 
@@ -47,7 +47,7 @@ class Supply:
 def apply_supply(release: Release, supply: Supply) -> Release:
     """The release with its sources replaced. Raises `UsageError` for a name that the release does not have."""
     repositories = {repository.name for repository in release.repositories}
-    manifests = {manifest.name for manifest in release.calico.manifests} if release.calico else set[str]()
+    manifests = {manifest.name for manifest in release.manifests}
     for option, names, known in (
         ("--repository", supply.repositories, repositories),
         ("--repository-key", supply.repository_keys, repositories),
@@ -57,10 +57,9 @@ def apply_supply(release: Release, supply: Supply) -> Release:
             listed = f"it has {', '.join(sorted(known))}" if known else "it has none"
             raise UsageError(f"{option}: release {release.name} has no {option[2:]} named {name!r}", listed)
     return replace(
-        release,
+        release.with_manifests(lambda manifest: replace(manifest, file=supply.manifests.get(manifest.name, ""))),
         image=_replace_image(release.image, supply.image_url) if supply.image_url else release.image,
         repositories=tuple(_replace_repository(repository, supply) for repository in release.repositories),
-        calico=_replace_manifests(release.calico, supply) if release.calico else None,
     )
 
 
@@ -109,10 +108,3 @@ def _replace_repository(repository: AptRepository, supply: Supply) -> AptReposit
     if uri is None:
         return replace(repository, key_url=key_url)
     return replace(repository, uri=uri, key_url=key_url, withdrawn="")
-
-
-def _replace_manifests(calico: CalicoSource, supply: Supply) -> CalicoSource:
-    def replaced(manifest: Manifest) -> Manifest:
-        return replace(manifest, file=supply.manifests.get(manifest.name, ""))
-
-    return replace(calico, manifests=tuple(replaced(manifest) for manifest in calico.manifests))

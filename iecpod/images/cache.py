@@ -53,8 +53,8 @@ class Cache:
 
         What `make` returns is kept as the artifact's `facts`. Two runs that want the same make it once.
         """
-        key = recipe_key({"kind": kind, **recipe})[:32]
-        final = self.root / kind / key
+        final = self.place(kind, recipe)
+        key = final.name
         artifact = load_artifact(final, key)
         if artifact is not None and not find_damage(artifact):
             return artifact
@@ -74,6 +74,10 @@ class Cache:
         made = load_artifact(final, key)
         assert made is not None, "a manifest that was just written is readable"
         return made
+
+    def place(self, kind: str, recipe: Mapping[str, Any]) -> Path:
+        """Where the artifact of that recipe lies once it is made; its name is the key."""
+        return self.root / kind / recipe_key({"kind": kind, **recipe})[:32]
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The pod network: files on the nodes for `bridge`, a manifest for `calico`."""
+"""The pod network: files on the nodes for `bridge`, a manifest for `calico` and `flannel`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
+from iecpod.render.flannel import CONFIG_NAME, parse_network
 from iecpod.render.manifest import PatchedManifest
 from iecpod.watch import Watch
 
@@ -84,7 +85,34 @@ class CalicoPhase:
         return "calico-node applied" if environment.get("CALICO_IPV4POOL_CIDR") == str(self.cluster.pod_cidr) else None
 
     def run(self) -> None:
-        manifest = self.load_manifest()
-        for change in manifest.changes:
-            self.watch.reporter.progress(change)
-        Kubectl(self.shell).apply(manifest.text)
+        _apply(self.shell, self.load_manifest(), self.watch)
+
+
+@dataclass(frozen=True, slots=True)
+class FlannelPhase:
+    """As `CalicoPhase`. flannel has moved from kube-system to a namespace of its own, so it is looked for in all."""
+
+    cluster: DesiredCluster
+    shell: Shell
+    load_manifest: Callable[[], PatchedManifest]
+    watch: Watch
+    name: str = "cni"
+    summary: str = "flannel from its upstream manifest"
+
+    def probe(self) -> str | None:
+        kubectl = Kubectl(self.shell)
+        configs = kubectl.find(f"/api/v1/configmaps?fieldSelector=metadata.name%3D{CONFIG_NAME}")
+        networks = [parse_network(config) or {} for config in configs["items"]] if configs else []
+        if str(self.cluster.pod_cidr) not in (network.get("Network") for network in networks):
+            return None
+        daemons = kubectl.find("/apis/apps/v1/daemonsets?labelSelector=app%3Dflannel")
+        return "flannel applied" if daemons and daemons["items"] else None
+
+    def run(self) -> None:
+        _apply(self.shell, self.load_manifest(), self.watch)
+
+
+def _apply(shell: Shell, manifest: PatchedManifest, watch: Watch) -> None:
+    for change in manifest.changes:
+        watch.reporter.progress(change)
+    Kubectl(shell).apply(manifest.text)

@@ -8,28 +8,36 @@ from dataclasses import dataclass
 from iecpod.design.resources import Kind, Resource
 from iecpod.errors import HostError, HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch
-from iecpod.ports import BaseImage, Hypervisor, Images
+from iecpod.ports import BaseImage, BundleDisks, Hypervisor, Images
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePhase:
-    """Fetches or builds the base images, one an architecture; not `needed` where every domain exists already."""
+    """Fetches or builds the base images, one an architecture, and the disks of the bundle where domains have them.
+
+    Not `needed` where every domain exists already.
+    """
 
     images: Images
     architectures: tuple[Arch, ...]
     needed: bool
+    bundle_disks: BundleDisks | None = None
     name: str = "image"
     summary: str = "base image in the cache, verified"
 
     def probe(self) -> str | None:
         if not self.needed:
             return "not needed"
+        if self.bundle_disks is not None and not all(map(self.bundle_disks.is_made, self.architectures)):
+            return None
         found = [self.images.find(arch) for arch in self.architectures]
         return ", ".join(f"sha256:{image.sha256[:12]}" for image in found if image) if all(found) else None
 
     def run(self) -> None:
         for arch in self.architectures:
             self.images.ensure(arch)
+            if self.bundle_disks is not None:
+                self.bundle_disks.ensure(arch)
 
 
 @dataclass(frozen=True, slots=True)

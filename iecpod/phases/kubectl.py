@@ -57,6 +57,10 @@ class Kubectl:
         """The API server checks what it is given. kubectl's own check would fetch 2 MB of schemas first, each time."""
         self.run("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)
 
+    def apply_on_server(self, manifest: str) -> None:
+        """For objects that are larger than an annotation may be, in which `apply` would keep a copy of each."""
+        self.run("apply", UNCHECKED, "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
 
 def internal_ip(node: dict[str, Any]) -> str:
     """A cluster node's INTERNAL-IP."""

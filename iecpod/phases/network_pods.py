@@ -7,8 +7,13 @@ from iecpod.design.scenario import Cni
 from iecpod.phases.k8s_pods import is_running, pod_state
 from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
 
-#: Where the API lists them, by the label of Calico's own manifests. What the bridge CNI consists of is files.
-_LISTED_AT = {Cni.CALICO: f"{SYSTEM_PODS}?labelSelector=k8s-app%3Dcalico-node"}
+#: Where the API lists them, by the labels of upstream's own manifests. What the bridge CNI consists of is files.
+#: flannel has moved from kube-system to a namespace of its own.
+_LISTED_AT = {
+    Cni.CALICO: f"{SYSTEM_PODS}?labelSelector=k8s-app%3Dcalico-node",
+    Cni.CALICO_OPERATOR: "/api/v1/namespaces/calico-system/pods?labelSelector=k8s-app%3Dcalico-node",
+    Cni.FLANNEL: "/api/v1/pods?labelSelector=app%3Dflannel",
+}
 
 #: The kubelet says one when a pull fails, the other until it tries again. A wait takes what it has not seen before for
 #: a movement, and would go on for that.

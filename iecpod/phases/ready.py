@@ -11,18 +11,16 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, NodeUnreachable, WaitTimeout
-from iecpod.phases.k8s_pods import not_running
-from iecpod.phases.kubectl import ADMIN_CONF, NODES, SYSTEM_PODS, Kubectl, internal_ip, is_ready
+from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, internal_ip, is_ready
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
+from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
 from iecpod.wait import NotYet
 from iecpod.watch import Watch
 
 _READY_SECONDS = 180.0
-#: Of the one look at pods when time is up.
-_LOOK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,8 @@ class ReadyPhase:
             raise
 
     def _stuck_pods(self) -> str:
-        """Why nodes are not Ready is often said by the pods of their network; empty where all run, or nobody knows."""
-        try:
-            pods = Kubectl(self.shell).find(SYSTEM_PODS, timeout_seconds=_LOOK_SECONDS)
-        except (NodeUnreachable, WaitTimeout):
-            return ""
-        stuck = not_running(pods["items"]) if pods is not None else []
-        return "\n    ".join(("pods of kube-system that do not run:", *stuck)) if stuck else ""
+        """Why nodes are not Ready is often said by the pods of their network."""
+        return tell_stuck_pods(self.shell, ("kube-system", *self.cluster.cni.namespaces))
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""

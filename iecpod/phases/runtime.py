@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.supply import Supply
-from iecpod.errors import IecpodError, NodeError
+from iecpod.errors import CommandFailed, IecpodError, NodeError
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
-from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, render_bundle_files
+from iecpod.render.bundle_install import IMPORT_IMAGES, INSTALL_PROGRAMS, MOUNT_DISK, NO_DISK, render_bundle_files
 from iecpod.render.node_files import (
     TIMER_SLACK_NS,
     key_ring,
@@ -32,7 +32,7 @@ for task in "/proc/$(systemctl show --property=MainPID --value "$1")"/task/*; do
 done
 """
 
-#: Where a bundle is put, and what goes last: while it is there, an installation is not finished.
+#: Where a bundle is put or mounted, and what goes last: while it is there, an installation is not finished.
 _BUNDLE_DIR = "/var/cache/iecpod-bundle"
 
 _IS_INSTALLED = f"test -x /usr/bin/kubeadm && test ! -e {_BUNDLE_DIR}"
@@ -58,6 +58,7 @@ bundle={_BUNDLE_DIR}
 {_APPLY_FILES}
 systemctl restart containerd
 {IMPORT_IMAGES}
+if mountpoint --quiet "$bundle"; then umount "$bundle"; fi
 rm -r "$bundle"
 """
 
@@ -67,7 +68,8 @@ class RuntimePhase:
     """What a release's packages bring, or its bundle where the image has not brought it.
 
     `fetch_key` returns the signing key of a repository; it is fetched once, by this host, and not by each node.
-    `find_bundle` returns the bundle for a node's architecture.
+    `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
+    it, by host name; a node whose machine has none gets the bundle over SSH.
     """
 
     release: Release
@@ -76,6 +78,7 @@ class RuntimePhase:
     fetch_key: Callable[[AptRepository], bytes]
     find_bundle: Callable[[str], BundleFiles]
     watch: Watch
+    disk_uuids: Mapping[str, str] = field(default_factory=dict)
     name: str = "runtime"
     summary: str = "container runtime, kubeadm, kubelet and kubectl on every node"
 
@@ -121,6 +124,22 @@ class RuntimePhase:
     def _install_bundle(self, hostname: str, shell: Shell) -> None:
         bundle = self.find_bundle(hostname)
         _write_files(shell, render_bundle_files(self.release))
+        if not self._mount_disk(hostname, shell):
+            self._send_bundle(bundle, hostname, shell)
+        self.watch.reporter.progress("installs the bundle and loads its images", hostname)
+        argv = ["sh", "-euc", _INSTALL_BUNDLE, "install-bundle", *bundle.references]
+        shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
+
+    def _mount_disk(self, hostname: str, shell: Shell) -> bool:
+        if hostname not in self.disk_uuids:
+            return False
+        argv = ["sh", "-euc", MOUNT_DISK, "mount-bundle", _BUNDLE_DIR, self.disk_uuids[hostname]]
+        result = shell.run(argv, check=False)
+        if result.returncode not in (0, NO_DISK):
+            raise CommandFailed(hostname, argv, result.returncode, result.stderr)
+        return result.returncode == 0
+
+    def _send_bundle(self, bundle: BundleFiles, hostname: str, shell: Shell) -> None:
         places = [
             *((deb, f"debs/{deb.name}") for deb in bundle.debs),
             *((program, f"bin/{program.name}") for program in bundle.programs),
@@ -129,9 +148,6 @@ class RuntimePhase:
         for sent, (local, place) in enumerate(places, 1):
             self.watch.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
             shell.send_file(local, f"{_BUNDLE_DIR}/{place}")
-        self.watch.reporter.progress("installs the bundle and loads its images", hostname)
-        argv = ["sh", "-euc", _INSTALL_BUNDLE, "install-bundle", *bundle.references]
-        shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
 
     def _let_nap(self, shell: Shell) -> None:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""

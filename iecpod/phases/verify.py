@@ -156,7 +156,7 @@ class VerifyPhase:
                 raise NodeError(
                     client["spec"]["nodeName"],
                     f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
-                    "look at the routes to the nodes' pod CIDRs (bridge) or at calico-node's log (calico)",
+                    "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node or kube-flannel",
                 )
             check_full_mtu(self.shells, client, server)
         self.watch.reporter.progress("pods reach each other across nodes, with full packets")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iecpod.design.release import Release
+from iecpod.naming import BUNDLE_DISK
 from iecpod.render.node_files import render_node_files
 
 _KUBELET_UNIT = """[Unit]
@@ -40,6 +41,17 @@ _KUBELET_FILES = {
     "/etc/systemd/system/kubelet.service": _KUBELET_UNIT,
     "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf": _KUBELET_DROP_IN,
 }
+
+NO_DISK = 3
+
+#: Shell, on a guest. Arguments: the directory to mount at, the UUID of the file system. Exits with `NO_DISK` where the
+#: guest has no such disk.
+MOUNT_DISK = f"""
+device=/dev/disk/by-id/virtio-{BUNDLE_DISK}
+test "$device" -ef "/dev/disk/by-uuid/$2" || exit {NO_DISK}
+mkdir -p "$1"
+mountpoint --quiet "$1" || mount -o ro "$device" "$1"
+"""
 
 #: Shell; `$bundle` is the directory that holds debs/ and bin/.
 INSTALL_PROGRAMS = """

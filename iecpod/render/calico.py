@@ -12,11 +12,11 @@ from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
-from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.render.kubeadm import kubernetes_minor
-from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
+from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest, containers_of, mapping_in
 
+_REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"
 _NODE = "DaemonSet calico-node"
 _CONFIG = "ConfigMap calico-config"
 _BIRD_PROBES = ("-bird-live", "-bird-ready")
@@ -35,18 +35,15 @@ def patch_calico_manifest(
     Autodetection left at `first-found` takes any NIC of a node that has four (IEC text, "BGP not established").
     Raises `DescriptorError` with everything that the manifests lack.
     """
-    patch = ManifestPatch.of(manifests)
+    patch = ManifestPatch.of(manifests, rule="calico-manifest", remedy=_REMEDY)
     _patch_node(patch, cluster, calico)
     _patch_config(patch, cluster, calico)
     if calico.own_etcd:
         _patch_etcd(patch, cluster)
-    for old, new in calico.image_names.get(cluster.arch, {}).items():
-        _rename_images(patch, old, new)
+    patch.rename_images(calico.image_names.get(cluster.arch, {}))
     if kubernetes_minor(cluster.release.kubernetes_version) < _POLICY_V1:
         _use_old_policy(patch)
-    if patch.problems:
-        raise DescriptorError(patch.problems, "the Calico manifest cannot be patched")
-    return patch.result()
+    return patch.result("the Calico manifest cannot be patched")
 
 
 def etcd_cluster_ip(service_cidr: IPv4Network) -> IPv4Address:
@@ -67,7 +64,7 @@ def _patch_node(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSou
         patch.set_environment(_NODE, container, name, value, add=True)
     ipip = "Always" if encapsulation is Encapsulation.IPIP else "Never"
     patch.set_environment(_NODE, container, "CALICO_IPV4POOL_IPIP", ipip, add=False)
-    knows_vxlan = any(variable["name"] == "CALICO_IPV4POOL_VXLAN" for variable in container["env"])
+    knows_vxlan = any(variable.get("name") == "CALICO_IPV4POOL_VXLAN" for variable in container["env"])
     if knows_vxlan or encapsulation is Encapsulation.VXLAN:
         vxlan = "Always" if encapsulation is Encapsulation.VXLAN else "Never"
         patch.set_environment(_NODE, container, "CALICO_IPV4POOL_VXLAN", vxlan, add=False)
@@ -79,9 +76,8 @@ def _node_container(patch: ManifestPatch) -> dict[str, Any] | None:
     daemon_set = patch.find("DaemonSet", "calico-node")
     if daemon_set is None:
         return None
-    containers: list[dict[str, Any]] = daemon_set["spec"]["template"]["spec"]["containers"]
-    for container in containers:
-        if container["name"] == "calico-node":
+    for container in containers_of(daemon_set):
+        if container.get("name") == "calico-node":
             return container
     patch.miss(f"container `calico-node` in {_NODE}")
     return None
@@ -95,11 +91,10 @@ def _autodetection(cluster: DesiredCluster, calico: CalicoSource) -> str:
 
 def _remove_bird_probes(patch: ManifestPatch, container: dict[str, Any]) -> None:
     """With VXLAN no BIRD runs, and what asks for it would never be content."""
-    probed = [
-        container.get(probe, {}).get("exec", {}).get("command", []) for probe in ("livenessProbe", "readinessProbe")
-    ]
+    probed = [mapping_in(container, probe, "exec").get("command") for probe in ("livenessProbe", "readinessProbe")]
+    commands = [command for command in probed if isinstance(command, list)]
     for argument in _BIRD_PROBES:
-        command = next((command for command in probed if argument in command), None)
+        command = next((command for command in commands if argument in command), None)
         if command is None:
             patch.miss(f"probe `{argument}` in {_NODE}")
         else:
@@ -111,37 +106,31 @@ def _patch_config(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoS
     config = patch.find("ConfigMap", "calico-config")
     if config is None:
         return
+    data = mapping_in(config, "data")
     backend = "vxlan" if calico.encapsulation is Encapsulation.VXLAN else "bird"
-    patch.set_key(_CONFIG, config["data"], "calico_backend", backend)
-    patch.set_key(_CONFIG, config["data"], "veth_mtu", str(cluster.mgmt_mtu - calico.encapsulation.overhead_bytes))
+    patch.set_key(_CONFIG, data, "calico_backend", backend)
+    patch.set_key(_CONFIG, data, "veth_mtu", str(cluster.mgmt_mtu - calico.encapsulation.overhead_bytes))
     if calico.own_etcd:
         endpoint = f"http://{etcd_cluster_ip(cluster.service_cidr)}:{_ETCD_PORT}"
-        patch.set_key(_CONFIG, config["data"], "etcd_endpoints", endpoint)
+        patch.set_key(_CONFIG, data, "etcd_endpoints", endpoint)
 
 
 def _patch_etcd(patch: ManifestPatch, cluster: DesiredCluster) -> None:
     """A cluster IP is given out of the service CIDR, and Calico must know it before there is any DNS."""
     service = patch.find("Service", "calico-etcd")
     if service is not None:
-        patch.set_key("Service calico-etcd", service["spec"], "clusterIP", str(etcd_cluster_ip(cluster.service_cidr)))
+        address = str(etcd_cluster_ip(cluster.service_cidr))
+        patch.set_key("Service calico-etcd", mapping_in(service, "spec"), "clusterIP", address)
     daemon_set = patch.find("DaemonSet", "calico-etcd")
     if daemon_set is not None and cluster.arch is Arch.AARCH64:
-        for container in daemon_set["spec"]["template"]["spec"]["containers"]:
+        for container in containers_of(daemon_set):
             # etcd 3.3 refuses to start there unless it is told that nobody vouches for it.
             patch.set_environment("DaemonSet calico-etcd", container, "ETCD_UNSUPPORTED_ARCH", "arm64", add=True)
-
-
-def _rename_images(patch: ManifestPatch, old: str, new: str) -> None:
-    found = [(place, container) for place, container in patch.containers() if container["image"].startswith(old)]
-    if not found:
-        patch.miss(f"image that begins with `{old}`")
-    for place, container in found:
-        patch.set_key(place, container, "image", new + container["image"].removeprefix(old))
 
 
 def _use_old_policy(patch: ManifestPatch) -> None:
     """API servers before 1.21 refuse policy/v1; the older version of the same object says the same."""
     for found in patch.objects:
-        if found["kind"] == "PodDisruptionBudget" and found["apiVersion"] == "policy/v1":
-            place = f"PodDisruptionBudget {found['metadata']['name']}"
+        if (found.get("kind"), found.get("apiVersion")) == ("PodDisruptionBudget", "policy/v1"):
+            place = f"PodDisruptionBudget {mapping_in(found, 'metadata').get('name')}"
             patch.set_key(place, found, "apiVersion", "policy/v1beta1")

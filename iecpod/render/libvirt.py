@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import jinja2
@@ -38,7 +38,7 @@ def resource_of(
     A change of any of them changes the digest, and so shows as drift; the parts of the mark tell which it was.
     """
     kind = Kind.NETWORK if isinstance(desired, DesiredNetwork) else Kind.DOMAIN
-    bare = _render(desired, None)
+    bare = _render(_lasting(desired), None)
     digest, parts = digest_of(bare, inputs), _parts_of(bare, inputs)
     xml = _render(desired, stamp.mark(digest, parts))
     return Resource(
@@ -62,6 +62,11 @@ def digest_of(xml: str, inputs: Mapping[str, str] = NO_INPUTS) -> str:
     return digest.hexdigest()
 
 
+def _lasting(desired: DesiredNetwork | DesiredDomain) -> DesiredNetwork | DesiredDomain:
+    """Without what is of use only until the node is installed: a machine is not made anew for the lack of it."""
+    return replace(desired, bundle_disk=None) if isinstance(desired, DesiredDomain) else desired
+
+
 def _parts_of(xml: str, inputs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Short, since they only tell what differs where the digest does."""
     parts = {"definition": xml, **inputs} if inputs else {}
@@ -74,7 +79,9 @@ def render_network(network: DesiredNetwork, mark: Mark | None = None) -> str:
 
 def render_domain(domain: DesiredDomain, mark: Mark | None = None) -> str:
     """A UEFI guest whose NICs sit on PCI buses 1, 2, …, so that the guest's own names for them are enp1s0, enp2s0, …"""
-    return _template("domain").render(domain=domain, mark=mark, metadata_uri=naming.METADATA_URI)
+    return _template("domain").render(
+        domain=domain, mark=mark, metadata_uri=naming.METADATA_URI, bundle_serial=naming.BUNDLE_DISK
+    )
 
 
 def render_pool(name: str, uuid: str, path: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from iecpod.errors import Problem
+from iecpod.errors import DescriptorError, Problem
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
 
 
@@ -20,30 +20,42 @@ class ManifestText:
 
 @dataclass(frozen=True, slots=True)
 class PatchedManifest:
-    """The manifest as it is to be applied, and one line for people for each thing changed."""
+    """The manifest as it is to be applied, and one line for people for each thing changed.
+
+    `custom_resources` are objects of kinds that the API server knows only when `text` has been applied.
+    """
 
     text: str
     changes: tuple[str, ...]
+    custom_resources: str = ""
 
 
 @dataclass(slots=True)
 class ManifestPatch:
-    """The objects of some manifests, what has been changed in them, and what could not be."""
+    """The objects of some manifests, what has been changed in them, and what could not be.
+
+    Problems are of `rule`, and `remedy` says which manifests have what is asked for.
+    """
 
     file: str
     objects: list[dict[str, Any]]
+    rule: str
+    remedy: str
     changes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @classmethod
-    def of(cls, manifests: Sequence[ManifestText]) -> ManifestPatch:
+    def of(cls, manifests: Sequence[ManifestText], *, rule: str = "", remedy: str = "") -> ManifestPatch:
         """All objects, in order. Raises `DescriptorError` for what is no YAML."""
         documents = [document for text in manifests for document in load_yaml_all(text.content, text.file)]
         objects = [document.data for document in documents if isinstance(document.data, dict)]
-        return cls(", ".join(text.file for text in manifests), objects)
+        return cls(", ".join(text.file for text in manifests), objects, rule, remedy)
 
-    def result(self) -> PatchedManifest:
-        return PatchedManifest(dump_yaml_all(self.objects), tuple(self.changes))
+    def result(self, refusal: str, *, custom_resources: str = "") -> PatchedManifest:
+        """Raises `DescriptorError`, whose cause is `refusal`, with everything that the manifests lack."""
+        if self.problems:
+            raise DescriptorError(self.problems, refusal)
+        return PatchedManifest(dump_yaml_all(self.objects), tuple(self.changes), custom_resources)
 
     def miss(self, what: str) -> None:
         """Notes that there is no `what`."""
@@ -51,32 +63,32 @@ class ManifestPatch:
             Problem(
                 file=self.file,
                 message=f"the manifest has no {what}",
-                remedy="pin a calico.yaml of projectcalico/calico; the operator's manifests are something else",
-                rule="calico-manifest",
+                remedy=self.remedy,
+                rule=self.rule,
             )
         )
 
     def find(self, kind: str, name: str) -> dict[str, Any] | None:
         """The object of that kind and name; where there is none, that is a problem."""
         for found in self.objects:
-            if found.get("kind") == kind and found.get("metadata", {}).get("name") == name:
+            if found.get("kind") == kind and mapping_in(found, "metadata").get("name") == name:
                 return found
         self.miss(f"{kind} `{name}`")
         return None
 
-    def set_key(self, place: str, mapping: dict[str, Any], key: str, value: str) -> None:
-        """Sets what is there already; where it is not, that is a problem."""
-        if key not in mapping:
+    def set_key(self, place: str, mapping: dict[str, Any], key: str, value: object, *, add: bool = False) -> None:
+        """Sets what is there already; what is not is added, or with `add` false a problem."""
+        if key not in mapping and not add:
             self.miss(f"`{key}` in {place}")
-        elif mapping[key] != value:
-            self.changes.append(f"{place}: {key}: {mapping[key]} -> {value}")
+        elif key not in mapping or mapping[key] != value:
+            self.changes.append(f"{place}: {key}: {mapping.get(key, '(unset)')} -> {value}")
             mapping[key] = value
 
     def set_environment(self, place: str, container: dict[str, Any], name: str, value: str, *, add: bool) -> None:
         """Sets a variable; one that is not there is added, or with `add` false a problem."""
-        variables = container.setdefault("env", [])
+        variables = container["env"] = mappings_in(container, "env")
         for variable in variables:
-            if variable["name"] == name:
+            if variable.get("name") == name:
                 before = variable.get("value", "(from elsewhere)")
                 if before != value:
                     self.changes.append(f"{place}: {name}: {before} -> {value}")
@@ -89,9 +101,51 @@ class ManifestPatch:
         else:
             self.miss(f"variable `{name}` in {place}")
 
+    def set_reference(self, place: str, container: dict[str, Any], name: str, field_path: str) -> None:
+        """Has a variable hold what the API server knows of the pod, which differs by node."""
+        wanted = {"name": name, "valueFrom": {"fieldRef": {"fieldPath": field_path}}}
+        variables = mappings_in(container, "env")
+        if wanted not in variables:
+            named = [entry for entry in variables if entry.get("name") == name]
+            before = named[0].get("value", "(from elsewhere)") if named else "(unset)"
+            container["env"] = [*(entry for entry in variables if entry not in named), wanted]
+            self.changes.append(f"{place}: {name}: {before} -> {field_path}")
+
+    def rename_images(self, names: Mapping[str, str]) -> None:
+        """Replaces the beginnings of names of images; one that no image begins with is a problem."""
+        for old, new in names.items():
+            found = [
+                (place, container)
+                for place, container in self.containers()
+                if str(container.get("image", "")).startswith(old)
+            ]
+            if not found:
+                self.miss(f"image that begins with `{old}`")
+            for place, container in found:
+                self.set_key(place, container, "image", new + container["image"].removeprefix(old))
+
     def containers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every container of every workload, init containers too, each with the words for its place."""
         for found in self.objects:
-            pod = found.get("spec", {}).get("template", {}).get("spec", {})
-            for container in (*pod.get("initContainers", ()), *pod.get("containers", ())):
-                yield f"{found['kind']} {found['metadata']['name']}, container {container['name']}", container
+            name = mapping_in(found, "metadata").get("name")
+            for container in containers_of(found):
+                yield f"{found.get('kind')} {name}, container {container.get('name')}", container
+
+
+def containers_of(workload: dict[str, Any]) -> list[dict[str, Any]]:
+    """Init containers first."""
+    pod = mapping_in(workload, "spec", "template", "spec")
+    return [*mappings_in(pod, "initContainers"), *mappings_in(pod, "containers")]
+
+
+def mapping_in(value: Any, *keys: str) -> dict[str, Any]:
+    """The mapping below `keys`; an empty one where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def mappings_in(mapping: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The mappings of the list that `mapping` has at `key`; none where there is no list."""
+    values = mapping.get(key)
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []

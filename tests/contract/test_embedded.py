@@ -20,7 +20,7 @@ import pytest
 
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.host_routes import find_bridges
-from iecpod.design.resources import Firmware, Kind, Resource, Route, VirtType, Vnic
+from iecpod.design.resources import BundleDisk, Firmware, Kind, Resource, Route, VirtType, Vnic
 from iecpod.errors import HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch, PodRef
 from iecpod.ports import Hypervisor
@@ -94,7 +94,9 @@ def wait_until(what: str, condition: Callable[[], bool], timeout_seconds: float 
     poll(what, probe, timeout_seconds=timeout_seconds, clock=SystemClock(), interval_seconds=0.05)
 
 
-def start_guest(hypervisor: Hypervisor, directory: Path, vnics: tuple[Vnic, ...] = ()) -> Resource:
+def start_guest(
+    hypervisor: Hypervisor, directory: Path, vnics: tuple[Vnic, ...] = (), bundle_disk: BundleDisk | None = None
+) -> Resource:
     """A guest with firmware and an empty disk: enough for NICs, NVRAM and console."""
     desired = pods.domain(directory=directory)
     base = directory / "base.img"
@@ -102,7 +104,8 @@ def start_guest(hypervisor: Hypervisor, directory: Path, vnics: tuple[Vnic, ...]
     for name in ("nvram", "console"):
         (directory / name).mkdir()
     pool = pool_resource(pods.REF, str(directory / "pool"))
-    domain = resource_of(dataclasses.replace(desired, vnics=vnics or desired.vnics), pods.STAMP)
+    desired = dataclasses.replace(desired, vnics=vnics or desired.vnics, bundle_disk=bundle_disk)
+    domain = resource_of(desired, pods.STAMP)
     hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
     hypervisor.define(resource_of(pods.private_network(), pods.STAMP))
     hypervisor.define(pool)
@@ -206,6 +209,42 @@ def test_console_nics_nvram_and_removal_of_a_guest(host: EmbeddedHost, hyperviso
     assert not nvram.exists()
     assert find_pids("qemu-system-x86_64") == []
     assert [seen.name for seen in hypervisor.observe() if seen.kind is Kind.DOMAIN] == []
+
+
+def readers_of(path: Path) -> list[int]:
+    """Guests that have the file open."""
+    found = []
+    for pid in find_pids("qemu-system-x86_64"):
+        opened = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+        if str(path) in opened:
+            found.append(pid)
+    return found
+
+
+def test_guests_share_the_disk_of_a_bundle_and_start_without_it(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    disk = tmp_path / "bundle.img"
+    disk.write_bytes(bytes(1 << 20))
+    disk.chmod(0o444)
+    shared = BundleDisk(str(disk), "u-1")
+    first = start_guest(hypervisor, tmp_path, bundle_disk=shared)
+    other = dataclasses.replace(pods.domain(directory=tmp_path, hostname="iec02"), bundle_disk=shared)
+    other = dataclasses.replace(other, vnics=(pods.vnic(pods.REF, "iec02", 0),))
+    pool = pool_resource(pods.REF, str(tmp_path / "pool")).name
+    hypervisor.create_volume(pool, render_volume("iec02.qcow2", 1 << 30, str(tmp_path / "base.img"), "raw"))
+    hypervisor.upload_volume(pool, "iec02-seed.iso", bytes(400_000))
+    second = resource_of(other, pods.STAMP)
+    hypervisor.define(second)
+    hypervisor.start(Kind.DOMAIN, second.name)
+    wait_until("both guests have the disk", lambda: len(readers_of(disk)) == 2)
+
+    for domain in (first, second):
+        hypervisor.remove(next(seen for seen in hypervisor.observe() if seen.name == domain.name))
+    assert disk.read_bytes() == bytes(1 << 20)
+
+    disk.unlink()
+    hypervisor.define(second)
+    hypervisor.start(Kind.DOMAIN, second.name)
+    assert is_active(hypervisor, Kind.DOMAIN, second.name)
 
 
 def test_virtlogd_is_started_again(host: EmbeddedHost, hypervisor: Hypervisor) -> None:
@@ -320,6 +359,7 @@ def test_domains_of_every_kind_are_valid_for_libvirt(hypervisor: Hypervisor) -> 
     base = pods.domain()
     four = tuple(pods.vnic(pods.REF, "iec01", index, host_bridge="br0" if index == 3 else None) for index in range(4))
     variants = [dataclasses.replace(base, vnics=four)]
+    variants.append(dataclasses.replace(base, bundle_disk=BundleDisk("/cache/bundle.img", "u-1")))
     if facts.emulators[Arch.X86_64].kvm:
         variants.append(dataclasses.replace(base, virt_type=VirtType.KVM))
     if Arch.AARCH64 in facts.emulators:

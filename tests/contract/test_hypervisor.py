@@ -11,7 +11,7 @@ import pytest
 
 from iecpod.adapters.libvirt_observed import parse_network
 from iecpod.design.drift import set_differently
-from iecpod.design.resources import Kind, Mark, ObservedResource, Resource
+from iecpod.design.resources import BundleDisk, Kind, Mark, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import PodRef
 from iecpod.render.libvirt import Stamp, pool_resource, render_volume, resource_of
@@ -108,6 +108,20 @@ def test_domain_is_defined_and_stays_off(subject: Subject) -> None:
     assert (found.vcpus, found.memory_mib) == (2, 256)
     assert found.macs == tuple(vnic.mac for vnic in pods.domain().vnics)
     assert found.files == (str(subject.directory / "nvram" / "iec01.fd"),)
+
+
+def test_a_domain_with_the_disk_of_a_bundle_is_no_other_domain(subject: Subject) -> None:
+    disk = subject.directory / "bundle.img"
+    disk.write_bytes(b"shared")
+    desired = dataclasses.replace(pods.domain(directory=subject.directory), bundle_disk=BundleDisk(str(disk), "u-1"))
+    resource = resource_of(desired, pods.STAMP, {"seed": "text"})
+    subject.hypervisor.define(dataclasses.replace(resource, xml=subject.adapt_domain(resource.xml)))
+    (found,) = seen(subject, Kind.DOMAIN)
+    assert str(disk) in subject.hypervisor.dump(found)
+    assert found.mark is not None and found.mark.digest == domain(subject).digest
+    assert set_differently(domain(subject), found) == ("off",)
+    subject.hypervisor.remove(found)
+    assert subject.hypervisor.observe() == () and disk.read_bytes() == b"shared"
 
 
 def test_what_was_defined_is_seen_to_be_what_was_wanted(subject: Subject) -> None:

@@ -18,6 +18,7 @@ from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
+from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.pod_adapters import PodAdapters
@@ -193,9 +194,11 @@ def calico_on(pod: Iecpod, directory: Path, ready_seconds: float) -> Calico:
         hypervisor.close()
     cluster = prepared.pod.cluster
     consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
+    power = GuestPower(host, {domain.hostname: domain.name for domain in prepared.pod.domains}, tools.clock)
     watch = Watch(
         *(request.command, pace_of(virt_type), tools.clock, reporter),
-        lambda node: tools.read_console(consoles[node]),
-        dict(request.limits),
+        read_console=lambda node: tools.read_console(consoles[node]),
+        find_stopped=power.find_stopped,
+        limits=dict(request.limits),
     )
-    return Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.calico_manifest(cluster))
+    return Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.cni_manifest(cluster))

@@ -97,15 +97,16 @@ class Iecpod:
 
 
 @contextmanager
-def deploy_in_phase(iecpod: Iecpod, phase: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A deploy that has come to a phase; what it prints goes to `log`."""
+def deploy_in_phase(
+    iecpod: Iecpod, phase: str, log: Path, verb: str = "deploy", *arguments: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A deploy, or another verb that has its phases, that has come to a phase; what it prints goes to `log`."""
     with log.open("w") as output:
-        process = subprocess.Popen(
-            iecpod.argv("deploy"), env=iecpod.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        argv = iecpod.argv(verb, *arguments)
+        process = subprocess.Popen(argv, env=iecpod.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         deadline = time.monotonic() + 3000
         while f"phase {phase}" not in log.read_text():
-            assert process.poll() is None, f"deploy ended before phase {phase}:\n{log.read_text()}"
+            assert process.poll() is None, f"{verb} ended before phase {phase}:\n{log.read_text()}"
             assert time.monotonic() < deadline, f"phase {phase} was not reached:\n{log.read_text()}"
             time.sleep(0.2)
         yield process

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
-from tests.e2e.conftest import HOSTNAMES, Iecpod
+from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod, deploy_in_phase
 
 _PDF_DIR = Path(__file__).parents[2] / "pdf"
 _MORE_MIB = 1664
@@ -34,13 +35,31 @@ def _memory_mib(pod: Iecpod, hostname: str) -> int:
     return int(pod.on_node(hostname, "awk", "/^MemTotal/{print $2}", "/proc/meminfo")) // 1024
 
 
-def test_only_the_worker_that_changed_is_made_anew(pod: Iecpod) -> None:
+def _switch_off_in_its_join(pod: Iecpod, hostname: str) -> None:
+    deadline = time.monotonic() + 600
+    while pod.run("ssh", hostname, "--", "systemctl", "is-active", "iecpod-kubeadm-join").stdout != "activating\n":
+        assert time.monotonic() < deadline, "the join has not begun"
+        time.sleep(1)
+    pod.virsh("destroy", f"{LAB}-{POD}-{hostname}")
+
+
+def test_only_the_worker_that_changed_is_made_anew(pod: Iecpod, tmp_path: Path) -> None:
+    """Though it is switched off in the middle of its join: that ends the wait, and a deploy goes on."""
     uids, boots = _node_uids(pod), _boots(pod)
     base = _base_with_a_larger_iec03(pod.root / "base")
 
     refused = pod.run("deploy", "-b", str(base))
     assert refused.returncode == 4 and "`iecpod redeploy --changed` makes it anew" in refused.stderr
-    pod.check("redeploy", "--changed", "-b", str(base))
+    log = tmp_path / "log"
+    with deploy_in_phase(pod, "workers", log, "redeploy", "--changed", "-b", str(base)) as process:
+        _switch_off_in_its_join(pod, "iec03")
+        switched_off_at = time.monotonic()
+        assert process.wait(timeout=600) == 1, log.read_text()
+    assert time.monotonic() - switched_off_at < 240
+    told = log.read_text()
+    assert "iec03: its virtual machine does not run any more" in told and "Traceback" not in told
+    assert f"go on with `iecpod deploy -l {LAB} -p {POD}" in told
+    pod.check("deploy")
 
     uids_after, boots_after = _node_uids(pod), _boots(pod)
     assert {name for name in HOSTNAMES if uids_after[name] != uids[name]} == {"iec03"}

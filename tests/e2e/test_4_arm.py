@@ -1,4 +1,4 @@
-"""The headline POD, arm/virtual2, with operating system and networks: aarch64 guests, emulated where need be.
+"""The headline POD, arm/virtual2: aarch64 guests up to SSH, then their cluster; emulated where need be.
 
 It needs a POD of its own: its machines are of another architecture.
 """
@@ -19,7 +19,7 @@ from tests.e2e.conftest import HOSTNAMES, HostSnapshot, Iecpod
 #: What the lab's own hypervisor would decide: where, from what, and how large on a small machine.
 OPTIONS = (
     *("-c", "embedded", "--release", "debian12", "-s", "k8-bridge-iec-noha", "--virt-type", "qemu"),
-    *("--vcpus", "1", "--memory", "1G"),
+    *("--vcpus", "2", "--memory", "2G", "--bake"),
 )
 ADDRESSES = {
     hostname: {f"192.168.11.{21 + index}/24", f"172.16.10.{36 + index}/24", f"10.0.19.{137 + index}/24"}
@@ -46,7 +46,7 @@ def arm(before: HostSnapshot) -> Iterator[Iecpod]:
 
 def test_the_plan_says_what_differs_from_the_pdf(arm: Iecpod) -> None:
     plan = arm.check("plan")
-    assert "aarch64  1 (PDF: 8)  1024 MiB (PDF: 6144 MiB)" in plan
+    assert "aarch64  2 (PDF: 8)  2048 MiB (PDF: 6144 MiB)" in plan
 
 
 @pytest.mark.parametrize("hostname", HOSTNAMES)
@@ -62,6 +62,20 @@ def test_guests_are_aarch64_on_their_planned_addresses(arm: Iecpod, hostname: st
 
 def test_the_deploy_ends_where_it_was_asked_to(arm: Iecpod) -> None:
     assert [phase["name"] for phase in arm.report()["phases"]][-1] == "reachable"
+
+
+def test_the_same_command_without_ee_goes_on_to_a_cluster(arm: Iecpod) -> None:
+    arm.check("deploy")
+    outcomes = {phase["name"]: phase["outcome"] for phase in arm.report()["phases"]}
+    assert {outcomes[name] for name in ("networks", "domains", "reachable")} == {"in place"}
+    assert {outcomes[name] for name in ("control-plane", "workers", "ready", "verify")} == {"done"}
+    nodes = {item["metadata"]["name"]: item["status"] for item in arm.get("nodes")["items"]}
+    assert sorted(nodes) == sorted(HOSTNAMES)
+    for hostname, status in nodes.items():
+        assert status["nodeInfo"]["architecture"] == "arm64"
+        addresses = {entry["type"]: entry["address"] for entry in status["addresses"]}
+        assert f"{addresses['InternalIP']}/24" in ADDRESSES[hostname] and "172.16.10." in addresses["InternalIP"]
+        assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Ready"] == "True"
 
 
 def test_teardown_leaves_no_nvram(arm: Iecpod, before: HostSnapshot) -> None:

@@ -35,7 +35,7 @@ class CalicoTools(FakeTools):
 
     load: Callable[[], tuple[ManifestText, ...]] = staticmethod(lambda: MANIFESTS)
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         assert cluster.release.calico is not None
         return patch_calico_manifest(self.load(), cluster, cluster.release.calico)
 

@@ -87,7 +87,11 @@ def test_unknown_schema(tmp_path: Path) -> None:
         (["plan", "--release"], "", ["debian12", "iec-r1", "k8s-1.36"]),
         (["releases", "diff", "debian12"], "iec", ["iec-r1"]),
         (["bundle", "build", "--release"], "d", ["debian12"]),
-        (["plan", "-s"], "k8-", ["k8-bridge-iec-noha", "k8-calico-iec-noha", "k8-nosdn-iec-noha"]),
+        (
+            ["plan", "-s"],
+            "k8-",
+            [f"k8-{name}-iec-noha" for name in ("bridge", "calico", "calico-operator", "flannel", "nosdn")],
+        ),
         (["validate", "--demote"], "duplicate-m", ["duplicate-mac", "duplicate-mac-in-node"]),
         (["plan", "--demote"], "schema-m", []),
         (["schema"], "", ["pdf", "idf", "release", "scenario"]),

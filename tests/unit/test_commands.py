@@ -22,9 +22,10 @@ from iecpod.commands.request import PHASES, PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.delivery import BundleVia
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
-from iecpod.design.resources import Emulator, HostFacts, Kind, Route, Seed, VirtType
+from iecpod.design.resources import BundleDisk, Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.layout import Layout, find_layout
@@ -53,6 +54,22 @@ class FakeImages:
         return self.find(arch)
 
 
+class FakeBundleDisks:
+    """Disks that are made by saying so."""
+
+    def __init__(self) -> None:
+        self.made: list[Arch] = []
+
+    def disk(self, arch: Arch) -> BundleDisk:
+        return BundleDisk(f"/cache/{arch.value}.img", f"uuid-{arch.value}")
+
+    def is_made(self, arch: Arch) -> bool:
+        return arch in self.made
+
+    def ensure(self, arch: Arch) -> None:
+        self.made.append(arch)
+
+
 class FakeTools:
     """`PodTools` on fakes; keys and the POD's directory are real."""
 
@@ -72,6 +89,7 @@ class FakeTools:
         self.free = 1 << 40
         self.recalled = Recalled()
         self.held_by: LockHolder | None = None
+        self.disks = FakeBundleDisks()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -83,8 +101,11 @@ class FakeTools:
     def host(self, uri: str) -> FakeHost:
         return self.fake_host
 
-    def images(self, release: Release, *, baked: bool) -> FakeImages:
+    def images(self, release: Release, bundle_via: BundleVia | None) -> FakeImages:
         return FakeImages()
+
+    def bundle_disks(self, release: Release) -> FakeBundleDisks:
+        return self.disks
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
         raise AssertionError("the fake image is baked")
@@ -114,7 +135,7 @@ class FakeTools:
     def fetch_key(self, repository: AptRepository) -> bytes:
         raise AssertionError("debian12 has no repositories")
 
-    def calico_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
+    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         raise AssertionError("the scenario has no Calico")
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
@@ -423,7 +444,7 @@ def test_a_failed_phase_is_in_the_saved_report(layout: Layout, tools: FakeTools)
         raise HostError("the mirror is away", "try again")
 
     failing.ensure = ensure  # type: ignore[method-assign]
-    tools.images = lambda release, baked: failing  # type: ignore[method-assign]
+    tools.images = lambda release, bundle_via: failing  # type: ignore[method-assign]
     with pytest.raises(HostError):
         deploy(resolve(layout), tools, saved.append)
     assert saved[0].outcome == "failed"

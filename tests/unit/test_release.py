@@ -16,6 +16,7 @@ from iecpod.yaml_document import dump_yaml_all, load_yaml
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "iecpod/releases"
 SCHEMAS = ROOT / "schemas"
+MANIFEST = {"name": "x", "url": "https://example.org/x.yaml"}
 
 
 def load(name: str) -> Release:
@@ -81,7 +82,7 @@ def test_missing_release_file() -> None:
     [
         ({"kubernetes_version": "v1.20.2"}, "kubernetes_version"),
         ({"cnis": []}, "cnis"),
-        ({"cnis": ["flannel"]}, "cnis[0]"),
+        ({"cnis": ["weave"]}, "cnis[0]"),
         ({"cgroup_driver": "none"}, "cgroup_driver"),
         ({"user": "Ubuntu"}, "user"),
         ({"pause_image": "pause"}, "pause_image"),
@@ -90,6 +91,27 @@ def test_missing_release_file() -> None:
 def test_wrong_value_is_found(tmp_path: Path, change: dict[str, Any], path: str) -> None:
     problems = problems_of(tmp_path, {**shipped("debian12"), **change})
     assert [problem.split(":")[0] for problem in problems] == [path]
+
+
+@pytest.mark.parametrize(
+    ("cni", "part", "problem"),
+    [
+        ("flannel", {}, ": the key 'flannel' is missing"),
+        ("calico-operator", {}, ": the key 'calico' is missing"),
+        ("calico-operator", {"calico": {"manifests": [MANIFEST]}}, "calico: the key 'operator' is missing"),
+        ("calico", {"calico": {"operator": [MANIFEST]}}, "calico: the key 'manifests' is missing"),
+    ],
+)
+def test_a_pod_network_needs_its_manifests(tmp_path: Path, cni: str, part: dict[str, Any], problem: str) -> None:
+    assert problems_of(tmp_path, {**shipped("debian12"), "cnis": [cni], **part}) == [problem]
+
+
+def test_a_manifest_is_known_by_its_name_alone(tmp_path: Path) -> None:
+    part = {"calico": {"manifests": [MANIFEST], "operator": [MANIFEST]}, "flannel": {"manifests": [MANIFEST]}}
+    assert problems_of(tmp_path, {**shipped("debian12"), **part}) == [
+        "calico.operator[0].name: a manifest above is named 'x', too",
+        "flannel.manifests[0].name: a manifest above is named 'x', too",
+    ]
 
 
 def test_image_needs_what_its_type_needs(tmp_path: Path) -> None:

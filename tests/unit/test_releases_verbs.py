@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from iecpod.commands.request import PodRequest
@@ -18,7 +19,10 @@ def test_list(tmp_path: Path) -> None:
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.36"]
-    assert "1.13.0      docker      calico, bridge  2.12.3  ubuntu1804, ubuntu1604  x86_64, aarch64  mirror" in lines[2]
+    cells = re.split("  +", lines[2])
+    assert cells[1:4] == ["1.13.0", "docker", "calico, bridge"]
+    assert cells[4:8] == ["2.12.3", "ubuntu1804, ubuntu1604", "x86_64, aarch64", "mirror"]
+    assert "calico, calico-operator, flannel, bridge" in lines[3]
 
 
 def test_list_as_json(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.resources import DesiredDomain, Firmware, Kind, Mark, VirtType
+from iecpod.design.resources import BundleDisk, DesiredDomain, Firmware, Kind, Mark, VirtType
 from iecpod.model import VIRTUAL_NETWORKS, Arch
 from iecpod.render import libvirt as render
 from tests import pods
@@ -44,6 +44,10 @@ def aarch64_domain() -> DesiredDomain:
     )
 
 
+def bundle_disk_domain() -> DesiredDomain:
+    return dataclasses.replace(pods.domain(), bundle_disk=BundleDisk("/cache/bundle-disks/k3y/bundle.img", "u-1"))
+
+
 RENDERED = {
     "network-nat-dhcp": lambda: render.render_network(pods.admin_network(), MARK),
     "network-isolated": lambda: render.render_network(pods.private_network(), MARK),
@@ -52,6 +56,7 @@ RENDERED = {
     "volume-raw": lambda: render.render_raw_volume("iec01-seed.iso", 378880),
     "domain-x86_64-qemu": lambda: render.render_domain(pods.domain(), MARK),
     "domain-x86_64-kvm-four-nics": lambda: render.render_domain(kvm_domain(), MARK),
+    "domain-x86_64-qemu-bundle-disk": lambda: render.render_domain(bundle_disk_domain(), MARK),
     "domain-aarch64-qemu": lambda: render.render_domain(aarch64_domain(), MARK),
 }
 
@@ -77,6 +82,17 @@ def test_nics_sit_on_buses_1_to_4_and_disks_after_them() -> None:
     ports = [port for port in devices.findall("controller") if port.get("model") == "pcie-root-port"]
     used = {int(bus, 16) for bus in buses("interface") + buses("disk") + buses("rng")}
     assert {int(port.get("index", "")) for port in ports} == used
+
+
+def test_the_disk_of_the_bundle_comes_last() -> None:
+    devices = ElementTree.fromstring(render.render_domain(bundle_disk_domain())).find("devices")
+    assert devices is not None
+    buses = [device.get("bus", "") for device in devices.findall("*/address") if device.get("bus") != "0x00"]
+    ports = [port.get("index") for port in devices.findall("controller") if port.get("model") == "pcie-root-port"]
+    assert sorted(int(bus, 16) for bus in buses) == sorted(map(int, filter(None, ports))) == [1, 2, 3, 4, 5, 6]
+    disk = devices.findall("disk")[-1]
+    assert disk.find("address").get("bus") == "0x06"  # type: ignore[union-attr]
+    assert disk.find("readonly") is not None and disk.find("shareable") is not None
 
 
 def test_every_root_port_has_an_address_of_its_own_beyond_eight() -> None:
@@ -124,6 +140,14 @@ def test_digest_changes_with_every_input() -> None:
         digest(dataclasses.replace(base, memory_mib=257), "image", "seed"),
     ]
     assert len(set(digests)) == len(digests)
+
+
+def test_the_disk_of_the_bundle_makes_no_other_machine() -> None:
+    """Once the bundle is installed, the disk is of no use, and where it is not, there is SSH."""
+    with_disk = render.resource_of(bundle_disk_domain(), pods.STAMP, {"image": "a"})
+    without = render.resource_of(pods.domain(), pods.STAMP, {"image": "a"})
+    assert (with_disk.digest, with_disk.parts) == (without.digest, without.parts)
+    assert "/cache/bundle-disks/k3y/bundle.img" in with_disk.xml and "bundle.img" not in without.xml
 
 
 def test_resource_carries_what_it_names() -> None:

@@ -16,6 +16,7 @@ from iecpod.commands.cluster_status import ClusterStatus, look_at_cluster
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.status import PodStatus, observe_status
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.delivery import BundleVia
 from iecpod.design.resources import Kind
 from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
@@ -110,9 +111,9 @@ def test_what_others_changed_is_shown_by_status_and_by_plan(layout: Layout, tool
 
 def test_what_it_would_be_made_from_now_is_named(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
-    images = tools.images(resolve(layout).release, baked=True)
+    images = tools.images(resolve(layout).release, BundleVia.IMAGE)
     images.key = lambda arch: "a newer release's"  # type: ignore[method-assign]
-    tools.images = lambda release, baked: images  # type: ignore[method-assign]
+    tools.images = lambda release, bundle_via: images  # type: ignore[method-assign]
     assert set(_drift(_status(layout, tools)).values()) == {("another image",)}
     status = observe_status(resolve(layout, memory_mib=1024), tools)
     assert status.nodes[0].drift == ("another definition", "another image", "memory 2560 MiB, not 1024 MiB")
@@ -120,13 +121,13 @@ def test_what_it_would_be_made_from_now_is_named(layout: Layout, tools: FakeTool
 
 def test_an_image_that_is_gone_is_in_no_looks_way(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
-    images = tools.images(resolve(layout).release, baked=True)
+    images = tools.images(resolve(layout).release, BundleVia.IMAGE)
 
     def key(arch: Arch) -> str:
         raise ImageError("there is no image file /srv/a.img")
 
     images.key = key  # type: ignore[method-assign]
-    tools.images = lambda release, baked: images  # type: ignore[method-assign]
+    tools.images = lambda release, bundle_via: images  # type: ignore[method-assign]
     assert set(_drift(_status(layout, tools)).values()) == {("another image",)}
     assert "warning: there is no image file /srv/a.img" in tools.reporter.lines
 

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 import pytest
 
 from iecpod.design.pace import Pace
-from iecpod.errors import CommandFailed, HostError, IecpodError, Interrupted, NodeErrors, NodeUnreachable, WaitTimeout
+from iecpod.errors import (
+    CommandFailed,
+    GuestStopped,
+    HostError,
+    IecpodError,
+    Interrupted,
+    NodeErrors,
+    NodeUnreachable,
+    WaitTimeout,
+)
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.console import console_lines, console_tail, last_line
 from iecpod.results import Failure, NodeResult
@@ -60,6 +69,25 @@ def test_what_waits_see_is_told_as_it_is_seen() -> None:
     reporter = RecordingReporter()
     expire(fake_watch(reporter=reporter), seconds=2, node="iec01")
     assert reporter.waits == [("iec01", "SSH", "still booting")] * 3
+
+
+def test_a_wait_ends_when_any_virtual_machine_of_the_pod_does() -> None:
+    reporter = RecordingReporter()
+    watch = fake_watch(console=CONSOLE, reporter=reporter, find_stopped=lambda: ("iec02",) if reporter.waits else ())
+    with pytest.raises(GuestStopped) as caught:
+        watch.wait_for("the join", never, seconds=1000, node="iec03")
+    assert len(reporter.waits) == 1
+    error = caught.value
+    assert error.cause == "iec02: its virtual machine does not run any more: it was switched off, or it ended"
+    assert error.evidence.startswith("console of iec02") and error.remedy.endswith(GO_ON)
+    assert int(error.exit_code) == 1
+
+
+def test_what_ended_is_told_once_though_every_node_waited_for_it() -> None:
+    watch = fake_watch(console=CONSOLE, find_stopped=lambda: ("iec01",))
+    with pytest.raises(NodeErrors) as caught:
+        watch.on_nodes(("iec02", "iec03"), lambda node: watch.wait_for("a join", never, seconds=9, node=node))
+    assert (caught.value.cause.count("iec01"), caught.value.evidence.count("console of iec01")) == (1, 1)
 
 
 def test_consoles_are_read_without_what_paints_them() -> None:

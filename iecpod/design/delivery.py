@@ -1,0 +1,53 @@
+"""How the bundle of a release gets to the nodes: chosen here, once, for the deploy and every later command."""
+
+from __future__ import annotations
+
+import enum
+from urllib.parse import urlsplit
+
+from iecpod.design.release import ImageSourceType, Release
+from iecpod.errors import UsageError
+
+
+class BundleVia(str, enum.Enum):
+    """Baked into the image; on a disk that all nodes share and only read; or sent to each node over SSH."""
+
+    IMAGE = "image"
+    DISK = "disk"
+    SSH = "ssh"
+
+
+def choose_bundle_via(
+    release: Release, uri: str, *, asked: BundleVia | None, known: BundleVia | None
+) -> BundleVia | None:
+    """What was asked for, else what the POD was deployed with where that is possible, else the first that is.
+
+    None where the release has no bundle. Raises `UsageError` where what was asked for is impossible.
+    """
+    obstacles = _obstacles(release, uri)
+    if asked is not None and asked in obstacles:
+        raise UsageError(f"--bundle-via {asked.value}: {obstacles[asked]}", _remedy(obstacles))
+    ways = [way for way in (asked, known, *BundleVia) if way is not None and way not in obstacles]
+    return ways[0] if ways else None
+
+
+def is_on_this_host(uri: str) -> bool:
+    """Whether a libvirt URI, or `embedded`, is of this machine."""
+    return not urlsplit(uri).netloc
+
+
+def _obstacles(release: Release, uri: str) -> dict[BundleVia, str]:
+    """Why not, by way."""
+    if release.bundle is None:
+        return dict.fromkeys(BundleVia, f"release {release.name} has no bundle")
+    obstacles: dict[BundleVia, str] = {}
+    if release.image.type is not ImageSourceType.MMDEBSTRAP:
+        obstacles[BundleVia.IMAGE] = f"the image of release {release.name} comes from elsewhere and is taken as it is"
+    if not is_on_this_host(uri):
+        obstacles[BundleVia.DISK] = f"the hypervisor at {uri} does not see the disks of this machine"
+    return obstacles
+
+
+def _remedy(obstacles: dict[BundleVia, str]) -> str:
+    possible = " or ".join(way.value for way in BundleVia if way not in obstacles)
+    return f"leave it out, or use {possible}" if possible else "leave it out, or choose a release with a bundle"

@@ -1,0 +1,92 @@
+"""An API server of Kubernetes 1.20 on the loopback of a namespace of its own, with the etcd that it keeps its data in.
+
+Programs come from the cache of a machine that has deployed debian12.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.compiled import find_compiled, find_layer
+
+#: Nothing else is in the network namespace, so the usual ports are free; all processes end with the first.
+_ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child")
+LOOPBACK = [*_ALONE, "sh", "-c", 'ip link set lo up && exec "$@"', "loopback"]
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API server of its own, and kubectl in its namespace."""
+
+    kubectl_argv: list[str]
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        argv = [*self.kubectl_argv, *arguments]
+        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=300, check=False)
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
+
+
+def unpack_etcd(layer: Path, program: Path) -> None:
+    with tarfile.open(layer) as tar, program.open("wb") as file:
+        content = tar.extractfile("./usr/bin/etcd")
+        assert content is not None
+        shutil.copyfileobj(content, file)
+    program.chmod(0o755)
+
+
+@contextmanager
+def api_server(directory: Path) -> Iterator[Api | None]:
+    """None where Kubernetes is not on this machine, or no namespace can be made."""
+    server_program, kubectl, layer = find_compiled("kube-apiserver"), find_compiled("kubectl"), find_layer()
+    if server_program is None or kubectl is None or layer is None or os.geteuid() != 0:
+        yield None
+        return
+    etcd = directory / "etcd-server"
+    unpack_etcd(layer, etcd)
+    key = directory / "sa.key"
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    (directory / "tokens").write_text("token,admin,admin,system:masters\n")
+    (directory / "tokens").chmod(0o600)
+    run = (
+        f'"$1" --data-dir={directory}/etcd --unsafe-no-fsync --log-level=error & '
+        f'exec "$2" --etcd-servers=http://127.0.0.1:2379 --cert-dir={directory}/certs --bind-address=127.0.0.1 '
+        "--advertise-address=172.16.10.36 --allow-privileged=true "
+        f"--token-auth-file={directory}/tokens --service-cluster-ip-range=172.16.1.0/24 "
+        f"--service-account-issuer=https://lab --service-account-key-file={key} "
+        f"--service-account-signing-key-file={key} --disable-admission-plugins=ServiceAccount"
+    )
+    log = (directory / "log").open("w")
+    server = subprocess.Popen(
+        [*LOOPBACK, "sh", "-c", run, "api", str(etcd), str(server_program)], stdout=log, stderr=log
+    )
+    try:
+        yield wait_for_api(server, kubectl, directory)
+    finally:
+        server.kill()
+        server.wait()
+        log.close()
+
+
+def wait_for_api(server: subprocess.Popen[bytes], kubectl: Path, directory: Path) -> Api:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        inside = ["nsenter", f"--net=/proc/{server.pid}/ns/net", str(kubectl)]
+        options = ["--server=https://127.0.0.1:6443", "--insecure-skip-tls-verify", "--token=token"]
+        api = Api([*inside, *options, f"--cache-dir={directory}/kubectl"])
+        answer = api.kubectl("get", "--raw=/readyz")
+        if answer.stdout == "ok":
+            return api
+        time.sleep(2)
+    raise AssertionError(f"{answer}\n{(directory / 'log').read_text()[-2000:]}")
