@@ -14,9 +14,9 @@ import pytest
 
 from iecpod.design.release import Release
 from iecpod.errors import ImageError
-from iecpod.images.bundle import bundle_recipe
 from iecpod.images.bundle_disk import ReleaseBundleDisks, write_disk
 from iecpod.images.cache import Cache
+from iecpod.images.software import software_recipe
 from iecpod.model import Arch
 from tests.fakes import RecordingReporter
 from tests.unit.test_images import load
@@ -94,20 +94,20 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
         write_disk(content(tmp_path / "b"), tmp_path / "work", tmp_path / "no/where.img", UUID, tmp_path / "log")
 
 
-def with_cached_bundle(release: Release, cache_dir: Path) -> Path:
-    """A bundle of small files at the place of the release's own."""
+def with_cached_software(release: Release, cache_dir: Path) -> Path:
+    """Small files at the place of the release's own software."""
 
     def make(directory: Path) -> Mapping[str, Any]:
         content(directory, (*NAMES, "base/disk.qcow2"))
         return {"images": []}
 
-    recipe = bundle_recipe(release, Arch.X86_64)
-    return Cache(cache_dir, RecordingReporter()).ensure("bundles", recipe, make, "making").path
+    recipe = software_recipe(release, Arch.X86_64)
+    return Cache(cache_dir, RecordingReporter()).ensure("software", recipe, make, "making").path
 
 
 def test_the_disk_of_a_release_is_made_once_and_again_when_it_is_damaged(tmp_path: Path) -> None:
     release = load("debian12")
-    bundle = with_cached_bundle(release, tmp_path)
+    bundle = with_cached_software(release, tmp_path)
     reporter = RecordingReporter()
     disks = ReleaseBundleDisks(release, tmp_path, "", reporter)
     disk = disks.disk(Arch.X86_64)

@@ -84,7 +84,7 @@ def test_the_choice(
             load("k8s-1.36"),
             "embedded",
             SSH,
-            "--bundle-via ssh: release k8s-1.36 has no bundle",
+            "--bundle-via ssh: release k8s-1.36 has no bundle, and none was given",
             "leave it out, or choose a release with a bundle",
         ),
     ],
@@ -179,7 +179,7 @@ def _bundle(directory: Path) -> BundleFiles:
     return BundleFiles(
         debs=(directory / "runc.deb",),
         programs=(directory / "kubeadm",),
-        images=directory / "images.tar",
+        images=(directory / "images.tar",),
         references=("k8s.gcr.io/pause:3.2",),
     )
 

@@ -99,7 +99,9 @@ def test_what_is_no_manifest_is_no_bundle(data: object) -> None:
 
 
 def test_a_release_in_a_bundle_has_no_sources_left(tmp_path: Path) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest_of("iec-r1")))
+    data = manifest_of("iec-r1")
+    data["files"] |= {f"manifests/{name}.yaml": ENTRY for name in ("etcd", "rbac", "calico")}
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
     manifest = read_bundle_manifest(tmp_path)
     release = load_bundled_release(manifest, tmp_path, SCHEMAS)
     assert release.provided == ProvidedBundle(path=tmp_path, digest=manifest.digest, arch=Arch.X86_64)
@@ -111,6 +113,18 @@ def test_a_release_in_a_bundle_has_no_sources_left(tmp_path: Path) -> None:
     manifest = dataclasses.replace(manifest, release={**manifest.release, "cnis": ["none"]})
     with pytest.raises(DescriptorError, match=r"release is not a valid release"):
         load_bundled_release(manifest, tmp_path, SCHEMAS)
+
+
+def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> None:
+    """Nobody vouches for it, and who chooses its pod network is told so."""
+    data = manifest_of("k8s-1.36")
+    data["files"] |= {f"manifests/{name}.yaml": ENTRY for name in ("calico", "operator-crds", "tigera-operator")}
+    (tmp_path / "manifest.json").write_text(json.dumps(data))
+    release = load_bundled_release(read_bundle_manifest(tmp_path), tmp_path, SCHEMAS)
+    assert {entry.name: bool(entry.file) for entry in release.manifests} == {
+        **dict.fromkeys(("calico", "operator-crds", "tigera-operator"), True),
+        "flannel": False,
+    }
 
 
 def test_images_of_bundles_are_told_apart(tmp_path: Path) -> None:
