@@ -51,9 +51,9 @@ class Recalled:
     def from_json(cls, text: str) -> Recalled:
         """Reads what `to_json` wrote; names of other versions of iecpod are passed over."""
         written = json.loads(text)
-        if written.get("baked") is not None:  # as it was written before a bundle could come on a disk
-            written.setdefault("bundle_via", "image" if written["baked"] else "ssh")
         data = _known_fields(cls, written)
+        if "baked" in written and written["baked"] is not None:  # before a bundle could come on a disk
+            data.setdefault("bundle_via", "image" if written["baked"] else "ssh")
         supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
         for name, value in supply.items():
             supply[name] = tuple(value) if isinstance(value, list) else value
