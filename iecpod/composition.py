@@ -21,6 +21,7 @@ from iecpod.commands.tools import PodTools
 from iecpod.design.release_file import load_release
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import build_bundle
+from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.pod_adapters import PodAdapters, new_run_id
@@ -115,6 +116,13 @@ class Composition:
             loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
             built = build_bundle(loaded, arch or Arch.of_this_machine(), self.layout.cache_dir, apt_mirror, reporter)
             return built.path
+
+    def bake_image(self, release: str, arch: Arch | None, base_os: str | None, apt_mirror: str) -> Path:
+        """The image that a deploy of the release would rest on."""
+        with self._reporter() as reporter:
+            loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir, base_os)
+            images = ReleaseImages(loaded, self.layout.cache_dir, apt_mirror, reporter)
+            return images.ensure(arch or Arch.of_this_machine()).path
 
     @contextmanager
     def _reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:

@@ -76,7 +76,7 @@ class PodAdapters:
         return SystemHost(uri, self.ref)
 
     def images(self, release: Release, *, baked: bool) -> Images:
-        return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter, baked)
+        return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter, baked, self.pod_dir)
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
         built = build_bundle(release, arch, self._layout.cache_dir, self._apt_mirror, self.reporter)

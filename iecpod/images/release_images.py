@@ -14,6 +14,7 @@ from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
 from iecpod.images.fetch import copy_image, fetch_image
 from iecpod.images.files import Fingerprint, recipe_key
+from iecpod.images.pod_notes import note_pod
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.model import Arch
@@ -23,13 +24,17 @@ from iecpod.render.node_files import render_node_files
 
 @dataclass(frozen=True, slots=True)
 class ReleaseImages:
-    """Images of a release. With `baked`, the bundle of a release that has one is in the image already."""
+    """Images of a release. With `baked`, the bundle of a release that has one is in the image already.
+
+    `pod_dir` is that of the POD whose disks are to rest on them, where there is one.
+    """
 
     release: Release
     cache_dir: Path
     apt_mirror: str
     reporter: Reporter
     baked: bool = True
+    pod_dir: Path | None = None
 
     def key(self, arch: Arch) -> str:
         return recipe_key(self._recipe(arch))
@@ -41,7 +46,10 @@ class ReleaseImages:
         cache = Cache(self.cache_dir, self.reporter)
         with_what = f" with Kubernetes {self.release.kubernetes_version}" if self._is_baked else ""
         doing = f"making the {arch.value} image of {self.release.name}{with_what}"
-        return ImageStore(cache).ensure(self.key(arch), doing, lambda work: self._build(cache, work, arch))
+        if self.pod_dir is not None:
+            note_pod(self.cache_dir, self.pod_dir)
+        facts = self._facts(arch)
+        return ImageStore(cache).ensure(self.key(arch), doing, lambda work: self._build(cache, work, arch), facts)
 
     def _foreign_recipe(self, arch: Arch) -> dict[str, Any]:
         image = self.release.image
@@ -62,6 +70,16 @@ class ReleaseImages:
     @property
     def _is_baked(self) -> bool:
         return self.baked and self.release.bundle is not None
+
+    def _facts(self, arch: Arch) -> dict[str, str]:
+        """What `image ls` tells of them."""
+        made = {
+            ImageSourceType.MMDEBSTRAP: "baked" if self._is_baked else "built",
+            ImageSourceType.FILE: "copied",
+            ImageSourceType.URL: "fetched",
+        }
+        kubernetes = {"kubernetes": self.release.kubernetes_version} if self._is_baked else {}
+        return {"release": self.release.name, "arch": arch.value, "origin": made[self.release.image.type], **kubernetes}
 
     def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
         source = self.release.image
