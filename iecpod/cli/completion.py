@@ -73,12 +73,6 @@ complete_pod = _completing(_pods)
 complete_rule = _completing(_rules)
 
 
-def _cached(_context: click.Context, layout: Layout) -> Iterable[str]:
-    from iecpod.images.inventory import find_items
-
-    return [item.name for item in find_items(layout.cache_dir)]
-
-
 _complete_shipped_release = _completing(_releases)
 
 
@@ -90,4 +84,3 @@ def complete_release(context: click.Context, parameter: click.Parameter, incompl
 
 
 complete_scenario = _completing(_scenarios)
-complete_cached = _completing(_cached)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from iecpod.cli.completion import complete_cached, complete_release
+from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, base_os_option, storage_dir_option
 from iecpod.cli.upkeep import duration
 from iecpod.model import Arch
@@ -26,6 +26,13 @@ def image() -> None:
       iecpod image bake --release debian12
       iecpod image rm --unused --older-than 7d
     """
+
+
+def _complete_name(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from iecpod.images.inventory import find_items
+
+    layout = context.find_root().obj.layout.stored_in(context.params.get("storage_dir"))
+    return [item.name for item in find_items(layout.cache_dir) if item.name.startswith(incomplete)]
 
 
 def _keeping(invocation: Invocation, storage_dir: Path | None) -> CacheKeeping:
@@ -79,7 +86,7 @@ def bake(
 
 
 @image.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_cached)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete_name)
 @click.option("--unused", is_flag=True, help="Instead of NAMEs: all images that nobody needs.")
 @click.option(
     "--older-than",
