@@ -65,13 +65,14 @@ class Composition:
 
             return build(inputs, tools, save_report)
 
-    def plan(self, request: PodRequest) -> tuple[str, bool]:
-        """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
+    def plan(self, request: PodRequest, show: Callable[[str], None]) -> bool:
+        """Whether there is anything to change. Raises `PreflightError` as a deploy would, once the plan is shown."""
         with self._pod(request, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
+            show(plan.plan_text(inputs, result))
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
-            return plan.plan_text(inputs, result), bool(result.prepared.plan.pending)
+            return bool(result.prepared.plan.pending)
 
     def status(self, request: PodRequest) -> status.PodStatus:
         with self._pod(request) as (inputs, tools):

@@ -140,8 +140,8 @@ class Shell(Protocol):
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Writes atomically as root:root, making parent directories."""
 
-    def send_file(self, local: Path, path: str) -> None:
-        """Copies a file of this machine to `path`, as root:root with mode 0644; large ones are not held in memory."""
+    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+        """As `write_file`, with the content of a file of this machine; large ones are not held in memory."""
 
     def read_file(self, path: str) -> bytes: ...
 

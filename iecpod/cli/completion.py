@@ -71,8 +71,6 @@ def _scenarios(_context: click.Context, layout: Layout) -> Iterable[str]:
 complete_lab = _completing(_labs)
 complete_pod = _completing(_pods)
 complete_rule = _completing(_rules)
-
-
 _complete_shipped_release = _completing(_releases)
 
 
