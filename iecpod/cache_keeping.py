@@ -15,6 +15,7 @@ from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, p
 from iecpod.commands.pod_state import find_noted_pods, pod_dir_of, recall
 from iecpod.commands.request import EMBEDDED
 from iecpod.errors import IecpodError
+from iecpod.images.files import explain_os_error
 from iecpod.images.inventory import CacheItem, find_items, remove_item
 from iecpod.images.lease import alone, is_held
 from iecpod.images.pod_notes import noted_pod_dirs
@@ -48,7 +49,7 @@ class CacheKeeping:
         self, chosen: Sequence[CacheItem], *, older_than_seconds: float, dry_run: bool, all_or_none: bool
     ) -> Gathered:
         """Leases first, then the look: whoever asked before has made its disks, and whoever asks now waits."""
-        with contextlib.ExitStack() as stack:
+        with explain_os_error("removing from the cache"), contextlib.ExitStack() as stack:
             held = {item.path for item in chosen if not stack.enter_context(alone(self._cache_dir, item.lease))}
             used = self._used(chosen, held)
             if all_or_none:

@@ -175,7 +175,7 @@ class Images(Protocol):
         """Digest of all inputs of the image; computed without making it."""
 
     def find(self, arch: Arch) -> BaseImage | None:
-        """The image where it is cached and verified; makes nothing."""
+        """The image where it is cached and verified; makes nothing. Nobody removes it while this process runs."""
 
     def ensure(self, arch: Arch) -> BaseImage:
-        """The image, fetched or built and verified if it is not cached. Raises `ImageError`."""
+        """The image, fetched or built and verified if it is not cached; kept as by `find`. Raises `ImageError`."""

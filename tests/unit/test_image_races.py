@@ -176,7 +176,7 @@ subprocess.run(create, check=True, capture_output=True)
 
 
 def start_deploy(root: Path, pod: str) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-c", _DEPLOY, root, pod]
+    argv = [sys.executable, "-c", _DEPLOY, str(root), pod]
     return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
