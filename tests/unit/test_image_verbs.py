@@ -15,6 +15,7 @@ import pytest
 
 from iecpod.commands.pod_state import remember
 from iecpod.commands.recalled import Recalled
+from iecpod.errors import PreflightError
 from iecpod.images.cache import Cache
 from iecpod.images.inventory import find_items
 from iecpod.images.lease import alone
@@ -196,14 +197,11 @@ def test_a_pod_needs_what_its_disks_rest_on(tmp_path: Path, layout: Layout, imag
     overlay = make_overlay(pod_dir / "pool/iec01.qcow2", image)
     assert (needed_by(tmp_path, image), needed_by(tmp_path, other)) == (["POD lab/pod1"], [])
     result = run(tmp_path, "image", "rm", image.stem[:12], other.stem)
-    assert (
-        result.exit_code == 1
-        and [str(problem) for problem in result.exception.problems]
-        == [  # type: ignore[union-attr]
-            f"error: images {image.stem[:12]} is needed by POD lab/pod1\n    -> tear that down, or wait for it to end"
-        ]
-    )
-    assert result.exception.exit_code == 4 and image.exists() and other.exists()  # type: ignore[union-attr]
+    assert isinstance(result.exception, PreflightError) and result.exception.exit_code == 4
+    assert [str(problem) for problem in result.exception.problems] == [
+        f"error: images {image.stem[:12]} is needed by POD lab/pod1\n    -> tear that down, or wait for it to end"
+    ]
+    assert image.exists() and other.exists()
     gathered = run(tmp_path, "image", "rm", "--unused")
     assert gathered.exit_code == 0 and "needed by POD lab/pod1" in gathered.stdout
     assert image.exists() and not other.exists()
@@ -349,7 +347,7 @@ def test_other_storage(tmp_path: Path, layout: Layout) -> None:
 @pytest.fixture
 def release_file(tmp_path: Path) -> Iterator[Path]:
     """A release whose image is a file."""
-    data = load_yaml(run(tmp_path, "releases", "show", "k8s-1.36").stdout, "release").data
+    data: Any = load_yaml(run(tmp_path, "releases", "show", "k8s-1.36").stdout, "release").data
     source = tmp_path / "source.qcow2"
     qemu_img("create", "-f", "qcow2", source, "3M")
     data["image"] = {"type": "file", "location": {Arch.of_this_machine().value: str(source)}}
