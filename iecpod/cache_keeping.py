@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from iecpod.adapters.image_users import find_users, system_uris
+from iecpod.adapters.cache_users import KnownPod, find_users, system_uris
 from iecpod.adapters.orphans import find_embedded_pods
 from iecpod.commands.gc import Gathered, collect_garbage
-from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, pod_names, select_items
-from iecpod.commands.pod_state import find_noted_pods, pod_dir_of, recall
+from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, select_items
+from iecpod.commands.pod_state import NOTE, find_noted_pods, pod_dir_of, recall
 from iecpod.commands.request import EMBEDDED
 from iecpod.errors import IecpodError
 from iecpod.images.files import explain_os_error
@@ -31,9 +31,10 @@ class CacheKeeping:
 
     def items(self) -> list[UsedItem]:
         """Looks, and makes nothing."""
-        items = find_items(self._cache_dir)
-        held = {item.path for item in items if is_held(self._cache_dir, item.lease)}
-        return self._used(items, held)
+        with explain_os_error("looking at the cache"):
+            items = find_items(self._cache_dir)
+            held = {item.path for item in items if is_held(self._cache_dir, item.lease)}
+            return self._used(items, held)
 
     def remove(self, names: Sequence[str], *, dry_run: bool) -> Gathered:
         """All of them or none. Raises `UsageError` for unknown names, `PreflightError` for what somebody needs."""
@@ -63,14 +64,18 @@ class CacheKeeping:
             )
 
     def _used(self, items: Sequence[CacheItem], held: set[Path]) -> list[UsedItem]:
-        images = [item.path for item in items if item.is_image]
-        users = find_users(images, self._pods(), (*system_uris(), *self._noted_uris())) if images else {}
-        return [UsedItem(item, (*users.get(item.path, ()), *((A_RUN,) if item.path in held else ()))) for item in items]
+        users = find_users([item.path for item in items], self._pods(), (*system_uris(), *self._noted_uris()))
+        return [UsedItem(item, (*users[item.path], *((A_RUN,) if item.path in held else ()))) for item in items]
 
-    def _pods(self) -> dict[Path, str]:
+    def _pods(self) -> list[KnownPod]:
         noted = [pod_dir_of(self._layout, ref) for ref in find_noted_pods(self._layout)]
         pod_dirs = dict.fromkeys([*noted, *noted_pod_dirs(self._cache_dir), *find_embedded_pods()])
-        return pod_names(list(pod_dirs), self._layout.state_dir)
+        return [KnownPod(self._pod_name(pod_dir), pod_dir, pod_dir / NOTE) for pod_dir in pod_dirs]
+
+    def _pod_name(self, pod_dir: Path) -> str:
+        """One whose state lies elsewhere is told with the place."""
+        name = f"POD {pod_dir.parent.name}/{pod_dir.name}"
+        return name if pod_dir.is_relative_to(self._layout.state_dir) else f"{name} (its state is in {pod_dir})"
 
     def _noted_uris(self) -> list[str]:
         """Of PODs whose note cannot be read, the disks are looked at anyway."""

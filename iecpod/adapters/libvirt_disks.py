@@ -24,10 +24,16 @@ def find_domain_disks(uri: str) -> list[tuple[str, Path]]:
             connection.close()
 
 
-def _files(connection: Any, xml: str) -> Iterator[Path]:
-    for source in ElementTree.fromstring(xml).iterfind("./devices/disk//source"):
-        if "file" in source.attrib:
-            yield Path(source.attrib["file"])
-        elif "volume" in source.attrib:
-            pool = connection.storagePoolLookupByName(source.attrib["pool"])
-            yield Path(pool.storageVolLookupByName(source.attrib["volume"]).path())
+def find_disk_sources(domain_xml: str) -> Iterator[dict[str, str]]:
+    """Attributes of each source of a disk, and of what it rests on."""
+    for source in ElementTree.fromstring(domain_xml).iterfind("./devices/disk//source"):
+        yield source.attrib
+
+
+def _files(connection: Any, domain_xml: str) -> Iterator[Path]:
+    for source in find_disk_sources(domain_xml):
+        if "file" in source:
+            yield Path(source["file"])
+        elif "volume" in source:
+            pool = connection.storagePoolLookupByName(source["pool"])
+            yield Path(pool.storageVolLookupByName(source["volume"]).path())

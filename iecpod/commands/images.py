@@ -7,7 +7,6 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from iecpod.commands.gc import Leftover
@@ -131,12 +130,3 @@ def _remove(remove: Callable[[CacheItem], None], item: CacheItem) -> None:
         raise HostError(
             f"{error.filename or item.path}: {error.strerror}", "check the owner and the permissions there"
         ) from error
-
-
-def pod_names(pod_dirs: Sequence[Path], state_dir: Path) -> dict[Path, str]:
-    """PODs by their directories: those of another state directory are told with it."""
-    return {
-        path: f"POD {path.parent.name}/{path.name}"
-        + ("" if path.is_relative_to(state_dir) else f" (its state is in {path})")
-        for path in pod_dirs
-    }

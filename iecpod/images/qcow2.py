@@ -36,13 +36,3 @@ def find_chain(path: Path) -> Iterator[Path]:
             return
         path = path.parent / backing
         yield path
-
-
-def is_image(backing: Path, image: Path) -> bool:
-    """Whether a header means that image of a cache; where its file cannot be looked at, the digest in it decides."""
-    if image.name not in str(backing):
-        return False
-    try:
-        return backing.samefile(image)
-    except OSError:
-        return True

@@ -246,6 +246,29 @@ def test_disks_that_cannot_be_judged_count(tmp_path: Path, layout: Layout, image
     assert run(tmp_path, "image", "rm", image.stem).exit_code == 1 and image.exists()
 
 
+def test_parts_that_guests_have_as_disks_count(tmp_path: Path, layout: Layout) -> None:
+    """By what the embedded libvirtd has on record, also while it does not run."""
+    disk, other = (make_artifact(layout, "disks", {"number": number}) for number in (1, 2))
+    record = layout.state_dir / "pods/lab/pod1/libvirt/etc/qemu/iec01.xml"
+    record.parent.mkdir(parents=True)
+    source = f"<source file='{disk}/file'/>"
+    record.write_text(f"<!-- made by libvirt --><domain><devices><disk>{source}</disk></devices></domain>")
+    assert (needed_by(tmp_path, disk), needed_by(tmp_path, other)) == (["POD lab/pod1"], [])
+    assert run(tmp_path, "image", "rm", "--unused", "--parts").exit_code == 0
+    assert disk.exists() and not other.exists()
+    record.write_text("<domain>")
+    (user,) = needed_by(tmp_path, disk)
+    assert user.startswith("POD lab/pod1 (cannot be looked at: ")
+
+
+def test_parts_that_are_noted_of_a_pod_count(tmp_path: Path, layout: Layout) -> None:
+    part = make_artifact(layout, "parts", {"number": 1})
+    pod_dir = layout.state_dir / "pods/lab/pod1"
+    pod_dir.mkdir(parents=True)
+    remember(pod_dir, Recalled(uri="embedded", release=f"somewhere/{part.name}.yaml"))
+    assert needed_by(tmp_path, part) == ["POD lab/pod1"]
+
+
 def test_a_hypervisor_that_does_not_answer_counts(tmp_path: Path, layout: Layout, image: Path) -> None:
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
@@ -279,9 +302,12 @@ def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path) ->
     assert needed_by(tmp_path, image) == []
 
 
-def test_a_process_that_has_it_open_counts(tmp_path: Path, image: Path) -> None:
+@pytest.mark.parametrize("kind", ["image", "part"])
+def test_a_process_that_has_it_open_counts(tmp_path: Path, layout: Layout, kind: str) -> None:
+    image = make_image(layout, "a" * 64, "1M") if kind == "image" else make_artifact(layout, "parts", {"number": 1})
+    opened = image if kind == "image" else image / "file"
     reader = [sys.executable, "-c", "import sys; file = open(sys.argv[1]); print('', flush=True); sys.stdin.read()"]
-    with subprocess.Popen([*reader, image], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([*reader, opened], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"\n"
         (user,) = needed_by(tmp_path, image)
         assert user.startswith("process python") and user.endswith(f"(pid {process.pid})")
