@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from iecpod.adapters.embedded import find_domain_files
 from iecpod.adapters.libvirt_disks import find_disk_sources, find_domain_disks
 from iecpod.adapters.namespaces import find_processes
+from iecpod.adapters.orphans import find_domain_files
 from iecpod.errors import HostError
 from iecpod.images.qcow2 import find_chain
 

@@ -287,11 +287,6 @@ def namespace_name(ref: PodRef) -> str:
     return f"iecpod-{ref.lab}-{ref.pod}"
 
 
-def find_domain_files(pod_dir: Path) -> list[Path]:
-    """Where the embedded libvirtd of a POD keeps the XML of its domains, also while it does not run."""
-    return sorted((pod_dir / "libvirt" / "etc" / "qemu").glob("*.xml"))
-
-
 def namespace_owner(pod_dir: Path) -> str:
     return f"iecpod {pod_dir / 'libvirt'}"
 

@@ -1,4 +1,4 @@
-"""Embedded hypervisors whose POD's directory is gone: nobody can use them any more, and no teardown finds them."""
+"""Embedded hypervisors of this host from outside: those whose POD's directory is gone, and what the others have."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def find_orphans() -> Iterator[Orphan]:
 def find_embedded_pods() -> list[Path]:
     """Directories of PODs with a hypervisor of their own that is up, in whichever state directory they are."""
     return [pod_dir for _, pod_dir in _find_embedded()]
+
+
+def find_domain_files(pod_dir: Path) -> list[Path]:
+    """What the embedded libvirtd has on record, also while it does not run: the XML of each domain."""
+    return sorted((pod_dir / "libvirt" / "etc" / "qemu").glob("*.xml"))
 
 
 def _find_embedded() -> Iterator[tuple[Path, Path]]:

@@ -13,6 +13,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+#: A cache that can only be read is still a cache.
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 _held: dict[Path, int] = {}
 
 
@@ -27,8 +30,7 @@ def hold(cache_dir: Path, name: str) -> None:
             _held[path] = descriptor
         os.utime(descriptor)
     except OSError as error:
-        # A cache that can only be read is still a cache.
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in READ_ONLY:
             raise
 
 

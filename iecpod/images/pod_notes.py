@@ -7,14 +7,19 @@ import hashlib
 import os
 from pathlib import Path
 
+from iecpod.images.lease import READ_ONLY
+
 
 def note_pod(cache_dir: Path, pod_dir: Path) -> None:
     """Before its disks are made. A POD stays noted: where its directory is gone, or has no such disks, that is seen."""
     note = _notes(cache_dir) / hashlib.sha256(os.fsencode(pod_dir)).hexdigest()[:32]
-    # A link, since that is there in one step. A cache that can only be read is still a cache.
-    with contextlib.suppress(FileExistsError, PermissionError):
+    try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.symlink_to(pod_dir)
+        with contextlib.suppress(FileExistsError):
+            note.symlink_to(pod_dir)  # a link, since that is there in one step
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
 
 
 def noted_pod_dirs(cache_dir: Path) -> list[Path]:

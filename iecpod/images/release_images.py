@@ -78,8 +78,9 @@ class ReleaseImages:
             ImageSourceType.FILE: "copied",
             ImageSourceType.URL: "fetched",
         }
-        kubernetes = {"kubernetes": self.release.kubernetes_version} if self._is_baked else {}
-        return {"release": self.release.name, "arch": arch.value, "origin": made[self.release.image.type], **kubernetes}
+        origin = made[self.release.image.type]
+        kubernetes = {"kubernetes": self.release.kubernetes_version} if origin == "baked" else {}
+        return {"release": self.release.name, "arch": arch.value, "origin": origin, **kubernetes}
 
     def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
         source = self.release.image
