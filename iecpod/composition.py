@@ -20,14 +20,15 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.tools import PodTools
-from iecpod.design.release_file import parse_release, read_release, select_variant
+from iecpod.design.release_file import load_release, parse_release, read_release, select_variant
 from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.cache import Cache
+from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
-from iecpod.model import PodRef
+from iecpod.model import Arch, PodRef
 from iecpod.pod_adapters import PodAdapters, new_run_id
 from iecpod.ports import Reporter
 from iecpod.render.exports import EXPORTS, ExportedPod
@@ -69,13 +70,14 @@ class Composition:
 
             return build(inputs, tools, save_report)
 
-    def plan(self, request: PodRequest) -> tuple[str, bool]:
-        """The plan as text, and whether there is anything to change. Raises `PreflightError` as a deploy would."""
+    def plan(self, request: PodRequest, show: Callable[[str], None]) -> bool:
+        """Whether there is anything to change. Raises `PreflightError` as a deploy would, once the plan is shown."""
         with self._pod(request, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
+            show(plan.plan_text(inputs, result))
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
-            return plan.plan_text(inputs, result), bool(result.prepared.plan.pending)
+            return bool(result.prepared.plan.pending)
 
     def status(self, request: PodRequest) -> status.PodStatus:
         with self._pod(request) as (inputs, tools):
@@ -132,6 +134,13 @@ class Composition:
             if order.output is not None:
                 write_copy(path, order.output)
             return order.output or path
+
+    def bake_image(self, release: str, arch: Arch | None, base_os: str | None, apt_mirror: str) -> Path:
+        """The image that a deploy of the release would rest on."""
+        with self._reporter() as reporter:
+            loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir, base_os)
+            images = ReleaseImages(loaded, self.layout.cache_dir, apt_mirror, reporter)
+            return images.ensure(arch or Arch.of_this_machine()).path
 
     @contextmanager
     def _reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:

@@ -16,6 +16,7 @@ from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
+from iecpod.commands.collection import read_end
 from iecpod.commands.pod_state import pod_dir_of, recall, remember, remove_pod_dir
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import EMBEDDED
@@ -80,7 +81,7 @@ class PodAdapters:
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
         baked = bundle_via is BundleVia.IMAGE
-        return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter, baked)
+        return ReleaseImages(release, self._layout.cache_dir, self._apt_mirror, self.reporter, baked, self.pod_dir)
 
     def bundle_disks(self, release: Release) -> BundleDisks:
         return ReleaseBundleDisks(release, self._layout.cache_dir, self._apt_mirror, self.reporter)
@@ -140,10 +141,7 @@ class PodAdapters:
 
     def read_console(self, path: str) -> str:
         try:
-            with Path(path).open("rb") as file:
-                file.seek(0, 2)
-                file.seek(max(0, file.tell() - _CONSOLE_TAIL_BYTES))
-                return file.read().decode(errors="replace")
+            return read_end(Path(path), _CONSOLE_TAIL_BYTES).decode(errors="replace")
         except (FileNotFoundError, PermissionError):  # libvirt makes it for root alone on some hosts
             return ""
 

@@ -140,8 +140,8 @@ class Shell(Protocol):
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Writes atomically as root:root, making parent directories."""
 
-    def send_file(self, local: Path, path: str) -> None:
-        """Copies a file of this machine to `path`, as root:root with mode 0644; large ones are not held in memory."""
+    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+        """As `write_file`, with the content of a file of this machine; large ones are not held in memory."""
 
     def read_file(self, path: str) -> bytes: ...
 
@@ -178,10 +178,10 @@ class Images(Protocol):
         """Digest of all inputs of the image; computed without making it."""
 
     def find(self, arch: Arch) -> BaseImage | None:
-        """The image where it is cached and verified; makes nothing."""
+        """The image where it is cached and verified; makes nothing. Nobody removes it while this process runs."""
 
     def ensure(self, arch: Arch) -> BaseImage:
-        """The image, fetched or built and verified if it is not cached. Raises `ImageError`."""
+        """The image, fetched or built and verified if it is not cached; kept as by `find`. Raises `ImageError`."""
 
 
 class BundleDisks(Protocol):

@@ -60,6 +60,14 @@ def format_age(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+def format_size(size_bytes: int) -> str:
+    """In the largest unit that it fills: `1.6 GiB`, `12.0 MiB`, `4.0 KiB`."""
+    for unit, length in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if size_bytes >= length:
+            return f"{size_bytes / length:.1f} {unit}"
+    return f"{size_bytes / 1024:.1f} KiB"
+
+
 def shorten(text: str, limit: int = 60) -> str:
     """Text in quotes for a message, cut where it is long."""
     return repr(text if len(text) <= limit else text[:limit] + "…")

@@ -140,8 +140,8 @@ class FakeShell:
         self.files[path] = content
         self.modes[path] = mode
 
-    def send_file(self, local: Path, path: str) -> None:
-        self.write_file(path, local.read_bytes())
+    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+        self.write_file(path, local.read_bytes(), mode)
 
     def read_file(self, path: str) -> bytes:
         if path not in self.files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -13,10 +14,14 @@ from pathlib import Path
 
 import filelock
 
+from iecpod.descriptors.secrets import SHOWN
 from iecpod.errors import HostError, PodLocked
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.ports import LockHolder
+
+#: Up to the last @, since passwords may hold one.
+_SECRET_OF_URL = re.compile(r"(?<=://).+(?=@)|(?<=\?).+", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -83,11 +88,16 @@ def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),
         "started": _start_of(os.getpid()),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *map(_without_secrets, sys.argv[1:])]),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     with contextlib.suppress(OSError):  # it only serves the message of another run
         path.write_text(json.dumps(holder))
+
+
+def _without_secrets(argument: str) -> str:
+    """Of a URL, what stands before the host, and the query: a password or a token may be in both."""
+    return _SECRET_OF_URL.sub(SHOWN, argument) if "://" in argument else argument
 
 
 def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[], None]) -> None:

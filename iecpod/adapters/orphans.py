@@ -1,4 +1,4 @@
-"""Embedded hypervisors whose POD's directory is gone: nobody can use them any more, and no teardown finds them."""
+"""Embedded hypervisors of this host from outside: those whose POD's directory is gone, and what the others have."""
 
 from __future__ import annotations
 
@@ -35,17 +35,32 @@ class Orphan:
 
 
 def find_orphans() -> Iterator[Orphan]:
-    """By the owner that `EmbeddedHost` writes on a namespace; one without it is somebody else's."""
+    for path, pod_dir in _find_embedded():
+        if not pod_dir.exists():
+            yield Orphan(path.name, pod_dir, _newest_at(path))
+
+
+def find_embedded_pods() -> list[Path]:
+    """Directories of PODs with a hypervisor of their own that is up, in whichever state directory they are."""
+    return [pod_dir for _, pod_dir in _find_embedded()]
+
+
+def find_domain_files(pod_dir: Path) -> list[Path]:
+    """What the embedded libvirtd has on record, also while it does not run: the XML of each domain."""
+    return sorted((pod_dir / "libvirt" / "etc" / "qemu").glob("*.xml"))
+
+
+def _find_embedded() -> Iterator[tuple[Path, Path]]:
+    """Namespace and POD, by the owner that `EmbeddedHost` writes on it; one without is somebody else's."""
     for path in sorted(NAMESPACES.iterdir()) if NAMESPACES.is_dir() else ():
         with suppress(IecpodError):  # a name without a namespace behind it, or one that went while we looked
             words = find_alias(path.name).split(" ", 1)
             if words[0] != "iecpod" or len(words) == 1:
                 continue
             pod_dir = Path(words[1]).parent
-            orphan = Orphan(path.name, pod_dir, _newest_at(path))
-            is_ours = (path.name, " ".join(words)) == (namespace_name(orphan.ref), namespace_owner(pod_dir))
-            if is_ours and not pod_dir.exists():
-                yield orphan
+            ref = PodRef(pod_dir.parent.name, pod_dir.name)
+            if (path.name, " ".join(words)) == (namespace_name(ref), namespace_owner(pod_dir)):
+                yield path, pod_dir
 
 
 def _newest_at(namespace: Path) -> float | None:

@@ -113,15 +113,15 @@ class SshShell:
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         self._write(path, content, mode, _WRITE_SECONDS)
 
-    def send_file(self, local: Path, path: str) -> None:
+    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
         size = local.stat().st_size
         if size == 0:
-            self.write_file(path, b"")
+            self.write_file(path, b"", mode)
             return
         with local.open("rb") as file:
             # Not closed here: the trace of an error may still hold views of it.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._write(path, content, 0o644, _WRITE_SECONDS + size / _SLOWEST_BYTES_A_SECOND)
+        self._write(path, content, mode, _WRITE_SECONDS + size / _SLOWEST_BYTES_A_SECOND)
 
     def _write(self, path: str, content: bytes | mmap.mmap, mode: int, timeout_seconds: float) -> None:
         trace_call(self._node, f"write {len(content)} bytes to {path}, mode {mode:o}")

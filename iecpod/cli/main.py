@@ -15,7 +15,7 @@ from typing import cast
 import click
 
 import iecpod
-from iecpod.cli import bundles, checks, pods, releases, upkeep
+from iecpod.cli import bundles, checks, images, pods, releases, upkeep
 from iecpod.cli.options import Invocation
 from iecpod.errors import DescriptorError, ExitCode, HostError, IecpodError, Interrupted, PreflightError, Problem
 from iecpod.layout import find_layout
@@ -46,7 +46,11 @@ def cli() -> None:
     """
 
 
-for command in (*pods.COMMANDS, *bundles.COMMANDS, *upkeep.COMMANDS, *checks.COMMANDS, *releases.COMMANDS):
+_COMMANDS = (
+    *(*pods.COMMANDS, *bundles.COMMANDS, *upkeep.COMMANDS),
+    *(*checks.COMMANDS, *releases.COMMANDS, *images.COMMANDS),
+)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -96,6 +96,14 @@ def eyaml_options(function: F) -> F:
     return _with_options(function, options)
 
 
+storage_dir_option = click.option(
+    "-S",
+    "--storage-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the POD's state and the caches below this directory; every verb of the POD then needs it.",
+)
+
+
 def pod_options(function: F) -> F:
     """-l, -p, -b, -s, -c, -S, --release and eyaml's keys: which POD, what it is to be and where it is kept."""
     options = [
@@ -119,12 +127,7 @@ def pod_options(function: F) -> F:
             help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
             "Default: the nodes' remote_management.address; lab local: embedded.",
         ),
-        click.option(
-            "-S",
-            "--storage-dir",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Keep the POD's state and the caches below this directory; every verb of the POD then needs it.",
-        ),
+        storage_dir_option,
         eyaml_options,
     ]
     return _with_options(function, options)

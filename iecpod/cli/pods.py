@@ -97,7 +97,7 @@ def _build(
     if fuel.verb is FuelVerb.TEARDOWN:
         _print_removed(composition.teardown(request, outputs.events))
     elif fuel.verb is FuelVerb.PLAN:
-        click.echo(composition.plan(request)[0])
+        composition.plan(request, click.echo)
     else:
         click.echo(build(request, outputs).to_text())
 
@@ -109,8 +109,7 @@ def _build(
 @_pass_composition
 def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:
     """Shows what deploy would make: machines, addresses, networks, cluster."""
-    text, pending = composition.plan(make_request(composition.layout, options))
-    click.echo(text)
+    pending = composition.plan(make_request(composition.layout, options), click.echo)
     if detailed_exitcode and pending:
         raise SystemExit(ExitCode.CHANGES_PENDING)
 

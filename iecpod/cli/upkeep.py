@@ -46,9 +46,10 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     click.echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
 
 
-def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+def duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    """Callback of an option that takes a time such as 2d; seconds, None where it was not given."""
     try:
-        return parse_duration_seconds(text)
+        return None if text is None else parse_duration_seconds(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -58,7 +59,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) ->
     "--older-than",
     required=True,
     metavar="TIME",
-    callback=_seconds,
+    callback=duration,
     help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
 )
 @click.option(

@@ -37,7 +37,7 @@ class Collection:
     def add_file(self, name: str, path: Path, most_bytes: int) -> None:
         """The end of a file of this machine."""
         with self.attempt(name):
-            self.add(name, _read_end(path, most_bytes))
+            self.add(name, read_end(path, most_bytes))
 
     def add_tree(self, name: str, directory: Path, pattern: str, most_bytes: int) -> None:
         """The ends of the files below a directory; links are not followed."""
@@ -68,7 +68,8 @@ class Collection:
         self.sink.add(MANIFEST, self.scrubber.scrub(text.encode(errors="surrogateescape")))
 
 
-def _read_end(path: Path, most_bytes: int) -> bytes:
+def read_end(path: Path, most_bytes: int) -> bytes:
+    """Raises `OSError`."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - most_bytes))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
-from iecpod.commands.prepare import Prepared
+from iecpod.commands.prepare import Prepared, architectures
 from iecpod.commands.recalled import fixed_differences
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
@@ -81,4 +81,7 @@ def _check_beforehand(inputs: PodInputs, tools: PodTools) -> Prepared:
     problems = [problem for problem in result.problems if problem.rule != _REMOVED]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} could not be deployed again; it stands as it was")
+    images = tools.images(inputs.release, inputs.bundle_via)
+    for arch in architectures(result.prepared.pod):
+        images.find(arch)  # which keeps it from here on: until there are new disks, none rests on it
     return result.prepared

@@ -17,6 +17,9 @@ from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_desc
 from iecpod.errors import DescriptorError, PreflightError, Problem, count_errors, sort_problems
 from iecpod.model import NodeType, PodRef, PodSpec
 
+#: What a rule says of descriptors is said again, and with what it means, where addresses are handed out.
+_SAID_BY = {"gateway-outside": "gateway-unreachable"}
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedPod:
@@ -92,7 +95,7 @@ def check_read_pod(
     problems = [*pod.problems, *checked.problems]
     if _can_be_parsed(checked.descriptors, problems):
         problems += _check_addresses(pod.ref, checked, scheme)
-    shown = sort_problems(problem.demoted(demoted) for problem in problems)
+    shown = sort_problems(problem.demoted(demoted) for problem in _told_once(problems))
     return CheckedDescriptors(checked.descriptors, tuple(shown), checked.secrets)
 
 
@@ -134,6 +137,11 @@ def _can_be_parsed(descriptors: Descriptors, problems: Collection[Problem]) -> b
         )
         and not check_needed(descriptors, with_hypervisor=False)
     )
+
+
+def _told_once(problems: Collection[Problem]) -> list[Problem]:
+    told = {(problem.rule, problem.file, problem.path) for problem in problems}
+    return [problem for problem in problems if (_SAID_BY.get(problem.rule), problem.file, problem.path) not in told]
 
 
 def _check_addresses(ref: PodRef, checked: CheckedDescriptors, scheme: Scheme) -> list[Problem]:

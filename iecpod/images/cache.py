@@ -22,6 +22,7 @@ from iecpod.images.files import (
     sha256_of_file,
     write_json,
 )
+from iecpod.images.lease import hold
 from iecpod.images.work import staging
 from iecpod.ports import Reporter
 
@@ -56,6 +57,7 @@ class Cache:
         """
         final = self.place(kind, recipe)
         key = final.name
+        hold(self.root, artifact_lease(kind, key))
         artifact = load_artifact(final, key)
         if artifact is not None and not find_damage(artifact):
             return artifact
@@ -113,6 +115,11 @@ class Cache:
         shutil.rmtree(corrupt, ignore_errors=True)
         final.rename(corrupt)
         self.reporter.warn(f"{final} does not match its digests: it was set aside as {corrupt.name} and is made again")
+
+
+def artifact_lease(kind: str, key: str) -> str:
+    """The name by which `lease` knows an artifact."""
+    return f"{kind}-{key}"
 
 
 def write_manifest(directory: Path, recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

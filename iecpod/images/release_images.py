@@ -15,6 +15,7 @@ from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
 from iecpod.images.fetch import copy_image, fetch_image
 from iecpod.images.files import Fingerprint, recipe_key
+from iecpod.images.pod_notes import note_pod
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
 from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
 from iecpod.images.store import ImageStore, NewImage
@@ -29,6 +30,8 @@ class ReleaseImages:
 
     That is the case where a tree is made into the image, and its containerd loads what it needs; docker's daemon does
     not run in a tree.
+
+    `pod_dir` is that of the POD whose disks are to rest on them, where there is one.
     """
 
     release: Release
@@ -36,6 +39,7 @@ class ReleaseImages:
     apt_mirror: str
     reporter: Reporter
     baked: bool = True
+    pod_dir: Path | None = None
 
     def key(self, arch: Arch) -> str:
         return recipe_key(self._recipe(arch))
@@ -47,7 +51,10 @@ class ReleaseImages:
         cache = Cache(self.cache_dir, self.reporter)
         with_what = f" with Kubernetes {self.release.kubernetes_version}" if self._is_baked else ""
         doing = f"making the {arch.value} image of {self.release.name}{with_what}"
-        return ImageStore(cache).ensure(self.key(arch), doing, lambda work: self._build(cache, work, arch))
+        if self.pod_dir is not None:
+            note_pod(self.cache_dir, self.pod_dir)
+        facts = self._facts(arch)
+        return ImageStore(cache).ensure(self.key(arch), doing, lambda work: self._build(cache, work, arch), facts)
 
     def _foreign_recipe(self, arch: Arch) -> dict[str, Any]:
         image = self.release.image
@@ -70,6 +77,17 @@ class ReleaseImages:
         release = self.release
         can_bake = release.image.type is ImageSourceType.MMDEBSTRAP and release.runtime == "containerd"
         return self.baked and can_bake and release.needs_no_network
+
+    def _facts(self, arch: Arch) -> dict[str, str]:
+        """What `image ls` tells of them."""
+        made = {
+            ImageSourceType.MMDEBSTRAP: "baked" if self._is_baked else "built",
+            ImageSourceType.FILE: "copied",
+            ImageSourceType.URL: "fetched",
+        }
+        origin = made[self.release.image.type]
+        kubernetes = {"kubernetes": self.release.kubernetes_version} if origin == "baked" else {}
+        return {"release": self.release.name, "arch": arch.value, "origin": origin, **kubernetes}
 
     def _build(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
         source, provided = self.release.image, self.release.provided

@@ -1,4 +1,7 @@
-"""Base images under their digests, read-only, and an index from what an image is made of to the image."""
+"""Base images under their digests, read-only, and an index from what an image is made of to the image.
+
+What `find` and `ensure` return is held (`lease`): nobody removes it before this process has made its overlays and ends.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from iecpod.images.cache import Cache
@@ -18,7 +22,11 @@ from iecpod.images.files import (
     sync_path,
     write_json,
 )
+from iecpod.images.lease import hold
 from iecpod.ports import BaseImage
+
+#: Of an entry that says nothing of what its image is.
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 _SUFFIXES = {"qcow2": "qcow2", "raw": "raw"}
 
@@ -38,8 +46,13 @@ class ImageStore:
 
     cache: Cache
 
-    def ensure(self, key: str, doing: str, make: Callable[[Path], NewImage]) -> BaseImage:
-        """The image of that key, checked; `make` builds it in an empty directory where it is missing or damaged."""
+    def ensure(
+        self, key: str, doing: str, make: Callable[[Path], NewImage], facts: Mapping[str, str] = NO_FACTS
+    ) -> BaseImage:
+        """The image of that key, checked; `make` builds it in an empty directory where it is missing or damaged.
+
+        `facts` are kept in the index for people: what the image is.
+        """
         image = self.find(key)
         if image is not None:
             return image
@@ -50,13 +63,14 @@ class ImageStore:
             self._quarantine(key)
             self.cache.reporter.progress(doing)
             with self.cache.staging("image") as work:
-                return self._add(key, make(work))
+                return self._add(key, make(work), facts)
 
     def find(self, key: str) -> BaseImage | None:
         """None where the image is not there or is not what it was; unchanged files are not hashed again."""
         entry = self._read_entry(key)
         if entry is None:
             return None
+        hold(self.cache.root, image_lease(entry["sha256"]))
         image = BaseImage(
             path=self._directory / f"{entry['sha256']}.{_SUFFIXES[entry['format']]}",
             sha256=entry["sha256"],
@@ -98,8 +112,9 @@ class ImageStore:
                 f"{path} does not match its digest: it was set aside as {corrupt.name} and is made again"
             )
 
-    def _add(self, key: str, new: NewImage) -> BaseImage:
+    def _add(self, key: str, new: NewImage, facts: Mapping[str, str]) -> BaseImage:
         digest = sha256_of_file(new.path)
+        hold(self.cache.root, image_lease(digest))
         final = self._directory / f"{digest}.{_SUFFIXES[new.format]}"
         (self._directory / "index").mkdir(parents=True, exist_ok=True)
         commit_file(new.path, final, 0o444)
@@ -108,7 +123,13 @@ class ImageStore:
             "format": new.format,
             "virtual_size_bytes": new.virtual_size_bytes,
             "seen": Fingerprint.of(final).as_list(),
+            "facts": dict(facts),
         }
         write_json(self._entry_path(key), entry)
         sync_path(self._entry_path(key).parent)
         return BaseImage(path=final, sha256=digest, format=new.format, virtual_size_bytes=new.virtual_size_bytes)
+
+
+def image_lease(digest: str) -> str:
+    """The name by which `lease` knows an image."""
+    return f"image-{digest}"

@@ -35,8 +35,5 @@ class HelmPhase:
 
     def run(self) -> None:
         for program in self.fetch_programs():
-            target = f"{_BIN_DIR}/{program.name}"
             self.watch.reporter.progress(f"receives {program.name}", self.shell.node)
-            self.shell.send_file(program, f"{target}.new")
-            self.shell.run(["install", "--mode=755", f"{target}.new", target])
-            self.shell.run(["rm", f"{target}.new"])
+            self.shell.send_file(program, f"{_BIN_DIR}/{program.name}", 0o755)

@@ -458,3 +458,13 @@ def test_unknown_scenario_lists_those_there_are(layout: Layout) -> None:
         resolve(layout, scenario="os-nosdn-nofeature-ha")
     assert "k8-calico-iec-noha" in caught.value.remedy
     assert resolve(layout, scenario="k8-nosdn-iec-noha").scenario.name == "k8-calico-iec-noha"
+
+
+def test_of_a_console_the_end_is_read(layout: Layout, tmp_path: Path) -> None:
+    adapters, console = PodAdapters(layout, REF, RecordingReporter(), ""), tmp_path / "console.log"
+    assert adapters.read_console(str(console)) == ""
+    console.write_bytes(b"x" * 300_000 + b"\xfflogin:")
+    text = adapters.read_console(str(console))
+    assert text.endswith("x\ufffdlogin:") and len(text.encode(errors="replace")) < 300_000
+    console.write_bytes(b"short")
+    assert adapters.read_console(str(console)) == "short"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import re
@@ -24,6 +25,9 @@ from iecpod.design.release_file import known_releases, load_release
 from iecpod.design.resources import Kind
 from iecpod.errors import PreflightError, UsageError
 from iecpod.layout import Layout
+from iecpod.model import PodRef
+from iecpod.render.libvirt import resource_of
+from tests import pods
 from tests.unit.broken_pod import ROOT
 from tests.unit.command_line import layout_below, run
 from tests.unit.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools  # noqa: F401
@@ -151,7 +155,24 @@ def test_a_dry_run_refuses_what_a_deploy_would(tmp_path: Path) -> None:
     result = run(tmp_path, "deploy", *POD, "-d", "-c", "test:///default")
     assert isinstance(result.exception, PreflightError)
     assert result.exception.cause == "POD local/virtual1 cannot be deployed here"
+    assert result.exception.exit_code == 4 and result.exception.problems
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("verb", [("plan",), ("redeploy", "-d"), ("deploy", "-d")])
+def test_what_would_be_refused_is_shown_first(tmp_path: Path, verb: tuple[str, ...]) -> None:
+    """A network of the POD is there already, and is not what it is to be."""
+    ref = PodRef("local", "virtual1")
+    other = dataclasses.replace(pods.admin_network(ref), mtu=9000)
+    network = resource_of(other, dataclasses.replace(pods.STAMP, ref=ref))
+    node = tmp_path / "node.xml"
+    node.write_text(f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>")
+    result = run(tmp_path, *verb, *POD, "-c", f"test://{node}")
+    assert isinstance(result.exception, PreflightError) and result.exception.exit_code == 4
+    assert "changed-in-place" in {problem.rule for problem in result.exception.problems}
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["-/+", "network", "local-virtual1-admin"] in [line[:3] for line in lines]
+    assert ["Interfaces"] in lines and ["Cluster"] in lines
 
 
 def test_phases_are_those_of_a_deploy(layout: Layout, tools: FakeTools) -> None:  # noqa: F811

@@ -1,4 +1,4 @@
-"""Processes that want the same of the cache at once, and makers that are killed."""
+"""Processes that want the same of the cache at once, makers that are killed, and removals between them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache_keeping import CacheKeeping
+from iecpod.errors import PreflightError
 from iecpod.images.cache import Cache
+from iecpod.images.inventory import find_items
+from iecpod.images.lease import alone
+from iecpod.images.qcow2 import find_backing
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.ports import BaseImage
 from tests.fakes import RecordingReporter
+from tests.unit.command_line import layout_below
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +27,12 @@ ROOT = Path(__file__).parents[2]
 _MAKER = """
 import sys, time
 from pathlib import Path
+from iecpod.cache_keeping import CacheKeeping
+from iecpod.errors import PreflightError
 from iecpod.images.cache import Cache
+from iecpod.images.inventory import find_items
+from iecpod.images.lease import alone
+from iecpod.images.qcow2 import find_backing
 from iecpod.images.store import ImageStore, NewImage
 from tests.fakes import RecordingReporter
 
@@ -136,3 +147,107 @@ def _ensure(store: ImageStore) -> BaseImage:
         return NewImage(work / "new", "qcow2", 1024)
 
     return store.ensure("key", "making the image", make)
+
+
+#: As a deploy: asks for the image, takes its time, and makes a disk of a POD that rests on it. Argument: below which
+#: directory state and cache are, and the POD's name.
+_DEPLOY = """
+import subprocess, sys, time
+from pathlib import Path
+from iecpod.images.cache import Cache
+from iecpod.images.pod_notes import note_pod
+from iecpod.images.store import ImageStore, NewImage
+from tests.fakes import RecordingReporter
+
+root, pod_dir = Path(sys.argv[1]), Path(sys.argv[1], "elsewhere", "pods", "lab", sys.argv[2])
+
+def make(work):
+    subprocess.run(["qemu-img", "create", "-f", "qcow2", work / "disk", "1M"], check=True, capture_output=True)
+    return NewImage(work / "disk", "qcow2", 1024)
+
+note_pod(root / "cache", pod_dir)
+image = ImageStore(Cache(root / "cache", RecordingReporter())).ensure("key", "making the image", make)
+print("asked", flush=True)
+sys.stdin.readline()
+pod_dir.mkdir(parents=True)
+create = ["qemu-img", "create", "-f", "qcow2", "-F", "qcow2", "-b", image.path, pod_dir / "disk.qcow2"]
+subprocess.run(create, check=True, capture_output=True)
+"""
+
+
+def start_deploy(root: Path, pod: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-c", _DEPLOY, str(root), pod]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def wait_until_asked(deploy: subprocess.Popen[str]) -> None:
+    assert deploy.stdout is not None and deploy.stdout.readline() == "asked\n"
+
+
+def test_what_a_deploy_has_asked_for_stays_until_its_disks_are_there(tmp_path: Path) -> None:
+    keeping = CacheKeeping(layout_below(tmp_path))
+    deploy = start_deploy(tmp_path, "pod1")
+    wait_until_asked(deploy)
+    ((item, users),) = [(used.item, used.users) for used in keeping.items()]
+    assert users == ("a run that is at work",)
+    with pytest.raises(PreflightError) as refused:
+        keeping.remove([item.name], dry_run=False)
+    assert "is needed by a run that is at work" in refused.value.problems[0].message
+    assert keeping.remove_unused(parts=True, older_than_seconds=-1, dry_run=False).verdicts[0].action == "kept"
+    begin(deploy)
+    assert deploy.wait(60) == 0 and item.path.exists()
+    (used,) = keeping.items()
+    assert len(used.users) == 1 and used.users[0].startswith("POD lab/pod1 (its state is in ")
+
+
+def test_a_killed_deploy_keeps_nothing(tmp_path: Path) -> None:
+    keeping = CacheKeeping(layout_below(tmp_path))
+    deploy = start_deploy(tmp_path, "pod1")
+    wait_until_asked(deploy)
+    deploy.kill()
+    deploy.wait()
+    ((item, users),) = [(used.item, used.users) for used in keeping.items()]
+    assert users == ()
+    keeping.remove([item.name], dry_run=False)
+    assert not item.path.exists() and keeping.items() == []
+
+
+def test_who_asks_during_a_removal_waits_and_makes_it_anew(tmp_path: Path) -> None:
+    cache_dir = layout_below(tmp_path).cache_dir
+    first = start_deploy(tmp_path, "pod1")
+    wait_until_asked(first)
+    first.kill()
+    first.wait()
+    (item,) = find_items(cache_dir)
+    with alone(cache_dir, item.lease) as is_free:
+        assert is_free
+        deploy = start_deploy(tmp_path, "pod2")
+        time.sleep(1.0)
+        item.path.unlink()
+        assert deploy.poll() is None
+    wait_until_asked(deploy)
+    assert item.path.exists()
+    deploy.kill()
+    deploy.wait()
+
+
+def test_deploys_and_removals_at_once(tmp_path: Path) -> None:
+    """Whatever order they come in: each disk that was made rests on an image that is there."""
+    keeping = CacheKeeping(layout_below(tmp_path))
+    removed = 0
+    for number in range(3):
+        deploys = [start_deploy(tmp_path, f"pod{number}-{one}") for one in range(3)]
+        for deploy in deploys:
+            begin(deploy)
+        while any(deploy.poll() is None for deploy in deploys):
+            gathered = keeping.remove_unused(parts=True, older_than_seconds=float("-inf"), dry_run=False)
+            removed += sum(verdict.action == "removed" for verdict in gathered.verdicts)
+        disks = list((tmp_path / "elsewhere").rglob("disk.qcow2"))
+        assert len(disks) == 3 and [deploy.returncode for deploy in deploys] == [0, 0, 0]
+        for disk in disks:
+            backing = find_backing(disk)
+            assert backing is not None and Path(backing).exists()
+            disk.unlink()
+        gathered = keeping.remove_unused(parts=True, older_than_seconds=float("-inf"), dry_run=False)
+        removed += sum(verdict.action == "removed" for verdict in gathered.verdicts)
+    assert removed >= 3

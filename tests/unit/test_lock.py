@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -158,3 +159,23 @@ def test_the_holder_is_found_without_the_lock_being_tried(layout: Layout) -> Non
     assert found is not None and found.pid == holder.pid
     assert str(layout.runtime_dir) in found.command and found.since.startswith("20")
     assert find_holder(layout, REF) is None, "its note is left, and it is dead"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://me:s3cr3t@lab/labs", "https://(secret)@lab/labs"),
+        ("--base-uri=https://me:s3/cr3@t@lab/labs", "--base-uri=https://(secret)@lab/labs"),
+        ("https://lab/labs?token=s3cr3t", "https://lab/labs?(secret)"),
+        ("https://s3cr3t@lab/labs?s3cr3t", "https://(secret)@lab/labs?(secret)"),
+        ("qemu:///system", "qemu:///system"),
+        ("/what/is?no@url", "/what/is?no@url"),
+    ],
+)
+def test_the_note_of_the_holder_has_no_secrets(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, given: str, shown: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/iecpod", "deploy", "-b", given])
+    with pod_lock(layout, REF, wait_seconds=0):
+        holder = find_holder(layout, REF)
+    assert holder is not None and holder.command == shlex.join(["iecpod", "deploy", "-b", shown])

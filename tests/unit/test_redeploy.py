@@ -15,9 +15,11 @@ from iecpod.commands.report import Report
 from iecpod.design.resources import Kind, Route, Seed
 from iecpod.errors import HostError, PreflightError
 from iecpod.layout import Layout
+from iecpod.model import Arch
+from iecpod.ports import BaseImage
 from tests.fakes import FakeHost
 from tests.unit.command_line import run
-from tests.unit.test_commands import FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.test_commands import FakeImages, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 
@@ -86,6 +88,27 @@ def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: L
         redeploy(resolve(layout, memory_mib=20000), tools, lambda _report: None)
     assert [problem.rule for problem in caught.value.problems if problem.rule != "changed-in-place"] == ["memory"]
     assert _made_by(tools, "0123456789ab") == _ALL
+
+
+class _ImagesAskedFor(FakeImages):
+    """Notes how many machines there were whenever it was asked."""
+
+    def __init__(self, tools: FakeTools) -> None:
+        self.machines: list[int] = []
+        self._tools = tools
+
+    def find(self, arch: Arch) -> BaseImage:
+        self.machines.append(sum(seen.kind is Kind.DOMAIN for seen in self._tools.hypervisor.observe()))
+        return super().find(arch)
+
+
+def test_the_image_is_asked_for_while_the_old_machines_need_it(layout: Layout, tools: FakeTools) -> None:
+    """Between the removal of their disks and the making of new ones, nothing else keeps it in the cache."""
+    run_deploy(layout, tools)
+    images = _ImagesAskedFor(tools)
+    tools.images = lambda _release, _bundle_via: images  # type: ignore[method-assign, assignment]
+    redeploy(resolve(layout), tools, lambda _report: None)
+    assert images.machines[0] == 3
 
 
 _MACHINES = {f"local-virtual1-iec0{index}" for index in (1, 2, 3)}

@@ -201,6 +201,16 @@ def test_write_file_makes_parents_and_sets_the_mode(shell: SshShell, tmp_path: P
     assert shell.read_file(str(path)) == content
 
 
+@pytest.mark.parametrize("content", [b"program", b""])
+def test_a_file_is_sent_with_its_mode(shell: SshShell, tmp_path: Path, content: bytes) -> None:
+    local, path = tmp_path / "local", tmp_path / "bin" / "program"
+    local.write_bytes(content)
+    shell.send_file(local, str(path), 0o755)
+    assert path.read_bytes() == content and path.stat().st_mode & 0o7777 == 0o755
+    shell.send_file(local, str(path))
+    assert path.stat().st_mode & 0o7777 == 0o644
+
+
 def test_write_file_replaces_and_leaves_nothing_else(shell: SshShell, tmp_path: Path) -> None:
     directory = tmp_path / "etc"
     shell.write_file(str(directory / "hosts"), b"old", 0o600)

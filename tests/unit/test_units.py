@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.units import format_age, parse_duration_seconds, parse_size_bytes, parse_speed_mbps
+from iecpod.units import format_age, format_size, parse_duration_seconds, parse_size_bytes, parse_speed_mbps
 
 GIB = 1 << 30
 
@@ -104,3 +104,11 @@ def test_a_larger_unit_is_longer(number: int, unit: str) -> None:
 )
 def test_ages(seconds: float, text: str) -> None:
     assert format_age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(0, "0.0 KiB"), (4096, "4.0 KiB"), (1 << 20, "1.0 MiB"), (1_653_153_792, "1.5 GiB"), (5 << 40, "5120.0 GiB")],
+)
+def test_sizes_as_people_say_them(size_bytes: int, text: str) -> None:
+    assert format_size(size_bytes) == text

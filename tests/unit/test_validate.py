@@ -314,6 +314,17 @@ def hidden(tmp_path: Path) -> tuple[str, ...]:
     return ("validate", "-b", ".", "-l", "lab", "-p", "hidden", *keys)
 
 
+@pytest.mark.parametrize(("node_type", "rule"), [("virtual", "gateway-unreachable"), ("baremetal", "gateway-outside")])
+def test_a_gateway_out_of_reach_is_told_once(tmp_path: Path, node_type: str, rule: str) -> None:
+    """As an error where iecpod hands the addresses out; demoted, it is still one problem."""
+    pdf = {f"nodes[{index}].node.type": node_type for index in range(3)}
+    write_pod(tmp_path, "lab", "pod", pdf, {"idf.net_config.public.gateway": "10.0.20.1"})
+    command = ("validate", "-b", ".", "-l", "lab", "-p", "pod", "--format", "json")
+    for demoted in ((), ("--demote", rule)):
+        (pod,) = json.loads(run(tmp_path, *command, *demoted).stdout)["pods"]
+        assert [found["rule"] for found in pod["problems"] if found["rule"].startswith("gateway-")] == [rule]
+
+
 def test_encrypted_values_are_checked_where_there_are_keys(tmp_path: Path, hidden: tuple[str, ...]) -> None:
     result = run(tmp_path, *hidden)
     place, fits = "labs/lab/hidden.yaml:87:9: nodes[1].name", "a value that was decrypted does not fit here"

@@ -1,0 +1,31 @@
+"""Which PODs have disks that rest on images of a cache: also those whose state lies elsewhere, and that are off."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from iecpod.images.lease import READ_ONLY
+
+
+def note_pod(cache_dir: Path, pod_dir: Path) -> None:
+    """Before its disks are made. A POD stays noted: where its directory is gone, or has no such disks, that is seen."""
+    note = _notes(cache_dir) / hashlib.sha256(os.fsencode(pod_dir)).hexdigest()[:32]
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            note.symlink_to(pod_dir)  # a link, since that is there in one step
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+
+
+def noted_pod_dirs(cache_dir: Path) -> list[Path]:
+    notes = _notes(cache_dir)
+    return sorted(note.readlink() for note in notes.iterdir()) if notes.is_dir() else []
+
+
+def _notes(cache_dir: Path) -> Path:
+    return cache_dir / "images" / "pods"
