@@ -12,7 +12,8 @@ from typing import Any
 
 from iecpod.design.release import Release
 from iecpod.design.resources import BundleDisk
-from iecpod.images.cache import Cache, find_damage, load_artifact
+from iecpod.images.cache import Cache, artifact_lease, find_damage, load_artifact
+from iecpod.images.lease import hold
 from iecpod.images.process import run_tool
 from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
 from iecpod.model import Arch
@@ -49,6 +50,7 @@ class ReleaseBundleDisks:
 
     def is_made(self, arch: Arch) -> bool:
         place = self._place(arch)
+        hold(self.cache_dir, artifact_lease(_KIND, place.name))
         artifact = load_artifact(place, place.name)
         return artifact is not None and not find_damage(artifact)
 

@@ -17,8 +17,9 @@ from typing import IO
 
 from iecpod.design.bundle_manifest import MANIFEST, BundleManifest, bundle_dir, parse_bundle_manifest
 from iecpod.errors import PreflightError, Problem, UsageError
-from iecpod.images.cache import SEEN, Artifact, Cache, find_damage, load_artifact
+from iecpod.images.cache import SEEN, Artifact, Cache, artifact_lease, find_damage, load_artifact
 from iecpod.images.files import commit_tree, explain_os_error, place_file, sync_path
+from iecpod.images.lease import hold
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -74,6 +75,7 @@ class StoredBundle:
         """
         manifest = self.manifest()
         final = bundle_dir(cache.root, manifest.digest)
+        hold(cache.root, artifact_lease(final.parent.name, manifest.digest))
         doing = f"taking in the bundle {self.path}"
         with explain_os_error(doing), cache.lock(f"bundle-{manifest.digest[:32]}"):
             if not _faults_of(load_artifact(final, manifest.digest)):
@@ -131,7 +133,9 @@ def damaged_file(name: str) -> Problem:
 
 def check_taken_in(cache: Cache, digest: str) -> tuple[Problem, ...]:
     """What has changed of a bundle in the cache; files that were not touched are not read again."""
-    return tuple(map(damaged_file, _faults_of(load_artifact(bundle_dir(cache.root, digest), digest))))
+    path = bundle_dir(cache.root, digest)
+    hold(cache.root, artifact_lease(path.parent.name, digest))
+    return tuple(map(damaged_file, _faults_of(load_artifact(path, digest))))
 
 
 def write_copy(bundle: Path, output: Path) -> None:

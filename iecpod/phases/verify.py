@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.clean_up import cleaned_up
+from iecpod.phases.console import last_line
 from iecpod.phases.k8s_pods import is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, check_full_mtu, fetch_from_outside
@@ -25,6 +27,8 @@ _WELCOME = "Welcome to nginx"
 _RECORD = "iecpod-verified"
 RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
 _CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
+#: What kubectl says of a command that did run in a pod, and failed.
+_CURL_ENDED = "command terminated with exit code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +145,24 @@ class VerifyPhase:
         self.watch.reporter.progress("the service answers by its name")
 
     def _fetch_in_pod(self, name: str, url: str) -> str:
-        """The page, or what curl says where there is none."""
+        """The page, or what curl says where there is none. Raises `NotYet` where it was not run: API servers restart."""
         try:
             return self._kubectl.run("exec", name, "--", *_CURL, url).stdout
         except CommandFailed as error:
+            if _CURL_ENDED not in error.tail:
+                raise NotYet(last_line(error.tail)) from error
             return error.tail
 
     def _check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
         """Both directions, each from one node's pod to the other node's."""
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
             name, address = client["metadata"]["name"], server["status"]["podIP"]
-            page = self._fetch_in_pod(name, f"http://{address}/")
+            page = self.watch.wait_for(
+                f"a command in pod {name}",
+                partial(self._fetch_in_pod, name, f"http://{address}/"),
+                seconds=_ANSWER_SECONDS,
+                console_of=self.cluster.control_plane.hostname,
+            )
             if _WELCOME not in page:
                 raise NodeError(
                     client["spec"]["nodeName"],

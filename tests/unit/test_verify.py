@@ -56,7 +56,9 @@ def _pod(name: str, node: str, address: str) -> dict[str, Any]:
     }
 
 
-def _shell(hostname: str, pod_address: str = "100.100.2.3") -> FakeShell:
+def _shell(
+    hostname: str, pod_address: str = "100.100.2.3", in_pod: tuple[CommandResult, ...] = (CommandResult(0, PAGE, ""),)
+) -> FakeShell:
     shell = FakeShell(hostname)
     kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
     pods = [_pod("a", "iec02", "100.100.1.2"), _pod("b", "iec03", pod_address)]
@@ -65,8 +67,9 @@ def _shell(hostname: str, pod_address: str = "100.100.2.3") -> FakeShell:
     shell.on(*kubectl, "apply").on(*kubectl, "delete")
     shell.on(*kubectl, "get", f"{raw}/pods?labelSelector=app%3Diecpod-verify-nginx", stdout=json.dumps({"items": pods}))
     shell.on(*kubectl, "get", f"{raw}/services/iecpod-verify-nginx", stdout=json.dumps(service))
-    shell.on(*kubectl, "exec", stdout=PAGE).on("curl", stdout=PAGE).on("sh", "-c")
-    return shell
+    for result in in_pod:
+        shell.reply((*kubectl, "exec"), result)
+    return shell.on("curl", stdout=PAGE).on("sh", "-c")
 
 
 def _phase(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> VerifyPhase:
@@ -110,6 +113,26 @@ def test_addresses_from_elsewhere_are_named(cluster: DesiredCluster, shells: dic
         _phase(cluster, shells, port).run()
     assert caught.value.cause == "iec01: pod b has address 192.168.0.3, which is not in the planned 100.100.0.0/16"
     assert sum("delete" in call for call in _calls(shells)) == 2, "what was made is removed"
+
+
+def test_an_api_server_that_restarts_is_waited_for(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
+) -> None:
+    refused = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused\n")
+    shells["iec01"] = _shell("iec01", in_pod=(refused, CommandResult(0, PAGE, "")))
+    _phase(cluster, shells, port).run()
+    assert sum("exec" in call for call in shells["iec01"].calls) == 4
+
+
+def test_a_pod_that_does_not_reach_another_is_named_at_once(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
+) -> None:
+    ended = CommandResult(7, "", "curl: (7) Couldn't connect to server\ncommand terminated with exit code 7\n")
+    shells["iec01"] = _shell("iec01", in_pod=(ended,))
+    with pytest.raises(NodeError) as caught:
+        _phase(cluster, shells, port).run()
+    assert "pod a does not reach pod 100.100.2.3 on iec03: curl: (7)" in caught.value.cause
+    assert sum("exec" in call for call in shells["iec01"].calls) == 1
 
 
 def test_a_path_that_cuts_packets_is_named(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> None:
