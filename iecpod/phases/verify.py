@@ -145,7 +145,7 @@ class VerifyPhase:
         self.watch.reporter.progress("the service answers by its name")
 
     def _fetch_in_pod(self, name: str, url: str) -> str:
-        """The page, or what curl says where there is none. Raises `NotYet` where it was not run: API servers restart."""
+        """The page, or what curl says of none. Raises `NotYet` where it did not run: API servers restart."""
         try:
             return self._kubectl.run("exec", name, "--", *_CURL, url).stdout
         except CommandFailed as error:
