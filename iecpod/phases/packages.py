@@ -1,0 +1,71 @@
+"""apt on a node: the release's repositories, each with its key, and the packages that it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from iecpod.design.release import AptRepository, Release
+from iecpod.errors import CommandFailed
+from iecpod.phases.node_job import run_job
+from iecpod.ports import Shell
+from iecpod.render.node_files import key_ring, render_apt_source
+from iecpod.watch import Watch
+
+_UNIT = "iecpod-packages.service"
+_INSTALL_SECONDS = 900.0
+_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
+
+#: What iecpod has written of a package's configuration stays; without a terminal, dpkg would give up asking.
+_KEEP = "--force-confold"
+_APT = ("apt-get", "--quiet", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "-o")
+
+#: Debian's CNI plugins lie elsewhere than where Kubernetes, and those who package it, look for them.
+_LINK_PLUGINS = (
+    "{ test ! -d /usr/lib/cni || test -e /opt/cni/bin || { mkdir -p /opt/cni && ln -s /usr/lib/cni /opt/cni/bin; }; }"
+)
+
+#: In apt's words, of a repository that is not signed, or by another key than that of its source.
+_NOT_TRUSTED = re.compile(r"NO_PUBKEY|GPG error|is not signed|EXPKEYSIG|BADSIG")
+
+
+def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], watch: Watch) -> None:
+    """Raises `CommandFailed` with what apt said last, `WaitTimeout`. `keys` are signing keys by name of the repository.
+
+    systemd runs it: where a run ends in the middle, dpkg does not, and the next run waits for it.
+    """
+    for repository in release.repositories:
+        source = render_apt_source(repository)
+        if source.key_path:
+            shell.write_file(source.key_path, key_ring(keys[repository.name]))
+        shell.write_file(source.path, source.text.encode())
+    try:
+        run_job(
+            shell, _UNIT, ["sh", "-c", _commands(release.packages)], seconds=_INSTALL_SECONDS, watch=watch, remedy=""
+        )
+    except CommandFailed as error:
+        error.remedy = f"{_remedy(release.repositories, error.tail)}; {watch.go_on}"
+        raise
+
+
+def _commands(packages: Sequence[str]) -> str:
+    steps = [
+        ["export", "DEBIAN_FRONTEND=noninteractive"],
+        ["dpkg", "--configure", "--pending", _KEEP],  # after a power cut
+        [*_APT, f"Dpkg::Options::={_KEEP}", "update"],
+        [*_APT, f"Dpkg::Options::={_KEEP}", "install", *packages],
+        ["apt-mark", "hold", *_PROGRAMS],
+    ]
+    return " && ".join([*(shlex.join(step) for step in steps), _LINK_PLUGINS])
+
+
+def _remedy(repositories: Sequence[AptRepository], output: str) -> str:
+    if _NOT_TRUSTED.search(output):
+        named = [repository for repository in repositories if repository.uri.rstrip("/") in output] or repositories
+        keys = " ".join(f"--repository-key {repository.name}=FILE" for repository in named)
+        return f"give the key that signs the repository, once you are sure of it: {keys}"
+    addresses = " and ".join(repository.uri for repository in repositories) or "the distribution's archive"
+    return (
+        f"see whether nodes reach {addresses}, and find there what the release names (mirrors and proxies are options)"
+    )
