@@ -26,8 +26,8 @@ _LINK_PLUGINS = (
     "{ test ! -d /usr/lib/cni || test -e /opt/cni/bin || { mkdir -p /opt/cni && ln -s /usr/lib/cni /opt/cni/bin; }; }"
 )
 
-#: In apt's words, of a repository that is not signed, or by another key than that of its source.
-_NOT_TRUSTED = re.compile(r"NO_PUBKEY|GPG error|is not signed|EXPKEYSIG|BADSIG")
+#: In apt's words, of a repository that another key has signed. `is not signed` it says also of what was not fetched.
+_NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG")
 
 
 def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], watch: Watch) -> None:
@@ -65,7 +65,7 @@ def _remedy(repositories: Sequence[AptRepository], output: str) -> str:
         named = [repository for repository in repositories if repository.uri.rstrip("/") in output] or repositories
         keys = " ".join(f"--repository-key {repository.name}=FILE" for repository in named)
         return f"give the key that signs the repository, once you are sure of it: {keys}"
-    addresses = " and ".join(repository.uri for repository in repositories) or "the distribution's archive"
     return (
-        f"see whether nodes reach {addresses}, and find there what the release names (mirrors and proxies are options)"
+        "see whether nodes reach the servers that apt names and find there what the release names; --apt-mirror, "
+        "--repository and --http-proxy lead them elsewhere"
     )

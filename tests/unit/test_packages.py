@@ -107,7 +107,11 @@ def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:
             "give the key that signs the repository, once you are sure of it: --repository-key lab=FILE; "
             "go on with `iecpod deploy",
         ),
-        ("E: Unable to locate package kubeadm", "see whether nodes reach http://packages.lab/debian, and find there "),
+        (
+            "E: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  500  Unable to connect\n"
+            "E: The repository 'http://deb.debian.org/debian bookworm InRelease' is not signed.",
+            "see whether nodes reach the servers that apt names",
+        ),
     ],
 )
 def test_what_apt_refuses_is_told_with_what_to_do(said: str, remedy: str) -> None:

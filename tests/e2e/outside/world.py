@@ -50,6 +50,8 @@ LogLevel Connect
 """
 
 _REQUEST = re.compile(r"Request \(file descriptor \d+\): (\S+) (\S+)")
+#: apt keeps the epoch of a version in names of files; archives do not.
+_EPOCH = re.compile(r"_\d+%3a")
 _PULL = re.compile(r'"GET /v2/(\S+)/(?:manifests|blobs)/')
 
 
@@ -113,7 +115,7 @@ def make_world(
     apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
     apt.prepare(image_archives(bundled.image), "deb", dpkg_status=(rootfs.path / "status").read_bytes())
     for deb in apt.download_missing(packages):
-        deb.rename(site / "pool" / deb.name)
+        deb.rename(site / "pool" / _EPOCH.sub("_", deb.name))
     _unpack_servers(apt, directory)
     key = SigningKey.make(directory / "signing")
     index_repository(site, arch.debian, key)
