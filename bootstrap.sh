@@ -36,6 +36,10 @@ if [[ -d /run/systemd/system ]]; then
     packages+=(libvirt-daemon-system) # qemu:///system; without systemd nothing would run it
 fi
 
+if [[ ${1-} == tox ]]; then
+    packages+=(gnupg) # tests sign repositories of their own
+fi
+
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
 
 fail() {

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, IecpodError, NodeError
+from iecpod.phases.packages import install_packages
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK, import_script, install_script, render_bundle_files
 from iecpod.render.node_files import (
     TIMER_SLACK_NS,
-    key_ring,
-    render_apt_source,
     render_calm_units,
     render_node_files,
 )
@@ -23,7 +22,6 @@ from iecpod.render.supply_files import render_runtime_files
 from iecpod.watch import Watch
 
 _INSTALL_SECONDS = 900.0
-_APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "--no-install-recommends")
 
 #: Threads and processes take the slack of the thread that makes them.
 _SET_SLACK = """
@@ -80,14 +78,18 @@ class RuntimePhase:
         return f"{self.release.runtime}, Kubernetes {self.release.kubernetes_version}"
 
     def run(self) -> None:
-        keys = {repository.name: self.fetch_key(repository) for repository in self.release.repositories}
+        signed = [repository for repository in self.release.repositories if repository.key_url]
+        keys = {repository.name: self.fetch_key(repository) for repository in signed}
         self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
-    def _check(self, hostname: str) -> None:
+    def _files(self) -> dict[str, str]:
         files = {**render_node_files(self.release), **render_runtime_files(self.release, self.supply)}
-        if self.watch.calm:
-            files |= render_calm_units(self.release)
-        digests = "".join(f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in files.items())
+        return files | (render_calm_units(self.release) if self.watch.calm else {})
+
+    def _check(self, hostname: str) -> None:
+        digests = "".join(
+            f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in self._files().items()
+        )
         argv = ["sh", "-euc", _CHECK, "check-runtime", self.release.runtime]
         version = self.shells[hostname].run(argv, stdin=digests.encode()).stdout.strip().removeprefix("v")
         if version != self.release.kubernetes_version:
@@ -97,12 +99,27 @@ class RuntimePhase:
         shell = self.shells[hostname]
         if self.release.packages and not self.release.provided:
             self._install(hostname, shell, keys)
-        elif shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
+            return
+        if shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
             self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
         self._lead_to_mirrors(shell)
         if self.watch.calm:
             self._let_nap(shell)
+
+    def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
+        """Files first: a package starts what it brings, and docker closes a node to forwarded traffic that it finds
+        not forwarding.
+        """
+        is_active = shell.run(["systemctl", "is-active", "--quiet", self.release.runtime], check=False)
+        _write_files(shell, self._files())
+        shell.run(["sh", "-euc", _APPLY_FILES])
+        self.watch.reporter.progress("installing packages", hostname)
+        install_packages(shell, self.release, keys, self.watch)
+        shell.run(["systemctl", "enable", "--now", self.release.runtime])
+        if is_active.returncode == 0:  # with the files of before
+            shell.run(["systemctl", "daemon-reload"])
+            shell.run(["systemctl", "restart", self.release.runtime])
 
     def _lead_to_mirrors(self, shell: Shell) -> None:
         files = render_runtime_files(self.release, self.supply)
@@ -143,20 +160,6 @@ class RuntimePhase:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""
         shell.run(["sh", "-c", _SET_SLACK, "slack", self.release.runtime, str(TIMER_SLACK_NS)])
         _write_files(shell, render_calm_units(self.release))
-
-    def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
-        for repository in self.release.repositories:
-            source = render_apt_source(repository)
-            shell.write_file(source.key_path, key_ring(keys[repository.name]))
-            shell.write_file(source.path, source.text.encode())
-        self.watch.reporter.progress("installing packages", hostname)
-        seconds = self.watch.seconds(_INSTALL_SECONDS)
-        shell.run([*_APT, "update"], timeout_seconds=seconds)
-        shell.run([*_APT, "install", *self.release.packages], timeout_seconds=seconds)
-        shell.run(["apt-mark", "hold", "kubeadm", "kubelet", "kubectl"])
-        _write_files(shell, render_node_files(self.release))
-        shell.run(["sh", "-euc", _APPLY_FILES])
-        shell.run(["systemctl", "restart", self.release.runtime])
 
 
 def _bundle_script(release: Release) -> str:

@@ -88,7 +88,7 @@ apt-mark hold kubeadm kubelet kubectl
 """
 
 #: Debian's package of CNI's programs has them elsewhere than Kubernetes looks.
-_LINK_CNI = """
+LINK_CNI = """
 if [ -d /usr/lib/cni ] && [ ! -e /opt/cni/bin ]; then
     mkdir -p /opt/cni
     ln -s /usr/lib/cni /opt/cni/bin
@@ -113,7 +113,7 @@ def install_script(release: Release) -> str:
         "export DEBIAN_FRONTEND=noninteractive\n",
         _INSTALL_ALL if is_exact else _INSTALL_CHOSEN.replace("@PACKAGES@", packages),
         _HOLD if release.packages else _INSTALL_PROGRAMS,
-        _LINK_CNI,
+        LINK_CNI,
         f"systemctl enable {release.runtime}.service kubelet.service\n",
     ]
     return "".join(parts)

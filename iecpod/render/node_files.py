@@ -13,7 +13,10 @@ from iecpod.design.release import AptRepository, Release
 
 @dataclass(frozen=True, slots=True)
 class AptSource:
-    """A deb822 source and the place of its key ring; apt takes the key for this source only (`Signed-By`)."""
+    """A deb822 source and the place of its key ring; apt takes the key for this source only (`Signed-By`).
+
+    `key_path` is empty where the distribution's own keys are meant.
+    """
 
     path: str
     text: str
@@ -35,7 +38,7 @@ def key_ring(key: bytes) -> bytes:
 
 
 def render_apt_source(repository: AptRepository) -> AptSource:
-    key_path = f"/etc/apt/keyrings/{repository.name}.gpg"
+    key_path = f"/etc/apt/keyrings/{repository.name}.gpg" if repository.key_url else ""
     fields = {
         "Types": "deb",
         "URIs": repository.uri,
@@ -77,14 +80,23 @@ def render_docker_config(release: Release, mirrors: Sequence[str]) -> str:
 TIMER_SLACK_NS = 5_000_000
 
 
+#: What runs under docker is a child of containerd's.
+_RUNTIME_UNITS = {"containerd": ("containerd",), "docker": ("containerd", "docker")}
+
+
 def render_calm_units(release: Release) -> dict[str, str]:
     """Drop-ins by path, for emulated guests: what runs under the container runtime and the kubelet may sleep longer.
 
     Go's scheduler naps for 20 microseconds at a time, and each nap costs such a guest two context switches and an
     interrupt: with 5 ms of slack there were half as many switches (prctl(2), PR_SET_TIMERSLACK; containers inherit it).
+
+    Kubernetes' own package starts a kubelet that fails every ten seconds until kubeadm has configured it: on workers,
+    for as long as the control plane is being made. The condition keeps it still.
     """
-    text = f"[Service]\nTimerSlackNSec={TIMER_SLACK_NS}ns\n"
-    return {f"/etc/systemd/system/{unit}.service.d/20-iecpod-calm.conf": text for unit in (release.runtime, "kubelet")}
+    slack = f"[Service]\nTimerSlackNSec={TIMER_SLACK_NS}ns\n"
+    texts = dict.fromkeys(_RUNTIME_UNITS[release.runtime], slack)
+    texts["kubelet"] = f"[Unit]\nConditionPathExists=/var/lib/kubelet/config.yaml\n\n{slack}"
+    return {f"/etc/systemd/system/{unit}.service.d/20-iecpod-calm.conf": text for unit, text in texts.items()}
 
 
 def _containerd_config(release: Release) -> str:

@@ -117,7 +117,9 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> Non
     shell = FakeShell().on("systemctl").on("sh", "-c")
     _runtime(shell, calm=calm).run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
-    wanted = {drop_in.format(unit): b"[Service]\nTimerSlackNSec=5000000ns\n" for unit in ("containerd", "kubelet")}
+    slack = b"[Service]\nTimerSlackNSec=5000000ns\n"
+    condition = b"[Unit]\nConditionPathExists=/var/lib/kubelet/config.yaml\n\n"
+    wanted = {drop_in.format("containerd"): slack, drop_in.format("kubelet"): condition + slack}
     assert shell.files == (wanted if calm else {})
     assert [call[-2:] for call in shell.calls if "slack" in call] == ([("containerd", "5000000")] if calm else [])
 

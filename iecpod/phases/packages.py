@@ -1,0 +1,67 @@
+"""apt on a node: the release's repositories, each with its key, and the packages that it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from iecpod.design.release import AptRepository, Release
+from iecpod.errors import CommandFailed
+from iecpod.phases.node_job import run_job
+from iecpod.ports import Shell
+from iecpod.render.bundle_install import LINK_CNI
+from iecpod.render.node_files import key_ring, render_apt_source
+from iecpod.watch import Watch
+
+_UNIT = "iecpod-packages.service"
+_INSTALL_SECONDS = 900.0
+_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
+
+#: What iecpod has written of a package's configuration stays; without a terminal, dpkg would give up asking.
+_KEEP = "--force-confold"
+_APT = ("apt-get", "--quiet", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "-o")
+
+#: In apt's words, of a repository that another key has signed. `is not signed` it says also of what was not fetched.
+_NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG")
+
+
+def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], watch: Watch) -> None:
+    """Raises `CommandFailed` with what apt said last, `WaitTimeout`. `keys` are signing keys by name of the repository.
+
+    systemd runs it: where a run ends in the middle, dpkg does not, and the next run waits for it.
+    """
+    for repository in release.repositories:
+        source = render_apt_source(repository)
+        if source.key_path:
+            shell.write_file(source.key_path, key_ring(keys[repository.name]))
+        shell.write_file(source.path, source.text.encode())
+    try:
+        run_job(
+            shell, _UNIT, ["sh", "-ec", _commands(release.packages)], seconds=_INSTALL_SECONDS, watch=watch, remedy=""
+        )
+    except CommandFailed as error:
+        error.remedy = f"{_remedy(release.repositories, error.tail)}; {watch.go_on}"
+        raise
+
+
+def _commands(packages: Sequence[str]) -> str:
+    steps = [
+        ["export", "DEBIAN_FRONTEND=noninteractive"],
+        ["dpkg", "--configure", "--pending", _KEEP],  # after a power cut
+        [*_APT, f"Dpkg::Options::={_KEEP}", "update"],
+        [*_APT, f"Dpkg::Options::={_KEEP}", "install", *packages],
+        ["apt-mark", "hold", *_PROGRAMS],
+    ]
+    return "\n".join([*(shlex.join(step) for step in steps), LINK_CNI])
+
+
+def _remedy(repositories: Sequence[AptRepository], output: str) -> str:
+    if _NOT_TRUSTED.search(output):
+        named = [repository for repository in repositories if repository.uri.rstrip("/") in output] or repositories
+        keys = " ".join(f"--repository-key {repository.name}=FILE" for repository in named)
+        return f"give the key that signs the repository, once you are sure of it: {keys}"
+    return (
+        "see whether nodes reach the servers that apt names and find there what the release names; --apt-mirror, "
+        "--repository and --http-proxy lead them elsewhere"
+    )

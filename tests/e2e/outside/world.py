@@ -1,0 +1,149 @@
+"""What lies outside a lab: an apt repository, registries, and the proxy that is the only way to them.
+
+The servers listen on loopback addresses of the POD's network namespace, which guests cannot reach; the proxy on one
+that they reach through their gateway. Names of servers are known to the proxy alone.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.design.release import Release
+from iecpod.images.apt import AptRoot
+from iecpod.images.bundle import build_bundle
+from iecpod.images.cache import Cache
+from iecpod.images.rootfs import ensure_rootfs, image_archives
+from iecpod.model import Arch
+from iecpod.ports import Reporter
+from tests.e2e.outside.apt_repository import SigningKey, index_repository
+from tests.e2e.outside.certificates import Certificates, make_certificates
+from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
+from tests.e2e.outside.registry_push import push_archive
+from tests.e2e.outside.servers import Servers
+
+#: Documentation's own network (RFC 5737): nobody else has it.
+PROXY, PROXY_PORT = "203.0.113.1", 3128
+PACKAGES, MIRROR, MIRROR_PORT, REGISTRY = "packages.lab.example", "mirror.lab.example", 5000, "k8s.gcr.io"
+_ADDRESSES = {PACKAGES: "127.0.0.2", MIRROR: "127.0.0.3", REGISTRY: "127.0.0.4"}
+#: Debian's packages of what is run here; unpacked and not installed, so that nothing is left on the host.
+_SERVER_PACKAGES = ("docker-registry", "tinyproxy-bin")
+
+_REGISTRY_CONFIG = """version: 0.1
+log: {{level: warn, accesslog: {{disabled: false}}}}
+storage: {{filesystem: {{rootdirectory: {storage}}}}}
+http: {{addr: "{address}:{port}"{tls}}}
+"""
+
+_PROXY_CONFIG = """Listen {address}
+Port {port}
+ConnectPort 443
+Timeout 600
+MaxClients 100
+LogLevel Connect
+"""
+
+_REQUEST = re.compile(r"Request \(file descriptor \d+\): (\S+) (\S+)")
+#: apt keeps the epoch of a version in names of files; archives do not.
+_EPOCH = re.compile(r"_\d+%3a")
+_PULL = re.compile(r'"GET /v2/(\S+)/(?:manifests|blobs)/')
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutsideWorld:
+    """Files of all servers. `wrong_key` is a public key that signs nothing."""
+
+    directory: Path
+    certificates: Certificates
+    key: Path
+    wrong_key: Path
+    images: Path
+
+    @contextmanager
+    def at(self, host: EmbeddedHost) -> Iterator[Servers]:
+        """The servers at work in the POD's network namespace, which must be there; images are pushed once."""
+        enter = host.command_prefix
+        subprocess.run([*enter, "ip", "address", "replace", f"{PROXY}/32", "dev", "lo"], check=True)
+        servers = Servers(enter, host.open_socket, self.directory / "hosts", self.directory / "logs")
+        try:
+            self._start(servers)
+            if not (self.directory / "registry").exists():
+                push_archive(self.images, host.open_socket, _ADDRESSES[MIRROR], MIRROR_PORT)
+            yield servers
+        finally:
+            servers.stop()
+
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and target of each request that the proxy was sent so far."""
+        return _REQUEST.findall((self.directory / "logs/proxy.log").read_text())
+
+    def pulled(self, server: str) -> set[str]:
+        """Repositories that something was pulled of so far; `server` is `mirror` or `registry`."""
+        return set(_PULL.findall((self.directory / f"logs/{server}.log").read_text()))
+
+    def _start(self, servers: Servers) -> None:
+        programs = self.directory / "programs/usr/bin"
+        repository = [sys.executable, "-m", "http.server", "--bind", _ADDRESSES[PACKAGES], "80"]
+        servers.start("packages", [*repository, "--directory", str(self.directory / "www")], _ADDRESSES[PACKAGES], 80)
+        for name, port in (("mirror", MIRROR_PORT), ("registry", 443)):
+            serve = [str(programs / "docker-registry"), "serve", str(self.directory / f"{name}.yaml")]
+            servers.start(name, serve, _ADDRESSES[MIRROR if name == "mirror" else REGISTRY], port)
+        proxy = [str(programs / "tinyproxy"), "-d", "-c", str(self.directory / "proxy.conf")]
+        servers.start("proxy", proxy, PROXY, PROXY_PORT)
+
+
+def make_world(
+    directory: Path, bundled: Release, packages: tuple[str, ...], cache_dir: Path, reporter: Reporter
+) -> OutsideWorld:
+    """`packages`, as far as guests lack them, and images: all of them of the bundle of the release `bundled`."""
+    arch = Arch.of_this_machine()
+    bundle = build_bundle(bundled, arch, cache_dir, "", reporter)
+    (directory / "logs").mkdir(parents=True)
+    (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))
+    site = directory / "www/debian"
+    (site / "pool").mkdir(parents=True)
+    build_kubernetes_debs(
+        bundle.path / "bin", bundled.kubernetes_version, arch.debian, site / "pool", directory / "trees"
+    )
+    rootfs = ensure_rootfs(Cache(cache_dir, reporter), bundled.image, arch)
+    apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
+    apt.prepare(image_archives(bundled.image), "deb", dpkg_status=(rootfs.path / "status").read_bytes())
+    for deb in apt.download_missing(packages):
+        deb.rename(site / "pool" / _EPOCH.sub("_", deb.name))
+    _unpack_servers(apt, directory)
+    key = SigningKey.make(directory / "signing")
+    index_repository(site, arch.debian, key)
+    certificates = make_certificates(directory, REGISTRY)
+    _configure_servers(directory, certificates)
+    return OutsideWorld(
+        directory=directory,
+        certificates=certificates,
+        key=key.export(directory / "key.asc"),
+        wrong_key=SigningKey.make(directory / "another").export(directory / "wrong-key.asc"),
+        images=bundle.images,
+    )
+
+
+def _unpack_servers(apt: AptRoot, directory: Path) -> None:
+    fetched = directory / "servers"
+    fetched.mkdir()
+    apt.download(_SERVER_PACKAGES, fetched)
+    for deb in fetched.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", str(deb), str(directory / "programs")], check=True)
+
+
+def _configure_servers(directory: Path, certificates: Certificates) -> None:
+    tls = f", tls: {{certificate: {certificates.server}, key: {certificates.server_key}}}"
+    storage = directory / "registry"
+    mirror = _REGISTRY_CONFIG.format(storage=storage, address=_ADDRESSES[MIRROR], port=MIRROR_PORT, tls="")
+    (directory / "mirror.yaml").write_text(mirror)
+    (directory / "registry.yaml").write_text(
+        _REGISTRY_CONFIG.format(storage=storage, address=_ADDRESSES[REGISTRY], port=443, tls=tls)
+    )
+    (directory / "proxy.conf").write_text(_PROXY_CONFIG.format(address=PROXY, port=PROXY_PORT))
