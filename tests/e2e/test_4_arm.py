@@ -19,7 +19,7 @@ from tests.e2e.conftest import HOSTNAMES, HostSnapshot, Iecpod
 #: What the lab's own hypervisor would decide: where, from what, and how large on a small machine.
 OPTIONS = (
     *("-c", "embedded", "--release", "debian12", "-s", "k8-bridge-iec-noha", "--virt-type", "qemu"),
-    *("--vcpus", "2", "--memory", "2G", "--bake"),
+    *("--vcpus", "2", "--memory", "2G", "--bundle-via", "image"),
 )
 ADDRESSES = {
     hostname: {f"192.168.11.{21 + index}/24", f"172.16.10.{36 + index}/24", f"10.0.19.{137 + index}/24"}
