@@ -17,9 +17,9 @@ from pathlib import Path
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.design.release import Release
 from iecpod.images.apt import AptRoot
-from iecpod.images.bundle import build_bundle
 from iecpod.images.cache import Cache
 from iecpod.images.rootfs import ensure_rootfs, image_archives
+from iecpod.images.software import ensure_software
 from iecpod.model import Arch
 from iecpod.ports import Reporter
 from tests.e2e.outside.apt_repository import SigningKey, index_repository
@@ -103,15 +103,16 @@ def make_world(
 ) -> OutsideWorld:
     """`packages`, as far as guests lack them, and images: all of them of the bundle of the release `bundled`."""
     arch = Arch.of_this_machine()
-    bundle = build_bundle(bundled, arch, cache_dir, "", reporter)
+    cache = Cache(cache_dir, reporter)
+    software = ensure_software(cache, bundled, arch, "")
     (directory / "logs").mkdir(parents=True)
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))
     site = directory / "www/debian"
     (site / "pool").mkdir(parents=True)
     build_kubernetes_debs(
-        bundle.path / "bin", bundled.kubernetes_version, arch.debian, site / "pool", directory / "trees"
+        software.path / "bin", bundled.kubernetes_version, arch.debian, site / "pool", directory / "trees"
     )
-    rootfs = ensure_rootfs(Cache(cache_dir, reporter), bundled.image, arch)
+    rootfs = ensure_rootfs(cache, bundled.image, arch)
     apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
     apt.prepare(image_archives(bundled.image), "deb", dpkg_status=(rootfs.path / "status").read_bytes())
     for deb in apt.download_missing(packages):
@@ -121,12 +122,13 @@ def make_world(
     index_repository(site, arch.debian, key)
     certificates = make_certificates(directory, REGISTRY)
     _configure_servers(directory, certificates)
+    (images,) = software.images
     return OutsideWorld(
         directory=directory,
         certificates=certificates,
         key=key.export(directory / "key.asc"),
         wrong_key=SigningKey.make(directory / "another").export(directory / "wrong-key.asc"),
-        images=bundle.images,
+        images=images,
     )
 
 
