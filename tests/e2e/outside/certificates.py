@@ -16,16 +16,21 @@ class Certificates:
     server_key: Path
 
 
-def make_certificates(directory: Path, server_name: str) -> Certificates:
+def make_certificates(directory: Path, *server_names: str) -> Certificates:
     made = Certificates(directory / "authority.pem", directory / "server.pem", directory / "server.key")
     authority_key = directory / "authority.key"
     _request("/CN=Outside World", made.authority, authority_key)
     _request(
-        f"/CN={server_name}",
+        f"/CN={server_names[0]}",
         made.server,
         made.server_key,
         *("-CA", str(made.authority), "-CAkey", str(authority_key)),
-        *("-addext", f"subjectAltName=DNS:{server_name}", "-addext", "basicConstraints=CA:FALSE"),
+        *(
+            "-addext",
+            "subjectAltName=" + ",".join(f"DNS:{name}" for name in server_names),
+            "-addext",
+            "basicConstraints=CA:FALSE",
+        ),
     )
     return made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import ssl
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,16 +24,23 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True)
 class _Registry:
+    """`name` is the one in its certificate, by `authority`."""
+
     open_socket: OpenSocket
     address: str
-    port: int
+    name: str
+    authority: Path
 
     def ask(self, method: str, path: str, body: IO[bytes] | bytes | None = None, **headers: str) -> tuple[int, str]:
         """Status and `Location`."""
-        with self.open_socket(self.address, self.port, _SECONDS) as connection:
-            connection.settimeout(_SECONDS)
-            client = http.client.HTTPConnection(self.address, self.port, blocksize=1 << 20)
-            client.sock = connection
+        context = ssl.create_default_context(cafile=str(self.authority))
+        with (
+            self.open_socket(self.address, 443, _SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=self.name) as channel,
+        ):
+            channel.settimeout(_SECONDS)
+            client = http.client.HTTPConnection(self.name, blocksize=1 << 20)
+            client.sock = channel
             client.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             answer = client.getresponse()
             answer.read()
@@ -51,9 +59,9 @@ class _Registry:
         self.ask("PUT", f"{place.path}?{place.query}&digest={digest}", content(), Content_Length=str(size))
 
 
-def push_archive(archive: Path, open_socket: OpenSocket, address: str, port: int) -> None:
+def push_archive(archive: Path, open_socket: OpenSocket, address: str, name: str, authority: Path) -> None:
     """Every image of the archive, under its name without the registry."""
-    registry = _Registry(open_socket, address, port)
+    registry = _Registry(open_socket, address, name, authority)
     repository_of: dict[str, str] = {}
     with tarfile.open(archive) as tar:
 

@@ -1,7 +1,8 @@
 """What lies outside a lab: an apt repository, registries, and the proxy that is the only way to them.
 
 The servers listen on loopback addresses of the POD's network namespace, which guests cannot reach; the proxy on one
-that they reach through their gateway. Names of servers are known to the proxy alone.
+that they reach through their gateway. Names of servers are known to the proxy alone. Registries are behind TLS, so the
+proxy changes nothing: of several headers of one name, such as docker's Accept, it would let one through.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.e2e.outside.servers import Servers
 
 #: Documentation's own network (RFC 5737): nobody else has it.
 PROXY, PROXY_PORT = "203.0.113.1", 3128
-PACKAGES, MIRROR, MIRROR_PORT, REGISTRY = "packages.lab.example", "mirror.lab.example", 5000, "k8s.gcr.io"
+PACKAGES, MIRROR, REGISTRY = "packages.lab.example", "mirror.lab.example", "k8s.gcr.io"
 _ADDRESSES = {PACKAGES: "127.0.0.2", MIRROR: "127.0.0.3", REGISTRY: "127.0.0.4"}
 #: Debian's packages of what is run here; unpacked and not installed, so that nothing is left on the host.
 _SERVER_PACKAGES = ("docker-registry", "tinyproxy-bin")
@@ -38,7 +39,7 @@ _SERVER_PACKAGES = ("docker-registry", "tinyproxy-bin")
 _REGISTRY_CONFIG = """version: 0.1
 log: {{level: warn, accesslog: {{disabled: false}}}}
 storage: {{filesystem: {{rootdirectory: {storage}}}}}
-http: {{addr: "{address}:{port}"{tls}}}
+http: {{addr: "{address}:443", tls: {{certificate: {certificate}, key: {key}}}}}
 """
 
 _PROXY_CONFIG = """Listen {address}
@@ -74,7 +75,8 @@ class OutsideWorld:
         try:
             self._start(servers)
             if not (self.directory / "registry").exists():
-                push_archive(self.images, host.open_socket, _ADDRESSES[MIRROR], MIRROR_PORT)
+                authority = self.certificates.authority
+                push_archive(self.images, host.open_socket, _ADDRESSES[MIRROR], MIRROR, authority)
             yield servers
         finally:
             servers.stop()
@@ -84,16 +86,16 @@ class OutsideWorld:
         return _REQUEST.findall((self.directory / "logs/proxy.log").read_text())
 
     def pulled(self, server: str) -> set[str]:
-        """Repositories that something was pulled of so far; `server` is `mirror` or `registry`."""
+        """Repositories that something was pulled of so far; `server` is `MIRROR` or `REGISTRY`."""
         return set(_PULL.findall((self.directory / f"logs/{server}.log").read_text()))
 
     def _start(self, servers: Servers) -> None:
         programs = self.directory / "programs/usr/bin"
         repository = [sys.executable, "-m", "http.server", "--bind", _ADDRESSES[PACKAGES], "80"]
         servers.start("packages", [*repository, "--directory", str(self.directory / "www")], _ADDRESSES[PACKAGES], 80)
-        for name, port in (("mirror", MIRROR_PORT), ("registry", 443)):
+        for name in (MIRROR, REGISTRY):
             serve = [str(programs / "docker-registry"), "serve", str(self.directory / f"{name}.yaml")]
-            servers.start(name, serve, _ADDRESSES[MIRROR if name == "mirror" else REGISTRY], port)
+            servers.start(name, serve, _ADDRESSES[name], 443)
         proxy = [str(programs / "tinyproxy"), "-d", "-c", str(self.directory / "proxy.conf")]
         servers.start("proxy", proxy, PROXY, PROXY_PORT)
 
@@ -120,7 +122,7 @@ def make_world(
     _unpack_servers(apt, directory)
     key = SigningKey.make(directory / "signing")
     index_repository(site, arch.debian, key)
-    certificates = make_certificates(directory, REGISTRY)
+    certificates = make_certificates(directory, REGISTRY, MIRROR)
     _configure_servers(directory, certificates)
     (images,) = software.images
     return OutsideWorld(
@@ -141,11 +143,14 @@ def _unpack_servers(apt: AptRoot, directory: Path) -> None:
 
 
 def _configure_servers(directory: Path, certificates: Certificates) -> None:
-    tls = f", tls: {{certificate: {certificates.server}, key: {certificates.server_key}}}"
-    storage = directory / "registry"
-    mirror = _REGISTRY_CONFIG.format(storage=storage, address=_ADDRESSES[MIRROR], port=MIRROR_PORT, tls="")
-    (directory / "mirror.yaml").write_text(mirror)
-    (directory / "registry.yaml").write_text(
-        _REGISTRY_CONFIG.format(storage=storage, address=_ADDRESSES[REGISTRY], port=443, tls=tls)
-    )
+    """Both registries serve the same images: which of them is asked is up to who asks."""
+    for name in (MIRROR, REGISTRY):
+        (directory / f"{name}.yaml").write_text(
+            _REGISTRY_CONFIG.format(
+                storage=directory / "registry",
+                address=_ADDRESSES[name],
+                certificate=certificates.server,
+                key=certificates.server_key,
+            )
+        )
     (directory / "proxy.conf").write_text(_PROXY_CONFIG.format(address=PROXY, port=PROXY_PORT))
