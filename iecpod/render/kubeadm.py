@@ -28,6 +28,10 @@ _CALM_LEADER = {"leader-elect": "false"}
 #: since an empty list of what to enforce does not survive kubeadm's copy of the kubelet's configuration.
 _CALM_KUBELET_FLAGS = {"housekeeping-interval": "60s", "cgroups-per-qos": "false", "enforce-node-allocatable": ""}
 
+#: Where docker runs, the kubelet breaks a pull off that tells no progress for so long, by default a minute; docker tells
+#: none while it unpacks a layer, which takes slow disks and emulated guests longer.
+_DOCKER_KUBELET_FLAGS = {"image-pull-progress-deadline": "10m0s"}
+
 
 def kubernetes_minor(version: str) -> tuple[int, int]:
     major, minor = version.removeprefix("v").split(".")[:2]
@@ -175,7 +179,11 @@ def _cheap_keys(kubernetes_version: str, api: str) -> dict[str, Any]:
 
 
 def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> dict[str, Any]:
-    flags = {"node-ip": str(node.address), **(_CALM_KUBELET_FLAGS if cluster.calm else {})}
+    flags = {
+        "node-ip": str(node.address),
+        **(_DOCKER_KUBELET_FLAGS if cluster.release.runtime == "docker" else {}),
+        **(_CALM_KUBELET_FLAGS if cluster.calm else {}),
+    }
     return {
         "name": node.hostname,
         "criSocket": cri_socket(cluster),
