@@ -28,8 +28,8 @@ _CALM_LEADER = {"leader-elect": "false"}
 #: since an empty list of what to enforce does not survive kubeadm's copy of the kubelet's configuration.
 _CALM_KUBELET_FLAGS = {"housekeeping-interval": "60s", "cgroups-per-qos": "false", "enforce-node-allocatable": ""}
 
-#: Where docker runs, the kubelet breaks a pull off that tells no progress for so long, by default a minute; docker tells
-#: none while it unpacks a layer, which takes slow disks and emulated guests longer.
+#: With docker, the kubelet breaks a pull off that tells no progress for so long, by default a minute. docker tells none
+#: while it unpacks a layer, which takes slow disks and emulated guests longer.
 _DOCKER_KUBELET_FLAGS = {"image-pull-progress-deadline": "10m0s"}
 
 
