@@ -19,6 +19,7 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.bundle_manifest import bundle_dir
+from iecpod.design.delivery import BundleVia
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.bundle_files import StoredBundle, check_taken_in
 from iecpod.images.cache import Cache
@@ -167,9 +168,13 @@ def test_a_deploy_from_it_fetches_nothing(upstream: Upstream, archive: Path, tmp
     tools = PodAdapters(layout_below(tmp_path), REF, RecordingReporter(), "")
     release = inputs.release
     assert (release.name, release.kubernetes_version, release.repositories) == ("lab-made", VERSION, ())
-    image = tools.images(release, baked=True).ensure(HOST_ARCH)
+    image = tools.images(release, BundleVia.SSH).ensure(HOST_ARCH)
     assert (image.format, image.virtual_size_bytes) == ("raw", 1024 * 1024)
-    assert tools.images(release, baked=False).key(HOST_ARCH) == tools.images(release, baked=True).key(HOST_ARCH)
+    assert tools.images(release, BundleVia.IMAGE).key(HOST_ARCH) == tools.images(release, BundleVia.SSH).key(HOST_ARCH)
+    disks = tools.bundle_disks(release)
+    disks.ensure(HOST_ARCH)
+    listed = subprocess.run(["debugfs", "-R", "ls /debs", disks.disk(HOST_ARCH).path], capture_output=True, text=True)
+    assert disks.is_made(HOST_ARCH) and "Packages" in listed.stdout
     files = tools.bundle(release, HOST_ARCH)
     assert files.references == IMAGES and len(files.images) == len(IMAGES)
     assert "Packages" in [path.name for path in files.debs]
