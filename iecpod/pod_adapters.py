@@ -31,7 +31,7 @@ from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
-from iecpod.images.software import ensure_software, provided_helm, provided_software
+from iecpod.images.software import find_software, provided_helm
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
@@ -87,11 +87,8 @@ class PodAdapters:
         return ReleaseBundleDisks(release, self._layout.cache_dir, self._apt_mirror, self.reporter)
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        if release.provided is not None:
-            software = provided_software(release.provided)
-        else:
-            cache = Cache(self._layout.cache_dir, self.reporter)
-            software = ensure_software(cache, release, arch, self._apt_mirror)
+        cache = Cache(self._layout.cache_dir, self.reporter)
+        software = find_software(cache, release, arch, self._apt_mirror)
         return BundleFiles(
             debs=software.debs,
             programs=software.programs,

@@ -14,6 +14,8 @@ from iecpod.model import PodSpec
 
 #: The one registry that docker can be given mirrors of.
 DOCKER_HUB = "docker.io"
+#: It answers at another name than the one that images are called by.
+_DOCKER_HUB_SERVER = "https://registry-1.docker.io"
 
 #: Addresses of the link itself (RFC 3927), such as those of metadata services and of DNS caches on nodes.
 _LINK_LOCAL = "169.254.0.0/16"
@@ -47,6 +49,11 @@ class Supply:
     def replaces_sources(self) -> bool:
         """Whether it says where the release's own software is fetched from."""
         return bool(self.image_url or self.repositories or self.repository_keys or self.manifests)
+
+
+def registry_server(registry: str) -> str:
+    """URL of the server of a registry."""
+    return _DOCKER_HUB_SERVER if registry == DOCKER_HUB else f"https://{registry}"
 
 
 def apply_supply(release: Release, supply: Supply) -> Release:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +11,10 @@ from typing import Any
 from iecpod.design.release import Release
 from iecpod.design.resources import BundleDisk
 from iecpod.images.cache import Cache, artifact_lease, find_damage, load_artifact
+from iecpod.images.files import place_file
 from iecpod.images.lease import hold
 from iecpod.images.process import run_tool
-from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
+from iecpod.images.software import find_software, software_recipe
 from iecpod.model import Arch
 from iecpod.naming import BUNDLE_DISK, NAMESPACE
 from iecpod.ports import Reporter
@@ -56,7 +55,7 @@ class ReleaseBundleDisks:
 
     def ensure(self, arch: Arch) -> None:
         def make(directory: Path) -> Mapping[str, Any]:
-            software = self._software(arch)
+            software = find_software(self._cache, self.release, arch, self.apt_mirror)
             files = (*software.debs, *software.programs, *software.images)
             content = {str(path.relative_to(software.path)): path for path in files}
             log_path = self._cache.log_path(f"bundle-disk-{self.release.name}-{arch.debian}")
@@ -82,11 +81,6 @@ class ReleaseBundleDisks:
             "software": self._cache.place("software", software_recipe(self.release, arch)).name,
         }
 
-    def _software(self, arch: Arch) -> Software:
-        if self.release.provided is not None:
-            return provided_software(self.release.provided)
-        return ensure_software(self._cache, self.release, arch, self.apt_mirror)
-
 
 def write_disk(content: Mapping[str, Path], work: Path, disk: Path, file_system_uuid: str, log_path: Path) -> None:
     """An ext4 file system of files by name, which no journal makes ready to be written: equal for equal content.
@@ -96,8 +90,7 @@ def write_disk(content: Mapping[str, Path], work: Path, disk: Path, file_system_
     tree = work / "tree"
     tree.mkdir()
     for name, path in content.items():
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        _link(path, tree / name)
+        place_file(path, tree / name)
     paths = sorted(tree.rglob("*"))
     blocks = sum(-(-path.stat().st_size // _BLOCK_BYTES) for path in paths)
     argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", _FEATURES, "-b", str(_BLOCK_BYTES), "-I", "256", "-m", "0"]
@@ -114,13 +107,6 @@ def write_disk(content: Mapping[str, Path], work: Path, disk: Path, file_system_
         environment=_AT_A_FIXED_TIME,
     )
     disk.chmod(0o444)
-
-
-def _link(path: Path, link: Path) -> None:
-    try:
-        os.link(path, link)
-    except OSError:  # on another file system, or on one that has no links
-        shutil.copyfile(path, link)
 
 
 def _settled_inodes(paths: list[Path], tree: Path) -> Iterator[str]:

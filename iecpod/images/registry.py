@@ -18,12 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from iecpod.design.supply import DOCKER_HUB, registry_server
 from iecpod.errors import ImageError
 from iecpod.model import Arch
-
-_DOCKER_HUB = "docker.io"
-#: Docker Hub answers at another name than the one that images are called by.
-_SERVERS = {_DOCKER_HUB: "https://registry-1.docker.io"}
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -56,9 +53,9 @@ def full_reference(name: str) -> str:
     """With registry and tag, as container runtimes complete a name that lacks them."""
     first, slash, rest = name.partition("/")
     if not slash:
-        name = f"{_DOCKER_HUB}/library/{name}"
+        name = f"{DOCKER_HUB}/library/{name}"
     elif not ({".", ":"} & set(first)) and first != "localhost":
-        name = f"{_DOCKER_HUB}/{first}/{rest}"
+        name = f"{DOCKER_HUB}/{first}/{rest}"
     return name if {":", "@"} & set(name.rpartition("/")[2]) else f"{name}:latest"
 
 
@@ -98,8 +95,7 @@ class Registries:
                 file.write(chunk)
 
     def _bases(self, registry: str, name: str) -> Iterator[str]:
-        upstream = _SERVERS.get(registry, f"https://{registry}")
-        for url in (self._mirrors.get(registry), upstream):
+        for url in (self._mirrors.get(registry), registry_server(registry)):
             if url:
                 yield f"{url.rstrip('/')}{'' if urlsplit(url).path.strip('/') else '/v2'}/{name}"
 

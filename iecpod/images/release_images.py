@@ -17,7 +17,7 @@ from iecpod.images.fetch import copy_image, fetch_image
 from iecpod.images.files import Fingerprint, recipe_key
 from iecpod.images.pod_notes import note_pod
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
-from iecpod.images.software import Software, ensure_software, provided_software, software_recipe
+from iecpod.images.software import find_software, software_recipe
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.model import Arch
 from iecpod.ports import BaseImage, Reporter
@@ -118,7 +118,7 @@ class ReleaseImages:
         return recipe
 
     def _build_from_packages(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
-        software = self._software(cache, arch) if self._is_baked else None
+        software = find_software(cache, self.release, arch, self.apt_mirror) if self._is_baked else None
         log_path = cache.log_path(f"disk-{self.release.name}-{arch.debian}")
         tree = work / "tree"
         unpack_tree(self._tree_archive(cache, arch), tree, log_path)
@@ -128,11 +128,6 @@ class ReleaseImages:
         self.reporter.progress("making the disk")
         path, size = build_disk(tree, work, arch, self.release.image.kernel_arguments, log_path)
         return NewImage(path, "qcow2", size)
-
-    def _software(self, cache: Cache, arch: Arch) -> Software:
-        if self.release.provided is not None:
-            return provided_software(self.release.provided)
-        return ensure_software(cache, self.release, arch, self.apt_mirror)
 
     def _tree_archive(self, cache: Cache, arch: Arch) -> Path:
         provided = self.release.provided

@@ -44,11 +44,6 @@ class Software:
         return tuple(sorted((self.path / directory).glob("*")))
 
 
-def provided_software(provided: ProvidedBundle) -> Software:
-    """Of a bundle that was taken in."""
-    return Software(provided.path, read_bundle_manifest(provided.path).references)
-
-
 def provided_helm(provided: ProvidedBundle) -> tuple[Path, ...]:
     return tuple(sorted((provided.path / "helm").iterdir()))
 
@@ -90,6 +85,13 @@ def ensure_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str)
     doing = f"making the software of {release.name} for {arch.debian}"
     made = cache.ensure("software", software_recipe(release, arch), make, doing)
     return Software(made.path, tuple(str(reference) for reference in made.facts["images"]))
+
+
+def find_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str) -> Software:
+    """What nodes are given: of the bundle that the release comes from, else as by `ensure_software`."""
+    if release.provided is not None:
+        return Software(release.provided.path, read_bundle_manifest(release.provided.path).references)
+    return ensure_software(cache, release, arch, apt_mirror)
 
 
 def _source(release: Release) -> BundleSource:

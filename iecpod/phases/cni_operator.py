@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
-from iecpod.phases.kubectl import Kubectl
+from iecpod.errors import WaitTimeout
+from iecpod.phases.kubectl import Kubectl, api_awaited
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
@@ -60,10 +60,8 @@ class CalicoOperatorPhase:
 
     def _wait_for(self, awaited: str, check: Callable[[Kubectl], None], seconds: float) -> None:
         def probe() -> None:
-            try:
+            with api_awaited():
                 check(Kubectl(self.shell))
-            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
-                raise NotYet(error.cause) from error
 
         self.watch.wait_for(
             awaited,

@@ -6,14 +6,13 @@ import shlex
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
+from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl
+from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl, api_awaited
 from iecpod.phases.node_job import is_job_running, job_state, run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
-from iecpod.wait import NotYet
 from iecpod.watch import Watch
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
@@ -60,10 +59,8 @@ class ControlPlanePhase:
             return False
 
         def probe() -> None:
-            try:
+            with api_awaited():
                 self._ask_api_server()
-            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
-                raise NotYet(error.cause) from error
 
         self.watch.wait_for(
             "the API server of the cluster that was made",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from iecpod.errors import CommandFailed
+from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.ports import CommandResult, Shell
+from iecpod.wait import NotYet
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
@@ -18,6 +21,15 @@ _PATIENCE_SECONDS = 300.0
 
 #: For manifests of our own: leaves checking to the API server.
 UNCHECKED = "--validate=false"
+
+
+@contextmanager
+def api_awaited() -> Iterator[None]:
+    """For probes: an API server that does not answer, or a node that does not, is one that may come yet (`NotYet`)."""
+    try:
+        yield
+    except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
+        raise NotYet(error.cause) from error
 
 
 class Kubectl:

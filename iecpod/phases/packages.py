@@ -10,13 +10,12 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.errors import CommandFailed
 from iecpod.phases.node_job import run_job
 from iecpod.ports import Shell
-from iecpod.render.bundle_install import LINK_CNI
+from iecpod.render.bundle_install import HOLD, LINK_CNI
 from iecpod.render.node_files import key_ring, render_apt_source
 from iecpod.watch import Watch
 
 _UNIT = "iecpod-packages.service"
 _INSTALL_SECONDS = 900.0
-_PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 
 #: What iecpod has written of a package's configuration stays; without a terminal, dpkg would give up asking.
 _KEEP = "--force-confold"
@@ -51,9 +50,8 @@ def _commands(packages: Sequence[str]) -> str:
         ["dpkg", "--configure", "--pending", _KEEP],  # after a power cut
         [*_APT, f"Dpkg::Options::={_KEEP}", "update"],
         [*_APT, f"Dpkg::Options::={_KEEP}", "install", *packages],
-        ["apt-mark", "hold", *_PROGRAMS],
     ]
-    return "\n".join([*(shlex.join(step) for step in steps), LINK_CNI])
+    return "\n".join([*(shlex.join(step) for step in steps), HOLD, LINK_CNI])
 
 
 def _remedy(repositories: Sequence[AptRepository], output: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
-from iecpod.errors import CommandFailed, IecpodError, NodeUnreachable, WaitTimeout
-from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, internal_ip, is_ready
+from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
+from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, api_awaited, internal_ip, is_ready
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.stuck_pods import tell_stuck_pods
@@ -61,11 +61,9 @@ class ReadyPhase:
             self.watch.reporter.node_started(hostname)
 
         def probe() -> None:
-            try:
+            with api_awaited():
                 missing = self._missing(kubectl.load(NODES)["items"], boots)
                 missing = _with_network(missing, find_network_faults(kubectl, self.cluster))
-            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
-                raise NotYet(error.cause) from error
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
                 del waiting[hostname]
                 self.watch.note(NodeResult(hostname, DONE, self.watch.clock.now() - start))

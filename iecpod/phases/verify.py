@@ -13,7 +13,7 @@ from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.console import last_line
 from iecpod.phases.k8s_pods import is_running, pod_state
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, api_awaited
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, check_full_mtu, fetch_from_outside
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_nginx
@@ -69,10 +69,8 @@ class VerifyPhase:
 
     def _wait_for_pods(self) -> list[dict[str, Any]]:
         def probe() -> list[dict[str, Any]]:
-            try:
+            with api_awaited():
                 pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
-            except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
-                raise NotYet(error.cause) from error
             waiting = [pod_state(pod) for pod in pods if not is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")

@@ -83,9 +83,7 @@ _INSTALL_PROGRAMS = """
 install -m 755 "$bundle"/bin/* /usr/bin/
 """
 
-_HOLD = """
-apt-mark hold kubeadm kubelet kubectl
-"""
+HOLD = "apt-mark hold kubeadm kubelet kubectl\n"
 
 #: Debian's package of CNI's programs has them elsewhere than Kubernetes looks.
 LINK_CNI = """
@@ -112,7 +110,7 @@ def install_script(release: Release) -> str:
     parts = [
         "export DEBIAN_FRONTEND=noninteractive\n",
         _INSTALL_ALL if is_exact else _INSTALL_CHOSEN.replace("@PACKAGES@", packages),
-        _HOLD if release.packages else _INSTALL_PROGRAMS,
+        HOLD if release.packages else _INSTALL_PROGRAMS,
         LINK_CNI,
         f"systemctl enable {release.runtime}.service kubelet.service\n",
     ]

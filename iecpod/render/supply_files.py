@@ -8,14 +8,11 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from iecpod.design.release import Release
-from iecpod.design.supply import DOCKER_HUB, Supply
+from iecpod.design.supply import DOCKER_HUB, Supply, registry_server
 from iecpod.render.node_files import DOCKER_CONFIG_PATH, REGISTRIES_DIR, render_docker_config
 
 APT_CONF_PATH = "/etc/apt/apt.conf.d/90iecpod-proxy"
 CA_DIR = "/usr/local/share/ca-certificates"
-
-#: Docker Hub answers at another name than the one that images are called by.
-_SERVERS = {DOCKER_HUB: "https://registry-1.docker.io"}
 
 
 def render_apt_conf(supply: Supply) -> str:
@@ -71,7 +68,6 @@ def _proxy_drop_in(supply: Supply) -> str:
 def _hosts_file(registry: str, url: str) -> str:
     """A mirror with a path of its own is asked as it stands, without `/v2` put behind it."""
     own_path = urlsplit(url).path.strip("/")
-    return (
-        f'server = "{_SERVERS.get(registry, f"https://{registry}")}"\n\n'
-        f'[host."{url}"]\n  capabilities = ["pull", "resolve"]\n' + ("  override_path = true\n" if own_path else "")
+    return f'server = "{registry_server(registry)}"\n\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n' + (
+        "  override_path = true\n" if own_path else ""
     )
