@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -14,14 +12,11 @@ from pathlib import Path
 
 import filelock
 
-from iecpod.descriptors.secrets import SHOWN
+from iecpod.descriptors.secrets import shown_command
 from iecpod.errors import HostError, PodLocked
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.ports import LockHolder
-
-#: Up to the last @, since passwords may hold one.
-_SECRET_OF_URL = re.compile(r"(?<=://).+(?=@)|(?<=\?).+", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -88,16 +83,11 @@ def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),
         "started": _start_of(os.getpid()),
-        "command": shlex.join([Path(sys.argv[0]).name, *map(_without_secrets, sys.argv[1:])]),
+        "command": shown_command([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     with contextlib.suppress(OSError):  # it only serves the message of another run
         path.write_text(json.dumps(holder))
-
-
-def _without_secrets(argument: str) -> str:
-    """Of a URL, what stands before the host, and the query: a password or a token may be in both."""
-    return _SECRET_OF_URL.sub(SHOWN, argument) if "://" in argument else argument
 
 
 def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[], None]) -> None:

@@ -17,6 +17,7 @@ import click
 import iecpod
 from iecpod.cli import bundles, checks, images, pods, releases, upkeep
 from iecpod.cli.options import Invocation
+from iecpod.descriptors.secrets import shown_command
 from iecpod.errors import DescriptorError, ExitCode, HostError, IecpodError, Interrupted, PreflightError, Problem
 from iecpod.layout import find_layout
 
@@ -133,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         invocation = _invocation()
         log_file = _start_log(invocation.layout.state_dir)
-        _LOG.info("iecpod %s: %s", iecpod.__version__, " ".join(argv if argv is not None else sys.argv[1:]))
+        _LOG.info("iecpod %s: %s", iecpod.__version__, shown_command(sys.argv[1:] if argv is None else argv))
         status = cli.main(args=list(argv) if argv is not None else None, standalone_mode=False, obj=invocation)
         return status if isinstance(status, int) else int(ExitCode.OK)
     except click.ClickException as error:

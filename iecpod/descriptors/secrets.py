@@ -1,10 +1,11 @@
-"""Keeps what was decrypted out of everything that people or logs get to read."""
+"""Keeps what was decrypted, and what is secret in command lines, out of everything that people or logs get to read."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +13,9 @@ from iecpod.errors import IecpodError, Problem
 
 #: Stands in the place of every secret.
 SHOWN = "(secret)"
+
+#: Up to the last @, since passwords may hold one.
+_SECRET_OF_URL = re.compile(r"(?<=://).+(?=@)|(?<=\?).+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class Secrets:
         except IecpodError as error:
             error.hide(self.hide)
             raise
+
+
+def shown_command(argv: Sequence[str]) -> str:
+    """A command line without what stands before the host of its URLs, and their queries: both may hold a password."""
+    return shlex.join(_SECRET_OF_URL.sub(SHOWN, word) if "://" in word else word for word in argv)
 
 
 def conceal(shown: list[Problem], decrypted: list[Problem], reasons: dict[str, str]) -> list[Problem]:

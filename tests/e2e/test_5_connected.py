@@ -1,4 +1,4 @@
-"""The way of connected labs: packages by apt from a signed repository, images from registries, all of it by a proxy.
+"""The way of connected labs: packages by apt from signed repositories, images from registries, all of it by a proxy.
 
 No bundle. Two PODs of their own, one after the other: a cluster on docker, and a node with containerd.
 """
@@ -22,7 +22,7 @@ from iecpod.model import Arch
 from tests.e2e.conftest import HostSnapshot, Iecpod
 from tests.e2e.outside.lab import LAB, ROOT, packages_of, write_lab
 from tests.e2e.outside.servers import Servers
-from tests.e2e.outside.world import MIRROR, PACKAGES, PROXY, PROXY_PORT, REGISTRY, OutsideWorld, make_world
+from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, PROXY, PROXY_PORT, REGISTRY, OutsideWorld, make_world
 
 NODES = {"iec01": "172.16.10.36", "iec02": "172.16.10.37"}
 CACHE = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
@@ -57,9 +57,6 @@ def options(root: Path, world: OutsideWorld, runtime: str) -> tuple[str, ...]:
         *("--release", f"{root}/lab/{runtime}.yaml", "--http-proxy", f"http://{PROXY}:{PROXY_PORT}"),
         *("--registry-mirror", f"docker.io=https://{MIRROR}"),
         *("--ca-cert", str(world.certificates.authority)),
-        # Nobody there has the distribution's archive: apt goes on without a server that has no address, and not
-        # without what a proxy refuses.
-        *("--no-proxy", "deb.debian.org"),
     )
 
 
@@ -101,9 +98,9 @@ def pod(root: Path, machines: Iecpod, world: OutsideWorld, refused: Refused) -> 
 def test_packages_that_another_key_signed_are_refused(refused: Refused) -> None:
     done, asked = refused
     assert done.returncode == 1, done.stderr
-    assert "NO_PUBKEY" in done.stderr and f"http://{PACKAGES}/debian stable InRelease" in done.stderr
+    assert "NO_PUBKEY" in done.stderr and f"http://{PACKAGES}/kubernetes stable InRelease" in done.stderr
     assert "--repository-key lab=FILE" in done.stderr
-    assert f"http://{PACKAGES}/debian/dists/stable/InRelease" in asked
+    assert f"http://{PACKAGES}/kubernetes/dists/stable/InRelease" in asked
     assert not [target for target in asked if target.endswith(".deb")]
 
 
@@ -122,10 +119,11 @@ def test_nginx_answered_also_from_pod_to_pod(pod: Iecpod) -> None:
     assert pod.get("--namespace=kube-system", "configmap/iecpod-verified")["data"]["nodes"] == " ".join(NODES)
 
 
-def test_packages_are_the_repository_s(pod: Iecpod, world: OutsideWorld) -> None:
+def test_packages_are_the_archive_s_and_the_repository_s(pod: Iecpod, world: OutsideWorld) -> None:
     told = pod.on_node("iec02", "apt-cache", "policy", "docker.io", "kubeadm")
-    installed = [version.splitlines()[1].strip() for version in told.split("***")[1:]]
-    assert installed == [f"500 http://{PACKAGES}/debian stable/main amd64 Packages"] * 2
+    docker, kubeadm = (version.splitlines()[1].strip() for version in told.split("***")[1:])
+    assert docker.startswith(f"500 http://{ARCHIVE}/debian")
+    assert kubeadm == f"500 http://{PACKAGES}/kubernetes stable/main amd64 Packages"
     assert set(pod.on_node("iec02", "apt-mark", "showhold").split()) == {"kubeadm", "kubectl", "kubelet"}
     fetched = {target.rpartition("/")[2].partition("_")[0] for target in targets(world) if target.endswith(".deb")}
     assert {"docker.io", "containerd", "runc", "kubeadm", "kubelet", "kubectl", "cri-tools"} <= fetched
@@ -152,7 +150,7 @@ def test_the_pod_s_own_traffic_asks_no_proxy(pod: Iecpod, world: OutsideWorld) -
     refused = pod.run("ssh", "iec02", "--", "sudo", "docker", "pull", f"{NODES['iec01']}:5000/none")
     assert refused.returncode == 1 and "connection refused" in refused.stderr
     hosts = {target.partition("://")[2].partition("/")[0] or target for target in targets(world)}
-    assert hosts == {PACKAGES, f"{MIRROR}:443", f"{REGISTRY}:443"}
+    assert hosts == {PACKAGES, ARCHIVE, f"{MIRROR}:443", f"{REGISTRY}:443"}
 
 
 def test_a_second_deploy_changes_nothing(pod: Iecpod) -> None:

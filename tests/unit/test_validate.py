@@ -422,3 +422,16 @@ def test_refused(tmp_path: Path, arguments: tuple[str, ...], message: str) -> No
     )
     log = f"iecpod: log: {tmp_path}/log/iecpod.log\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message + log)
+
+
+def test_the_log_has_no_secrets_of_the_command_line(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "iecpod", "validate", "-b", "https://me:s3cr3t@lab.example/labs"],
+        env={"IECPOD_STATE_DIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    log = (tmp_path / "log/iecpod.log").read_text()
+    assert "validate -b 'https://(secret)@lab.example/labs'" in log
+    assert "s3cr3t" not in log

@@ -1,14 +1,23 @@
-"""An apt repository: packages in a pool, their index, and a release file that a key of its own signs."""
+"""apt repositories: one with a key of its own, and the part of the distribution's archive that nodes ask for."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
+import lzma
+import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from iecpod.images.apt import AptSuite
 
 SUITE, COMPONENT = "stable", "main"
+
+#: apt keeps the epoch of a version in names of files; archives do not.
+_EPOCH = re.compile(r"_\d+%3a")
 
 
 @dataclass(frozen=True)
@@ -54,3 +63,39 @@ def index_repository(root: Path, arch: str, key: SigningKey) -> None:
         f"SHA256:\n {hashlib.sha256(packages).hexdigest()} {len(packages)} {index}\n"
     )
     key.sign(dist / "Release", dist / "InRelease")
+
+
+def mirror_archives(archives: Sequence[AptSuite], arch: str, debs: Sequence[Path], root: Path) -> None:
+    """The indexes of those archives as their keys have signed them, and `debs` where these indexes say, below `root`.
+
+    A URL's path is the one below `root`. apt fetches, by the machine's own proxies; of several versions of an index it
+    asks for the one with the release file's digest, which is therefore the only name that is served.
+    """
+    fetched = {_EPOCH.sub("_", deb.name): deb for deb in debs}
+    for archive in archives:
+        site = root / urlsplit(archive.mirror).path.strip("/")
+        for suite in archive.suites:
+            index = _mirror_suite(archive.mirror, suite, arch, site)
+            for filename in re.findall(r"^Filename: (\S+)$", index, re.MULTILINE):
+                if deb := fetched.pop(filename.rpartition("/")[2], None):
+                    (site / filename).parent.mkdir(parents=True, exist_ok=True)
+                    deb.rename(site / filename)
+    assert not fetched, f"no archive has {', '.join(fetched)}"
+
+
+def _mirror_suite(mirror: str, suite: str, arch: str, site: Path) -> str:
+    """The suite's index of packages."""
+    dist = site / "dists" / suite
+    directory = dist / f"main/binary-{arch}/by-hash/SHA256"
+    directory.mkdir(parents=True)
+    _download(f"{mirror}/dists/{suite}/InRelease", dist / "InRelease")
+    name = f"main/binary-{arch}/Packages.xz"
+    listed = re.search(rf"^ ([0-9a-f]{{64}}) +\d+ {re.escape(name)}$", (dist / "InRelease").read_text(), re.MULTILINE)
+    assert listed, f"{mirror} {suite} has no {name}"
+    packages = directory / listed[1]
+    _download(f"{mirror}/dists/{suite}/{name}", packages, f"SHA256:{listed[1]}")
+    return lzma.decompress(packages.read_bytes()).decode()
+
+
+def _download(url: str, path: Path, *digest: str) -> None:
+    subprocess.run(["/usr/lib/apt/apt-helper", "download-file", url, str(path), *digest], check=True)

@@ -1,4 +1,4 @@
-"""What lies outside a lab: an apt repository, registries, and the proxy that is the only way to them.
+"""What lies outside a lab: apt repositories, registries, and the proxy that is the only way to them.
 
 The servers listen on loopback addresses of the POD's network namespace, which guests cannot reach; the proxy on one
 that they reach through their gateway. Names of servers are known to the proxy alone. Registries are behind TLS, so the
@@ -23,7 +23,7 @@ from iecpod.images.rootfs import ensure_rootfs, image_archives
 from iecpod.images.software import ensure_software
 from iecpod.model import Arch
 from iecpod.ports import Reporter
-from tests.e2e.outside.apt_repository import SigningKey, index_repository
+from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
 from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
 from tests.e2e.outside.registry_push import push_archive
@@ -32,7 +32,9 @@ from tests.e2e.outside.servers import Servers
 #: Documentation's own network (RFC 5737): nobody else has it.
 PROXY, PROXY_PORT = "203.0.113.1", 3128
 PACKAGES, MIRROR, REGISTRY = "packages.lab.example", "mirror.lab.example", "k8s.gcr.io"
-_ADDRESSES = {PACKAGES: "127.0.0.2", MIRROR: "127.0.0.3", REGISTRY: "127.0.0.4"}
+#: The distribution's own archive, at the name that guests know it by.
+ARCHIVE = "deb.debian.org"
+_ADDRESSES = {PACKAGES: "127.0.0.2", MIRROR: "127.0.0.3", REGISTRY: "127.0.0.4", ARCHIVE: "127.0.0.5"}
 #: Debian's packages of what is run here; unpacked and not installed, so that nothing is left on the host.
 _SERVER_PACKAGES = ("docker-registry", "tinyproxy-bin")
 
@@ -51,8 +53,6 @@ LogLevel Connect
 """
 
 _REQUEST = re.compile(r"Request \(file descriptor \d+\): (\S+) (\S+)")
-#: apt keeps the epoch of a version in names of files; archives do not.
-_EPOCH = re.compile(r"_\d+%3a")
 _PULL = re.compile(r'"GET /v2/(\S+)/(?:manifests|blobs)/')
 
 
@@ -91,8 +91,9 @@ class OutsideWorld:
 
     def _start(self, servers: Servers) -> None:
         programs = self.directory / "programs/usr/bin"
-        repository = [sys.executable, "-m", "http.server", "--bind", _ADDRESSES[PACKAGES], "80"]
-        servers.start("packages", [*repository, "--directory", str(self.directory / "www")], _ADDRESSES[PACKAGES], 80)
+        for name in (PACKAGES, ARCHIVE):
+            serve = [sys.executable, "-m", "http.server", "--bind", _ADDRESSES[name], "80"]
+            servers.start(name, [*serve, "--directory", str(self.directory / "www" / name)], _ADDRESSES[name], 80)
         for name in (MIRROR, REGISTRY):
             serve = [str(programs / "docker-registry"), "serve", str(self.directory / f"{name}.yaml")]
             servers.start(name, serve, _ADDRESSES[name], 443)
@@ -109,16 +110,16 @@ def make_world(
     software = ensure_software(cache, bundled, arch, "")
     (directory / "logs").mkdir(parents=True)
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))
-    site = directory / "www/debian"
+    site = directory / "www" / PACKAGES / "kubernetes"
     (site / "pool").mkdir(parents=True)
     build_kubernetes_debs(
         software.path / "bin", bundled.kubernetes_version, arch.debian, site / "pool", directory / "trees"
     )
     rootfs = ensure_rootfs(cache, bundled.image, arch)
     apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
-    apt.prepare(image_archives(bundled.image), "deb", dpkg_status=(rootfs.path / "status").read_bytes())
-    for deb in apt.download_missing(packages):
-        deb.rename(site / "pool" / _EPOCH.sub("_", deb.name))
+    archives = image_archives(bundled.image)
+    apt.prepare(archives, "deb", dpkg_status=(rootfs.path / "status").read_bytes())
+    mirror_archives(archives, arch.debian, apt.download_missing(packages), directory / "www" / ARCHIVE)
     _unpack_servers(apt, directory)
     key = SigningKey.make(directory / "signing")
     index_repository(site, arch.debian, key)
