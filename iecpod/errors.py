@@ -179,7 +179,8 @@ class CommandFailed(NodeError):
 
     def __init__(self, node: str, argv: Sequence[str], returncode: int, tail: str, remedy: str = "") -> None:
         command = " ".join(argv)
-        shown = command if len(command) <= 200 else command[:200] + "…"
+        shown = command.partition("\n")[0][:200]
+        shown += "…" if shown != command else ""
         output = f"\n{tail.rstrip()}" if tail.strip() else ""
         super().__init__(node, f"`{shown}` exited with {returncode}{output}", remedy)
         self.argv = tuple(argv)

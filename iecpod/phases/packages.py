@@ -15,6 +15,8 @@ from iecpod.render.node_files import key_ring, render_apt_source
 from iecpod.watch import Watch
 
 _UNIT = "iecpod-packages.service"
+#: A file, since systemd reads a unit of several lines wrong when packages have it reload its units.
+_SCRIPT = "/run/iecpod-packages.sh"
 _INSTALL_SECONDS = 900.0
 
 #: What iecpod has written of a package's configuration stays; without a terminal, dpkg would give up asking.
@@ -35,10 +37,9 @@ def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], 
         if source.key_path:
             shell.write_file(source.key_path, key_ring(keys[repository.name]))
         shell.write_file(source.path, source.text.encode())
+    shell.write_file(_SCRIPT, _commands(release.packages).encode())
     try:
-        run_job(
-            shell, _UNIT, ["sh", "-ec", _commands(release.packages)], seconds=_INSTALL_SECONDS, watch=watch, remedy=""
-        )
+        run_job(shell, _UNIT, ["sh", "-e", _SCRIPT], seconds=_INSTALL_SECONDS, watch=watch, remedy="")
     except CommandFailed as error:
         error.remedy = f"{_remedy(release.repositories, error.tail)}; {watch.go_on}"
         raise

@@ -64,6 +64,7 @@ def test_what_packages_start_finds_its_files() -> None:
         "/etc/systemd/system/docker.service.d/20-iecpod-calm.conf",
         "/etc/systemd/system/docker.service.d/20-iecpod-proxy.conf",
         "/etc/systemd/system/kubelet.service.d/20-iecpod-calm.conf",
+        "/run/iecpod-packages.sh",
     }
     assert b"http://mirror:5000" in shell.files["/etc/docker/daemon.json"]
     assert not shell.called("systemctl", "restart")
@@ -83,12 +84,14 @@ def test_systemd_runs_apt() -> None:
     phase(shell, release()).run()
     (job,) = (call for call in shell.calls if call[0] == "systemd-run")
     assert job[:2] == ("systemd-run", "--unit=iecpod-packages.service")
-    commands = job[-1].split("\n")
+    assert job[-3:] == ("sh", "-e", "/run/iecpod-packages.sh"), "systemd's units have no lines within a line"
+    script = shell.files[job[-1]].decode()
+    commands = script.split("\n")
     assert commands[0] == "export DEBIAN_FRONTEND=noninteractive"
     assert [words.split()[0] for words in commands[1:5]] == ["dpkg", "apt-get", "apt-get", "apt-mark"]
     assert commands[2].endswith(" update")
     assert commands[3].endswith(" install docker.io 'kubeadm=1.20.2-*'") and "--force-confold" in commands[3]
-    assert "ln -s /usr/lib/cni /opt/cni/bin" in job[-1]
+    assert "ln -s /usr/lib/cni /opt/cni/bin" in script
 
 
 def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:

@@ -277,3 +277,8 @@ def test_a_clean_up_that_fails_does_not_hide_why(error: BaseException) -> None:
         raise error
     with pytest.raises(WaitTimeout), cleaned_up(clean):
         pass
+
+
+def test_a_command_of_many_lines_is_told_by_its_first() -> None:
+    error = CommandFailed("iec01", ["sh", "-ec", "export A=1\napt-get update"], 100, "E: no\n")
+    assert error.cause == "iec01: `sh -ec export A=1…` exited with 100\nE: no"
