@@ -61,4 +61,5 @@ def _wait_for_job(shell: Shell, unit: str, seconds: float, watch: Watch, remedy:
         if seen.stdout or seen.returncode != 0:
             raise NotYet(last_line(seen.stdout or seen.stderr))
 
+    watch.reporter.waiting(unit, "", shell.node)  # the first look takes up to a minute
     watch.wait_for(unit, probe, seconds=seconds, node=shell.node, remedy=remedy)
