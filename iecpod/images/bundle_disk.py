@@ -61,7 +61,7 @@ class ReleaseBundleDisks:
             log_path = self._cache.log_path(f"bundle-disk-{self.release.name}-{arch.debian}")
             with self._cache.staging("bundle-disk") as work:
                 write_disk(content, work, directory / _FILE, _file_system_uuid(self._place(arch)), log_path)
-            return {}
+            return {"release": self.release.name, "kubernetes": self.release.kubernetes_version, "arch": arch.debian}
 
         self._cache.ensure(_KIND, self._recipe(arch), make, f"making the disk of the bundle of {self.release.name}")
 

@@ -134,9 +134,9 @@ def _describe_image(facts: Mapping[str, str]) -> str:
 
 
 def _describe_recipe(manifest: Any) -> str:
-    """Of what a recipe holds that which people know things by: versions, suites, architectures and addresses."""
-    recipe = manifest.get("recipe") if isinstance(manifest, dict) else None
-    if not isinstance(recipe, dict):
+    """Of recipe and facts that which people know things by: versions, suites, architectures and addresses."""
+    recipe, facts = (manifest.get(part) if isinstance(manifest, dict) else None for part in ("recipe", "facts"))
+    if not isinstance(recipe, dict) or not isinstance(facts, dict):
         return "unknown"
     inner = recipe.get("kubernetes")
     if isinstance(inner, dict):
@@ -147,6 +147,8 @@ def _describe_recipe(manifest: Any) -> str:
     words += [str(recipe[name]) for name in ("suite", "arch", "url") if isinstance(recipe.get(name), str)]
     if "suite" in recipe and isinstance(recipe.get("packages"), list):
         words.append(f"{len(recipe['packages'])} packages and what they need")
+    if isinstance(facts.get("release"), str):
+        words.append(_describe_image(facts))
     return ", ".join(words) or "unknown"
 
 

@@ -20,7 +20,11 @@ import pytest
 
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.namespaces import find_processes
-from iecpod.model import PodRef
+from iecpod.adapters.reporters import LogReporter
+from iecpod.design.release_file import load_release
+from iecpod.model import Arch, PodRef
+from tests.e2e.outside.lab import ROOT
+from tests.e2e.outside.world import OutsideWorld, make_world
 
 LAB, POD = "local", "virtual1"
 HOSTNAMES = ("iec01", "iec02", "iec03")
@@ -186,3 +190,16 @@ def logs_archive(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("logs") / "pod.tar.gz"
     assert pod.check("logs", str(path)) == f"{path}\n"
     return path
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[OutsideWorld]:
+    """What connected labs reach, on disk; each of their PODs has the servers for itself."""
+    if os.geteuid() != 0:
+        pytest.skip("the embedded hypervisor needs root")
+    if Arch.of_this_machine() is not Arch.X86_64:
+        pytest.skip("the PODs are of x86_64, whose programs this machine does not run")
+    cache = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
+    with tempfile.TemporaryDirectory(prefix="iecpod-e2e-connected-") as directory:
+        bundled = load_release("debian12", ROOT / "iecpod/releases", ROOT / "schemas")
+        yield make_world(Path(directory), bundled, cache, LogReporter())

@@ -55,10 +55,10 @@ def make_image(layout: Layout, key: str, size: str, facts: Mapping[str, str] | N
     return image.path
 
 
-def make_artifact(layout: Layout, kind: str, recipe: Mapping[str, Any]) -> Path:
+def make_artifact(layout: Layout, kind: str, recipe: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> Path:
     def make(directory: Path) -> Mapping[str, Any]:
         (directory / "file").write_bytes(bytes(8192))
-        return {}
+        return facts or {}
 
     path = Cache(layout.cache_dir, RecordingReporter()).ensure(kind, recipe, make, "making it").path
     let_go(layout)
@@ -111,9 +111,11 @@ def test_everything_is_listed(tmp_path: Path, layout: Layout) -> None:
     assert make_image(layout, "b" * 64, "1M") == image  # another key of the same
     bundle = make_artifact(layout, "bundles", {"kubernetes": {"kubernetes": "1.20.2", "arch": "amd64"}})
     rootfs = make_artifact(layout, "rootfs", {"suite": "bookworm", "arch": "arm64", "packages": ["a", "b"]})
+    made_of = {"release": "debian12", "arch": "amd64", "kubernetes": "1.20.2"}
+    disk = make_artifact(layout, "bundle-disks", {"software": "k3y"}, made_of)
     set_last_use(layout, image, 2 * DAY)
     found = {entry["path"]: entry for entry in json.loads(run(tmp_path, "image", "ls", "-o", "json").stdout)}
-    assert list(found) == [str(image), str(bundle), str(rootfs)]
+    assert list(found) == [str(image), str(disk), str(bundle), str(rootfs)]
     assert found[str(image)] == {
         "kind": "images",
         "name": image.stem,
@@ -127,11 +129,12 @@ def test_everything_is_listed(tmp_path: Path, layout: Layout) -> None:
         "needed_by": [],
     }
     assert found[str(bundle)]["what"] == "Kubernetes 1.20.2, amd64" and found[str(bundle)]["size_bytes"] >= 8192
+    assert found[str(disk)]["what"] == "debian12 for amd64, made with Kubernetes 1.20.2"
     assert found[str(rootfs)]["what"] == "bookworm, arm64, 2 packages and what they need"
     table = run(tmp_path, "image", "ls").stdout.splitlines()
     assert table[0].split() == ["KIND", "NAME", "SIZE", "MADE", "USED", "NEEDED", "BY", "WHAT"]
-    assert table[1].startswith(f"images   {image.stem[:12]}") and "2d" in table[1]
-    assert table[-1].startswith("3 in all, ")
+    assert table[1].split()[:2] == ["images", image.stem[:12]] and "2d" in table[1]
+    assert table[-1].startswith("4 in all, ")
 
 
 def test_what_is_no_longer_whole_is_listed_and_can_go(tmp_path: Path, layout: Layout) -> None:

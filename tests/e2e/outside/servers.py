@@ -30,7 +30,7 @@ class Servers:
         """Returns when it takes connections. What it prints goes to `logs/NAME.log`."""
         log = self.logs / f"{name}.log"
         private = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", _WITH_HOSTS, "sh", str(self.hosts)]
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self.prefix, *private, *argv],
                 stdin=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ from iecpod.ports import Reporter
 from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
 from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
+from tests.e2e.outside.lab import packages_of, write_lab
 from tests.e2e.outside.registry_push import push_archive
 from tests.e2e.outside.servers import Servers
 
@@ -58,13 +59,17 @@ _PULL = re.compile(r'"GET /v2/(\S+)/(?:manifests|blobs)/')
 
 @dataclass(frozen=True, kw_only=True)
 class OutsideWorld:
-    """Files of all servers. `wrong_key` is a public key that signs nothing."""
+    """A lab below `root/lab`, and the files of all servers. `wrong_key` is a public key that signs nothing."""
 
-    directory: Path
+    root: Path
     certificates: Certificates
     key: Path
     wrong_key: Path
     images: Path
+
+    @property
+    def directory(self) -> Path:
+        return self.root / "world"
 
     @contextmanager
     def at(self, host: EmbeddedHost) -> Iterator[Servers]:
@@ -81,12 +86,25 @@ class OutsideWorld:
         finally:
             servers.stop()
 
+    def options(self, runtime: str, key: Path) -> tuple[str, ...]:
+        """For a deploy of a POD of this lab on that container runtime; `key` is the one of the Kubernetes packages."""
+        lab = self.root / "lab"
+        return (
+            *("-b", f"file://{lab}", "-c", "embedded", "-s", "k8-bridge-iec-noha"),
+            *("--release", str(lab / f"{runtime}.yaml"), "--repository-key", f"lab={key}"),
+            *("--http-proxy", f"http://{PROXY}:{PROXY_PORT}", "--ca-cert", str(self.certificates.authority)),
+            *("--registry-mirror", f"docker.io=https://{MIRROR}"),
+        )
+
     def requests(self) -> list[tuple[str, str]]:
-        """Method and target of each request that the proxy was sent so far."""
+        """Method and target of each request that the proxy was sent at this POD so far."""
         return _REQUEST.findall((self.directory / "logs/proxy.log").read_text())
 
+    def targets(self) -> list[str]:
+        return [target for _, target in self.requests()]
+
     def pulled(self, server: str) -> set[str]:
-        """Repositories that something was pulled of so far; `server` is `MIRROR` or `REGISTRY`."""
+        """Repositories that something was pulled of at this POD so far; `server` is `MIRROR` or `REGISTRY`."""
         return set(_PULL.findall((self.directory / f"logs/{server}.log").read_text()))
 
     def _start(self, servers: Servers) -> None:
@@ -101,11 +119,10 @@ class OutsideWorld:
         servers.start("proxy", proxy, PROXY, PROXY_PORT)
 
 
-def make_world(
-    directory: Path, bundled: Release, packages: tuple[str, ...], cache_dir: Path, reporter: Reporter
-) -> OutsideWorld:
-    """`packages`, as far as guests lack them, and images: all of them of the bundle of the release `bundled`."""
-    arch = Arch.of_this_machine()
+def make_world(root: Path, bundled: Release, cache_dir: Path, reporter: Reporter) -> OutsideWorld:
+    """Kubernetes and images are those of the bundle of the release `bundled`, packages as far as guests lack them."""
+    arch, directory = Arch.of_this_machine(), root / "world"
+    write_lab(root / "lab")
     cache = Cache(cache_dir, reporter)
     software = ensure_software(cache, bundled, arch, "")
     (directory / "logs").mkdir(parents=True)
@@ -119,7 +136,7 @@ def make_world(
     apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
     archives = image_archives(bundled.image)
     apt.prepare(archives, "deb", dpkg_status=(rootfs.path / "status").read_bytes())
-    mirror_archives(archives, arch.debian, apt.download_missing(packages), directory / "www" / ARCHIVE)
+    mirror_archives(archives, arch.debian, apt.download_missing(packages_of(root / "lab")), directory / "www" / ARCHIVE)
     _unpack_servers(apt, directory)
     key = SigningKey.make(directory / "signing")
     index_repository(site, arch.debian, key)
@@ -127,7 +144,7 @@ def make_world(
     _configure_servers(directory, certificates)
     (images,) = software.images
     return OutsideWorld(
-        directory=directory,
+        root=root,
         certificates=certificates,
         key=key.export(directory / "key.asc"),
         wrong_key=SigningKey.make(directory / "another").export(directory / "wrong-key.asc"),

@@ -1,0 +1,109 @@
+"""A cluster of a connected lab, on docker: packages and images by a proxy, from a mirror where one is named. No bundle.
+
+A POD of its own: how nodes get their software is fixed when they are made.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import HostSnapshot, Iecpod
+from tests.e2e.outside.lab import LAB
+from tests.e2e.outside.servers import Servers
+from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
+
+NODES = {"iec01": "172.16.10.36", "iec02": "172.16.10.37"}
+
+
+@pytest.fixture(scope="module")
+def before() -> HostSnapshot:
+    return HostSnapshot.take()
+
+
+@pytest.fixture(scope="module")
+def machines(before: HostSnapshot, world: OutsideWorld) -> Iterator[Iecpod]:
+    """Two machines that boot."""
+    command = Iecpod(world.root, LAB, "virtual1")
+    try:
+        command.check("deploy", *world.options("docker", world.key), "--until", "domains")
+        yield command
+    finally:
+        command.run("teardown")
+
+
+@pytest.fixture(scope="module")
+def servers(machines: Iecpod, world: OutsideWorld) -> Iterator[Servers]:
+    with world.at(machines.host) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def pod(machines: Iecpod, servers: Servers) -> Iecpod:
+    """The POD, up."""
+    machines.check("deploy")
+    return machines
+
+
+def test_nodes_are_ready_on_docker(pod: Iecpod) -> None:
+    nodes = {node["metadata"]["name"]: node["status"] for node in pod.get("nodes")["items"]}
+    assert set(nodes) == set(NODES)
+    for name, status in nodes.items():
+        assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Ready"] == "True"
+        assert status["nodeInfo"]["containerRuntimeVersion"].startswith("docker://20.10.")
+        addresses = {entry["type"]: entry["address"] for entry in status["addresses"]}
+        assert addresses["InternalIP"] == NODES[name]
+
+
+def test_nginx_answered_also_from_pod_to_pod(pod: Iecpod) -> None:
+    assert {phase["name"]: phase["outcome"] for phase in pod.report()["phases"]}["verify"] == "done"
+    assert pod.get("--namespace=kube-system", "configmap/iecpod-verified")["data"]["nodes"] == " ".join(NODES)
+
+
+def test_images_came_through_mirror_and_proxy(pod: Iecpod, world: OutsideWorld) -> None:
+    assert {("CONNECT", f"{MIRROR}:443"), ("CONNECT", f"{REGISTRY}:443")} <= set(world.requests())
+    assert world.pulled(MIRROR) == {"library/nginx"}
+    components = {"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "etcd", "pause"}
+    assert world.pulled(REGISTRY) == components
+
+
+def test_the_pod_s_own_traffic_asks_no_proxy(pod: Iecpod, world: OutsideWorld) -> None:
+    refused = pod.run("ssh", "iec02", "--", "sudo", "docker", "pull", f"{NODES['iec01']}:5000/none")
+    assert refused.returncode == 1 and "connection refused" in refused.stderr
+    hosts = {target.partition("://")[2].partition("/")[0] or target for target in world.targets()}
+    assert hosts == {PACKAGES, ARCHIVE, f"{MIRROR}:443", f"{REGISTRY}:443"}
+
+
+def test_a_second_deploy_changes_nothing(pod: Iecpod) -> None:
+    pod.check("deploy")
+    assert {phase["outcome"] for phase in pod.report()["phases"]} == {"in place"}
+    assert pod.run("plan", "--detailed-exitcode").returncode == 0
+
+
+def test_status_says_ready(pod: Iecpod) -> None:
+    status = json.loads(pod.check("status", "--output", "json"))
+    assert (status["state"], status["cluster"]["verified"], status["drift"]) == ("ready", True, [])
+
+
+def test_logs_hold_those_of_docker_and_of_its_containers(pod: Iecpod, tmp_path: Path) -> None:
+    pod.check("logs", str(tmp_path / "logs.tar.gz"))
+    with tarfile.open(tmp_path / "logs.tar.gz") as archive:
+        names = archive.getnames()
+        (runtime,) = (name for name in names if name.endswith("iec01/journal/runtime.log"))
+        journal = archive.extractfile(runtime)
+        assert journal is not None and b"dockerd" in journal.read()
+    containers = {name.partition("containers/")[2] for name in names if "iec01/containers/" in name}
+    for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        assert any(name.startswith(f"kube-system_{component}-iec01_") for name in containers)
+
+
+def test_teardown_leaves_nothing(machines: Iecpod, servers: Servers, before: HostSnapshot) -> None:
+    servers.stop()
+    printed = machines.check("teardown")
+    assert f"removed domain {LAB}-virtual1-iec01" in printed
+    assert HostSnapshot.take() == before
+    assert not machines.pod_dir.exists()
