@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from iecpod.design.supply import Supply
@@ -27,8 +27,7 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
-    `bundle_via` is `image`, `disk` or `ssh`. `bundle` is the digest of one that was given (--bundle). Of `supply`, all
-    was given at once.
+    `bundle_via` is `image`, `disk` or `ssh`. `bundle` is the digest of one that was given (--bundle).
     """
 
     uri: str | None = None
@@ -45,6 +44,10 @@ class Recalled:
     bundle_via: str | None = None
     bundle: str | None = None
     supply: Supply = field(default_factory=Supply)
+
+    def of_any_release(self) -> Recalled:
+        """What holds for another release, too."""
+        return replace(self, release=None, base_os=None, bundle=None, supply=self.supply.of_any_release())
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

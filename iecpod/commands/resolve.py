@@ -123,13 +123,16 @@ def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Rele
 def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     """What was asked for, else what the POD was deployed with, else the default."""
     defaults = lab_defaults(request.ref.lab)
+    release = _lasting_release(request.release) or recalled.release
+    if release != recalled.release:
+        recalled = recalled.of_any_release()
     virt_type = request.virt_type.value if request.virt_type else None
     return Recalled(
         uri=request.connect or recalled.uri or defaults.connect,
         addressing=request.addressing or recalled.addressing or "fuel",
         base_uri=_lasting(request.base_uri) or recalled.base_uri or str(layout.pdf_dir),
         scenario=request.scenario or recalled.scenario or defaults.scenario,
-        release=_lasting_release(request.release) or recalled.release or defaults.release,
+        release=release or defaults.release,
         base_os=request.base_os or recalled.base_os,
         pod_cidr=request.pod_cidr or recalled.pod_cidr or DEFAULT_POD_CIDR,
         service_cidr=request.service_cidr or recalled.service_cidr or DEFAULT_SERVICE_CIDR,
@@ -138,7 +141,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         memory_mib=request.memory_mib or recalled.memory_mib,
         bundle_via=recalled.bundle_via,
         bundle=request.bundle or (recalled.bundle if request.release is None else None),
-        supply=request.supply or recalled.supply,
+        supply=recalled.supply.overlaid(request.supply) if request.supply else recalled.supply,
     )
 
 

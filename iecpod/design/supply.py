@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from iecpod.design.cluster import DesiredCluster
@@ -49,6 +50,19 @@ class Supply:
     def replaces_sources(self) -> bool:
         """Whether it says where the release's own software is fetched from."""
         return bool(self.image_url or self.repositories or self.repository_keys or self.manifests)
+
+    def overlaid(self, given: Supply) -> Supply:
+        """With what was given later in the place of the same: one name of a mapping, any other field as a whole."""
+        changes: dict[str, Any] = {}
+        for known in fields(given):
+            value = getattr(given, known.name)
+            if value:
+                changes[known.name] = {**getattr(self, known.name), **value} if isinstance(value, Mapping) else value
+        return replace(self, **changes)
+
+    def of_any_release(self) -> Supply:
+        """Without what goes by names of one release."""
+        return replace(self, image_url="", repositories={}, repository_keys={}, manifests={})
 
 
 def registry_server(registry: str) -> str:

@@ -92,5 +92,7 @@ def _hosts(pod: DesiredPod) -> tuple[tuple[IPv4Address, tuple[str, ...]], ...]:
 
 
 def _apt_mirror(pod: DesiredPod) -> str:
-    """An image that iecpod makes itself is made from the mirror, and its nodes install nothing."""
-    return pod.supply.apt_mirror if pod.cluster.release.image.type is not ImageSourceType.MMDEBSTRAP else ""
+    """Not where nodes fetch nothing: an image of iecpod's own was made from the mirror, and no package comes by apt."""
+    release = pod.cluster.release
+    is_used = release.packages or release.image.type is not ImageSourceType.MMDEBSTRAP
+    return pod.supply.apt_mirror if is_used else ""

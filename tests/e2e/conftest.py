@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.reporters import LogReporter
 from iecpod.design.release_file import load_release
 from iecpod.model import Arch, PodRef
-from tests.e2e.outside.lab import ROOT
 from tests.e2e.outside.world import OutsideWorld, make_world
+from tests.e2e.small_lab import ROOT
 
 LAB, POD = "local", "virtual1"
 HOSTNAMES = ("iec01", "iec02", "iec03")
@@ -32,11 +32,16 @@ HOSTNAMES = ("iec01", "iec02", "iec03")
 
 @dataclass(frozen=True)
 class Iecpod:
-    """Runs the command as a job would: no terminal, directories of its own, the machine's cache."""
+    """Runs the command as a job would: no terminal, directories of its own, the machine's cache.
+
+    `settings` are variables of the environment; `prefix` leads the command into other surroundings.
+    """
 
     root: Path
     lab: str = LAB
     pod: str = POD
+    settings: Mapping[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
 
     @property
     def environ(self) -> dict[str, str]:
@@ -44,6 +49,7 @@ class Iecpod:
             **os.environ,
             "IECPOD_STATE_DIR": str(self.root / "state"),
             "IECPOD_RUNTIME_DIR": str(self.root / "run"),
+            **self.settings,
         }
 
     @property
@@ -51,7 +57,7 @@ class Iecpod:
         return self.root / "state" / "pods" / self.lab / self.pod
 
     def argv(self, verb: str, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "iecpod", verb, "-l", self.lab, "-p", self.pod, *arguments]
+        return [*self.prefix, sys.executable, "-m", "iecpod", verb, "-l", self.lab, "-p", self.pod, *arguments]
 
     def run(self, verb: str, *arguments: str, timeout: float = 3000.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.conftest import HostSnapshot, Iecpod
-from tests.e2e.outside.lab import LAB
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
+from tests.e2e.small_lab import LAB, SINGLE
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def before() -> HostSnapshot:
 @pytest.fixture(scope="module")
 def machine(before: HostSnapshot, world: OutsideWorld) -> Iterator[Iecpod]:
     """It boots, and has been given a key that has not signed the repository."""
-    command = Iecpod(world.root, LAB, "virtual2")
+    command = Iecpod(world.root, LAB, SINGLE)
     try:
         command.check("deploy", *world.options("containerd", world.wrong_key), "--until", "domains")
         yield command
@@ -100,6 +100,6 @@ def test_a_second_deploy_changes_nothing(node: Iecpod) -> None:
 def test_teardown_leaves_nothing(machine: Iecpod, servers: Servers, before: HostSnapshot) -> None:
     servers.stop()
     printed = machine.check("teardown")
-    assert f"removed domain {LAB}-virtual2-iec01" in printed
+    assert f"removed domain {LAB}-{SINGLE}-iec01" in printed
     assert HostSnapshot.take() == before
     assert not machine.pod_dir.exists()

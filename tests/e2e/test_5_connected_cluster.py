@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import HostSnapshot, Iecpod
-from tests.e2e.outside.lab import LAB
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
+from tests.e2e.small_lab import LAB, PAIR
 
 _WRITE_CHART = r"""
 mkdir -p /tmp/greeting/templates
@@ -39,7 +39,7 @@ def before() -> HostSnapshot:
 @pytest.fixture(scope="module")
 def machines(before: HostSnapshot, world: OutsideWorld) -> Iterator[Iecpod]:
     """Two machines that boot."""
-    command = Iecpod(world.root, LAB, "virtual1")
+    command = Iecpod(world.root, LAB, PAIR)
     try:
         command.check("deploy", *world.options("docker", world.key), "--until", "domains")
         yield command
@@ -126,6 +126,6 @@ def test_logs_hold_those_of_docker_and_of_its_containers(pod: Iecpod, tmp_path: 
 def test_teardown_leaves_nothing(machines: Iecpod, servers: Servers, before: HostSnapshot) -> None:
     servers.stop()
     printed = machines.check("teardown")
-    assert f"removed domain {LAB}-virtual1-iec01" in printed
+    assert f"removed domain {LAB}-{PAIR}-iec01" in printed
     assert HostSnapshot.take() == before
     assert not machines.pod_dir.exists()

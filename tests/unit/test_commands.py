@@ -346,6 +346,27 @@ def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
     assert later.chosen == chosen and str(later.pod_cidr) == "100.101.0.0/16"
 
 
+def test_an_option_that_is_given_again_takes_the_place_of_itself_alone(layout: Layout) -> None:
+    known = Supply(registry_mirrors={"docker.io": "https://hub.lab"}, http_proxy="http://old:1", no_proxy=("a", "b"))
+    given = Supply(registry_mirrors={"k8s.gcr.io": "https://k8s.lab"}, http_proxy="http://new:2")
+    later = resolve_request(PodRequest(ref=REF, supply=given), layout, Recalled(supply=known)).chosen.supply
+    assert later == Supply(
+        registry_mirrors={"docker.io": "https://hub.lab", "k8s.gcr.io": "https://k8s.lab"},
+        http_proxy="http://new:2",
+        no_proxy=("a", "b"),
+    )
+
+
+def test_another_release_forgets_what_names_parts_of_the_one_before(layout: Layout) -> None:
+    supply = Supply(repositories={"kubernetes": "http://mirror/k"}, http_proxy="http://proxy:1")
+    known = Recalled(release="iec-r1", base_os="ubuntu1604", bundle="b" * 64, supply=supply)
+    other = resolve_request(PodRequest(ref=REF, release="debian12"), layout, known).chosen
+    assert (other.release, other.base_os, other.bundle) == ("debian12", None, None)
+    assert other.supply == Supply(http_proxy="http://proxy:1")
+    same = resolve_request(PodRequest(ref=REF, release="iec-r1"), layout, known).chosen
+    assert (same.base_os, same.supply) == ("ubuntu1604", supply)
+
+
 def test_a_pod_that_lives_cannot_become_another(layout: Layout, tools: FakeTools) -> None:
     deploy(resolve(layout), tools, lambda _report: None)
     before = tools.recalled

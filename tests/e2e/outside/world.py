@@ -28,9 +28,10 @@ from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirro
 from tests.e2e.outside.certificates import Certificates, make_certificates
 from tests.e2e.outside.helm import fetch_helm
 from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
-from tests.e2e.outside.lab import packages_of, write_lab
 from tests.e2e.outside.registry_push import push_archive
+from tests.e2e.outside.releases import packages_of, write_releases
 from tests.e2e.outside.servers import Servers
+from tests.e2e.small_lab import write_descriptors
 
 #: Documentation's own network (RFC 5737): nobody else has it.
 PROXY, PROXY_PORT = "203.0.113.1", 3128
@@ -125,7 +126,8 @@ def make_world(root: Path, bundled: Release, cache_dir: Path, reporter: Reporter
     """Kubernetes and images are those of the bundle of the release `bundled`, packages as far as guests lack them."""
     arch, directory = Arch.of_this_machine(), root / "world"
     cache = Cache(cache_dir, reporter)
-    write_lab(root / "lab", fetch_helm(cache) if shutil.which("npm") else None)
+    write_descriptors(root / "lab")
+    write_releases(root / "lab", fetch_helm(cache) if shutil.which("npm") else None)
     software = ensure_software(cache, bundled, arch, "")
     (directory / "logs").mkdir(parents=True)
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))

@@ -1,0 +1,88 @@
+"""A node of an air-gapped lab: all that it takes comes from a bundle that was built elsewhere.
+
+A POD of its own, of one machine, up to the runtime: where software comes from is fixed when machines are made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iecpod.naming import BUNDLE_DISK
+from tests.e2e.conftest import HostSnapshot, Iecpod
+from tests.e2e.small_lab import LAB, SINGLE, write_descriptors
+
+BUNDLE = ("bundle", "build", "--release", "debian12", "--output")
+#: Nobody is reached from there, not even this host.
+ALONE = ("unshare", "--net", "--")
+
+
+@pytest.fixture(scope="module")
+def before() -> HostSnapshot:
+    return HostSnapshot.take()
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One archive, as it is carried off."""
+    if os.geteuid() != 0:
+        pytest.skip("the embedded hypervisor needs root")
+    directory = tmp_path_factory.mktemp("elsewhere")
+    path = directory / "debian12.tar"
+    environ = {**os.environ, "IECPOD_STATE_DIR": str(directory / "state")}
+    subprocess.run([sys.executable, "-m", "iecpod", *BUNDLE, str(path)], env=environ, check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def node(before: HostSnapshot, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iecpod]:
+    """The node, with its software, of a host without a network whose cache was empty."""
+    root = tmp_path_factory.mktemp("here")
+    write_descriptors(root / "lab")
+    command = Iecpod(root, LAB, SINGLE, {"IECPOD_CACHE_DIR": str(root / "cache")}, ALONE)
+    options = ("-b", f"file://{root}/lab", "-c", "embedded", "-s", "k8-bridge-iec-noha", "--bundle", str(bundle))
+    try:
+        command.check("deploy", *options, "--bundle-via", "disk", "--until", "runtime")
+        yield command
+    finally:
+        command.run("teardown")
+
+
+def test_the_node_has_what_the_bundle_holds(node: Iecpod) -> None:
+    assert {phase["name"]: phase["outcome"] for phase in node.report()["phases"]}["runtime"] == "done"
+    assert node.on_node("iec01", "kubeadm", "version", "--output=short").strip() == "v1.20.2"
+    images = node.on_node("iec01", "sudo", "ctr", "--namespace=k8s.io", "images", "ls", "--quiet").split()
+    assert {"k8s.gcr.io/kube-apiserver:v1.20.2", "docker.io/library/nginx:stable"} <= set(images)
+
+
+def test_it_came_on_a_disk_that_nobody_writes_to(node: Iecpod) -> None:
+    device = f"/dev/disk/by-id/virtio-{BUNDLE_DISK}"
+    assert node.on_node("iec01", "lsblk", "--noheadings", "--output=RO,FSTYPE", device).split() == ["1", "ext4"]
+
+
+def test_nothing_was_made_but_of_the_bundle(node: Iecpod) -> None:
+    made = {path.name for path in (node.root / "cache").iterdir() if any(path.iterdir())}
+    assert made.isdisjoint({"kubernetes", "layer", "rootfs", "software"}) and {"bundles", "bundle-disks"} <= made
+
+
+def test_plan_names_the_bundle(node: Iecpod, bundle: Path) -> None:
+    argv = [sys.executable, "-m", "iecpod", "bundle", "show", str(bundle), "-o", "json"]
+    digest = json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["digest"]
+    assert digest.removeprefix("sha256:")[:12] in node.check("plan")
+
+
+def test_a_second_deploy_changes_nothing(node: Iecpod) -> None:
+    node.check("deploy", "--until", "runtime")
+    assert {phase["outcome"] for phase in node.report()["phases"]} == {"in place"}
+
+
+def test_teardown_leaves_nothing(node: Iecpod, before: HostSnapshot) -> None:
+    assert f"removed domain {LAB}-{SINGLE}-iec01" in node.check("teardown")
+    assert HostSnapshot.take() == before
+    assert not node.pod_dir.exists()
