@@ -357,6 +357,17 @@ def test_an_option_that_is_given_again_takes_the_place_of_itself_alone(layout: L
     )
 
 
+@pytest.mark.parametrize(("packages", "is_told"), [((), False), (("kubeadm",), True)])
+def test_nodes_that_fetch_packages_are_led_to_the_mirror(
+    layout: Layout, tools: FakeTools, packages: tuple[str, ...], is_told: bool
+) -> None:
+    inputs = resolve(layout, supply=Supply(apt_mirror="http://mirror.lab/debian"))
+    release = dataclasses.replace(inputs.release, packages=packages)
+    prepared = make_pod_plan(dataclasses.replace(inputs, release=release), tools).prepared
+    seeds = [domain.seed.user_data for domain in prepared.rendered.domains]
+    assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_told}
+
+
 def test_another_release_forgets_what_names_parts_of_the_one_before(layout: Layout) -> None:
     supply = Supply(repositories={"kubernetes": "http://mirror/k"}, http_proxy="http://proxy:1")
     known = Recalled(release="iec-r1", base_os="ubuntu1604", bundle="b" * 64, supply=supply)
