@@ -23,8 +23,9 @@ from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.reporters import LogReporter
 from iecpod.design.release_file import load_release
 from iecpod.model import Arch, PodRef
+from tests.e2e import small_lab
+from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import OutsideWorld, make_world
-from tests.e2e.small_lab import ROOT
 
 LAB, POD = "local", "virtual1"
 HOSTNAMES = ("iec01", "iec02", "iec03")
@@ -198,6 +199,18 @@ def logs_archive(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@contextmanager
+def connected_machines(world: OutsideWorld, pod: str, runtime: str, key: Path) -> Iterator[tuple[Iecpod, Servers]]:
+    """Machines of a connected lab that boot, and the servers at work; `key` is that of the Kubernetes packages."""
+    command = Iecpod(world.root, small_lab.LAB, pod)
+    try:
+        command.check("deploy", *world.options(runtime, key), "--until", "domains")
+        with world.at(command.host) as servers:
+            yield command, servers
+    finally:
+        command.run("teardown")
+
+
 @pytest.fixture(scope="session")
 def world() -> Iterator[OutsideWorld]:
     """What connected labs reach, on disk; each of their PODs has the servers for itself."""
@@ -207,5 +220,5 @@ def world() -> Iterator[OutsideWorld]:
         pytest.skip("the PODs are of x86_64, whose programs this machine does not run")
     cache = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
     with tempfile.TemporaryDirectory(prefix="iecpod-e2e-connected-") as directory:
-        bundled = load_release("debian12", ROOT / "iecpod/releases", ROOT / "schemas")
+        bundled = load_release("debian12", small_lab.ROOT / "iecpod/releases", small_lab.ROOT / "schemas")
         yield make_world(Path(directory), bundled, cache, LogReporter())

@@ -24,11 +24,6 @@ ALONE = ("unshare", "--net", "--")
 
 
 @pytest.fixture(scope="module")
-def before() -> HostSnapshot:
-    return HostSnapshot.take()
-
-
-@pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One archive, as it is carried off."""
     if os.geteuid() != 0:
@@ -41,7 +36,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def node(before: HostSnapshot, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iecpod]:
+def node(host_before: HostSnapshot, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iecpod]:
     """The node, with its software, of a host without a network whose cache was empty."""
     root = tmp_path_factory.mktemp("here")
     write_descriptors(root / "lab")
@@ -82,7 +77,7 @@ def test_a_second_deploy_changes_nothing(node: Iecpod) -> None:
     assert {phase["outcome"] for phase in node.report()["phases"]} == {"in place"}
 
 
-def test_teardown_leaves_nothing(node: Iecpod, before: HostSnapshot) -> None:
+def test_teardown_leaves_nothing(node: Iecpod, host_before: HostSnapshot) -> None:
     assert f"removed domain {LAB}-{SINGLE}-iec01" in node.check("teardown")
-    assert HostSnapshot.take() == before
+    assert HostSnapshot.take() == host_before
     assert not node.pod_dir.exists()

@@ -10,49 +10,38 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import HostSnapshot, Iecpod
+from tests.e2e.conftest import HostSnapshot, Iecpod, connected_machines
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
 from tests.e2e.small_lab import LAB, SINGLE
 
-
-@pytest.fixture(scope="module")
-def before() -> HostSnapshot:
-    return HostSnapshot.take()
+Machine = tuple[Iecpod, Servers]
 
 
 @pytest.fixture(scope="module")
-def machine(before: HostSnapshot, world: OutsideWorld) -> Iterator[Iecpod]:
+def machine(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machine]:
     """It boots, and has been given a key that has not signed the repository."""
-    command = Iecpod(world.root, LAB, SINGLE)
-    try:
-        command.check("deploy", *world.options("containerd", world.wrong_key), "--until", "domains")
-        yield command
-    finally:
-        command.run("teardown")
-
-
-@pytest.fixture(scope="module")
-def servers(machine: Iecpod, world: OutsideWorld) -> Iterator[Servers]:
-    with world.at(machine.host) as servers:
-        yield servers
+    with connected_machines(world, SINGLE, "containerd", world.wrong_key) as machine:
+        yield machine
 
 
 Refused = tuple[subprocess.CompletedProcess[str], list[str]]
 
 
 @pytest.fixture(scope="module")
-def refused(machine: Iecpod, servers: Servers, world: OutsideWorld) -> Refused:
+def refused(machine: Machine, world: OutsideWorld) -> Refused:
     """A deploy that goes on with that key, and what the proxy had been asked for by then."""
-    done = machine.run("deploy", "--until", "runtime")
+    command, _ = machine
+    done = command.run("deploy", "--until", "runtime")
     return done, world.targets()
 
 
 @pytest.fixture(scope="module")
-def node(machine: Iecpod, world: OutsideWorld, refused: Refused) -> Iecpod:
+def node(machine: Machine, world: OutsideWorld, refused: Refused) -> Iecpod:
     """The node, with its software: its first deploy was refused, and the next went on with the right key."""
-    machine.check("deploy", "--repository-key", f"lab={world.key}", "--until", "runtime")
-    return machine
+    command, _ = machine
+    command.check("deploy", "--repository-key", f"lab={world.key}", "--until", "runtime")
+    return command
 
 
 def test_packages_that_another_key_signed_are_refused(refused: Refused) -> None:
@@ -97,9 +86,9 @@ def test_a_second_deploy_changes_nothing(node: Iecpod) -> None:
     assert {phase["outcome"] for phase in node.report()["phases"]} == {"in place"}
 
 
-def test_teardown_leaves_nothing(machine: Iecpod, servers: Servers, before: HostSnapshot) -> None:
+def test_teardown_leaves_nothing(machine: Machine, host_before: HostSnapshot) -> None:
+    command, servers = machine
     servers.stop()
-    printed = machine.check("teardown")
-    assert f"removed domain {LAB}-{SINGLE}-iec01" in printed
-    assert HostSnapshot.take() == before
-    assert not machine.pod_dir.exists()
+    assert f"removed domain {LAB}-{SINGLE}-iec01" in command.check("teardown")
+    assert HostSnapshot.take() == host_before
+    assert not command.pod_dir.exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HostSnapshot, Iecpod
+from tests.e2e.conftest import HostSnapshot, Iecpod, connected_machines
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
 from tests.e2e.small_lab import LAB, PAIR
@@ -31,33 +31,21 @@ END
 NODES = {"iec01": "172.16.10.36", "iec02": "172.16.10.37"}
 
 
-@pytest.fixture(scope="module")
-def before() -> HostSnapshot:
-    return HostSnapshot.take()
+Machines = tuple[Iecpod, Servers]
 
 
 @pytest.fixture(scope="module")
-def machines(before: HostSnapshot, world: OutsideWorld) -> Iterator[Iecpod]:
-    """Two machines that boot."""
-    command = Iecpod(world.root, LAB, PAIR)
-    try:
-        command.check("deploy", *world.options("docker", world.key), "--until", "domains")
-        yield command
-    finally:
-        command.run("teardown")
+def machines(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machines]:
+    with connected_machines(world, PAIR, "docker", world.key) as machines:
+        yield machines
 
 
 @pytest.fixture(scope="module")
-def servers(machines: Iecpod, world: OutsideWorld) -> Iterator[Servers]:
-    with world.at(machines.host) as servers:
-        yield servers
-
-
-@pytest.fixture(scope="module")
-def pod(machines: Iecpod, servers: Servers) -> Iecpod:
+def pod(machines: Machines) -> Iecpod:
     """The POD, up."""
-    machines.check("deploy")
-    return machines
+    command, _ = machines
+    command.check("deploy")
+    return command
 
 
 def test_nodes_are_ready_on_docker(pod: Iecpod) -> None:
@@ -123,9 +111,9 @@ def test_logs_hold_those_of_docker_and_of_its_containers(pod: Iecpod, tmp_path: 
         assert any(name.startswith(f"kube-system_{component}-iec01_") for name in containers)
 
 
-def test_teardown_leaves_nothing(machines: Iecpod, servers: Servers, before: HostSnapshot) -> None:
+def test_teardown_leaves_nothing(machines: Machines, host_before: HostSnapshot) -> None:
+    command, servers = machines
     servers.stop()
-    printed = machines.check("teardown")
-    assert f"removed domain {LAB}-{PAIR}-iec01" in printed
-    assert HostSnapshot.take() == before
-    assert not machines.pod_dir.exists()
+    assert f"removed domain {LAB}-{PAIR}-iec01" in command.check("teardown")
+    assert HostSnapshot.take() == host_before
+    assert not command.pod_dir.exists()
