@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from iecpod.design.delivery import BundleVia
+from iecpod.design.resources import VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
@@ -54,7 +56,10 @@ class Recalled:
 
     @classmethod
     def from_json(cls, text: str) -> Recalled:
-        """Reads what `to_json` wrote; names of other versions of iecpod are passed over."""
+        """Reads what `to_json` wrote; names of other versions of iecpod are passed over.
+
+        Raises `ValueError` or `TypeError` for anything else.
+        """
         written = json.loads(text)
         data = _known_fields(cls, written)
         if written.get("baked") is not None:  # as it was written before a bundle could come on a disk
@@ -62,7 +67,11 @@ class Recalled:
         supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
         for name, value in supply.items():
             supply[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**data, supply=Supply(**supply))
+        recalled = cls(**data, supply=Supply(**supply))
+        for word, value in ((VirtType, recalled.virt_type), (BundleVia, recalled.bundle_via)):
+            if value is not None:
+                word(value)
+        return recalled
 
 
 def _known_fields(of: type[Recalled] | type[Supply], data: dict[str, Any]) -> dict[str, Any]:

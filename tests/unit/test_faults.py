@@ -293,7 +293,7 @@ def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not (tmp_path / "lab").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "null"])
+@pytest.mark.parametrize("text", ["", "{", "null", '{"virt_type": "xen"}', '{"bundle_via": "fax"}'])
 def test_a_damaged_note_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / NOTE).write_text(text)
     with pytest.raises(HostError) as caught:
