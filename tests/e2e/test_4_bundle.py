@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,15 +25,16 @@ ALONE = ("unshare", "--net", "--")
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One archive, as it is carried off."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One archive, as it is carried off. It takes more room than is left to lie about."""
     if os.geteuid() != 0:
         pytest.skip("the embedded hypervisor needs root")
     directory = tmp_path_factory.mktemp("elsewhere")
     path = directory / "debian12.tar"
     environ = {**os.environ, "IECPOD_STATE_DIR": str(directory / "state")}
     subprocess.run([sys.executable, "-m", "iecpod", *BUNDLE, str(path)], env=environ, check=True)
-    return path
+    yield path
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,7 @@ def node(host_before: HostSnapshot, bundle: Path, tmp_path_factory: pytest.TempP
         yield command
     finally:
         command.run("teardown")
+        shutil.rmtree(root)
 
 
 def test_the_node_has_what_the_bundle_holds(node: Iecpod) -> None:
