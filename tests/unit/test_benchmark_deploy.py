@@ -55,7 +55,7 @@ def calls(directory: Path) -> list[str]:
 
 
 def test_each_way_is_measured_against_the_machines_alone(directory: Path) -> None:
-    done = run(directory, "--until", "runtime", "--vcpus", "1")
+    done = run(directory, "--until", "runtime", "--bundle", "lab.tar")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
         "seconds           machines alone           image            disk             ssh\n"
@@ -69,12 +69,12 @@ def test_each_way_is_measured_against_the_machines_alone(directory: Path) -> Non
     assert calls(directory) == [
         line
         for deployed in (
-            "deploy --bundle-via disk --until image --vcpus 1",
-            "deploy --bundle-via image --until image --vcpus 1",
-            "deploy --bundle-via ssh --until reachable --vcpus 1",
-            "deploy --bundle-via image --until runtime --vcpus 1",
-            "deploy --bundle-via disk --until runtime --vcpus 1",
-            "deploy --bundle-via ssh --until runtime --vcpus 1",
+            "deploy --bundle-via disk --until image --bundle lab.tar",
+            "deploy --bundle-via image --until image --bundle lab.tar",
+            "deploy --bundle-via ssh --until reachable --bundle lab.tar",
+            "deploy --bundle-via image --until runtime --bundle lab.tar",
+            "deploy --bundle-via disk --until runtime --bundle lab.tar",
+            "deploy --bundle-via ssh --until runtime --bundle lab.tar",
         )
         for line in (deployed, "teardown")
     ]
