@@ -22,6 +22,7 @@ from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.reporters import LogReporter
 from iecpod.design.release_file import load_release
+from iecpod.images.cache import Cache
 from iecpod.model import Arch, PodRef
 from tests.e2e import small_lab
 from tests.e2e.outside.servers import Servers
@@ -29,6 +30,7 @@ from tests.e2e.outside.world import OutsideWorld, make_world
 
 LAB, POD = "local", "virtual1"
 HOSTNAMES = ("iec01", "iec02", "iec03")
+CACHE_DIR = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,6 @@ def world() -> Iterator[OutsideWorld]:
         pytest.skip("the embedded hypervisor needs root")
     if Arch.of_this_machine() is not Arch.X86_64:
         pytest.skip("the PODs are of x86_64, whose programs this machine does not run")
-    cache = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
     with tempfile.TemporaryDirectory(prefix="iecpod-e2e-connected-") as directory:
         bundled = load_release("debian12", small_lab.ROOT / "iecpod/releases", small_lab.ROOT / "schemas")
-        yield make_world(Path(directory), bundled, cache, LogReporter())
+        yield make_world(Path(directory), bundled, Cache(CACHE_DIR, LogReporter()))

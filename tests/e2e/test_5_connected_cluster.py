@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HostSnapshot, Iecpod, connected_machines
+from iecpod.adapters.reporters import LogReporter
+from iecpod.images.cache import Cache
+from tests.e2e.conftest import CACHE_DIR, HostSnapshot, Iecpod, connected_machines
+from tests.e2e.outside.helm import fetch_helm
+from tests.e2e.outside.releases import add_helm
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
 from tests.e2e.small_lab import LAB, PAIR
@@ -36,6 +40,8 @@ Machines = tuple[Iecpod, Servers]
 
 @pytest.fixture(scope="module")
 def machines(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machines]:
+    if shutil.which("npm"):
+        add_helm(world.root / "lab", "docker", fetch_helm(Cache(CACHE_DIR, LogReporter())))
     with connected_machines(world, PAIR, "docker", world.key) as machines:
         yield machines
 

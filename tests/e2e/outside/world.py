@@ -8,7 +8,6 @@ proxy changes nothing: of several headers of one name, such as docker's Accept, 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +22,8 @@ from iecpod.images.cache import Cache
 from iecpod.images.rootfs import ensure_rootfs, image_archives
 from iecpod.images.software import ensure_software
 from iecpod.model import Arch
-from iecpod.ports import Reporter
 from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
-from tests.e2e.outside.helm import fetch_helm
 from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
 from tests.e2e.outside.registry_push import push_archive
 from tests.e2e.outside.releases import packages_of, write_releases
@@ -122,12 +119,11 @@ class OutsideWorld:
         servers.start("proxy", proxy, PROXY, PROXY_PORT)
 
 
-def make_world(root: Path, bundled: Release, cache_dir: Path, reporter: Reporter) -> OutsideWorld:
+def make_world(root: Path, bundled: Release, cache: Cache) -> OutsideWorld:
     """Kubernetes and images are those of the bundle of the release `bundled`, packages as far as guests lack them."""
     arch, directory = Arch.of_this_machine(), root / "world"
-    cache = Cache(cache_dir, reporter)
     write_descriptors(root / "lab")
-    write_releases(root / "lab", fetch_helm(cache) if shutil.which("npm") else None)
+    write_releases(root / "lab")
     software = ensure_software(cache, bundled, arch, "")
     (directory / "logs").mkdir(parents=True)
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))
