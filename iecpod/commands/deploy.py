@@ -100,7 +100,7 @@ def _deploy(run: DeployRun, is_new: bool, save_report: Callable[[Report], None])
         if results[0].outcome == DONE:
             # A fresh image is what KVM can be tried with, and that may change what the domains are to be.
             prepared = _prepare_checked(run)
-        run.tools.remember(replace(run.inputs.chosen, virt_type=_virt_type(prepared).value))
+        run.tools.remember(replace(run.inputs.chosen, virt_type=_virt_type(prepared)))
         watch = _watch(run, prepared)
         results += run_phases(_up_to(run.inputs.request.until, _phases(run, prepared, watch)), watch)
     except PhaseFailed as failed:

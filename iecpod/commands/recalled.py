@@ -28,8 +28,8 @@ _FIXED = {
 class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
-    `addressing` is `fuel` or `compact`, `virt_type` `kvm` or `qemu`; sizes replace those of the PDF.
-    `bundle_via` is `image`, `disk` or `ssh`. `bundle` is the digest of one that was given (--bundle).
+    `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
+    out, without `bundle_via` the release has no bundle. `bundle` is the digest of one that was given (--bundle).
     """
 
     uri: str | None = None
@@ -40,10 +40,10 @@ class Recalled:
     base_os: str | None = None
     pod_cidr: str | None = None
     service_cidr: str | None = None
-    virt_type: str | None = None
+    virt_type: VirtType | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
-    bundle_via: str | None = None
+    bundle_via: BundleVia | None = None
     bundle: str | None = None
     supply: Supply = field(default_factory=Supply)
 
@@ -67,11 +67,10 @@ class Recalled:
         supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
         for name, value in supply.items():
             supply[name] = tuple(value) if isinstance(value, list) else value
-        recalled = cls(**data, supply=Supply(**supply))
-        for word, value in ((VirtType, recalled.virt_type), (BundleVia, recalled.bundle_via)):
-            if value is not None:
-                word(value)
-        return recalled
+        for name, word in (("virt_type", VirtType), ("bundle_via", BundleVia)):
+            if data.get(name) is not None:
+                data[name] = word(data[name])
+        return cls(**data, supply=Supply(**supply))
 
 
 def _known_fields(of: type[Recalled] | type[Supply], data: dict[str, Any]) -> dict[str, Any]:

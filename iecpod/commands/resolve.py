@@ -46,12 +46,12 @@ class PodInputs:
     @property
     def bundle_via(self) -> BundleVia | None:
         """None where the release has no bundle."""
-        return BundleVia(self.chosen.bundle_via) if self.chosen.bundle_via else None
+        return self.chosen.bundle_via
 
     @property
     def virt_type(self) -> VirtType | None:
         """None where it is to be found out."""
-        return VirtType(self.chosen.virt_type) if self.chosen.virt_type else None
+        return self.chosen.virt_type
 
 
 def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> PodInputs:
@@ -126,7 +126,6 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     release = _lasting_release(request.release) or recalled.release
     if release != recalled.release:
         recalled = recalled.of_any_release()
-    virt_type = request.virt_type.value if request.virt_type else None
     return Recalled(
         uri=request.connect or recalled.uri or defaults.connect,
         addressing=request.addressing or recalled.addressing or "fuel",
@@ -136,7 +135,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         base_os=request.base_os or recalled.base_os,
         pod_cidr=request.pod_cidr or recalled.pod_cidr or DEFAULT_POD_CIDR,
         service_cidr=request.service_cidr or recalled.service_cidr or DEFAULT_SERVICE_CIDR,
-        virt_type=virt_type or recalled.virt_type,
+        virt_type=request.virt_type or recalled.virt_type,
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
         bundle_via=recalled.bundle_via,
@@ -145,11 +144,10 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     )
 
 
-def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: str) -> str | None:
+def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: str) -> BundleVia | None:
     """A deploy of machines alone is spared the making of a bundle."""
     known = chosen.bundle_via or (BundleVia.SSH if request.stops_before_kubernetes else None)
-    way = choose_bundle_via(release, uri, asked=request.bundle_via, known=BundleVia(known) if known else None)
-    return way.value if way else None
+    return choose_bundle_via(release, uri, asked=request.bundle_via, known=known)
 
 
 def _lasting_release(name_or_path: str | None) -> str | None:
