@@ -161,15 +161,32 @@ class HostSnapshot:
         )
 
 
+def check_teardown(command: Iecpod, host_before: HostSnapshot) -> None:
+    """Of a POD whose machines are all there: they go, and nothing of it stays."""
+    assert f"removed domain {command.lab}-{command.pod}-iec01" in command.check("teardown")
+    assert HostSnapshot.take() == host_before
+    assert not command.pod_dir.exists()
+
+
 @pytest.fixture(scope="session")
 def host_before() -> HostSnapshot:
     return HostSnapshot.take()
 
 
 @pytest.fixture(scope="session")
-def iecpod() -> Iterator[Iecpod]:
+def as_root() -> None:
     if os.geteuid() != 0:
         pytest.skip("the embedded hypervisor needs root")
+
+
+@pytest.fixture(scope="session")
+def cache() -> Cache:
+    """The machine's: what was made once is there for every run."""
+    return Cache(CACHE_DIR, LogReporter())
+
+
+@pytest.fixture(scope="session")
+def iecpod(as_root: None) -> Iterator[Iecpod]:
     if reused := os.environ.get("IECPOD_E2E_ROOT"):
         # A POD that stands already (in ROOT/state and ROOT/run), for work on the tests themselves; it is left alone.
         yield Iecpod(Path(reused))
@@ -214,12 +231,10 @@ def connected_machines(world: OutsideWorld, pod: str, runtime: str, key: Path) -
 
 
 @pytest.fixture(scope="session")
-def world() -> Iterator[OutsideWorld]:
+def world(as_root: None, cache: Cache) -> Iterator[OutsideWorld]:
     """What connected labs reach, on disk; each of their PODs has the servers for itself."""
-    if os.geteuid() != 0:
-        pytest.skip("the embedded hypervisor needs root")
     if Arch.of_this_machine() is not Arch.X86_64:
         pytest.skip("the PODs are of x86_64, whose programs this machine does not run")
     with tempfile.TemporaryDirectory(prefix="iecpod-e2e-connected-") as directory:
         bundled = load_release("debian12", small_lab.ROOT / "iecpod/releases", small_lab.ROOT / "schemas")
-        yield make_world(Path(directory), bundled, Cache(CACHE_DIR, LogReporter()))
+        yield make_world(Path(directory), bundled, cache)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from tests.e2e.conftest import HostSnapshot, Iecpod
+from tests.e2e.conftest import CACHE_DIR, HostSnapshot, Iecpod
 
 
 def test_teardown_leaves_nothing(pod: Iecpod, host_before: HostSnapshot) -> None:
-    cache_before = _files(Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod")))
+    cache_before = _files(CACHE_DIR)
     printed = pod.check("teardown")
     assert "removed domain local-virtual1-iec01" in printed
     assert HostSnapshot.take() == host_before
     left = [path for path in _files(pod.root / "state") if "/log/" not in str(path)]
     assert left == []
     assert not pod.pod_dir.exists()
-    assert _files(Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))) == cache_before
+    assert _files(CACHE_DIR) == cache_before
 
 
 def test_teardown_again_finds_nothing(pod: Iecpod) -> None:

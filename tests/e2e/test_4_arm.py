@@ -6,7 +6,6 @@ It needs a POD of its own: its machines are of another architecture.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,14 +27,7 @@ ADDRESSES = {
 
 
 @pytest.fixture(scope="module")
-def before() -> HostSnapshot:
-    return HostSnapshot.take()
-
-
-@pytest.fixture(scope="module")
-def arm(before: HostSnapshot) -> Iterator[Iecpod]:
-    if os.geteuid() != 0:
-        pytest.skip("the embedded hypervisor needs root")
+def arm(as_root: None, host_before: HostSnapshot) -> Iterator[Iecpod]:
     root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-arm-"))
     command = Iecpod(root, "arm", "virtual2")
     command.check("deploy", *OPTIONS, "-ee")
@@ -78,8 +70,8 @@ def test_the_same_command_without_ee_goes_on_to_a_cluster(arm: Iecpod) -> None:
         assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Ready"] == "True"
 
 
-def test_teardown_leaves_no_nvram(arm: Iecpod, before: HostSnapshot) -> None:
+def test_teardown_leaves_no_nvram(arm: Iecpod, host_before: HostSnapshot) -> None:
     nvram = arm.pod_dir / "nvram"
     assert {path.name for path in nvram.iterdir()} == {f"{hostname}.fd" for hostname in HOSTNAMES}
     arm.check("teardown")
-    assert not arm.pod_dir.exists() and HostSnapshot.take() == before
+    assert not arm.pod_dir.exists() and HostSnapshot.take() == host_before

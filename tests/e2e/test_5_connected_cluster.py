@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.reporters import LogReporter
 from iecpod.images.cache import Cache
-from tests.e2e.conftest import CACHE_DIR, HostSnapshot, Iecpod, connected_machines
+from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown, connected_machines
 from tests.e2e.outside.helm import fetch_helm
 from tests.e2e.outside.releases import add_helm
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
-from tests.e2e.small_lab import LAB, PAIR
+from tests.e2e.small_lab import PAIR
 
 _WRITE_CHART = r"""
 mkdir -p /tmp/greeting/templates
@@ -34,14 +33,13 @@ END
 """
 NODES = {"iec01": "172.16.10.36", "iec02": "172.16.10.37"}
 
-
 Machines = tuple[Iecpod, Servers]
 
 
 @pytest.fixture(scope="module")
-def machines(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machines]:
+def machines(host_before: HostSnapshot, world: OutsideWorld, cache: Cache) -> Iterator[Machines]:
     if shutil.which("npm"):
-        add_helm(world.root / "lab", "docker", fetch_helm(Cache(CACHE_DIR, LogReporter())))
+        add_helm(world.root / "lab", "docker", fetch_helm(cache))
     with connected_machines(world, PAIR, "docker", world.key) as machines:
         yield machines
 
@@ -120,6 +118,4 @@ def test_logs_hold_those_of_docker_and_of_its_containers(pod: Iecpod, tmp_path: 
 def test_teardown_leaves_nothing(machines: Machines, host_before: HostSnapshot) -> None:
     command, servers = machines
     servers.stop()
-    assert f"removed domain {LAB}-{PAIR}-iec01" in command.check("teardown")
-    assert HostSnapshot.take() == host_before
-    assert not command.pod_dir.exists()
+    check_teardown(command, host_before)
