@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.outside_json import Bounds, parse_json
 from iecpod.phases.console import last_line
 from iecpod.phases.node_look import look
 from iecpod.phases.parallel import run_on_nodes
@@ -18,6 +19,7 @@ _CLOUD_INIT_RESULT = "/run/cloud-init/result.json"
 _SILENCE_SECONDS = 45.0
 _SSH_SECONDS = 180.0
 _CLOUD_INIT_SECONDS = 180.0
+_RESULT_BOUNDS = Bounds(size_bytes=1 << 20)
 _KERNEL_SPOKE = "Linux version"
 
 #: Seconds from boot to the end of cloud-init, by the guest's clock.
@@ -108,13 +110,21 @@ class ReachablePhase:
         text = self.watch.wait_for("the end of cloud-init", probe, seconds=_CLOUD_INIT_SECONDS, node=hostname)
         boot_seconds, _, result = text.partition("\n")
         self._measure(hostname, boot_seconds)
-        errors = json.loads(result)["v1"]["errors"]
+        outcome = parse_json(result, lambda why: _odd(hostname, f"{_CLOUD_INIT_RESULT}: {why}"), _RESULT_BOUNDS)
+        errors = outcome.at("v1").entries("errors")
         if errors:
             raise NodeError(
                 hostname,
-                "cloud-init failed: " + "; ".join(str(error) for error in errors),
+                "cloud-init failed: " + "; ".join(str(error.value) for error in errors),
                 "read /var/log/cloud-init.log there with `iecpod ssh`",
             )
 
     def _measure(self, hostname: str, boot_seconds: str) -> None:
+        """Whole seconds, as the node's shell computes them."""
+        if not re.fullmatch(r"-?[0-9]{1,9}", boot_seconds.strip(), re.ASCII):
+            raise _odd(hostname, f"{boot_seconds[:80]!r} is no time of boot")
         self.watch.measured_boot(hostname, float(boot_seconds))
+
+
+def _odd(hostname: str, why: str) -> NodeError:
+    return NodeError(hostname, f"it answers with something unexpected: {why}", "see what it runs with `iecpod ssh`")

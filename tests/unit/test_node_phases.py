@@ -239,6 +239,25 @@ def test_cloud_init_that_failed_is_told() -> None:
     assert caught.value.cause == "iec01: cloud-init failed: ('ntp', RuntimeError())"
 
 
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("20\n", "/run/cloud-init/result.json: not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("20\n[]", "/run/cloud-init/result.json: an object is expected, not a list"),
+        ('20\n{"v1": null}', "/run/cloud-init/result.json: `v1` is missing"),
+        ('20\n{"v1": {"errors": {}}}', "/run/cloud-init/result.json: v1.errors: a list is expected, not an object"),
+        ("20\n" + "[" * 100_000, "/run/cloud-init/result.json: nested deeper than 64 levels"),
+        ("nan\n{}", "'nan' is no time of boot"),
+        ("1e999\n{}", "'1e999' is no time of boot"),
+        ("", "'' is no time of boot"),
+    ],
+)
+def test_odd_words_of_a_guest_are_its_error(printed: str, told: str) -> None:
+    with pytest.raises(NodeError) as caught:
+        _reachable(FakeShell().on("true").on("sh", "-c", stdout=printed), "Linux version 6.1").run()
+    assert caught.value.cause == f"iec01: it answers with something unexpected: {told}"
+
+
 def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluster: DesiredCluster) -> None:
     first = FakeShell("iec01").on("kubectl", stdout='{"items": []}')
     first.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
