@@ -21,6 +21,7 @@ from iecpod.commands.request import PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.tools import PodTools
 from iecpod.design.release_file import load_release, parse_release, read_release, select_variant
+from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.images.bundle import BundleBuild
@@ -121,10 +122,13 @@ class Composition:
         """Where the bundle is: in the cache, or where a copy was asked for."""
         data = read_release(order.release, self.layout.releases_dir, self.layout.schemas_dir)
         data = select_variant(data, order.base_os)
+        release = apply_supply(parse_release(data), order.supply)
         with self._reporter() as reporter:
+            for problem in check_trust(release):
+                reporter.warn(str(problem))
             build = BundleBuild(
                 cache=Cache(self.layout.cache_dir, reporter),
-                release=apply_supply(parse_release(data), order.supply),
+                release=release,
                 data=data,
                 arch=order.arch,
                 apt_mirror=order.supply.apt_mirror,

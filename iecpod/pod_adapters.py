@@ -26,11 +26,11 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
-from iecpod.images.fetch import fetch_key
 from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
+from iecpod.images.repository_keys import fetch_key
 from iecpod.images.software import find_software, provided_helm
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef

@@ -99,6 +99,9 @@ _DEPLOY = {
     "idf-network-overlap": ("an address is then in two networks", _HOST),
     "registry-mirror-unused": ("images would come from upstream after all", "docker's daemon.json"),
 }
+_DEPLOY_WARNS = {
+    "key-not-pinned": ("whoever answers at its address decides what nodes install", "apt-secure(8)"),
+}
 #: With the reason why nothing can be built then.
 _DEPLOY_FIXED = {
     "address-exhausted": ("every node needs an address", _FUEL, "nodes would have no address"),
@@ -140,6 +143,8 @@ def _named() -> Iterator[RuleFacts]:
     yield from RULES
     for name, (reason, source) in {**_ADDRESSES, **_DEPLOY}.items():
         yield RuleFacts(name, error, reason, source)
+    for name, (reason, source) in _DEPLOY_WARNS.items():
+        yield RuleFacts(name, Severity.WARNING, reason, source)
     for name, (reason, source, fixed) in _DEPLOY_FIXED.items():
         yield RuleFacts(name, error, reason, source, fixed=fixed)
 

@@ -9,6 +9,7 @@ from iecpod.design.bundle_check import check_bundle
 from iecpod.design.desired import DesiredPod
 from iecpod.design.plan import Action, Plan, is_owned
 from iecpod.design.release_check import check_release
+from iecpod.design.release_trust import check_trust
 from iecpod.design.replacement import plan_replacement
 from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
 from iecpod.errors import Problem, Severity
@@ -39,6 +40,7 @@ def check_preflight(
         *_check_disk(pod, plan, free_bytes),
         *_check_cni(pod),
         *check_release(pod.cluster, pod.supply),
+        *check_trust(pod.cluster.release),
         *check_bundle(pod),
     )
 

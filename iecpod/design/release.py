@@ -21,6 +21,7 @@ class ImageSourceType(str, enum.Enum):
 class AptRepository:
     """One apt source. `key_url` is fetched into a `signed-by` key ring; empty means the distribution's own keys.
 
+    `key_fingerprint` are the primary keys of that ring, all of them, in upper-case hex; empty where nobody says so.
     `withdrawn` says since when and why there is nothing left at `uri`; empty where the repository is alive.
     """
 
@@ -29,6 +30,7 @@ class AptRepository:
     suites: tuple[str, ...]
     components: tuple[str, ...]
     key_url: str = ""
+    key_fingerprint: tuple[str, ...] = ()
     withdrawn: str = ""
 
 

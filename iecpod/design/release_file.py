@@ -145,6 +145,7 @@ def _parse_repository(data: dict[str, Any]) -> AptRepository:
         suites=tuple(data["suites"]),
         components=tuple(data["components"]),
         key_url=data.get("key_url", ""),
+        key_fingerprint=tuple(data.get("key_fingerprint", ())),
         withdrawn=data.get("withdrawn", ""),
     )
 

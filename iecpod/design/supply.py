@@ -129,8 +129,8 @@ def _replace_image(image: ImageSource, url: str) -> ImageSource:
 
 
 def _replace_repository(repository: AptRepository, supply: Supply) -> AptRepository:
-    uri = supply.repositories.get(repository.name)
-    key_url = supply.repository_keys.get(repository.name, repository.key_url)
-    if uri is None:
-        return replace(repository, key_url=key_url)
-    return replace(repository, uri=uri, key_url=key_url, withdrawn="")
+    """A mirror is signed by the same key, unless another one is given."""
+    uri, key_url = supply.repositories.get(repository.name), supply.repository_keys.get(repository.name)
+    if key_url is not None:
+        repository = replace(repository, key_url=key_url, key_fingerprint=())
+    return repository if uri is None else replace(repository, uri=uri, withdrawn="")

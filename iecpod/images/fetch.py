@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from iecpod.design.release import AptRepository
 from iecpod.errors import ImageError
 from iecpod.images.process import read_tool
 from iecpod.images.store import NewImage
@@ -61,18 +60,6 @@ def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 16 * 1024 * 10
             "run again; if it stays so, find out why upstream changed the file before you change the release",
         )
     return content
-
-
-def fetch_key(repository: AptRepository) -> bytes:
-    """The key that signs a repository, by URL or from a file of this host. Raises `ImageError`."""
-    if "://" in repository.key_url:
-        return fetch_bytes(repository.key_url)
-    try:
-        return Path(repository.key_url).read_bytes()
-    except OSError as error:
-        raise ImageError(
-            f"{repository.key_url}: {error.strerror}", f"correct --repository-key {repository.name}"
-        ) from error
 
 
 def copy_image(location: str, directory: Path) -> NewImage:

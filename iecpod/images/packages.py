@@ -10,12 +10,11 @@ from iecpod.design.release import AptRepository, ImageSourceType, Release
 from iecpod.errors import ImageError, UsageError
 from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.cache import Cache
-from iecpod.images.fetch import fetch_key
 from iecpod.images.files import sha256_of_file
 from iecpod.images.process import run_tool
+from iecpod.images.repository_keys import fetch_key
 from iecpod.images.rootfs import ensure_rootfs, image_archives
 from iecpod.model import Arch
-from iecpod.render.node_files import key_ring
 
 #: apt writes the colon of an epoch as `%3a`, and reads it back as a colon from an index.
 _EPOCH = re.compile(r"_[0-9]+%3a")
@@ -99,7 +98,7 @@ class PackageSources:
         keyring = self._distribution_keyring
         if repository.key_url:
             path = work / f"{repository.name}.gpg"
-            path.write_bytes(key_ring(fetch_key(repository)))
+            path.write_bytes(fetch_key(repository))
             keyring = str(path)
         return AptSuite(
             mirror=repository.uri, suites=repository.suites, keyring=keyring, components=repository.components

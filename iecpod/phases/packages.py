@@ -11,7 +11,7 @@ from iecpod.errors import CommandFailed
 from iecpod.phases.node_job import run_job
 from iecpod.ports import Shell
 from iecpod.render.bundle_install import HOLD, LINK_CNI
-from iecpod.render.node_files import key_ring, render_apt_source
+from iecpod.render.node_files import render_apt_source
 from iecpod.watch import Watch
 
 _UNIT = "iecpod-packages.service"
@@ -28,14 +28,14 @@ _NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG")
 
 
 def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], watch: Watch) -> None:
-    """Raises `CommandFailed` with what apt said last, `WaitTimeout`. `keys` are signing keys by name of the repository.
+    """Raises `CommandFailed` with what apt said last, `WaitTimeout`. `keys` are key rings by name of the repository.
 
     systemd runs it: where a run ends in the middle, dpkg does not, and the next run waits for it.
     """
     for repository in release.repositories:
         source = render_apt_source(repository)
         if source.key_path:
-            shell.write_file(source.key_path, key_ring(keys[repository.name]))
+            shell.write_file(source.key_path, keys[repository.name])
         shell.write_file(source.path, source.text.encode())
     shell.write_file(_SCRIPT, _commands(release.packages).encode())
     try:

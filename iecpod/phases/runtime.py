@@ -55,7 +55,7 @@ sysctl --quiet --system
 class RuntimePhase:
     """What a release's packages bring, or a bundle where the image has not brought it.
 
-    `fetch_key` returns the signing key of a repository; it is fetched once, by this host, and not by each node.
+    `fetch_key` returns the key ring of a repository; it is fetched once, by this host, and not by each node.
     `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
     it, by host name; a node whose machine has none gets the bundle over SSH.
     """

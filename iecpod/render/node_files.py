@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,20 +19,6 @@ class AptSource:
     path: str
     text: str
     key_path: str
-
-
-#: Armour headers, a blank line, the key in base64, and its checksum behind a `=` (RFC 4880, 6.2).
-_ARMOUR = re.compile(
-    rb"^-----BEGIN PGP PUBLIC KEY BLOCK-----\s*?\n(?:\w+: .*\n)*\s*\n(?P<key>[A-Za-z0-9+/=\s]+?)"
-    rb"(?:^=[A-Za-z0-9+/]{4}\s*)?^-----END PGP PUBLIC KEY BLOCK-----",
-    re.MULTILINE,
-)
-
-
-def key_ring(key: bytes) -> bytes:
-    """A signing key without its ASCII armour, which apt reads since 1.4 only (Ubuntu 16.04 has 1.2)."""
-    blocks = [base64.b64decode(match["key"]) for match in _ARMOUR.finditer(key)]
-    return b"".join(blocks) or key
 
 
 def render_apt_source(repository: AptRepository) -> AptSource:

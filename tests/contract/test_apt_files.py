@@ -12,7 +12,8 @@ import pytest
 
 from iecpod.design.release import AptRepository
 from iecpod.design.supply import Supply
-from iecpod.render.node_files import key_ring, render_apt_source
+from iecpod.images.openpgp import key_ring
+from iecpod.render.node_files import render_apt_source
 from iecpod.render.supply_files import render_apt_conf
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 from pathlib import Path
@@ -17,17 +16,15 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import AptRepository
 from iecpod.design.release_check import check_release
 from iecpod.design.release_file import load_release
 from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply, apply_supply, complete_supply
-from iecpod.errors import ImageError, UsageError
-from iecpod.images.fetch import fetch_key
+from iecpod.errors import UsageError
 from iecpod.model import Arch, PodRef
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
-from iecpod.render.node_files import key_ring, render_node_files
+from iecpod.render.node_files import render_node_files
 from iecpod.render.supply_files import render_apt_conf
 from tests.fakes import FakeShell, fake_watch
 from tests.unit.command_line import layout_below, run, write_pod
@@ -145,6 +142,14 @@ def test_a_mirror_stands_in_for_a_repository_that_was_withdrawn(cluster: Desired
     kubernetes, docker = apply_supply(release(), supply).repositories
     assert (kubernetes.uri, kubernetes.key_url) == ("http://mirror/k8s", "/srv/key.asc")
     assert docker == release().repositories[1]
+
+
+def test_a_mirror_is_signed_by_the_key_of_the_release_unless_another_is_given() -> None:
+    mirrored = apply_supply(release(), Supply(repositories={"docker": "http://mirror/docker"})).repositories[1]
+    assert mirrored.key_fingerprint == ("9DC858229FC7DD38854AE2D88D81803C0EBFCD88",)
+    assert (mirrored.uri, mirrored.key_url) == ("http://mirror/docker", release().repositories[1].key_url)
+    signed = apply_supply(release(), Supply(repository_keys={"docker": "https://mirror/key"})).repositories[1]
+    assert (signed.key_url, signed.key_fingerprint) == ("https://mirror/key", ())
 
 
 def test_a_repository_that_was_withdrawn_is_told_with_the_way_out(cluster: DesiredCluster) -> None:
@@ -289,26 +294,3 @@ def test_apt_asks_no_proxy_for_hosts_of_the_lab() -> None:
         'Acquire::http::Proxy::mirror.example "DIRECT";\n'
         'Acquire::https::Proxy::mirror.example "DIRECT";\n'
     )
-
-
-def test_signing_keys_lose_their_armour() -> None:
-    key = bytes(range(256)) * 3
-    armour = (
-        b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: GnuPG v1\nComment: x\n\n"
-        + base64.encodebytes(key)
-        + b"=AbC1\n-----END PGP PUBLIC KEY BLOCK-----\n"
-    )
-    bare = armour.replace(b"Version: GnuPG v1\nComment: x\n", b"").replace(b"=AbC1\n", b"")
-    assert key_ring(key) == key
-    assert key_ring(armour) == key
-    assert key_ring(b"text before\n" + bare + armour.replace(b"\n", b"\r\n")) == key + key
-
-
-def test_the_key_of_a_mirror_may_be_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "key.asc"
-    repository = AptRepository(name="k8s", uri="http://x", suites=("/",), components=(), key_url=str(path))
-    with pytest.raises(ImageError) as caught:
-        fetch_key(repository)
-    assert caught.value.remedy == "correct --repository-key k8s"
-    path.write_bytes(b"key")
-    assert fetch_key(repository) == b"key"
