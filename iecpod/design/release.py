@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iecpod.design.scenario import Cni
 from iecpod.model import Arch
+
+#: Debian's package and that of docker's repository, as `packages` of a release pin them.
+_CONTAINERD_2 = re.compile(r"containerd(\.io)?=2\.")
 
 
 class ImageSourceType(str, enum.Enum):
@@ -229,6 +233,11 @@ class Release:
     def needs_no_network(self) -> bool:
         """Whether nodes are given their software, be it made here or brought by a bundle."""
         return self.bundle is not None or self.provided is not None
+
+    @property
+    def has_containerd_2(self) -> bool:
+        """Whether it is known to bring containerd 2: a package pins it. Other releases may bring either."""
+        return any(_CONTAINERD_2.match(package) for package in self.packages)
 
     @property
     def node_packages(self) -> tuple[str, ...]:

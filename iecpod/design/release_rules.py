@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, cast
 
+from iecpod.design.kubernetes_version import NEWEST_KUBERNETES, OLDEST_KUBERNETES, Minor, kubernetes_minor, minor_text
 from iecpod.errors import Problem, sort_problems
 from iecpod.yaml_document import Document
 
 #: The last version whose kubelet speaks to docker by itself.
 _LAST_WITH_DOCKER = (1, 23)
-#: The first that kubeadm's configuration of today's form is made for.
-_FIRST = (1, 13)
 _PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 _PER_MINOR = re.compile(r"/core:/stable:/v(\d+)\.(\d+)/")
 
@@ -22,7 +21,7 @@ def check_release_rules(document: Document) -> list[Problem]:
     """Every rule that a release of the right form breaks, by place."""
     data = cast(dict[str, Any], document.data)
     version = str(data["kubernetes_version"])
-    minor = cast(tuple[int, int], tuple(int(number) for number in version.split(".")[:2]))
+    minor = kubernetes_minor(version)
     parts: list[tuple[tuple[str | int, ...], dict[str, Any]]] = [((), data)]
     parts += [(("variants", name), variant) for name, variant in data.get("variants", {}).items()]
     of_parts = chain.from_iterable(
@@ -32,20 +31,27 @@ def check_release_rules(document: Document) -> list[Problem]:
     return sort_problems([*_check_versions(document, data, minor), *_check_manifests(document, data), *of_parts])
 
 
-def _check_versions(document: Document, data: dict[str, Any], minor: tuple[int, int]) -> Iterator[Problem]:
-    shown = ".".join(map(str, minor))
-    if minor < _FIRST:
+def _check_versions(document: Document, data: dict[str, Any], minor: Minor) -> Iterator[Problem]:
+    shown = minor_text(minor)
+    if minor < OLDEST_KUBERNETES:
         yield document.problem(
             ("kubernetes_version",),
             f"Kubernetes {shown} is older than any that iecpod can configure",
-            f"use {'.'.join(map(str, _FIRST))} or later",
+            f"use {minor_text(OLDEST_KUBERNETES)} or later",
+            rule="release-kubernetes",
+        )
+    if minor > NEWEST_KUBERNETES:
+        yield document.problem(
+            ("kubernetes_version",),
+            f"Kubernetes {shown} is newer than any whose kubeadm configuration iecpod knows",
+            f"use up to {minor_text(NEWEST_KUBERNETES)}, or a newer iecpod",
             rule="release-kubernetes",
         )
     if data["runtime"] == "docker" and minor > _LAST_WITH_DOCKER:
         yield document.problem(
             ("runtime",),
             f"Kubernetes {shown} does not run on docker",
-            "use containerd, or Kubernetes up to " + ".".join(map(str, _LAST_WITH_DOCKER)),
+            f"use containerd, or Kubernetes up to {minor_text(_LAST_WITH_DOCKER)}",
             rule="release-runtime",
         )
     if data.get("base_os") in data.get("variants", {}):
@@ -87,7 +93,7 @@ def _check_packages(
 
 
 def _check_repositories(
-    document: Document, place: tuple[str | int, ...], part: dict[str, Any], minor: tuple[int, int]
+    document: Document, place: tuple[str | int, ...], part: dict[str, Any], minor: Minor
 ) -> Iterator[Problem]:
     seen = set[str]()
     for index, repository in enumerate(part.get("repositories", ())):

@@ -13,15 +13,27 @@ from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl, api_awaited
 from iecpod.phases.node_job import is_job_running, job_state, run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
+from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
 from iecpod.watch import Watch
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
 _UNIT = "iecpod-kubeadm-init.service"
 _INIT_SECONDS = 300.0
+#: One command, since each costs an emulated guest a second. Arguments: the directory, then name and text of each file.
+_WRITE_PATCHES = """
+mkdir -p "$1"
+cd "$1"
+shift
+while test $# -gt 0; do
+    printf %s "$2" > "$1"
+    shift 2
+done
+"""
 _RESTART_SECONDS = 120.0
 
-#: Both end and are started anew for as long as the API server does not answer, which keeps it from doing so.
+#: Both end and restart for as long as the API server does not answer, which keeps it from doing so. In versions without
+#: a plain init they are started after it.
 _CLIENTS_OF_API_SERVER = ("controller-manager", "scheduler")
 
 
@@ -34,7 +46,7 @@ class ControlPlanePhase:
     summary: str = "kubeadm init on the first node"
 
     def probe(self) -> str | None:
-        """The add-on phase is kubeadm's last, and the scheduler what we start last: where both are, init has ended."""
+        """The add-on phase is kubeadm's last, and the scheduler what starts last: where both are, init has ended."""
         if not self._is_all_written() or is_job_running(self.shell, _UNIT):
             return None
         found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
@@ -92,6 +104,7 @@ class ControlPlanePhase:
             seconds = self.watch.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
+            self._write_patches()
         run_job(
             self.shell,
             _UNIT,
@@ -101,13 +114,19 @@ class ControlPlanePhase:
             remedy="deploy goes on with kubeadm init where the API server answers, else it starts afresh",
         )
 
+    def _write_patches(self) -> None:
+        patches = render_patches(self.cluster.release.kubernetes_version) if self.cluster.calm else {}
+        if patches:
+            pairs = [word for name, text in patches.items() for word in (name, text)]
+            self.shell.run(["sh", "-euc", _WRITE_PATCHES, "write-patches", PATCHES_DIR, *pairs])
+
     def _argv(self, goes_on: bool) -> list[str]:
         skipped = _skipped_phases(self.cluster)
         if goes_on:
             # kubeadm's own checks refuse what an earlier init has made.
             skipped = list(dict.fromkeys(["preflight", *skipped]))
         init = ["kubeadm", "init", f"--config={_CONFIG}", "--skip-token-print", *preflight_flags(self.cluster)]
-        if not self.watch.calm:
+        if not self.cluster.calm or has_plain_init(self.cluster.release.kubernetes_version):
             return [*init, *_skip(skipped)]
         skipped += [f"control-plane/{client}" for client in _CLIENTS_OF_API_SERVER]
         later = [

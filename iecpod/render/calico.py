@@ -11,9 +11,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
 from iecpod.model import Arch
-from iecpod.render.kubeadm import kubernetes_minor
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest, containers_of, mapping_in
 
 _REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"

@@ -9,39 +9,24 @@ from __future__ import annotations
 from typing import Any
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.kubernetes_version import kubeadm_api_version, kubernetes_minor
 from iecpod.design.release import Release
 from iecpod.design.scenario import Cni
+from iecpod.render.low_overhead import (
+    LEADER_ARGUMENTS,
+    PATCHES_DIR,
+    api_server_arguments,
+    cheap_keys,
+    etcd_arguments,
+    has_plain_init,
+    kubelet_flags,
+    kubelet_periods,
+)
 from iecpod.yaml_document import dump_yaml_all
-
-_API_VERSIONS = (((1, 31), "v1beta4"), ((1, 22), "v1beta3"), ((1, 15), "v1beta2"), ((1, 13), "v1beta1"))
-
-#: Kubernetes' own periods, stretched so that emulated guests are not starved by housekeeping (measured).
-_CALM_KUBELET = {
-    "nodeStatusUpdateFrequency": "1m0s",
-    "nodeStatusReportFrequency": "5m0s",
-    "syncFrequency": "2m0s",
-    "fileCheckFrequency": "20s",
-}
-_CALM_ETCD = {"heartbeat-interval": "1000", "election-timeout": "10000"}
-_CALM_LEADER = {"leader-elect": "false"}
-#: The kubelet walks the cgroups of all QoS classes every two seconds: a third of its time in an emulated guest. Flags,
-#: since an empty list of what to enforce does not survive kubeadm's copy of the kubelet's configuration.
-_CALM_KUBELET_FLAGS = {"housekeeping-interval": "60s", "cgroups-per-qos": "false", "enforce-node-allocatable": ""}
 
 #: With docker, the kubelet breaks a pull off that tells no progress for so long, by default a minute. docker tells none
 #: while it unpacks a layer, which takes slow disks and emulated guests longer.
 _DOCKER_KUBELET_FLAGS = {"image-pull-progress-deadline": "10m0s"}
-
-
-def kubernetes_minor(version: str) -> tuple[int, int]:
-    major, minor = version.removeprefix("v").split(".")[:2]
-    return int(major), int(minor)
-
-
-def kubeadm_api_version(kubernetes_version: str) -> str:
-    """The newest config API that this version of kubeadm reads without a deprecation, e.g. `v1beta2` for 1.20."""
-    minor = kubernetes_minor(kubernetes_version)
-    return next(api for since, api in _API_VERSIONS if minor >= since)
 
 
 def render_init_config(cluster: DesiredCluster, *, token: str, timeout_seconds: float) -> str:
@@ -56,13 +41,16 @@ def render_init_config(cluster: DesiredCluster, *, token: str, timeout_seconds: 
         "nodeRegistration": {**_node_registration(cluster, node, api), "taints": []},
         "localAPIEndpoint": {"advertiseAddress": str(node.address), "bindPort": 6443},
     }
+    version = cluster.release.kubernetes_version
+    if cluster.calm and has_plain_init(version):
+        init["patches"] = {"directory": PATCHES_DIR}
     if api == "v1beta4":
-        init["timeouts"] = {"controlPlaneComponentHealthCheck": _duration(timeout_seconds)}
+        init["timeouts"] = _init_timeouts(timeout_seconds)
     kubelet = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": cluster.release.cgroup_driver,
-        **(_CALM_KUBELET if cluster.calm else {}),
+        **(kubelet_periods(version) if cluster.calm else {}),
     }
     return dump_yaml_all([init, _cluster_configuration(cluster, api, timeout_seconds), kubelet])
 
@@ -87,10 +75,31 @@ def render_join_config(
     }
     timeout = _duration(timeout_seconds)
     if api == "v1beta4":
-        join["timeouts"] = {"discovery": timeout, "tlsBootstrap": timeout, "kubeletHealthCheck": timeout}
+        join["timeouts"] = {
+            "discovery": timeout,
+            "tlsBootstrap": timeout,
+            "kubeletHealthCheck": timeout,
+            "kubernetesAPICall": _api_call(timeout_seconds),
+        }
     else:
         discovery["timeout"] = timeout
     return dump_yaml_all([join])
+
+
+def _init_timeouts(timeout_seconds: float) -> dict[str, str]:
+    """v1beta4 has one timeout for each wait; those of joins and upgrades mean nothing to an init."""
+    timeout = _duration(timeout_seconds)
+    return {
+        "controlPlaneComponentHealthCheck": timeout,
+        "kubeletHealthCheck": timeout,
+        "kubernetesAPICall": _api_call(timeout_seconds),
+        "etcdAPICall": _api_call(2 * timeout_seconds),
+    }
+
+
+def _api_call(timeout_seconds: float) -> str:
+    """For one request: a fifth of the whole, and no less than kubeadm's own minute."""
+    return _duration(max(60.0, timeout_seconds / 5))
 
 
 def render_images_config(release: Release) -> str:
@@ -118,12 +127,13 @@ def render_images_config(release: Release) -> str:
 
 def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: float) -> dict[str, Any]:
     release = cluster.release
-    leader = _CALM_LEADER if cluster.calm else {}
+    version = release.kubernetes_version
+    leader = LEADER_ARGUMENTS if cluster.calm else {}
     # The bridge CNI is planned with a /24 a node; the controller would give them out in the order of joining.
     manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni is Cni.BRIDGE else {})}
     api_server: dict[str, Any] = {
         "certSANs": [str(cluster.control_plane.address), cluster.control_plane.hostname],
-        **_extra_args(_calm_api_server(release.kubernetes_version) if cluster.calm else {}, api),
+        **_extra_args(api_server_arguments(version) if cluster.calm else {}, api),
     }
     if api != "v1beta4":
         api_server["timeoutForControlPlane"] = _duration(timeout_seconds)
@@ -131,7 +141,7 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
         "apiVersion": f"kubeadm.k8s.io/{api}",
         "kind": "ClusterConfiguration",
         "clusterName": cluster.name,
-        "kubernetesVersion": f"v{release.kubernetes_version}",
+        "kubernetesVersion": f"v{version}",
         "controlPlaneEndpoint": cluster.api_endpoint,
         "networking": {
             "podSubnet": str(cluster.pod_cidr),
@@ -145,44 +155,22 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
             "local": {
                 "dataDir": "/var/lib/etcd",
                 **_etcd_tag(release),
-                **_extra_args(_calm_etcd(release.kubernetes_version) if cluster.calm else {}, api),
+                **_extra_args(etcd_arguments(version) if cluster.calm else {}, api),
             },
         },
     }
     if release.image_repository:
         configuration["imageRepository"] = release.image_repository
     if cluster.calm:
-        configuration |= _cheap_keys(release.kubernetes_version, api)
+        configuration |= cheap_keys(version, api)
     return configuration
-
-
-def _calm_api_server(kubernetes_version: str) -> dict[str, str]:
-    """Without API Priority and Fairness where it keeps histograms by the millisecond (1.20 to 1.25).
-
-    Every millisecond of every priority level is one observation, whether anything happened or not: in emulated guests
-    that was measured to take more than half of the API server's time.
-    """
-    counts_milliseconds = (1, 20) <= kubernetes_minor(kubernetes_version) < (1, 26)
-    return {"feature-gates": "APIPriorityAndFairness=false"} if counts_milliseconds else {}
-
-
-def _calm_etcd(kubernetes_version: str) -> dict[str, str]:
-    """Without waiting for the disk where etcd can: since 3.4.4, and kubeadm brings 3.4.9 or later since 1.19."""
-    return {**_CALM_ETCD, **({"unsafe-no-fsync": "true"} if kubernetes_minor(kubernetes_version) >= (1, 19) else {})}
-
-
-def _cheap_keys(kubernetes_version: str, api: str) -> dict[str, Any]:
-    """P-256 for the cluster's keys, where kubeadm can: an RSA key takes an emulated guest seconds."""
-    if api == "v1beta4":
-        return {"encryptionAlgorithm": "ECDSA-P256"}
-    return {"featureGates": {"PublicKeysECDSA": True}} if kubernetes_minor(kubernetes_version) >= (1, 19) else {}
 
 
 def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> dict[str, Any]:
     flags = {
         "node-ip": str(node.address),
         **(_DOCKER_KUBELET_FLAGS if cluster.release.runtime == "docker" else {}),
-        **(_CALM_KUBELET_FLAGS if cluster.calm else {}),
+        **(kubelet_flags(cluster.release.kubernetes_version) if cluster.calm else {}),
     }
     return {
         "name": node.hostname,

@@ -84,7 +84,37 @@ def render_calm_units(release: Release) -> dict[str, str]:
 
 
 def _containerd_config(release: Release) -> str:
-    systemd = "true" if release.cgroup_driver == "systemd" else "false"
+    """In version 3 where it is containerd 2 that reads it. Version 2 is read by 1.x, and converted by 2."""
+    return _containerd_2_config(release) if release.has_containerd_2 else _containerd_1_config(release)
+
+
+def _containerd_2_config(release: Release) -> str:
+    """Directories of CNI are containerd's own defaults, which kubeadm's checks and Kubernetes' packages share.
+
+    containerd 2.3 asks the shim of each container for its use of the processor every second. The kubelet reads cgroups
+    itself, every ten seconds; earlier versions of containerd 2 pass over the key.
+    """
+    images, runtime = 'plugins."io.containerd.cri.v1.images"', 'plugins."io.containerd.cri.v1.runtime"'
+    return f"""version = 3
+
+[{images}.pinned_images]
+  sandbox = "{release.pause_image}"
+
+[{images}.registry]
+  config_path = "{REGISTRIES_DIR}"
+
+[{runtime}]
+  stats_collect_period = "10s"
+
+[{runtime}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+
+[{runtime}.containerd.runtimes.runc.options]
+  SystemdCgroup = {_systemd_cgroup(release)}
+"""
+
+
+def _containerd_1_config(release: Release) -> str:
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     return f"""version = 2
 
@@ -102,5 +132,9 @@ def _containerd_config(release: Release) -> str:
   runtime_type = "io.containerd.runc.v2"
 
 [{cri}.containerd.runtimes.runc.options]
-  SystemdCgroup = {systemd}
+  SystemdCgroup = {_systemd_cgroup(release)}
 """
+
+
+def _systemd_cgroup(release: Release) -> str:
+    return "true" if release.cgroup_driver == "systemd" else "false"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from typing import Any
 
 import pytest
 
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.kubernetes_version import KUBEADM_APIS, NEWEST_KUBERNETES, kubeadm_api_version
 from iecpod.design.scenario import Cni
-from iecpod.render.kubeadm import kubeadm_api_version, render_init_config, render_join_config
+from iecpod.render.kubeadm import render_init_config, render_join_config
+from iecpod.render.low_overhead import PATCHES_DIR, render_patches
 from iecpod.yaml_document import load_yaml_all
 from tests.unit.conftest import with_release
 from tests.unit.golden_files import check_golden
@@ -27,10 +31,19 @@ TOKEN = "abcdef.0123456789abcdef"
         ("1.30.4", "v1beta3"),
         ("1.31.0", "v1beta4"),
         ("1.36.0", "v1beta4"),
+        ("1.37.2", "v1beta4"),
     ],
 )
 def test_api_version_is_the_newest_that_the_version_reads(version: str, api: str) -> None:
     assert kubeadm_api_version(version) == api
+
+
+def test_every_known_version_has_an_api_that_it_reads() -> None:
+    """Each API is read by the version that brings its successor, and none is missing in between."""
+    for older, newer in itertools.pairwise(KUBEADM_APIS):
+        assert older.first < newer.first <= older.last < newer.last
+    for minor in range(KUBEADM_APIS[0].first[1], NEWEST_KUBERNETES[1] + 1):
+        assert kubeadm_api_version(f"1.{minor}.0") in {api.name for api in KUBEADM_APIS}
 
 
 @pytest.mark.parametrize(
@@ -46,11 +59,67 @@ def test_configs_are_as_read(cluster: DesiredCluster, version: str, runtime: str
     check_golden(f"kubeadm-{version}.yaml", init + join)
 
 
-def test_calm_timings_are_for_emulated_guests_only(cluster: DesiredCluster) -> None:
-    usual = render_init_config(cluster, token=TOKEN, timeout_seconds=300)
-    calm = render_init_config(dataclasses.replace(cluster, calm=True), token=TOKEN, timeout_seconds=300)
-    assert "nodeStatusUpdateFrequency" not in usual and "leader-elect" not in usual
-    assert "nodeStatusUpdateFrequency: 1m0s" in calm and "unsafe-no-fsync" in calm
+def _documents(cluster: DesiredCluster) -> tuple[dict[str, Any], ...]:
+    """Init, cluster and kubelet."""
+    documents = load_yaml_all(render_init_config(cluster, token=TOKEN, timeout_seconds=300), "init")
+    return tuple(document.data for document in documents if isinstance(document.data, dict))
+
+
+@pytest.mark.parametrize("version", ["1.20.2", "1.37.2"])
+def test_low_overhead_is_for_emulated_guests_only(cluster: DesiredCluster, version: str) -> None:
+    cluster = with_release(cluster, version)
+    init, configuration, kubelet = _documents(cluster)
+    assert "patches" not in init and "nodeStatusUpdateFrequency" not in kubelet
+    assert not {"extraArgs"} & set(configuration["scheduler"]) and "extraArgs" not in configuration["etcd"]["local"]
+    init, configuration, kubelet = _documents(dataclasses.replace(cluster, calm=True))
+    assert kubelet["nodeStatusUpdateFrequency"] == "1m0s"
+    assert "leader-elect" in str(configuration["scheduler"]) and "leader-elect" in str(
+        configuration["controllerManager"]
+    )
+    assert "unsafe-no-fsync" in str(configuration["etcd"]) and "ECDSA" in str(configuration)
+
+
+def test_since_1_33_only_what_was_seen_to_be_needed_is_left(cluster: DesiredCluster) -> None:
+    init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.33.0"), calm=True))
+    assert init["patches"] == {"directory": PATCHES_DIR}
+    assert init["nodeRegistration"]["kubeletExtraArgs"] == [{"name": "node-ip", "value": "172.16.10.36"}]
+    assert set(kubelet) == {
+        *("apiVersion", "kind", "cgroupDriver"),
+        *("nodeStatusUpdateFrequency", "nodeStatusReportFrequency"),
+    }
+    init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.32.9"), calm=True))
+    assert "patches" not in init and "syncFrequency" in kubelet
+    assert "cgroups-per-qos" in str(init["nodeRegistration"]["kubeletExtraArgs"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "call", "etcd"), [(300, "1m0s", "2m0s"), (2400, "8m0s", "16m0s"), (60, "1m0s", "1m0s")]
+)
+def test_v1beta4_has_a_deadline_for_every_wait(cluster: DesiredCluster, seconds: float, call: str, etcd: str) -> None:
+    cluster = with_release(cluster, "1.37.2")
+    init = load_yaml_all(render_init_config(cluster, token=TOKEN, timeout_seconds=seconds), "init")[0].data
+    assert isinstance(init, dict)
+    whole = f"{seconds // 60}m0s"
+    assert init["timeouts"] == {
+        "controlPlaneComponentHealthCheck": whole,
+        "kubeletHealthCheck": whole,
+        "kubernetesAPICall": call,
+        "etcdAPICall": etcd,
+    }
+
+
+def test_patches_make_probes_patient() -> None:
+    patches = {name: load_yaml_all(text, name)[0].data for name, text in render_patches("1.37.2").items()}
+    components = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    assert set(patches) == {f"{component}+strategic.yaml" for component in components}
+    for component in components:
+        patch = patches[f"{component}+strategic.yaml"]
+        assert isinstance(patch, dict)
+        (container,) = patch["spec"]["containers"]
+        assert container["name"] == component
+        liveness = container["livenessProbe"]
+        assert liveness["timeoutSeconds"] * liveness["failureThreshold"] >= 8 * 15 * 8, "eight times kubeadm's own"
+    assert render_patches("1.32.9") == {}
 
 
 def test_only_the_bridge_cni_takes_node_cidrs_from_the_controller(cluster: DesiredCluster) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.workers import WorkersPhase
 from iecpod.ports import BundleFiles, CommandResult
+from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_watch
-from tests.unit.conftest import make_release
+from tests.unit.conftest import make_release, with_release
 
 UNIT = "x.service"
 
@@ -200,7 +202,7 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     release = dataclasses.replace(cluster.release, coredns=False)
-    cluster = dataclasses.replace(cluster, release=release)
+    cluster = dataclasses.replace(cluster, release=release, calm=True)
     ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, calm=True))).run()
     (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
@@ -210,6 +212,25 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
         f"kubeadm init phase control-plane controller-manager {config}",
         f"kubeadm init phase control-plane scheduler {config}",
     ]
+
+
+def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: DesiredCluster, tmp_path: Path) -> None:
+    """It waits for all three components, and reads their manifests: none may be left out."""
+    shell = FakeShell().on("kubectl", returncode=1).on("test", returncode=1).on("rm").on("sh", "-euc").on("sh", "-c")
+    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    cluster = dataclasses.replace(with_release(cluster, "1.37.2"), calm=True)
+    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, calm=True))).run()
+    (started,) = (call for call in shell.calls if call[0] == "systemd-run")
+    config = "--config=/etc/kubernetes/iecpod-init.yaml"
+    assert started[started.index("--") + 1 :] == ("kubeadm", "init", config, "--skip-token-print")
+    (written,) = (call for call in shell.calls if call[:2] == ("sh", "-euc"))
+    assert written[4] == "/etc/kubernetes/iecpod-patches"
+    assert shell.calls.index(written) < shell.calls.index(started)
+    subprocess.run([*written[:4], str(tmp_path / "patches"), *written[5:]], check=True)
+    found = {path.name: path.read_text() for path in (tmp_path / "patches").iterdir()}
+    assert found == render_patches("1.37.2")
 
 
 def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) -> None:

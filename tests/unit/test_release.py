@@ -154,6 +154,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     ("name", "change", "place", "rule"),
     [
         ("debian12", {"kubernetes_version": "1.12.9"}, "kubernetes_version", "release-kubernetes"),
+        ("debian12", {"kubernetes_version": "1.38.0"}, "kubernetes_version", "release-kubernetes"),
         ("debian12", {"runtime": "docker", "kubernetes_version": "1.24.0"}, "runtime", "release-runtime"),
         ("k8s-1.36", {"packages": ["containerd.io", "kubeadm"]}, "packages[1]", "release-version-mismatch"),
         ("k8s-1.36", {"packages": ["kubelet=1.36.5-*"]}, "packages[0]", "release-version-mismatch"),

@@ -16,6 +16,7 @@ from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply
 from iecpod.model import Arch
 from iecpod.render.kubeadm import render_init_config, render_join_config
+from iecpod.render.low_overhead import render_patches
 from iecpod.render.node_files import render_apt_source, render_node_files
 from iecpod.render.supply_files import render_apt_conf, render_runtime_files
 from tests.compiled import find_compiled
@@ -85,6 +86,9 @@ def test_release_is_rendered_as_read(cluster: DesiredCluster, name: str, base_os
             {"apt.conf": render_apt_conf(SUPPLY), **render_runtime_files(release, SUPPLY)},
         ),
     }
+    patches = render_patches(release.kubernetes_version)
+    if patches:
+        rendered["init-calm-patches.txt"] = as_text(patches)
     for file, text in rendered.items():
         check_golden(f"releases/{name}/{base_os}-{arch.value}/{file}", text)
 

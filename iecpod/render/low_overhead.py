@@ -1,0 +1,91 @@
+"""The low-overhead mode: what Kubernetes is given on emulated guests so that it does less, and is waited for longer.
+
+What versions before 1.33 get was measured with 1.20, where each second of the control plane counted. 1.36 and 1.37 were
+measured to come up as fast without most of it; what is left for them was seen to be needed on a host with other work:
+without it, controller-manager and scheduler lost their leader election, and the kubelet restarted an API server that
+answered slowly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iecpod.design.kubernetes_version import kubernetes_minor
+from iecpod.yaml_document import dump_yaml_all
+
+#: Since then kubeadm waits for all three components and reads their manifests (`WaitForAllControlPlaneComponents`).
+_WAITS_FOR_ALL = (1, 33)
+
+#: Where kubeadm finds patches of what it makes, on the first node.
+PATCHES_DIR = "/etc/kubernetes/iecpod-patches"
+
+#: The control plane has one node: there is nobody to lead instead.
+LEADER_ARGUMENTS = {"leader-elect": "false"}
+
+_ETCD_PERIODS = {"heartbeat-interval": "1000", "election-timeout": "10000"}
+_STATUS_PERIODS = {"nodeStatusUpdateFrequency": "1m0s", "nodeStatusReportFrequency": "5m0s"}
+_SYNC_PERIODS = {"syncFrequency": "2m0s", "fileCheckFrequency": "20s"}
+#: The kubelet walks the cgroups of all QoS classes every two seconds: a third of its time in an emulated guest. Flags,
+#: since an empty list of what to enforce does not survive kubeadm's copy of the kubelet's configuration.
+_CGROUP_FLAGS = {"housekeeping-interval": "60s", "cgroups-per-qos": "false", "enforce-node-allocatable": ""}
+
+#: kubeadm gives its static pods 8 tries of 15 seconds, ten seconds apart: two minutes until a restart. These are eight
+#: times as much, as other deadlines of emulated guests are. A container that ends is restarted at once all the same.
+_PATIENT = {"timeoutSeconds": 60, "failureThreshold": 16}
+#: kubeadm asks every second whether a component is ready: a TLS connection each time, and nothing depends on it.
+_SELDOM_ASKED = {"timeoutSeconds": 60, "periodSeconds": 10}
+#: A startup probe's tries are as many as `controlPlaneComponentHealthCheck` needs.
+_STARTING = {"timeoutSeconds": 60}
+
+_PROBES: dict[str, dict[str, Any]] = {
+    "etcd": {"livenessProbe": _PATIENT, "readinessProbe": _SELDOM_ASKED, "startupProbe": _STARTING},
+    "kube-apiserver": {"livenessProbe": _PATIENT, "readinessProbe": _SELDOM_ASKED, "startupProbe": _STARTING},
+    "kube-controller-manager": {"livenessProbe": _PATIENT, "startupProbe": _STARTING},
+    "kube-scheduler": {"livenessProbe": _PATIENT, "readinessProbe": _SELDOM_ASKED, "startupProbe": _STARTING},
+}
+
+
+def has_plain_init(kubernetes_version: str) -> bool:
+    """Whether `kubeadm init` is run as upstream has it: one command that leaves no component out."""
+    return kubernetes_minor(kubernetes_version) >= _WAITS_FOR_ALL
+
+
+def render_patches(kubernetes_version: str) -> dict[str, str]:
+    """Text by file name below `PATCHES_DIR`: kubeadm's patches of its static pods, for versions with a plain init."""
+    if not has_plain_init(kubernetes_version):
+        return {}
+    return {
+        f"{component}+strategic.yaml": dump_yaml_all([{"spec": {"containers": [{"name": component, **probes}]}}])
+        for component, probes in _PROBES.items()
+    }
+
+
+def kubelet_periods(kubernetes_version: str) -> dict[str, str]:
+    """Keys of the kubelet's configuration: Kubernetes' own periods, stretched."""
+    return _STATUS_PERIODS if has_plain_init(kubernetes_version) else {**_STATUS_PERIODS, **_SYNC_PERIODS}
+
+
+def kubelet_flags(kubernetes_version: str) -> dict[str, str]:
+    return {} if has_plain_init(kubernetes_version) else _CGROUP_FLAGS
+
+
+def api_server_arguments(kubernetes_version: str) -> dict[str, str]:
+    """Without API Priority and Fairness where it keeps histograms by the millisecond (1.20 to 1.25).
+
+    Every millisecond of every priority level is one observation, whether anything happened or not: in emulated guests
+    that was measured to take more than half of the API server's time.
+    """
+    counts_milliseconds = (1, 20) <= kubernetes_minor(kubernetes_version) < (1, 26)
+    return {"feature-gates": "APIPriorityAndFairness=false"} if counts_milliseconds else {}
+
+
+def etcd_arguments(kubernetes_version: str) -> dict[str, str]:
+    """Without waiting for the disk where etcd can: since 3.4.4, and kubeadm brings 3.4.9 or later since 1.19."""
+    return {**_ETCD_PERIODS, **({"unsafe-no-fsync": "true"} if kubernetes_minor(kubernetes_version) >= (1, 19) else {})}
+
+
+def cheap_keys(kubernetes_version: str, api: str) -> dict[str, Any]:
+    """P-256 for the cluster's keys, where kubeadm can: an RSA key takes an emulated guest seconds."""
+    if api == "v1beta4":
+        return {"encryptionAlgorithm": "ECDSA-P256"}
+    return {"featureGates": {"PublicKeysECDSA": True}} if kubernetes_minor(kubernetes_version) >= (1, 19) else {}
