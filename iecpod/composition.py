@@ -15,6 +15,7 @@ from iecpod.commands.bundles import BundleOrder
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
+from iecpod.commands.pod_state import read_kubeconfig
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest, lab_defaults
@@ -111,12 +112,10 @@ class Composition:
             return EXPORTS[name](self._exported(inputs, tools))
 
     def kubeconfig(self, request: PodRequest) -> str:
-        with self._reporter() as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, "")
-            try:
-                return tools.kubeconfig_path.read_text()
-            except FileNotFoundError:
-                raise _not_deployed(request.ref) from None
+        text = read_kubeconfig(self.layout, request.ref)
+        if text is None:
+            raise _not_deployed(request.ref)
+        return text
 
     def build_bundle(self, order: BundleOrder) -> Path:
         """Where the bundle is: in the cache, or where a copy was asked for."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import enum
 import platform
+import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import TypeAlias
+
+from iecpod.errors import UsageError
 
 #: Every address and network of a POD; the day that descriptors know IPv6, these become unions.
 IpAddress: TypeAlias = IPv4Address
@@ -48,12 +52,34 @@ class NetworkName(str, enum.Enum):
 VIRTUAL_NETWORKS = (NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC)
 
 
+#: One component of a path, and part of names of libvirt objects, namespaces and files: never empty, `.` or `..`.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+
+
+def check_name(what: str, name: str) -> str:
+    """The name of a `lab` or a `POD`, as it is. Raises `UsageError` for what cannot be one."""
+    if not _NAME.match(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of a {what}",
+            "names are letters, digits, '-', '_' and '.', and begin with a letter or digit",
+        )
+    return name
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class PodRef:
-    """An OPNFV POD by lab and name, as in `-l arm -p virtual2`."""
+    """An OPNFV POD by lab and name, as in `-l arm -p virtual2`. Raises `UsageError` for what cannot be such names."""
 
     lab: str
     pod: str
+
+    def __post_init__(self) -> None:
+        check_name("lab", self.lab)
+        check_name("POD", self.pod)
+
+    def below(self, directory: Path) -> Path:
+        """The POD's own place in a directory of all PODs: the one way from names to paths."""
+        return directory / self.lab / self.pod
 
     def __str__(self) -> str:
         return f"{self.lab}/{self.pod}"

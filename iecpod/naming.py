@@ -33,7 +33,7 @@ def resource_name(ref: PodRef, *parts: str) -> str:
 
 def pool_name(ref: PodRef) -> str:
     """Name of the POD's storage pool; pools drop metadata, so the name and UUID are the mark of ownership."""
-    return resource_name(PodRef("iecpod-" + ref.lab, ref.pod))
+    return "iecpod-" + resource_name(ref)
 
 
 def resource_uuid(ref: PodRef, kind: str, name: str) -> uuid.UUID:

@@ -17,7 +17,15 @@ from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands.collection import read_end
-from iecpod.commands.pod_state import pod_dir_of, recall, remember, remove_pod_dir
+from iecpod.commands.pod_state import (
+    KUBECONFIG,
+    check_pod_dir,
+    make_pod_dir,
+    pod_dir_of,
+    recall,
+    remember,
+    remove_pod_dir,
+)
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import EMBEDDED
 from iecpod.design.cluster import DesiredCluster
@@ -64,7 +72,7 @@ class PodAdapters:
         self.reporter = reporter
         self.cloud_init_dir = layout.cloud_init_dir
         self.pod_dir = pod_dir_of(layout, ref)
-        self.kubeconfig_path = self.pod_dir / "kubeconfig"
+        self.kubeconfig_path = self.pod_dir / KUBECONFIG
 
     def lock(self) -> AbstractContextManager[None]:
         return self._lock.held()
@@ -73,6 +81,8 @@ class PodAdapters:
         return find_holder(self._layout, self.ref)
 
     def host(self, uri: str) -> HypervisorHost:
+        """Raises `ResourceConflict` as `check_pod_dir`: what follows fills that directory, or removes it."""
+        check_pod_dir(self._layout, self.ref)
         if uri == EMBEDDED:
             return EmbeddedHost(
                 self.pod_dir, self.ref, self.clock, capabilities_cache=self._layout.cache_dir / "libvirt"
@@ -100,7 +110,7 @@ class PodAdapters:
         return kvm_boots(image, emulator, arch, self._layout.cache_dir)
 
     def keys(self) -> PodKeys:
-        self._make_pod_dir()
+        make_pod_dir(self._layout, self.ref)
         return ensure_pod_keys(self.pod_dir / "keys", str(self.ref))
 
     def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
@@ -161,20 +171,14 @@ class PodAdapters:
         return shutil.disk_usage(existing).free
 
     def remove_pod_dir(self) -> None:
-        remove_pod_dir(self.pod_dir)
+        remove_pod_dir(self._layout, self.ref)
 
     def remember(self, chosen: Recalled) -> None:
-        self._make_pod_dir()
+        make_pod_dir(self._layout, self.ref)
         remember(self.pod_dir, chosen)
 
     def recall(self) -> Recalled:
         return recall(self.pod_dir)
-
-    def _make_pod_dir(self) -> None:
-        # Others may pass through (libvirt's own user opens disks below), and list nothing.
-        # Domains name files in the two below it, and libvirt makes files only.
-        for directory in (self.pod_dir, self.pod_dir / "nvram", self.pod_dir / "console"):
-            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
 
 
 def new_run_id() -> str:

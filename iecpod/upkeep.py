@@ -8,20 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import iecpod
-from iecpod.adapters.libvirt_system import SystemHost
+from iecpod.adapters.libvirt_marks import find_marked_pods
 from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.orphans import find_orphans
 from iecpod.adapters.reporters import make_reporter
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.logs import LogRequest, collect_logs
-from iecpod.commands.pod_state import find_noted_pods
+from iecpod.commands.pod_state import check_pod_dir, find_noted_pods
 from iecpod.commands.request import EMBEDDED, PodRequest
 from iecpod.commands.resolve import PodInputs, choose, resolve_request
-from iecpod.descriptors.source import is_possible, load_descriptors
-from iecpod.errors import HostError, IecpodError
+from iecpod.descriptors.source import load_descriptors
+from iecpod.errors import HostError, IecpodError, ResourceConflict
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
-from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import Reporter
 
@@ -62,6 +61,11 @@ class Upkeep:
 
     def _noted_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
         for ref in find_noted_pods(self._layout):
+            try:
+                check_pod_dir(self._layout, ref)
+            except ResourceConflict as error:
+                yield Leftover(name=f"POD {ref}", made_at=None, in_use=error.cause, remove=lambda: None)
+                continue
             tools = PodAdapters(self._layout, ref, reporter, "")
             # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
             uri = tools.recall().uri or EMBEDDED
@@ -72,12 +76,7 @@ class Upkeep:
         """PODs whose mark is on a hypervisor, and of which nothing is noted here."""
         if connect in (None, EMBEDDED):
             return
-        hypervisor = SystemHost(connect, PodRef("", "")).connect()
-        try:
-            marked = {seen.mark.ref for seen in hypervisor.observe() if seen.mark is not None}
-        finally:
-            hypervisor.close()
-        for ref in sorted(filter(is_possible, marked - set(find_noted_pods(self._layout)))):
+        for ref in sorted(find_marked_pods(connect) - set(find_noted_pods(self._layout))):
             tools = PodAdapters(self._layout, ref, reporter, "")
             yield examine_pod(tools, connect, everything=everything, kept_for=NOT_FROM_HERE)
 

@@ -46,6 +46,14 @@ _FAILED = {
     libvirt.VIR_ERR_NO_STORAGE_VOL,
 }
 
+#: The object went away, by its own doing or another's.
+GONE = {
+    libvirt.VIR_ERR_NO_DOMAIN,
+    libvirt.VIR_ERR_NO_NETWORK,
+    libvirt.VIR_ERR_NO_STORAGE_POOL,
+    libvirt.VIR_ERR_NO_STORAGE_VOL,
+}
+
 
 @contextlib.contextmanager
 def translate_errors(doing: str) -> Iterator[None]:

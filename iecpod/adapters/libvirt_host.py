@@ -8,7 +8,7 @@ from typing import Any
 
 import libvirt
 
-from iecpod.adapters.libvirt_errors import silence_libvirt, translate_errors
+from iecpod.adapters.libvirt_errors import GONE, silence_libvirt, translate_errors
 from iecpod.adapters.libvirt_facts import MACHINES, parse_emulator
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.adapters.libvirt_storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
@@ -27,14 +27,6 @@ _FLAG_REFUSED = {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORT
 
 #: No emulator for the architecture, none with the machine type, or a driver without emulators.
 _NOT_OFFERED = {libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}
-
-#: The object went away, by its own doing or another's.
-_GONE = {
-    libvirt.VIR_ERR_NO_DOMAIN,
-    libvirt.VIR_ERR_NO_NETWORK,
-    libvirt.VIR_ERR_NO_STORAGE_POOL,
-    libvirt.VIR_ERR_NO_STORAGE_VOL,
-}
 
 _FOREIGN_REMEDY = "rename or remove it, or use another hypervisor (-c); iecpod touches only what it made itself"
 
@@ -175,7 +167,7 @@ class LibvirtHypervisor:
             try:
                 found.append((target, self._view(kind, target)))
             except libvirt.libvirtError as error:
-                if error.get_error_code() not in _GONE:
+                if error.get_error_code() not in GONE:
                     raise
         return found
 

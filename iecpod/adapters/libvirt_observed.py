@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 from iecpod import naming
 from iecpod.design.resources import Kind, Mark, ObservedResource
+from iecpod.errors import UsageError
 from iecpod.model import PodRef
 from iecpod.render.libvirt import pool_resource
 
@@ -79,10 +80,14 @@ def find_name(xml: str) -> str:
 
 
 def _find_mark(root: Element) -> Mark | None:
+    """None also where it names what cannot be a POD: iecpod has not written that."""
     pod = root.find(f"metadata/{{{naming.METADATA_URI}}}pod")
-    if pod is None or not pod.get("lab") or not pod.get("pod"):
+    if pod is None:
         return None
-    ref = PodRef(pod.get("lab", ""), pod.get("pod", ""))
+    try:
+        ref = PodRef(pod.get("lab", ""), pod.get("pod", ""))
+    except UsageError:
+        return None
     named = (part.partition("=") for part in pod.get("parts", "").split())
     parts = tuple((name, digest) for name, _, digest in named)
     return Mark(ref, pod.get("run", ""), pod.get("created", ""), pod.get("digest", ""), parts)

@@ -55,8 +55,8 @@ def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
 
 def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
     """The lock, and the note of who holds it."""
-    path = layout.runtime_dir / "locks" / ref.lab / f"{ref.pod}.lock"
-    return path, path.with_suffix(".holder")
+    place = ref.below(layout.runtime_dir / "locks")
+    return place.with_name(f"{place.name}.lock"), place.with_name(f"{place.name}.holder")
 
 
 class RunLock:

@@ -53,11 +53,14 @@ def find_domain_files(pod_dir: Path) -> list[Path]:
 def _find_embedded() -> Iterator[tuple[Path, Path]]:
     """Namespace and POD, by the owner that `EmbeddedHost` writes on it; one without is somebody else's."""
     for path in sorted(NAMESPACES.iterdir()) if NAMESPACES.is_dir() else ():
-        with suppress(IecpodError):  # a name without a namespace behind it, or one that went while we looked
+        # A name without a namespace behind it, one that went while we looked, or an owner that cannot be a POD.
+        with suppress(IecpodError):
             words = find_alias(path.name).split(" ", 1)
             if words[0] != "iecpod" or len(words) == 1:
                 continue
             pod_dir = Path(words[1]).parent
+            if not pod_dir.is_absolute() or ".." in pod_dir.parts:
+                continue
             ref = PodRef(pod_dir.parent.name, pod_dir.name)
             if (path.name, " ".join(words)) == (namespace_name(ref), namespace_owner(pod_dir)):
                 yield path, pod_dir

@@ -12,8 +12,9 @@ import click
 from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
 from iecpod.cli.supply import make_supply, supply_options
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
+from iecpod.errors import UsageError
 from iecpod.layout import Layout
-from iecpod.model import PodRef
+from iecpod.model import PodRef, check_name
 from iecpod.units import parse_size_bytes
 
 _MIB = 1024 * 1024
@@ -40,6 +41,21 @@ class MemorySize(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # g
         return memory_mib
 
 
+class Name(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """The name of a lab or a POD; `what` is `lab` or `POD`. An empty one, as of a job's variable, is none."""
+
+    name = "text"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return check_name(self._what, value)
+        except UsageError as error:
+            self.fail(f"{error.cause}: {error.remedy}", param, ctx)
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """What a command is given by its process: click's `obj`."""
@@ -53,6 +69,7 @@ def lab_option(*, required: bool) -> Callable[[F], F]:
     return click.option(
         "-l",
         "--lab",
+        type=Name("lab"),
         required=required,
         help="Lab: the directory below labs/ of the base.",
         shell_complete=complete_lab,
@@ -63,6 +80,7 @@ def pod_option(*, required: bool) -> Callable[[F], F]:
     return click.option(
         "-p",
         "--pod",
+        type=Name("POD"),
         required=required,
         help="POD: <pod>.yaml and idf-<pod>.yaml in the lab's directory.",
         shell_complete=complete_pod,
@@ -96,10 +114,19 @@ def eyaml_options(function: F) -> F:
     return _with_options(function, options)
 
 
+class _StorageDir(click.Path):
+    """An empty one, as of a job's variable, would be the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty; name a directory, or leave the option out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 storage_dir_option = click.option(
     "-S",
     "--storage-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_StorageDir(path_type=Path, file_okay=False),
     help="Keep the POD's state and the caches below this directory; every verb of the POD then needs it.",
 )
 

@@ -66,18 +66,19 @@ def _listed(read: ReadPod, layout: Layout) -> ListedPod:
     problems = check_read_pod(read, layout.schemas_dir).problems
     errors = count_errors(problems)
     nodes = list(_nodes(read))
-    known = recall(pod_dir_of(layout, read.ref)).uri
+    known = recall(pod_dir_of(layout, read.ref)).uri if read.ref is not None else None
+    lab, _, pod = read.name.partition("/")
     described = _texts(nodes, "remote_management", "address")
     return ListedPod(
-        lab=read.ref.lab,
-        pod=read.ref.pod,
+        lab=lab,
+        pod=pod,
         nodes=len(nodes),
         archs=_texts(nodes, "node", "arch"),
         types=_texts(nodes, "node", "type"),
         errors=errors,
         warnings=len(problems) - errors,
         deployed=known is not None,
-        hypervisor=known or lab_defaults(read.ref.lab).connect or ", ".join(described),
+        hypervisor=known or lab_defaults(lab).connect or ", ".join(described),
     )
 
 

@@ -4,25 +4,100 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from iecpod.commands.recalled import Recalled
-from iecpod.errors import HostError
+from iecpod.errors import HostError, ResourceConflict, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 
 #: Written by every deploy as it begins, and again when all is checked.
 NOTE = "deployed.json"
 
+KUBECONFIG = "kubeconfig"
+
+
+#: Marks a directory as a POD's; made with it, before anything is in it.
+_MARK = ".iecpod"
+
+#: By one of these, too, a directory is known that an earlier version made.
+_MARKS = (_MARK, NOTE, "keys/id_ed25519")
+
+#: What an earlier version made before any of them.
+_UNMARKED = {"console", "keys", "libvirt", "nvram", f"{NOTE}.partial"}
+
 
 def pod_dir_of(layout: Layout, ref: PodRef) -> Path:
-    return layout.state_dir / "pods" / ref.lab / ref.pod
+    return ref.below(_pods_dir(layout))
+
+
+def make_pod_dir(layout: Layout, ref: PodRef) -> None:
+    """Others may pass through (libvirt's own user opens disks below), and list nothing.
+
+    Raises `ResourceConflict` as `check_pod_dir`.
+    """
+    check_pod_dir(layout, ref)
+    pod_dir = pod_dir_of(layout, ref)
+    pod_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    (pod_dir / _MARK).touch(mode=0o600)
+    for name in ("nvram", "console"):  # domains name files in them, and libvirt makes files only
+        (pod_dir / name).mkdir(mode=0o711, exist_ok=True)
+
+
+def check_pod_dir(layout: Layout, ref: PodRef) -> None:
+    """Raises `ResourceConflict` where the POD's directory is reached by a link, or is not a POD's.
+
+    Whoever put a link there, what it leads to is not ours to read, fill or remove.
+    """
+    pod_dir = pod_dir_of(layout, ref)
+    for path in (_pods_dir(layout), pod_dir.parent, pod_dir):
+        if path.is_symlink():
+            raise _not_ours(path, "a symbolic link")
+    if not pod_dir.exists():
+        return
+    if not pod_dir.is_dir():
+        raise _not_ours(pod_dir, "not a directory")
+    if not _is_marked(pod_dir):
+        raise _not_ours(pod_dir, "a directory that iecpod did not make")
+
+
+def _pods_dir(layout: Layout) -> Path:
+    return layout.state_dir / "pods"
+
+
+def _is_marked(pod_dir: Path) -> bool:
+    marks = (pod_dir / name for name in _MARKS)
+    has_mark = any(mark.is_file() and not mark.is_symlink() for mark in marks)
+    return has_mark or {path.name for path in pod_dir.iterdir()} <= _UNMARKED
+
+
+def _not_ours(path: Path, what: str) -> ResourceConflict:
+    return ResourceConflict(
+        f"{path} is {what}, so nothing there is taken for a POD's state",
+        "look at what it is, and move or remove it; to keep state elsewhere, use -S or IECPOD_STATE_DIR",
+    )
 
 
 def find_noted_pods(layout: Layout) -> list[PodRef]:
-    """Every POD that has a directory of its own, however little is in it."""
-    directories = (layout.state_dir / "pods").glob("*/*")
-    return sorted(PodRef(path.parent.name, path.name) for path in directories if path.is_dir())
+    """Every POD that has a directory of its own, however little is in it; also one that `check_pod_dir` refuses."""
+    found = []
+    for path in _pods_dir(layout).glob("*/*"):
+        with suppress(UsageError):  # a name that no POD has
+            found += [PodRef(path.parent.name, path.name)] if path.is_dir() else []
+    return sorted(found)
+
+
+def read_kubeconfig(layout: Layout, ref: PodRef) -> str | None:
+    """None where there is none. Raises `ResourceConflict` as `check_pod_dir`."""
+    check_pod_dir(layout, ref)
+    path = pod_dir_of(layout, ref) / KUBECONFIG
+    if path.is_symlink():
+        raise _not_ours(path, "a symbolic link")
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
 
 
 def remember(pod_dir: Path, chosen: Recalled) -> None:
@@ -56,16 +131,18 @@ def recall(pod_dir: Path) -> Recalled:
         ) from error
 
 
-def remove_pod_dir(pod_dir: Path) -> None:
-    """With the lab's directory where nothing else is in it.
+def remove_pod_dir(layout: Layout, ref: PodRef) -> None:
+    """With the lab's directory where nothing else is in it. Raises `ResourceConflict` as `check_pod_dir`.
 
     The note goes last: a teardown that was killed here must know where the POD was.
     """
+    check_pod_dir(layout, ref)
+    pod_dir = pod_dir_of(layout, ref)
     if pod_dir.exists():
         for path in pod_dir.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != NOTE:
+            elif path.name not in (NOTE, _MARK):
                 path.unlink()
         shutil.rmtree(pod_dir)
     lab_dir = pod_dir.parent

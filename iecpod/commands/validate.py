@@ -32,7 +32,7 @@ class Checks:
 
 
 def validate_pod(base_uri: str, ref: PodRef, checks: Checks) -> Verdict:
-    """Raises `UsageError` for impossible names and URIs."""
+    """Raises `UsageError` for impossible URIs."""
     return _judge([load_descriptors(base_uri, ref)], checks)
 
 
@@ -49,20 +49,20 @@ def validate_tree(base_uri: str, checks: Checks) -> Verdict:
 def load_tree(base_uri: str) -> Iterator[ReadPod]:
     """Every POD of a base on disk, as far as it can be read. Raises `UsageError` at once, as `validate_tree`."""
     base = local_base(base_uri)
-    refs = find_described_pods(base)
-    if not refs:
+    named = find_described_pods(base)
+    if not named:
         raise UsageError(f"there are no descriptors below {base / 'labs'}", "give a base with labs/<lab>/<pod>.yaml")
-    return (_load_listed(base, ref) for ref in refs)
+    return (_load_listed(base, lab, pod) for lab, pod in named)
 
 
-def _load_listed(base: Path, ref: PodRef) -> ReadPod:
+def _load_listed(base: Path, lab: str, pod: str) -> ReadPod:
     try:
-        return load_descriptors(str(base), ref)
+        return load_descriptors(str(base), PodRef(lab, pod))
     except UsageError as error:
-        file = str(base / "labs" / ref.lab / f"{ref.pod}.yaml")
+        file = str(base / "labs" / lab / f"{pod}.yaml")
         problem = Problem(file=file, message=error.cause, remedy=error.remedy, rule="descriptor-name")
         nothing = Descriptors(NOT_GIVEN, NOT_GIVEN)
-        return ReadPod(name=str(ref), ref=ref, files=(file,), descriptors=nothing, problems=(problem,))
+        return ReadPod(name=f"{lab}/{pod}", ref=None, files=(file,), descriptors=nothing, problems=(problem,))
 
 
 def _judge(pods: Iterator[ReadPod] | Sequence[ReadPod], checks: Checks) -> Verdict:

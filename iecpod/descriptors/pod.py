@@ -17,6 +17,9 @@ from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_desc
 from iecpod.errors import DescriptorError, PreflightError, Problem, count_errors, sort_problems
 from iecpod.model import NodeType, PodRef, PodSpec
 
+#: Stands for a POD that has no name: which addresses its nodes get does not depend on that.
+_UNNAMED = PodRef("lab", "pod")
+
 #: What a rule says of descriptors is said again, and with what it means, where addresses are handed out.
 _SAID_BY = {"gateway-outside": "gateway-unreachable"}
 
@@ -94,7 +97,7 @@ def check_read_pod(
     checked = decrypt_and_check(pod.descriptors, schemas_dir, decrypt)
     problems = [*pod.problems, *checked.problems]
     if _can_be_parsed(checked.descriptors, problems):
-        problems += _check_addresses(pod.ref, checked, scheme)
+        problems += _check_addresses(pod.ref or _UNNAMED, checked, scheme)
     shown = sort_problems(problem.demoted(demoted) for problem in _told_once(problems))
     return CheckedDescriptors(checked.descriptors, tuple(shown), checked.secrets)
 

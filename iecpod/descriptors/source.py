@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +12,6 @@ from iecpod.errors import DescriptorError, Problem, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_builder import MAX_BYTES
 from iecpod.yaml_document import Document, load_yaml, split_path
-
-#: A name of a lab or a POD is one path component and part of libvirt names.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
-
 
 #: Stands for a file that was not given or could not be read: nothing is said about it.
 NOT_GIVEN = Document(None, "", 0)
@@ -45,10 +40,13 @@ class Descriptors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPod:
-    """A POD as far as its files can be read; `problems` are those of reading. `name` is how people know it."""
+    """A POD as far as its files can be read; `problems` are those of reading. `name` is how people know it.
+
+    `ref` is None where directory and file are named as no POD can be: such files are judged, and nothing more.
+    """
 
     name: str
-    ref: PodRef
+    ref: PodRef | None
     files: tuple[str, ...]
     descriptors: Descriptors
     problems: tuple[Problem, ...] = ()
@@ -57,10 +55,8 @@ class ReadPod:
 def load_descriptors(base_uri: str, ref: PodRef) -> ReadPod:
     """Reads PDF and IDF below `base_uri`: a directory, or a `file://`, `http://` or `https://` URI.
 
-    Raises `UsageError` for impossible names and URIs.
+    Raises `UsageError` for impossible URIs.
     """
-    _check_name("lab", ref.lab)
-    _check_name("POD", ref.pod)
     base, is_remote = _resolve_base(base_uri)
     names = (f"{ref.pod}.yaml", f"idf-{ref.pod}.yaml")
     problems: list[Problem] = []
@@ -68,7 +64,7 @@ def load_descriptors(base_uri: str, ref: PodRef) -> ReadPod:
         files = tuple(f"{base}/labs/{quote(ref.lab)}/{quote(name)}" for name in names)
         documents = [_document(file, _fetch, problems) for file in files]
     else:
-        files = tuple(str(Path(base, "labs", ref.lab, name)) for name in names)
+        files = tuple(str(ref.below(Path(base, "labs")).with_name(name)) for name in names)
         documents = [_document(file, lambda file: _read(Path(file), ref, Path(base)), problems) for file in files]
     return ReadPod(name=str(ref), ref=ref, files=files, descriptors=Descriptors(*documents), problems=tuple(problems))
 
@@ -99,11 +95,18 @@ def _load_pair(pdf: Path, idf: Path, given: Sequence[Path]) -> ReadPod:
         descriptors = Descriptors(NOT_GIVEN, descriptors.pdf)  # an IDF, though its name does not say so
     return ReadPod(
         name=str(files[0]),
-        ref=PodRef(pdf.absolute().parent.name, pdf.stem),
+        ref=_ref_of(pdf.absolute()),
         files=tuple(map(str, files)),
         descriptors=descriptors,
         problems=tuple(problems),
     )
+
+
+def _ref_of(pdf: Path) -> PodRef | None:
+    try:
+        return PodRef(pdf.parent.name, pdf.stem)
+    except UsageError:
+        return None
 
 
 def _is_idf(document: Document) -> bool:
@@ -127,19 +130,6 @@ def _document(file: str, read: Callable[[str], bytes], problems: list[Problem]) 
     except DescriptorError as error:
         problems.extend(error.problems)
         return NOT_GIVEN
-
-
-def is_possible(ref: PodRef) -> bool:
-    """Whether a POD can be named so; names that come from elsewhere than a command line are asked for it."""
-    return all(_NAME.match(name) for name in (ref.lab, ref.pod))
-
-
-def _check_name(what: str, name: str) -> None:
-    if not _NAME.match(name):
-        raise UsageError(
-            f"{name!r} cannot be the name of a {what}",
-            "names are letters, digits, '-', '_' and '.', and begin with a letter or digit",
-        )
 
 
 def _resolve_base(base_uri: str) -> tuple[str, bool]:

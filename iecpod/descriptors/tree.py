@@ -15,15 +15,15 @@ def find_labs(base: Path) -> list[str]:
 
 
 def find_pods(base: Path, lab: str) -> list[str]:
-    """Names of the PODs that have both files."""
-    names = _names(base / "labs" / lab)
+    """Names of the PODs of one of `find_labs` that have both files; none for anything else."""
+    names = _names(base / "labs" / lab) if lab in find_labs(base) else set()
     return sorted(name.removesuffix(_SUFFIX) for name in names if f"idf-{name}" in names)
 
 
-def find_described_pods(base: Path) -> list[PodRef]:
-    """Every POD of every lab that has a PDF or an IDF."""
+def find_described_pods(base: Path) -> list[tuple[str, str]]:
+    """Lab and POD of every PDF or IDF, as directory and files are named: not all of these can be names of PODs."""
     return [
-        PodRef(lab, pod)
+        (lab, pod)
         for lab in find_labs(base)
         for pod in sorted({name.removeprefix("idf-").removesuffix(_SUFFIX) for name in _names(base / "labs" / lab)})
     ]

@@ -17,7 +17,7 @@ from iecpod.adapters.lock import RunLock, pod_lock
 from iecpod.cli.main import main
 from iecpod.commands.deploy import deploy
 from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.pod_state import NOTE, recall, remember, remove_pod_dir
+from iecpod.commands.pod_state import NOTE, pod_dir_of, recall, remember, remove_pod_dir
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
@@ -25,6 +25,7 @@ from iecpod.commands.teardown import teardown
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
 from iecpod.layout import Layout
+from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.unit.command_line import layout_below
@@ -275,7 +276,8 @@ def test_a_damaged_image_below_nodes_that_exist_is_told(
 
 def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A teardown that ends while it removes the directory must know, when it is repeated, where the POD was."""
-    pod_dir = tmp_path / "lab" / "pod"
+    layout, ref = layout_below(tmp_path), PodRef("lab", "pod")
+    pod_dir = pod_dir_of(layout, ref)
     (pod_dir / "keys").mkdir(parents=True)
     (pod_dir / "keys" / "id").touch()
     (pod_dir / "report.json").touch()
@@ -288,9 +290,9 @@ def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         left.append({entry.name for entry in pod_dir.iterdir()})
 
     monkeypatch.setattr(Path, "unlink", watch)
-    remove_pod_dir(pod_dir)
+    remove_pod_dir(layout, ref)
     assert left and all(NOTE in names for names in left)
-    assert not (tmp_path / "lab").exists()
+    assert not pod_dir.parent.exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", '{"virt_type": "xen"}', '{"bundle_via": "fax"}'])

@@ -190,7 +190,8 @@ def test_the_verb(tmp_path: Path, layout: Layout) -> None:
 
 def test_pods_of_a_hypervisor_that_nobody_noted(tmp_path: Path, layout: Layout) -> None:
     node = tmp_path / "node.xml"
-    node.write_text(_node_with(pods.REF, PodRef("..", "..")))
+    forged = _network_of(PodRef("xx", "xx")).replace("lab='xx' pod='xx'", "lab='..' pod='..'")
+    node.write_text(f"<node>{_network_of(pods.REF)}{forged}</node>")
     uri = f"test://{node}"
     kept = run(tmp_path, "gc", "--older-than", "2d", "-c", uri)
     assert kept.exit_code == 0, kept.output
@@ -206,14 +207,11 @@ def test_pods_of_a_hypervisor_that_nobody_noted(tmp_path: Path, layout: Layout) 
     assert isinstance(failed.exception, HypervisorUnavailable)
 
 
-def _node_with(*refs: PodRef) -> str:
-    """For libvirt's test driver: a host with a network of each POD."""
-    networks = ""
-    for index, ref in enumerate(refs):
-        network = dataclasses.replace(pods.private_network(), name=f"net{index}", bridge=f"br{index}")
-        network = dataclasses.replace(network, uuid=str(uuid.uuid5(naming.NAMESPACE, str(ref))))
-        networks += resource_of(network, dataclasses.replace(pods.STAMP, ref=ref)).xml
-    return f"<node>{networks}</node>"
+def _network_of(ref: PodRef) -> str:
+    """For libvirt's test driver."""
+    network = dataclasses.replace(pods.private_network(), name=f"net-{ref.lab}", bridge=f"br-{ref.lab}")
+    network = dataclasses.replace(network, uuid=str(uuid.uuid5(naming.NAMESPACE, str(ref))))
+    return resource_of(network, dataclasses.replace(pods.STAMP, ref=ref)).xml
 
 
 @pytest.mark.parametrize("arguments", [(), ("--older-than", "soon"), ("--older-than", "-2d")])
