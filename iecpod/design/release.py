@@ -125,9 +125,9 @@ class HelmSource:
 class ImageSource:
     """Where a base image comes from.
 
-    url: `location` is the image's address per architecture, `sha256sums` the address of its SHA256SUMS file.
-    file: `location` is a path. mmdebstrap: `mirror`, `suite` and `packages` make a bootable disk, and `keyring` is the
-    file of this host with the keys that sign the archive.
+    url: `location` is the image's address per architecture, `sha256sums` the address of its SHA256SUMS file, and
+    `keyring` the file of this host with the keys that sign that (empty where it is unsigned). file: `location` is a
+    path. mmdebstrap: `mirror`, `suite` and `packages` make a bootable disk, and `keyring` has the keys of the archive.
     """
 
     type: ImageSourceType

@@ -117,7 +117,7 @@ def complete_supply(supply: Supply, spec: PodSpec, cluster: DesiredCluster, dns_
 
 
 def _replace_image(image: ImageSource, url: str) -> ImageSource:
-    """The SHA256SUMS file lies beside the image, as on Ubuntu's and Debian's own servers."""
+    """The SHA256SUMS file lies beside the image, as on Ubuntu's and Debian's own servers; a lab signs none."""
     parts = urlsplit(url)
     sums = urlunsplit(parts._replace(path=str(PurePosixPath(parts.path).parent / "SHA256SUMS"), query="", fragment=""))
     if image.type is not ImageSourceType.URL:
@@ -125,7 +125,8 @@ def _replace_image(image: ImageSource, url: str) -> ImageSource:
             f"--image-url: the release's image is of type {image.type.value}, and is not fetched as a whole",
             "leave it out, or choose a --release whose image has an address",
         )
-    return replace(image, location=dict.fromkeys(image.location, url), sha256sums=dict.fromkeys(image.location, sums))
+    of_all = image.location
+    return replace(image, location=dict.fromkeys(of_all, url), sha256sums=dict.fromkeys(of_all, sums), keyring="")
 
 
 def _replace_repository(repository: AptRepository, supply: Supply) -> AptRepository:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from iecpod.errors import ImageError
 from iecpod.images.process import read_tool
+from iecpod.images.signature import check_signature, missing_for
 from iecpod.images.store import NewImage
 from iecpod.ports import Reporter
 
@@ -24,9 +25,12 @@ _STALLED_SECONDS = 60.0
 _FORMATS = ("qcow2", "raw")
 
 
-def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter) -> NewImage:
-    """Fetches an image into `directory`. Raises `ImageError`, with both digests when they differ."""
-    wanted = _find_digest(url, sums_url)
+def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter, keyring: str = "") -> NewImage:
+    """Fetches an image into `directory`. Raises `ImageError`, with both digests when they differ.
+
+    `keyring` is the file with the keys that sign the sums; without one, whoever answers is believed.
+    """
+    wanted = _find_digest(url, sums_url, reporter, keyring)
     path = directory / "image"
     digest = hashlib.sha256()
     received = reported = 0
@@ -96,8 +100,11 @@ def parse_sums(text: str) -> dict[str, str]:
     return sums
 
 
-def _find_digest(url: str, sums_url: str) -> str:
-    text = fetch_bytes(sums_url, limit_bytes=_SUMS_LIMIT_BYTES).decode(errors="replace")
+def _find_digest(url: str, sums_url: str, reporter: Reporter, keyring: str) -> str:
+    content = fetch_bytes(sums_url, limit_bytes=_SUMS_LIMIT_BYTES)
+    if keyring:
+        _check_sums(content, sums_url, reporter, keyring)
+    text = content.decode(errors="replace")
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     sums = parse_sums(text)
     if name not in sums:
@@ -106,6 +113,17 @@ def _find_digest(url: str, sums_url: str) -> str:
             "correct `image.sha256sums` of the release",
         )
     return sums[name]
+
+
+def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str) -> None:
+    """Warns where this host cannot check the signature, which lies beside the sums."""
+    if missing := missing_for(keyring):
+        reporter.warn(
+            f"the signature of {sums_url} was not checked: {missing}\n"
+            "    -> install gpgv and the key ring: Ubuntu has it in ubuntu-keyring; elsewhere, copy the file from there"
+        )
+        return
+    check_signature(content, fetch_bytes(f"{sums_url}.gpg", limit_bytes=_SUMS_LIMIT_BYTES), keyring, sums_url)
 
 
 def _read_url(url: str) -> Iterator[tuple[bytes, int]]:

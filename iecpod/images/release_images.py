@@ -98,7 +98,7 @@ class ReleaseImages:
         location = source.location[arch]
         if source.type is ImageSourceType.FILE:
             return copy_image(location, work)
-        return fetch_image(location, source.sha256sums[arch], work, self.reporter)
+        return fetch_image(location, source.sha256sums[arch], work, self.reporter, source.keyring)
 
     def _recipe(self, arch: Arch) -> dict[str, Any]:
         image = self.release.image

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,40 +14,15 @@ from iecpod.design.release import AptRepository
 from iecpod.errors import ImageError
 from iecpod.images.openpgp import key_ring, primary_fingerprints
 from iecpod.images.repository_keys import fetch_key
+from tests.unit.gpg_keys import Gpg, gpg
 from tests.unit.test_image_fetch import Site, site
 
-__all__ = ["site"]
+__all__ = ["gpg", "site"]
 
 #: A key of version 4 as small as one can be, and its fingerprint by RFC 4880's own words.
 BODY = b"\x04\x00\x00\x00\x00\x16"
 FINGERPRINT = hashlib.sha1(b"\x99\x00\x06" + BODY).hexdigest().upper()
 OLD, NEW = b"\x98\x06" + BODY, b"\xc6\x06" + BODY
-
-
-class Gpg:
-    """gpg with keys of its own, and no agent that outlives the test."""
-
-    def __init__(self, home: Path) -> None:
-        home.mkdir(mode=0o700)
-        self._argv = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
-        for name, algorithm in (("first", "rsa2048"), ("second", "ed25519")):
-            self.run("--pinentry-mode", "loopback", "--quick-generate-key", f"{name}@lab.example", algorithm, "sign")
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
-
-    def run(self, *argv: str) -> bytes:
-        return subprocess.run([*self._argv, *argv], capture_output=True, check=True).stdout
-
-    def fingerprints(self, *names: str) -> tuple[str, ...]:
-        lines = self.run("--list-keys", "--with-colons", *names).decode().splitlines()
-        follows_key = [index + 1 for index, line in enumerate(lines) if line.startswith("pub:")]
-        return tuple(lines[index].split(":")[9] for index in follows_key)
-
-
-@pytest.fixture(scope="module")
-def gpg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gpg]:
-    if shutil.which("gpg") is None:
-        pytest.skip("gpg is not installed")
-    yield Gpg(tmp_path_factory.mktemp("keys") / "gpg")
 
 
 @pytest.mark.parametrize("armour", [(), ("--armor",)])

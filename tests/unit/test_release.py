@@ -53,6 +53,7 @@ def test_connected_release_pins_what_it_fetches() -> None:
     release = load("k8s-1.36")
     assert release.bundle is None
     assert set(release.image.location) == set(release.image.sha256sums) == set(Arch)
+    assert release.image.keyring == "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg"
     assert release.calico is not None and [len(manifest.sha256) for manifest in release.calico.manifests] == [64]
     assert all(repository.key_url.startswith("https://") for repository in release.repositories)
     programs = ("kubeadm", "kubelet", "kubectl")

@@ -1,0 +1,41 @@
+"""Detached signatures of lists of digests, checked with gpgv and a key ring of this host."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from iecpod.adapters.trace import trace_command
+from iecpod.errors import ImageError
+
+_STATUS = "[GNUPG:] "
+
+
+def missing_for(keyring: str) -> str:
+    """What of this host keeps signatures by a key of `keyring` from being checked; empty where nothing does."""
+    if not Path(keyring).is_file():
+        return f"there is no key ring {keyring}"
+    return "" if shutil.which("gpgv") else "the program gpgv is not installed"
+
+
+def check_signature(content: bytes, signature: bytes, keyring: str, url: str) -> None:
+    """Raises `ImageError` where `signature` is not one of `content` (from `url`) by a key of `keyring`.
+
+    Further signatures by keys that the ring does not hold do no harm; a wrong one does.
+    """
+    with tempfile.TemporaryDirectory(prefix="iecpod-gpgv-") as directory:
+        signed, detached = Path(directory, "signed"), Path(directory, "signature")
+        signed.write_bytes(content)
+        detached.write_bytes(signature)
+        argv = ["gpgv", "--homedir", directory, "--status-fd", "1", "--keyring", keyring, str(detached), str(signed)]
+        trace_command("host", argv)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    told = [line.removeprefix(_STATUS) for line in done.stdout.splitlines() if line.startswith(_STATUS)]
+    words = {line.partition(" ")[0] for line in told}
+    if "GOODSIG" not in words or "BADSIG" in words:
+        raise ImageError(
+            f"{url} is not signed by a key of {keyring}\n{done.stderr.rstrip()}",
+            "run again; if it stays so, do not trust the server: use another one",
+        )
