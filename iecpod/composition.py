@@ -123,7 +123,7 @@ class Composition:
         data = select_variant(data, order.base_os)
         release = apply_supply(parse_release(data), order.supply)
         with self._reporter() as reporter:
-            for problem in check_trust(release):
+            for problem in check_trust(release, order.arch, order.supply):
                 reporter.warn(str(problem))
             build = BundleBuild(
                 cache=Cache(self.layout.cache_dir, reporter),

@@ -81,6 +81,7 @@ _RELEASE = {
     "release-variant": ("one operating system has one meaning", "the release"),
     "release-version-mismatch": ("the cluster would not be of the version that is configured", "the release"),
     "release-repository": ("one repository would overwrite the other's file", "apt"),
+    "release-helm": ("what is fetched is checked", "the release"),
     "release-manifest": ("--manifest names one manifest", "the release"),
 }
 
@@ -101,6 +102,8 @@ _DEPLOY = {
 }
 _DEPLOY_WARNS = {
     "key-not-pinned": ("whoever answers at its address decides what nodes install", "apt-secure(8)"),
+    "helm-not-pinned": ("one server gives the program and its digest", "the release"),
+    "plain-http": ("anybody on the way can change it", "RFC 9110"),
 }
 #: With the reason why nothing can be built then.
 _DEPLOY_FIXED = {

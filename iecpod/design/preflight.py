@@ -40,7 +40,7 @@ def check_preflight(
         *_check_disk(pod, plan, free_bytes),
         *_check_cni(pod),
         *check_release(pod.cluster, pod.supply),
-        *check_trust(pod.cluster.release),
+        *check_trust(pod.cluster.release, pod.cluster.arch, pod.supply),
         *check_bundle(pod),
     )
 

@@ -112,12 +112,14 @@ class FlannelSource:
 class HelmSource:
     """The archive with helm's program, and with tiller's where `tiller` is set (Helm 2 only).
 
-    `sha256sums` are addresses of files that hold the archive's digest.
+    `sha256` are the digests of the archives; for an architecture that lacks one, `sha256sums` is the address of a file
+    that holds it.
     """
 
     version: str
     location: dict[Arch, str]
-    sha256sums: dict[Arch, str]
+    sha256: dict[Arch, str] = field(default_factory=dict)
+    sha256sums: dict[Arch, str] = field(default_factory=dict)
     tiller: bool = False
 
 

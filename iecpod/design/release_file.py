@@ -178,7 +178,8 @@ def _parse_helm(data: dict[str, Any]) -> HelmSource:
     return HelmSource(
         version=data["version"],
         location=_per_arch(data["location"]),
-        sha256sums=_per_arch(data["sha256sums"]),
+        sha256=_per_arch(data.get("sha256", {})),
+        sha256sums=_per_arch(data.get("sha256sums", {})),
         tiller=data.get("tiller", False),
     )
 

@@ -28,7 +28,8 @@ def check_release_rules(document: Document) -> list[Problem]:
         chain(_check_packages(document, place, part, version), _check_repositories(document, place, part, minor))
         for place, part in parts
     )
-    return sort_problems([*_check_versions(document, data, minor), *_check_manifests(document, data), *of_parts])
+    whole = (_check_versions(document, data, minor), _check_manifests(document, data), _check_helm(document, data))
+    return sort_problems([*chain.from_iterable(whole), *of_parts])
 
 
 def _check_versions(document: Document, data: dict[str, Any], minor: Minor) -> Iterator[Problem]:
@@ -75,6 +76,18 @@ def _check_manifests(document: Document, data: dict[str, Any]) -> Iterator[Probl
                     rule="release-manifest",
                 )
             seen.add(manifest["name"])
+
+
+def _check_helm(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
+    helm = data.get("helm", {})
+    for arch in helm.get("location", {}):
+        if arch not in {**helm.get("sha256", {}), **helm.get("sha256sums", {})}:
+            yield document.problem(
+                ("helm", "location", arch),
+                "nothing says what this archive must be",
+                f"write its digest as helm.sha256.{arch}",
+                rule="release-helm",
+            )
 
 
 def _check_packages(

@@ -25,10 +25,10 @@ def fetch_helm(source: HelmSource, arch: Arch, cache_dir: Path, reporter: Report
     names = ("helm", "tiller") if source.tiller else ("helm",)
     if arch not in source.location:
         raise ImageError(f"the release has no Helm for {arch.value}", "give it `helm.location` for that architecture")
-    url, sums_url = source.location[arch], source.sha256sums[arch]
+    url = source.location[arch]
 
     def make(directory: Path) -> Mapping[str, Any]:
-        digest = _find_digest(sums_url)
+        digest = source.sha256.get(arch) or _fetch_digest(source.sha256sums[arch])
         archive = fetch_bytes(url, sha256=digest, limit_bytes=_ARCHIVE_LIMIT_BYTES)
         for name in names:
             path = directory / name
@@ -37,11 +37,13 @@ def fetch_helm(source: HelmSource, arch: Arch, cache_dir: Path, reporter: Report
         return {"sha256": digest}
 
     recipe = {"version": source.version, "url": url, "programs": list(names)}
+    if arch in source.sha256:
+        recipe["sha256"] = source.sha256[arch]
     kept = Cache(cache_dir, reporter).ensure("helm", recipe, make, f"fetching Helm {source.version}")
     return tuple(kept.path / name for name in names)
 
 
-def _find_digest(sums_url: str) -> str:
+def _fetch_digest(sums_url: str) -> str:
     """The file holds the digest alone, or the archive's name behind it."""
     text = fetch_bytes(sums_url, limit_bytes=4096).decode(errors="replace")
     found = _DIGEST.match(text.strip())

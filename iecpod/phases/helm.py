@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ class HelmPhase:
         # Helm 2 would ask tiller for its own version, too.
         ask = ("version", "--client", "--short") if version.startswith("2.") else ("version", "--short")
         told = self.shell.run([f"{_BIN_DIR}/helm", *ask], check=False)
-        return f"Helm {version}" if told.returncode == 0 and f"v{version}+" in told.stdout else None
+        is_it = re.search(rf"\bv{re.escape(version)}(\+|\s|$)", told.stdout)
+        return f"Helm {version}" if told.returncode == 0 and is_it else None
 
     def run(self) -> None:
         for program in self.fetch_programs():

@@ -71,13 +71,22 @@ def test_what_is_not_as_it_should_be_is_not_kept(
     assert not [path for path in (tmp_path / "helm").glob("*/helm")]
 
 
+def test_the_digest_of_the_release_is_what_counts(site: Site, tmp_path: Path) -> None:
+    source = _publish(site, _archive("helm"), "0" * 64)
+    digest = hashlib.sha256(site.files["/helm.tar.gz"]).hexdigest()
+    (helm,) = _fetch(dataclasses.replace(source, sha256={Arch.X86_64: digest}), tmp_path)
+    assert helm.read_text() == "program helm"
+    with pytest.raises(ImageError, match=f"its SHA-256 is {digest}, but the release says {'1' * 64}"):
+        _fetch(dataclasses.replace(source, sha256={Arch.X86_64: "1" * 64}), tmp_path)
+
+
 def test_an_architecture_that_the_release_lacks(site: Site, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no Helm for aarch64"):
         _fetch(_publish(site, _archive("helm")), tmp_path, Arch.AARCH64)
 
 
 def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = ()) -> HelmPhase:
-    source = HelmSource(version=version, location={}, sha256sums={}) if version else None
+    source = HelmSource(version=version, location={}) if version else None
     return HelmPhase(dataclasses.replace(make_release(), helm=source), shell, lambda: programs, fake_watch())
 
 
@@ -85,8 +94,11 @@ def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = (
     ("version", "argv", "told", "seen"),
     [
         ("3.20.2", ("version", "--short"), "v3.20.2+g1234567\n", "Helm 3.20.2"),
+        ("4.2.4", ("version", "--short"), "v4.2.4+g3900f43\n", "Helm 4.2.4"),
+        ("4.2.4", ("version", "--short"), "v4.2.4\n", "Helm 4.2.4"),
         ("2.12.3", ("version", "--client", "--short"), "Client: v2.12.3+geecf22f\n", "Helm 2.12.3"),
         ("3.20.2", ("version", "--short"), "v3.20.21+g1234567\n", None),
+        ("4.2.4", ("version", "--short"), "v4.2.40\n", None),
     ],
 )
 def test_its_own_word_is_what_counts(version: str, argv: tuple[str, ...], told: str, seen: str | None) -> None:

