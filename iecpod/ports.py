@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ class Clock(Protocol):
         """Seconds on a monotonic clock."""
 
     def sleep(self, seconds: float) -> None: ...
+
+    def today(self) -> datetime.date:
+        """The day in UTC."""
 
 
 class Reporter(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def today(self) -> datetime.date:
+        return datetime.datetime.now(datetime.timezone.utc).date()
 
 
 class NotYet(Exception):

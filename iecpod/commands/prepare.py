@@ -13,6 +13,7 @@ from iecpod.design.delivery import BundleVia
 from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
 from iecpod.design.plan import Plan, is_owned, make_plan
 from iecpod.design.preflight import check_nothing_to_create, check_preflight
+from iecpod.design.release_support import check_support
 from iecpod.design.resources import BundleDisk, HostFacts, Kind, ObservedResource, VirtType
 from iecpod.errors import PreflightError, count_errors
 from iecpod.model import Arch
@@ -96,8 +97,9 @@ def check_prepared(prepared: Prepared, inputs: PodInputs, tools: PodTools, host:
         routes=host.routes(),
         free_bytes=tools.free_bytes(prepared.pod.pool_path),
     )
+    old = check_support(inputs.release, tools.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(prepared.plan)
-    problems = [problem.demoted(inputs.request.demoted) for problem in (*found, *missing)]
+    problems = [problem.demoted(inputs.request.demoted) for problem in (*found, *missing, *old)]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
     for problem in problems:

@@ -35,12 +35,13 @@ class ReleaseBook:
                 ", ".join(facts["base_os"]),
                 ", ".join(facts["architectures"]),
                 facts["packages"],
+                facts["supported_until"] or _ABSENT,
                 facts["description"],
             )
             for facts in self._facts()
         ]
-        header = ("RELEASE", "KUBERNETES", "RUNTIME", "CNI", "HELM", "OS", "ARCH", "PACKAGES FROM", "DESCRIPTION")
-        return format_table(header, rows)
+        header = ("RELEASE", "KUBERNETES", "RUNTIME", "CNI", "HELM", "OS", "ARCH", "PACKAGES FROM", "SUPPORTED UNTIL")
+        return format_table((*header, "DESCRIPTION"), rows)
 
     def list_json(self) -> str:
         return json.dumps(list(self._facts()), indent=2)
@@ -78,6 +79,7 @@ class ReleaseBook:
                 "base_os": [release.base_os, *self._read(name).get("variants", {})],
                 "architectures": [arch.value for arch in _architectures(release)],
                 "packages": _origin(release),
+                "supported_until": str(release.supported_until or ""),
             }
 
 

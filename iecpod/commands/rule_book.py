@@ -78,6 +78,7 @@ _SCHEMA = {
 _RELEASE = {
     "release-kubernetes": ("kubeadm's configuration has changed since", "kubeadm's v1beta1"),
     "release-runtime": ("the kubelet's part for docker was removed in 1.24", "Kubernetes' dockershim"),
+    "release-date": ("plan, deploy and status compare it with the day", "the release"),
     "release-variant": ("one operating system has one meaning", "the release"),
     "release-version-mismatch": ("the cluster would not be of the version that is configured", "the release"),
     "release-repository": ("one repository would overwrite the other's file", "apt"),
@@ -103,6 +104,7 @@ _DEPLOY = {
 _DEPLOY_WARNS = {
     "key-not-pinned": ("whoever answers at its address decides what nodes install", "apt-secure(8)"),
     "helm-not-pinned": ("one server gives the program and its digest", "the release"),
+    "release-unsupported": ("nobody mends what is found in it", "kubernetes.io, Patch Releases"),
     "plain-http": ("anybody on the way can change it", "RFC 9110"),
 }
 #: With the reason why nothing can be built then.

@@ -16,6 +16,7 @@ from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.plan import is_owned
+from iecpod.design.release_support import check_support
 from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import HostError, IecpodError, ImageError
 from iecpod.model import Arch
@@ -122,6 +123,8 @@ def _observe(
         stamp=new_stamp(tools),
         keep_secrets=False,
     )
+    for problem in check_support(inputs.release, tools.clock.today()):
+        tools.reporter.warn(str(problem))
     domains = {seen.name: seen for seen in prepared.observed if seen.kind is Kind.DOMAIN and is_owned(seen, tools.ref)}
     running = [d.hostname for d in prepared.pod.domains if _domain_state(domains.get(d.name)) == "running"]
     answering, cluster = _ask(prepared.pod.cluster, tools, host, running)

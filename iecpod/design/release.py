@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
 import re
 from collections.abc import Callable
@@ -204,6 +205,7 @@ class Release:
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
     `extra_images` are needed and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
+    `supported_until` is the last day on which upstream mends its Kubernetes, None where the file does not say.
     """
 
     name: str
@@ -229,6 +231,7 @@ class Release:
     base_os: str = ""
     archive: DistributionArchive | None = None
     extra_images: tuple[str, ...] = ()
+    supported_until: datetime.date | None = None
     provided: ProvidedBundle | None = None
 
     @property

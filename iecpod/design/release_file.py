@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -117,6 +118,7 @@ def parse_release(data: dict[str, Any]) -> Release:
         helm=_parse_helm(data["helm"]) if "helm" in data else None,
         archive=_parse_archive(data["archive"]) if "archive" in data else None,
         extra_images=tuple(data.get("extra_images", ())),
+        supported_until=datetime.date.fromisoformat(data["supported_until"]) if "supported_until" in data else None,
     )
 
 

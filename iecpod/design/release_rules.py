@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from itertools import chain
@@ -55,6 +56,13 @@ def _check_versions(document: Document, data: dict[str, Any], minor: Minor) -> I
             f"use containerd, or Kubernetes up to {minor_text(_LAST_WITH_DOCKER)}",
             rule="release-runtime",
         )
+    if not _is_date(data.get("supported_until", "2000-01-01")):
+        yield document.problem(
+            ("supported_until",),
+            f"{data['supported_until']} is no day of a calendar",
+            "write it as YEAR-MONTH-DAY",
+            rule="release-date",
+        )
     if data.get("base_os") in data.get("variants", {}):
         yield document.problem(
             ("variants", data["base_os"]),
@@ -62,6 +70,14 @@ def _check_versions(document: Document, data: dict[str, Any], minor: Minor) -> I
             "name another one, or take it out",
             rule="release-variant",
         )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_manifests(document: Document, data: dict[str, Any]) -> Iterator[Problem]:

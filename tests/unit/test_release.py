@@ -161,6 +161,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         ("debian12", {"runtime": "docker", "kubernetes_version": "1.24.0"}, "runtime", "release-runtime"),
         ("k8s-1.36", {"packages": ["containerd.io", "kubeadm"]}, "packages[1]", "release-version-mismatch"),
         ("k8s-1.36", {"packages": ["kubelet=1.36.5-*"]}, "packages[0]", "release-version-mismatch"),
+        ("debian12", {"supported_until": "2026-02-30"}, "supported_until", "release-date"),
         ("iec-r1", {"base_os": "ubuntu1604"}, "variants.ubuntu1604", "release-variant"),
         (
             "debian12",

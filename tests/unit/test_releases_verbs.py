@@ -21,7 +21,7 @@ def test_list(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.36"]
     cells = re.split("  +", lines[2])
     assert cells[1:4] == ["1.13.0", "docker", "calico, bridge"]
-    assert cells[4:8] == ["2.12.3", "ubuntu1804, ubuntu1604", "x86_64, aarch64", "mirror"]
+    assert cells[4:9] == ["2.12.3", "ubuntu1804, ubuntu1604", "x86_64, aarch64", "mirror", "2019-10-15"]
     assert "calico, calico-operator, flannel, bridge" in lines[3]
 
 
@@ -31,6 +31,11 @@ def test_list_as_json(tmp_path: Path) -> None:
         "debian12": "bundle",
         "iec-r1": "mirror",
         "k8s-1.36": "internet",
+    }
+    assert {name: facts["supported_until"] for name, facts in found.items()} == {
+        "debian12": "2022-02-28",
+        "iec-r1": "2019-10-15",
+        "k8s-1.36": "2027-06-28",
     }
     assert found["iec-r1"]["base_os"] == ["ubuntu1804", "ubuntu1604"]
     assert found["debian12"]["architectures"] == ["x86_64", "aarch64"]
