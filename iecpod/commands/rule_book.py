@@ -78,6 +78,7 @@ _SCHEMA = {
 _RELEASE = {
     "release-kubernetes": ("kubeadm's configuration has changed since", "kubeadm's v1beta1"),
     "release-runtime": ("the kubelet's part for docker was removed in 1.24", "Kubernetes' dockershim"),
+    "release-image": ("a digest is of what a registry has", "the release"),
     "release-date": ("plan, deploy and status compare it with the day", "the release"),
     "release-variant": ("one operating system has one meaning", "the release"),
     "release-version-mismatch": ("the cluster would not be of the version that is configured", "the release"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from iecpod.design.image_reference import without_digest
 from iecpod.design.release import Manifest, ProvidedBundle, Release
 from iecpod.design.release_file import check_release_text, parse_release
 from iecpod.errors import UsageError
@@ -125,6 +126,9 @@ def load_bundled_release(manifest: BundleManifest, path: Path, schemas_dir: Path
 
     return replace(
         release.with_manifests(provided),
+        # By these names its archives are loaded; what they hold is verified with the bundle.
+        pause_image=without_digest(release.pause_image),
+        nginx_image=without_digest(release.nginx_image),
         repositories=(),
         provided=ProvidedBundle(path=path, digest=manifest.digest, arch=manifest.arch),
     )

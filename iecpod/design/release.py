@@ -204,7 +204,8 @@ class Release:
     kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
-    `extra_images` are needed and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
+    Images are `REGISTRY/NAME:TAG`, with `@sha256:…` behind it where nothing else is to run; `extra_images` are needed
+    and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
     `supported_until` is the last day on which upstream mends its Kubernetes, None where the file does not say.
     """
 

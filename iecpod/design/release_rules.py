@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, cast
 
+from iecpod.design.image_reference import digest_of, without_digest
 from iecpod.design.kubernetes_version import NEWEST_KUBERNETES, OLDEST_KUBERNETES, Minor, kubernetes_minor, minor_text
 from iecpod.errors import Problem, sort_problems
 from iecpod.yaml_document import Document
@@ -63,6 +64,14 @@ def _check_versions(document: Document, data: dict[str, Any], minor: Minor) -> I
             "write it as YEAR-MONTH-DAY",
             rule="release-date",
         )
+    for name in ("pause_image", "nginx_image") if "bundle" in data else ():
+        if digest_of(data[name]):
+            yield document.problem(
+                (name,),
+                "this image is made here of packages, and has no digest beforehand",
+                f"write {without_digest(data[name])}",
+                rule="release-image",
+            )
     if data.get("base_os") in data.get("variants", {}):
         yield document.problem(
             ("variants", data["base_os"]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from iecpod.design.image_reference import digest_of, without_digest
 from iecpod.design.release import Release
+from iecpod.errors import ImageError
 from iecpod.images.cache import Cache
 from iecpod.images.files import place_file
 from iecpod.images.manifests import load_manifest
@@ -34,9 +36,9 @@ class ConnectedSources:
         packages.gather(arch, directory / "debs")
         registries = Registries(self.registry_mirrors)
         images = []
-        for name in dict.fromkeys(map(full_reference, self._image_names(packages, arch, directory / "debs"))):
-            image = pull_image(self.cache, registries, name, arch)
-            place_file(image.archive, directory / image_file(name))
+        for reference in each_once(map(full_reference, self._image_names(packages, arch, directory / "debs"))):
+            image = pull_image(self.cache, registries, reference, arch)
+            place_file(image.archive, directory / image_file(image.reference))
             images.append(image)
         return tuple(images)
 
@@ -57,6 +59,18 @@ class ConnectedSources:
         pinned = [manifest for manifest in release.manifests if manifest.is_pinned]
         texts = [load_manifest(manifest, self.cache.root, self.cache.reporter) for manifest in pinned]
         yield from image_names(texts, release.image_names(arch))
+
+
+def each_once(references: Iterable[str]) -> tuple[str, ...]:
+    """Every image once, by its digest where one of those who name it knows it. Raises `ImageError` for two digests."""
+    chosen: dict[str, str] = {}
+    for reference in references:
+        before = chosen.setdefault(without_digest(reference), reference)
+        if digest_of(before) and digest_of(reference) not in ("", digest_of(before)):
+            raise ImageError(f"the release wants both {before} and {reference}", "correct the release or its manifest")
+        if digest_of(reference):
+            chosen[without_digest(reference)] = reference
+    return tuple(chosen.values())
 
 
 def image_file(reference: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iecpod.design.image_reference import without_digest
 from iecpod.images.archive import PackedImage, pack_images
 from iecpod.images.cache import Cache
 from iecpod.images.registry import Registries
@@ -17,7 +18,7 @@ _NAME = "image.tar"
 
 @dataclass(frozen=True, slots=True)
 class PulledImage:
-    """`digest` is that of the image's manifest, as its registry knows it."""
+    """`reference` is without a digest, as the archive has it; `digest` is that of the manifest in the registry."""
 
     reference: str
     digest: str
@@ -25,8 +26,12 @@ class PulledImage:
 
 
 def pull_image(cache: Cache, registries: Registries, reference: str, arch: Arch) -> PulledImage:
-    """What the tag stands for now; what was pulled before is not pulled again. Raises `ImageError`."""
+    """The image of the digest in `reference`, or what the tag stands for now. Raises `ImageError`.
+
+    What was pulled before is not pulled again.
+    """
     found = registries.find(reference, arch)
+    name = without_digest(reference)
 
     def make(directory: Path) -> Mapping[str, Any]:
         with cache.staging("layers") as work:
@@ -37,13 +42,13 @@ def pull_image(cache: Cache, registries: Registries, reference: str, arch: Arch)
                 if not layers[hexadecimal].exists():  # empty layers are often there more than once
                     registries.fetch_blob(found, digest, layers[hexadecimal])
             packed = PackedImage(
-                reference=reference,
+                reference=name,
                 configuration=registries.read_blob(found, found.config_digest),
                 layers=tuple(digest.removeprefix("sha256:") for digest in found.layer_digests),
             )
             pack_images(directory / _NAME, [packed], layers)
         return {}
 
-    recipe = {"reference": reference, "digest": found.digest}
+    recipe = {"reference": name, "digest": found.digest}
     kept = cache.ensure("pulled-images", recipe, make, f"pulling {reference} for {arch.debian}")
-    return PulledImage(reference, found.digest, kept.path / _NAME)
+    return PulledImage(name, found.digest, kept.path / _NAME)

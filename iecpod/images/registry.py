@@ -30,7 +30,10 @@ _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-_REFERENCE = re.compile(r"(?P<registry>[a-z0-9.-]+(?::[0-9]+)?)/(?P<name>[a-z0-9._/-]+):(?P<tag>[A-Za-z0-9._-]+)")
+_REFERENCE = re.compile(
+    r"(?P<registry>[a-z0-9.-]+(?::[0-9]+)?)/(?P<name>[a-z0-9._/-]+):(?P<tag>[A-Za-z0-9._-]+)"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _MANIFEST_LIMIT_BYTES = 16 * 1024 * 1024
@@ -70,7 +73,10 @@ class Registries:
         self._tokens: dict[str, str] = {}
 
     def find(self, reference: str, arch: Arch) -> RegistryImage:
-        """The image that the tag stands for now. Raises `ImageError` that tells what each server said."""
+        """The image of that digest, or without one the image that the tag stands for now.
+
+        Raises `ImageError` that tells what each server said.
+        """
         match = _REFERENCE.fullmatch(reference)
         if match is None:
             raise ImageError(
@@ -80,7 +86,7 @@ class Registries:
         refusals = []
         for base in self._bases(match["registry"], match["name"]):
             try:
-                return self._find_at(base, reference, match["tag"], arch)
+                return self._find_at(base, reference, match["digest"] or match["tag"], arch)
             except ImageError as error:
                 refusals.append(error.cause)
         raise ImageError("; ".join(refusals), "check network, proxy and --registry-mirror, and the name of the image")

@@ -41,6 +41,8 @@ def patch_calico_manifest(
     if calico.own_etcd:
         _patch_etcd(patch, cluster)
     patch.rename_images(calico.image_names.get(cluster.arch, {}))
+    if cluster.release.provided is not None:
+        patch.name_images_by_tag()
     if kubernetes_minor(cluster.release.kubernetes_version) < _POLICY_V1:
         _use_old_policy(patch)
     return patch.result("the Calico manifest cannot be patched")

@@ -36,6 +36,8 @@ def render_operator(
         patch.find("CustomResourceDefinition", kind)
     patch.find("Deployment", "tigera-operator")
     patch.rename_images(calico.image_names.get(cluster.arch, {}))
+    if cluster.release.provided is not None:
+        patch.name_images_by_tag()
     spec = _installation_spec(cluster, calico)
     place = f"Installation {INSTALLATION_NAME}"
     patch.changes += [f"{place}: {path}: (unset) -> {value}" for path, value in _leaves(spec)]

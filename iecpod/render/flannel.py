@@ -41,6 +41,8 @@ def patch_flannel_manifest(
         patch.set_reference(place, container, _NODE_ADDRESS, "status.hostIP")
         _choose_interface(patch, place, container)
     patch.rename_images(flannel.image_names.get(cluster.arch, {}))
+    if cluster.release.provided is not None:
+        patch.name_images_by_tag()
     return patch.result("the flannel manifest cannot be patched")
 
 

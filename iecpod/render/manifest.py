@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from iecpod.design.image_reference import digest_of, without_digest
 from iecpod.errors import DescriptorError, Problem
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
 
@@ -123,6 +124,13 @@ class ManifestPatch:
                 self.miss(f"image that begins with `{old}`")
             for place, container in found:
                 self.set_key(place, container, "image", new + container["image"].removeprefix(old))
+
+    def name_images_by_tag(self) -> None:
+        """For nodes that have their images from archives, which know them by tag alone."""
+        for place, container in self.containers():
+            image = str(container.get("image", ""))
+            if digest_of(image):
+                self.set_key(place, container, "image", without_digest(image))
 
     def containers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every container of every workload, init containers too, each with the words for its place."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from iecpod.design.image_reference import by_digest
 from iecpod.design.release import AptRepository, Release
 
 
@@ -98,7 +99,7 @@ def _containerd_2_config(release: Release) -> str:
     return f"""version = 3
 
 [{images}.pinned_images]
-  sandbox = "{release.pause_image}"
+  sandbox = "{by_digest(release.pause_image)}"
 
 [{images}.registry]
   config_path = "{REGISTRIES_DIR}"
@@ -119,7 +120,7 @@ def _containerd_1_config(release: Release) -> str:
     return f"""version = 2
 
 [{cri}]
-  sandbox_image = "{release.pause_image}"
+  sandbox_image = "{by_digest(release.pause_image)}"
 
 [{cri}.registry]
   config_path = "{REGISTRIES_DIR}"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from iecpod.errors import ImageError
+from iecpod.images.archive import read_image_ids
 from iecpod.images.cache import Cache
 from iecpod.images.pulled import pull_image
 from iecpod.images.registry import Registries
@@ -104,6 +105,19 @@ def test_an_image_is_kept_under_its_digest(registry: Registry, tmp_path: Path) -
     assert [path for path, _ in registry.tokens[asked:] if "/blobs/" in path and b"one" in registry.files[path]] == []
     newer = registry.publish("a", "amd64", (b"three",))
     assert pull_image(cache, registries, "127.0.0.1:1/a:1", Arch.X86_64).digest == newer
+
+
+def test_an_image_that_is_named_by_digest_is_that_image_whatever_its_tag_has_become(
+    registry: Registry, tmp_path: Path
+) -> None:
+    digest = registry.publish("a", "amd64", (b"one",))
+    registry.publish("a", "amd64", (b"two",))
+    cache, registries = Cache(tmp_path, RecordingReporter()), Registries({"127.0.0.1:1": registry.url})
+    image = pull_image(cache, registries, f"127.0.0.1:1/a:1@{digest}", Arch.X86_64)
+    assert (image.reference, image.digest) == ("127.0.0.1:1/a:1", digest)
+    assert read_image_ids(image.archive).keys() == {"127.0.0.1:1/a:1"}
+    registry.files[f"/v2/a/manifests/{digest}"] = registry.files["/v2/a/manifests/1"]
+    assert f"/v2/a/manifests/{digest}: its digest is sha256:" in refusal(registry, f"127.0.0.1:1/a:1@{digest}").cause
 
 
 def test_a_mirror_with_a_path_is_asked_below_it(registry: Registry) -> None:
