@@ -14,7 +14,7 @@ from iecpod.commands import deploy, guest_access, plan, redeploy, status, teardo
 from iecpod.commands.bundles import BundleOrder
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
-from iecpod.commands.outputs import RunOutputs, replace_file, saved_reports
+from iecpod.commands.outputs import RunOutputs, saved_reports
 from iecpod.commands.pod_state import read_kubeconfig
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
@@ -25,6 +25,7 @@ from iecpod.design.release_file import load_release, parse_release, read_release
 from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, PreflightError, UsageError
+from iecpod.file_writer import READABLE, replace_file
 from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.cache import Cache
@@ -65,7 +66,7 @@ class Composition:
 
             def save_report(report: Report) -> None:
                 told = report.rewritten(inputs.loaded.secrets.hide)
-                replace_file(tools.pod_dir / "report.json", told.to_json())
+                replace_file(tools.pod_dir / "report.json", told.to_json(), READABLE)
                 save(told)
                 if report.outcome != FAILED:
                     write_exports(self._exported(inputs, tools))

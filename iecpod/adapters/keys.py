@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from iecpod.errors import HostError
+from iecpod.file_writer import PRIVATE, create_file, replace_file
 
 _CLIENT_KEY = "id_ed25519"
 _KNOWN_HOSTS = "known_hosts"
@@ -49,7 +48,10 @@ class PodKeys:
         for hostname, aliases in names.items():
             algorithm, key = self.host_key(hostname)[1].split()[:2]
             lines += [f"{alias} {algorithm} {key}\n" for alias in dict.fromkeys((*aliases, hostname))]
-        _write_private(self.known_hosts_file, "".join(lines), os.replace)
+        try:
+            replace_file(self.known_hosts_file, "".join(lines), PRIVATE)
+        except OSError as error:
+            raise _host_error(self.known_hosts_file, error) from error
         return self.known_hosts_file
 
 
@@ -74,9 +76,9 @@ def _ensure_private_key(path: Path, comment: str) -> str:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.parent.chmod(0o700)
+        create_file(path, pem, PRIVATE)  # where another process was first, its key is the one that counts
     except OSError as error:
-        raise _host_error(path.parent, error) from error
-    _write_private(path, pem, _link_new)
+        raise _host_error(path, error) from error
     made = _read_private_key(path)
     if made is None:
         raise HostError(f"the key {path} for {comment} vanished while it was made", "run the command again")
@@ -109,30 +111,6 @@ def _load(text: str, path: Path | str = "the key") -> Ed25519PrivateKey:
 def _public_line(private: str, comment: str) -> str:
     public = _load(private).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return f"{public} {comment}".rstrip()
-
-
-def _link_new(temporary: str, path: Path) -> None:
-    """Gives a finished file its name unless another process was first, whose key is then the one that counts."""
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        Path(temporary).unlink()
-
-
-def _write_private(path: Path, text: str, publish: Callable[[str, Path], None]) -> None:
-    temporary = f"{path}.{secrets.token_hex(8)}.tmp"
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        publish(temporary, path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise _host_error(path, error) from error
 
 
 def _host_error(path: Path, error: OSError) -> HostError:

@@ -14,6 +14,7 @@ import filelock
 
 from iecpod.descriptors.secrets import shown_command
 from iecpod.errors import HostError, PodLocked
+from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.ports import LockHolder
@@ -87,7 +88,7 @@ def _write_holder(path: Path) -> None:
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     with contextlib.suppress(OSError):  # it only serves the message of another run
-        path.write_text(json.dumps(holder))
+        replace_file(path, json.dumps(holder), PRIVATE)
 
 
 def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[], None]) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from iecpod.errors import UsageError
+from iecpod.file_writer import PRIVATE, new_file, try_new_file
 
 
 class LogArchive:
@@ -43,34 +41,19 @@ def new_archive(path: Path, top: str) -> Iterator[LogArchive]:
 
     Raises `UsageError` where no file can be made there.
     """
-    with _new_file(path) as (file, temporary):
-        with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
-            yield LogArchive(tar, top)
-        file.flush()
-        os.fsync(file.fileno())
-        temporary.replace(path)
+    check_writable(path)
+    with new_file(path, PRIVATE) as file, tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
+        yield LogArchive(tar, top)
 
 
 def check_writable(path: Path) -> None:
-    """Raises `UsageError` where `path` cannot become a file; tried, since root's permissions say nothing."""
-    with _new_file(path):
-        pass
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A temporary file beside `path`, mode 0600, which goes at the end unless it was renamed."""
+    """Raises `UsageError` where `path` cannot become a file."""
     if path.is_dir():
         raise UsageError(f"the archive cannot be written: {path} is a directory", "name a file in it")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try_new_file(path)
     except OSError as error:
         raise UsageError(
             f"the archive {path} cannot be written: {error.strerror or error}",
             "name a file in a directory that exists and that you may write to",
         ) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file, Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)

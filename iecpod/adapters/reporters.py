@@ -15,6 +15,7 @@ from iecpod.adapters.event_lines import JsonLinesReporter, Run
 from iecpod.adapters.live_display import LiveReporter
 from iecpod.adapters.plain_lines import PlainReporter, heartbeat
 from iecpod.errors import UsageError
+from iecpod.file_writer import READABLE, open_append
 from iecpod.ports import Reporter
 
 _LOG = logging.getLogger("iecpod.run")
@@ -47,7 +48,7 @@ def make_reporter(
 
 def _open_events(path: Path) -> TextIO:
     try:
-        return path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        return open_append(path, READABLE)
     except OSError as error:
         raise UsageError(
             f"events cannot be written to {path}: {error.strerror or error}",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from iecpod.commands.guest_access import GuestAccess, node_addresses
-from iecpod.commands.outputs import replace_file
 from iecpod.commands.resolve import PodInputs
+from iecpod.file_writer import READABLE, replace_file
 from iecpod.render.exports import EXPORTS, ExportedNode, ExportedPod
 
 
@@ -31,4 +31,4 @@ def exported_pod(inputs: PodInputs, access: GuestAccess, pod_dir: Path) -> Expor
 
 def write_exports(pod: ExportedPod) -> None:
     for name, render in EXPORTS.items():
-        replace_file(pod.directory / name, render(pod))
+        replace_file(pod.directory / name, render(pod), READABLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from iecpod.commands.report import Report, refusal
 from iecpod.errors import IecpodError, UsageError
+from iecpod.file_writer import READABLE, replace_file, try_new_file
 from iecpod.model import PodRef
 
 
@@ -34,9 +34,9 @@ def saved_reports(outputs: RunOutputs, ref: PodRef, run_id: str) -> Iterator[Cal
     def save(report: Report) -> None:
         saved.append(report)
         if outputs.report is not None:
-            replace_file(outputs.report, report.to_json())
+            replace_file(outputs.report, report.to_json(), READABLE)
         if outputs.junit is not None:
-            replace_file(outputs.junit, report.to_junit())
+            replace_file(outputs.junit, report.to_junit(), READABLE)
 
     try:
         yield save
@@ -47,18 +47,13 @@ def saved_reports(outputs: RunOutputs, ref: PodRef, run_id: str) -> Iterator[Cal
         raise
 
 
-def replace_file(path: Path, text: str) -> None:
-    """In one step: a reader finds the whole text or what was there before."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
 def _check_writable(outputs: RunOutputs) -> None:
     for option, path in (("--report", outputs.report), ("--junit", outputs.junit)):
-        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK)):
-            raise UsageError(f"{option}: {path} cannot be written", "name a file in a directory that can be written")
+        try:
+            if path is not None:
+                try_new_file(path)
+        except OSError as error:
+            raise UsageError(
+                f"{option}: {path} cannot be written: {error.strerror}",
+                "name a file in a directory that can be written",
+            ) from error

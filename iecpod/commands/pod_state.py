@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import HostError, ResourceConflict, UsageError
+from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 
@@ -102,14 +102,8 @@ def read_kubeconfig(layout: Layout, ref: PodRef) -> str | None:
 
 def remember(pod_dir: Path, chosen: Recalled) -> None:
     """In one step, and for the owner only: the base may be a URI with a password. Raises `HostError`."""
-    unfinished = pod_dir / f"{NOTE}.partial"
     try:
-        unfinished.touch(mode=0o600)
-        with unfinished.open("w") as file:
-            file.write(chosen.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(pod_dir / NOTE)
+        replace_file(pod_dir / NOTE, chosen.to_json(), PRIVATE)
     except OSError as error:
         raise HostError(
             f"{pod_dir / NOTE} cannot be written: {error.strerror}",

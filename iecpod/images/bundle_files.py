@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from iecpod.design.bundle_manifest import MANIFEST, BundleManifest, bundle_dir, parse_bundle_manifest
 from iecpod.errors import PreflightError, Problem, UsageError
+from iecpod.file_writer import READABLE, commit_tree, new_file
 from iecpod.images.cache import SEEN, Artifact, Cache, artifact_lease, find_damage, load_artifact
-from iecpod.images.files import commit_tree, explain_os_error, place_file, sync_path
+from iecpod.images.files import explain_os_error, place_file
 from iecpod.images.lease import hold
 
 _CHUNK_BYTES = 1024 * 1024
@@ -143,20 +144,22 @@ def write_copy(bundle: Path, output: Path) -> None:
     if output.suffix != ".tar" and output.exists():
         raise UsageError(f"{output} exists already", "name a directory that does not, or a file ending in .tar")
     files = [MANIFEST, *parse_bundle_manifest((bundle / MANIFEST).read_bytes(), str(bundle)).files]
-    with explain_os_error(f"writing {output}"), _beside(output) as unfinished:
+    with explain_os_error(f"writing {output}"):
+        output.parent.mkdir(parents=True, exist_ok=True)
         if output.suffix == ".tar":
-            _write_archive(bundle, files, unfinished)
-            sync_path(unfinished)
-        else:
+            with new_file(output, READABLE) as file:
+                _write_archive(bundle, files, file)
+            return
+        with _beside(output) as unfinished:
             unfinished.mkdir()
             for name in files:
                 place_file(bundle / name, unfinished / name)
-        unfinished.replace(output)
+            commit_tree(unfinished, output)
 
 
-def _write_archive(bundle: Path, files: list[str], path: Path) -> None:
+def _write_archive(bundle: Path, files: list[str], file: BinaryIO) -> None:
     """The manifest first; the same bytes for the same bundle."""
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name in files:
             entry = tarfile.TarInfo(name)
             status = (bundle / name).stat()
@@ -169,7 +172,6 @@ def _write_archive(bundle: Path, files: list[str], path: Path) -> None:
 @contextmanager
 def _beside(output: Path) -> Iterator[Path]:
     """A name in a directory of our own beside the final one, gone afterwards whatever happens."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as directory:
         yield Path(directory) / output.name
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import filelock
 
+from iecpod.file_writer import commit_tree
 from iecpod.images.files import (
     Fingerprint,
-    commit_tree,
     explain_os_error,
     read_json,
     recipe_key,

@@ -1,4 +1,4 @@
-"""Files of the cache: written under a name of their own and renamed when whole, hashed once, checked ever after."""
+"""Files of the cache: hashed once, and checked by what they look like from then on."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.errors import ImageError
+from iecpod.file_writer import READABLE, replace_file
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -50,11 +51,7 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replaces the file in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    sync_path(temporary)
-    temporary.replace(path)
+    replace_file(path, json.dumps(value, indent=1, sort_keys=True) + "\n", READABLE)
 
 
 def read_json(path: Path) -> Any:
@@ -63,24 +60,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def commit_file(temporary: Path, final: Path, mode: int) -> None:
-    """Gives a finished file its name; after a crash the name holds the whole file or is not there."""
-    temporary.chmod(mode)
-    sync_path(temporary)
-    temporary.replace(final)
-    sync_path(final.parent)
-
-
-def commit_tree(temporary: Path, final: Path) -> None:
-    """Gives a finished directory its name; as `commit_file`."""
-    for path in sorted(temporary.rglob("*")):
-        if not path.is_symlink():
-            sync_path(path)
-    sync_path(temporary)
-    temporary.replace(final)
-    sync_path(final.parent)
 
 
 def place_file(source: Path, target: Path) -> None:
@@ -96,14 +75,6 @@ def place_file(source: Path, target: Path) -> None:
             return
     shutil.copyfile(source, target)
     target.chmod(0o755 if status.st_mode & 0o100 else 0o644)
-
-
-def sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -12,14 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from iecpod.file_writer import commit_file
 from iecpod.images.cache import Cache
 from iecpod.images.files import (
     Fingerprint,
-    commit_file,
     explain_os_error,
     read_json,
     sha256_of_file,
-    sync_path,
     write_json,
 )
 from iecpod.images.lease import hold
@@ -126,7 +125,6 @@ class ImageStore:
             "facts": dict(facts),
         }
         write_json(self._entry_path(key), entry)
-        sync_path(self._entry_path(key).parent)
         return BaseImage(path=final, sha256=digest, format=new.format, virtual_size_bytes=new.virtual_size_bytes)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
+from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, api_awaited, internal_ip, is_ready
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
@@ -156,8 +157,4 @@ class KubeconfigPhase:
 
     def run(self) -> None:
         content = self.shell.read_file(ADMIN_CONF)
-        unfinished = self.path.with_suffix(".new")
-        unfinished.unlink(missing_ok=True)
-        unfinished.touch(mode=0o600)
-        unfinished.write_bytes(content)
-        unfinished.replace(self.path)
+        replace_file(self.path, content, PRIVATE)

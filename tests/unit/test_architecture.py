@@ -13,7 +13,10 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 
 #: Lowest first; a module imports from its own floor and from those below. The longest matching prefix counts.
 FLOORS = (
-    ("errors", "layout", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
+    (
+        *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
+        *("layout", "file_writer"),
+    ),
     ("model", "naming"),
     ("descriptors",),
     ("design",),

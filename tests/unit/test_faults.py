@@ -305,7 +305,7 @@ def test_a_damaged_note_is_told(tmp_path: Path, text: str) -> None:
 
 
 def test_a_note_that_cannot_be_written_says_where(tmp_path: Path) -> None:
-    (tmp_path / f"{NOTE}.partial").mkdir()
+    (tmp_path / NOTE).mkdir()
     with pytest.raises(HostError) as caught:
         remember(tmp_path, Recalled())
     assert caught.value.cause == f"{tmp_path / NOTE} cannot be written: Is a directory"
