@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from iecpod.design.go_source import GoSource
 from iecpod.design.scenario import Cni
 from iecpod.model import Arch
 
@@ -163,12 +164,14 @@ class KubernetesSource:
 class BundleSource:
     """What `bundle build` gathers for a release that needs no network.
 
-    `packages` go into the guest; `image_packages` into the one layer that etcd, kube-proxy and nginx share.
+    `packages` go into the guest; `image_packages` into the one layer that images with programs of Debian share.
+    Kubernetes is of one of two sources: a Debian source package, or Go modules, then with all else that nodes run.
     """
 
     packages: tuple[str, ...]
     image_packages: tuple[str, ...]
-    kubernetes: KubernetesSource
+    kubernetes: KubernetesSource | None = None
+    go: GoSource | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,8 +245,13 @@ class Release:
 
     @property
     def has_containerd_2(self) -> bool:
-        """Whether it is known to bring containerd 2: a package pins it. Other releases may bring either."""
-        return any(_CONTAINERD_2.match(package) for package in self.packages)
+        """Whether it is known to bring containerd 2: compiled here, or pinned. Other releases may bring either."""
+        return self.is_compiled_whole or any(_CONTAINERD_2.match(package) for package in self.packages)
+
+    @property
+    def is_compiled_whole(self) -> bool:
+        """Whether container runtime and pod network are compiled along with Kubernetes."""
+        return self.bundle is not None and self.bundle.go is not None
 
     @property
     def node_packages(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from iecpod.descriptors.schema import check_schema
+from iecpod.design.go_source import parse_go_source
 from iecpod.design.release import (
     AptRepository,
     Autodetection,
@@ -196,9 +197,13 @@ def _parse_archive(data: dict[str, Any]) -> DistributionArchive:
 
 
 def _parse_bundle(data: dict[str, Any]) -> BundleSource:
-    kubernetes = dict(data["kubernetes"])
     return BundleSource(
         packages=tuple(data["packages"]),
         image_packages=tuple(data["image_packages"]),
-        kubernetes=KubernetesSource(**{**kubernetes, "go_packages": tuple(kubernetes["go_packages"])}),
+        kubernetes=_parse_kubernetes(data["kubernetes"]) if "kubernetes" in data else None,
+        go=parse_go_source(data["go"]) if "go" in data else None,
     )
+
+
+def _parse_kubernetes(data: dict[str, Any]) -> KubernetesSource:
+    return KubernetesSource(**{**data, "go_packages": tuple(data["go_packages"])})

@@ -10,8 +10,9 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from iecpod.images.files import sha256_of_file
 from iecpod.model import Arch
@@ -21,16 +22,24 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerImage:
-    """`reference` has a registry and a tag; `layers` are uncompressed tar files, the lowest first."""
+    """`reference` has a registry and a tag; `layers` are uncompressed tar files, the lowest first.
+
+    `labels` are those of the OCI Image Specification ("Pre-Defined Annotation Keys").
+    """
 
     reference: str
     layers: tuple[Path, ...]
     command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_layer(path: Path, programs: Iterable[Path], directory: str) -> None:
-    """A layer that holds executables in `directory`: the same bytes for the same programs."""
+def write_layer(path: Path, programs: Iterable[Path], directory: str, links: Mapping[str, str] | None = None) -> None:
+    """A layer that holds executables in `directory`: the same bytes for the same programs.
+
+    `links` are symbolic links of that directory, the target by the name.
+    """
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         parents: list[str] = []
         for part in directory.strip("/").split("/"):
@@ -45,6 +54,11 @@ def write_layer(path: Path, programs: Iterable[Path], directory: str) -> None:
             entry.size = program.stat().st_size
             with program.open("rb") as content:
                 tar.addfile(entry, content)
+        for name, target in sorted((links or {}).items()):
+            entry = tarfile.TarInfo(f"{directory.strip('/')}/{name}")
+            entry.type = tarfile.SYMTYPE
+            entry.linkname = target
+            tar.addfile(entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +119,20 @@ def read_image_ids(path: Path) -> dict[str, str]:
 
 
 def _render_configuration(image: ContainerImage, layers: Sequence[str], arch: Arch) -> bytes:
+    config: dict[str, Any] = {
+        "Env": [_PATH, *image.environment],
+        "Cmd": list(image.command) or None,
+        "WorkingDir": "/",
+    }
+    if image.entrypoint:
+        config["Entrypoint"] = list(image.entrypoint)
+    if image.labels:
+        config["Labels"] = dict(image.labels)
     value = {
         "architecture": arch.debian,
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
-        "config": {"Env": [_PATH, *image.environment], "Cmd": list(image.command) or None, "WorkingDir": "/"},
+        "config": config,
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in layers]},
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "iecpod"} for _ in layers],
     }

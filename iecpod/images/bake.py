@@ -50,11 +50,29 @@ until ctr version > /tmp/version 2>&1; do
     sleep 0.2
 done
 @IMPORT@
+@SETTLE@
 kill $daemon
 wait $daemon || true
 rm /etc/containerd/import.toml
 rm -rf /var/log/apt /var/log/*.log /var/log/alternatives.log /var/cache/debconf/*-old /var/lib/dpkg/*-old
 touch /etc/.updated /var/.updated
+"""
+
+
+#: Images of a release that is compiled here come from no registry: they are unpacked, so their archives can go, and the
+#: kubelet must never remove them. A program that several of them and the node have is one file (hard links), which
+#: the kernel has in memory once.
+_SETTLE = """
+for reference; do
+    ctr --namespace k8s.io images label "$reference" io.cri-containerd.pinned=pinned > /dev/null
+done
+ctr --namespace k8s.io content prune references > /dev/null
+for copy in /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs/usr/local/bin/*; do
+    program=/usr/bin/${copy##*/}
+    if [ -f "$copy" ] && [ ! -L "$copy" ] && cmp -s "$copy" "$program"; then
+        ln -f "$program" "$copy"
+    fi
+done
 """
 
 
@@ -64,7 +82,11 @@ def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) 
         target = tree / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    inside = _INSIDE.replace("@INSTALL@", install_script(release)).replace("@IMPORT@", import_script(release))
+    inside = (
+        _INSIDE.replace("@INSTALL@", install_script(release))
+        .replace("@IMPORT@", import_script(release))
+        .replace("@SETTLE@", _SETTLE if release.is_compiled_whole else "")
+    )
     run_tool(
         ["sh", "-c", _ENTER, "bake", str(software.path), str(tree), *software.references],
         purpose=f"installing the software of {release.name} into the tree",

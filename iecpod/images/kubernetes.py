@@ -12,6 +12,7 @@ from iecpod.design.release import ImageSource, KubernetesSource
 from iecpod.errors import ImageError
 from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.cache import Artifact, Cache
+from iecpod.images.go_modules import module_files
 from iecpod.images.process import run_tool
 from iecpod.images.sources import read_source
 from iecpod.model import Arch
@@ -69,9 +70,13 @@ def kubernetes_recipe(source: KubernetesSource, version: str, arch: Arch) -> dic
         "source": [source.suite, source.package],
         "go": [source.go_suite, *source.go_packages],
         "linker_flags": _LINKER_FLAGS,
-        "own": [read_source(f"{program}.go") for program in _OWN_PROGRAMS],
+        "own": [_own_source(program) for program in _OWN_PROGRAMS],
         "arch": arch.debian,
     }
+
+
+def _own_source(program: str) -> str:
+    return module_files(program)["main.go"] if program == "pause" else read_source(f"{program}.go")
 
 
 def mirror_of(mirror: str, image: ImageSource, apt_mirror: str) -> str:
@@ -135,7 +140,7 @@ def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) 
     for program in _OWN_PROGRAMS:
         directory = tree / "cmd" / program
         directory.mkdir()
-        (directory / "main.go").write_text(read_source(f"{program}.go"))
+        (directory / "main.go").write_text(_own_source(program))
     environment = {
         "CGO_ENABLED": "0",
         "GO111MODULE": "off",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from iecpod.adapters.trace import trace_command
 from iecpod.errors import ImageError
 
 _TAIL_LINES = 25
+_LOOK_SECONDS = 3.0
 
 #: A PID namespace whose init dies with this process, and everything in it with init: a killed build leaves nothing
 #: running, and a private mount namespace leaves nothing mounted.
@@ -25,11 +26,13 @@ def run_tool(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     network: bool = False,
+    watch: Callable[[str], None] | None = None,
 ) -> None:
     """Runs a program to its end, in namespaces that end with this process; `environment` is added to our own.
 
-    Without `network` it has not even a loopback. Raises `ImageError` with the end of the log when the program is
-    missing or exits non-zero.
+    Without `network` it has not even a loopback. `watch` is called every few seconds with what this program has printed
+    so far; what it raises ends the program. Raises `ImageError` with the end of the log when the program is missing or
+    exits non-zero.
     """
     trace_command("host", argv)
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,7 @@ def run_tool(
         _explain_missing(contained[0], purpose),
         subprocess.Popen(contained, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory) as process,
     ):
-        returncode = _wait(process)
+        returncode = _wait(process, _log_reader(log_path, log.tell(), watch))
     if returncode:
         raise ImageError(
             f"{purpose}: `{Path(argv[0]).name}` exited with {returncode}\n{log_tail(log_path)}",
@@ -63,12 +66,29 @@ def log_tail(log_path: Path) -> str:
     return "\n".join(lines[-_TAIL_LINES:])
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: subprocess.Popen[bytes], look: Callable[[], None] | None) -> int:
     try:
+        while look is not None:
+            try:
+                return process.wait(_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                look()
         return process.wait()
     except BaseException:
         process.kill()
         raise
+
+
+def _log_reader(log_path: Path, start: int, watch: Callable[[str], None] | None) -> Callable[[], None] | None:
+    if watch is None:
+        return None
+
+    def look() -> None:
+        with log_path.open("rb") as log:
+            log.seek(start)
+            watch(log.read().decode(errors="replace"))
+
+    return look
 
 
 def _remedy(returncode: int, log_path: Path) -> str:

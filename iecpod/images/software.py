@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from iecpod.design.bundle_manifest import read_bundle_manifest
 from iecpod.design.release import BundleSource, ProvidedBundle, Release
 from iecpod.images.apt import AptRoot
-from iecpod.images.archive import ContainerImage, write_archive, write_layer
+from iecpod.images.archive import ContainerImage, write_archive
 from iecpod.images.cache import Artifact, Cache
-from iecpod.images.kubernetes import IMAGE_PROGRAMS, NODE_PROGRAMS, ensure_kubernetes, kubernetes_recipe
+from iecpod.images.debian_software import compile_debian_release
+from iecpod.images.files import place_file
+from iecpod.images.go_software import compile_go_release, go_recipe
+from iecpod.images.kubernetes import kubernetes_recipe
 from iecpod.images.rootfs import ensure_layer, ensure_rootfs, image_archives, layer_recipe
 from iecpod.model import Arch
 
@@ -54,7 +56,7 @@ def software_recipe(release: Release, arch: Arch) -> dict[str, Any]:
     image = release.image
     return {
         "version": 1,
-        "kubernetes": kubernetes_recipe(source.kubernetes, release.kubernetes_version, arch),
+        **_compiled_recipe(release, source, arch),
         "layer": layer_recipe(image, source.image_packages, arch),
         "guest": [image.suite, image.mirror, image.security_mirror, *image.packages],
         "packages": list(source.packages),
@@ -69,22 +71,46 @@ def ensure_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str)
     def make(directory: Path) -> Mapping[str, Any]:
         for name in ("debs", "bin", "images"):
             (directory / name).mkdir()
-        kubernetes = ensure_kubernetes(
-            cache, release.image, source.kubernetes, release.kubernetes_version, arch, apt_mirror
-        )
-        for program in NODE_PROGRAMS:
-            shutil.copy(kubernetes.path / program, directory / "bin" / program)
+        compiled = _compile(cache, release, source, arch, apt_mirror)
+        for program in compiled.node_programs():
+            place_file(program, directory / "bin" / program.name)
         rootfs = ensure_rootfs(cache, release.image, arch, apt_mirror)
         _fetch_debs(cache, release, source, arch, apt_mirror, rootfs, directory / "debs")
         layer = ensure_layer(cache, release.image, source.image_packages, arch, apt_mirror)
         with cache.staging("layers") as work:
-            images = tuple(_make_images(release, arch, kubernetes, layer, work))
+            images = tuple(compiled.container_images(layer.path / "layer.tar", work))
             write_archive(directory / _IMAGES, images, arch)
-        return {"images": [image.reference for image in images], **kubernetes.facts}
+        return {"images": [image.reference for image in images], **compiled.facts()}
 
     doing = f"making the software of {release.name} for {arch.debian}"
     made = cache.ensure("software", software_recipe(release, arch), make, doing)
     return Software(made.path, tuple(str(reference) for reference in made.facts["images"]))
+
+
+class _Compiled(Protocol):
+    """What was compiled for a release."""
+
+    def node_programs(self) -> Iterator[Path]:
+        """Those that nodes run from their own file system."""
+
+    def container_images(self, layer: Path, work: Path) -> Iterator[ContainerImage]:
+        """`layer` holds the release's `image_packages`; `work` is an empty directory for further layers."""
+
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+def _compiled_recipe(release: Release, source: BundleSource, arch: Arch) -> dict[str, Any]:
+    if source.go is not None:
+        return {"go": go_recipe(release, source.go, arch)}
+    assert source.kubernetes is not None, "the schema wants one of both"
+    return {"kubernetes": kubernetes_recipe(source.kubernetes, release.kubernetes_version, arch)}
+
+
+def _compile(cache: Cache, release: Release, source: BundleSource, arch: Arch, apt_mirror: str) -> _Compiled:
+    if source.go is not None:
+        return compile_go_release(cache, release, source.go, arch, apt_mirror)
+    assert source.kubernetes is not None, "the schema wants one of both"
+    return compile_debian_release(cache, release, source.kubernetes, arch, apt_mirror)
 
 
 def find_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str) -> Software:
@@ -115,25 +141,3 @@ def _fetch_debs(
         apt.prepare(image_archives(release.image, apt_mirror), "deb", dpkg_status=status)
         for package in apt.download_missing(source.packages):
             package.rename(directory / package.name)
-
-
-def _make_images(
-    release: Release, arch: Arch, kubernetes: Artifact, layer: Artifact, work: Path
-) -> Iterator[ContainerImage]:
-    debian = layer.path / "layer.tar"
-    tag = f"v{release.kubernetes_version}"
-    for program in IMAGE_PROGRAMS:
-        tar = work / f"{program}.tar"
-        write_layer(tar, [kubernetes.path / program], "usr/local/bin")
-        layers = (debian, tar) if program == "kube-proxy" else (tar,)
-        yield ContainerImage(reference=f"{release.image_repository}/{program}:{tag}", layers=layers)
-    # etcd refuses to start where upstream does not test it, unless it is told that we know.
-    etcd_environment = ("ETCD_UNSUPPORTED_ARCH=arm64",) if arch is Arch.AARCH64 else ()
-    yield ContainerImage(
-        reference=f"{release.image_repository}/etcd:{release.etcd_version}",
-        layers=(debian,),
-        environment=etcd_environment,
-    )
-    yield ContainerImage(reference=release.nginx_image, layers=(debian,), command=("nginx", "-g", "daemon off;"))
-    write_layer(work / "pause.tar", [kubernetes.path / "pause"], "usr/local/bin")
-    yield ContainerImage(reference=release.pause_image, layers=(work / "pause.tar",), command=("/usr/local/bin/pause",))

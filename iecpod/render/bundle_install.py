@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from iecpod.design.go_source import GoSource
 from iecpod.design.release import ImageSourceType, Release
 from iecpod.naming import BUNDLE_DISK
 from iecpod.render.node_files import render_node_files
@@ -83,6 +84,33 @@ _INSTALL_PROGRAMS = """
 install -m 755 "$bundle"/bin/* /usr/bin/
 """
 
+#: Of the names of Kubernetes' one binary, those that are called outside containers.
+_CALLED_ON_NODES = ("kubeadm", "kubelet", "kubectl")
+
+_CNI_DIRECTORY = "/opt/cni/bin"
+_CNI_MODULE = "cni-plugins"
+
+_CONTAINERD_UNIT = """[Unit]
+Description=containerd container runtime
+Documentation=https://containerd.io
+After=network.target local-fs.target
+
+[Service]
+ExecStart=/usr/bin/containerd
+Type=notify
+Delegate=yes
+KillMode=process
+Restart=always
+RestartSec=5
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+OOMScoreAdjust=-999
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 HOLD = "apt-mark hold kubeadm kubelet kubectl\n"
 
 #: Debian's package of CNI's programs has them elsewhere than Kubernetes looks.
@@ -99,6 +127,10 @@ _LOAD = {
         'ctr --namespace k8s.io images import "$archive"',
         'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"',
     ),
+    "containerd 2": (
+        'ctr --namespace k8s.io images import --local --discard-unpacked-layers "$archive"',
+        'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"',
+    ),
     "docker": ('docker load --quiet --input "$archive"', 'docker image inspect --format "{{.Id}}" "$reference"'),
 }
 
@@ -107,19 +139,43 @@ def install_script(release: Release) -> str:
     """Shell; `$bundle` is the directory that holds debs/ and bin/."""
     is_exact = release.image.type is ImageSourceType.MMDEBSTRAP
     packages = shlex.join(release.node_packages)
+    go = release.bundle.go if release.bundle else None
+    programs = _install_go_programs(go) if go is not None else _INSTALL_PROGRAMS
     parts = [
         "export DEBIAN_FRONTEND=noninteractive\n",
         _INSTALL_ALL if is_exact else _INSTALL_CHOSEN.replace("@PACKAGES@", packages),
-        HOLD if release.packages else _INSTALL_PROGRAMS,
+        HOLD if release.packages else programs,
         LINK_CNI,
         f"systemctl enable {release.runtime}.service kubelet.service\n",
     ]
     return "".join(parts)
 
 
+def _install_go_programs(source: GoSource) -> str:
+    """Pod networks' plugins go where the kubelet looks, all else where people look."""
+    plugins = [name for module in source.modules if module.name == _CNI_MODULE for name in module.programs]
+    lines = [
+        f"install -d {_CNI_DIRECTORY}",
+        f"for program in {shlex.join(plugins)}; do",
+        f'    install -m 755 "$bundle/bin/$program" {_CNI_DIRECTORY}/',
+        "done",
+        'for program in "$bundle"/bin/*; do',
+        f'    [ -e "{_CNI_DIRECTORY}/${{program##*/}}" ] || install -m 755 "$program" /usr/bin/',
+        "done",
+        *(
+            f"ln -sf {program} /usr/bin/{name}"
+            for module in source.modules
+            for program, names in module.names.items()
+            for name in names
+            if name in _CALLED_ON_NODES
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def import_script(release: Release) -> str:
     """Shell; with the container runtime at work. The arguments are references that must be there afterwards."""
-    load, look = _LOAD[release.runtime]
+    load, look = _LOAD["containerd 2" if release.is_compiled_whole else release.runtime]
     return f"""
 for archive in "$bundle"/images/*.tar; do
     {load}
@@ -131,5 +187,8 @@ done
 
 
 def render_bundle_files(release: Release) -> dict[str, str]:
-    """Text by path of what is on a node before its software, and of what no package of Kubernetes' own brings."""
-    return {**render_node_files(release), **({} if release.packages else _KUBELET_FILES)}
+    """Text by path of what is on a node before its software, and of what no package brings."""
+    files = {**render_node_files(release), **({} if release.packages else _KUBELET_FILES)}
+    if release.is_compiled_whole:
+        files["/etc/systemd/system/containerd.service"] = _CONTAINERD_UNIT
+    return files

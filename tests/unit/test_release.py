@@ -72,7 +72,7 @@ def test_unknown_release_lists_the_known() -> None:
     with pytest.raises(UsageError) as caught:
         load("debian13")
     assert caught.value.cause == "there is no release 'debian13'"
-    assert caught.value.remedy == "use one of: debian12, iec-r1, k8s-1.36"
+    assert caught.value.remedy == "use one of: debian12, iec-r1, k8s-1.36, k8s-1.37-go"
 
 
 def test_missing_release_file() -> None:

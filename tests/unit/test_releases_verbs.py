@@ -18,7 +18,7 @@ def test_list(tmp_path: Path) -> None:
     result = run(tmp_path, "releases", "list")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.36"]
+    assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.36", "k8s-1.37-go"]
     cells = re.split("  +", lines[2])
     assert cells[1:4] == ["1.13.0", "docker", "calico, bridge"]
     assert cells[4:9] == ["2.12.3", "ubuntu1804, ubuntu1604", "x86_64, aarch64", "mirror", "2019-10-15"]
@@ -31,6 +31,7 @@ def test_list_as_json(tmp_path: Path) -> None:
         "debian12": "bundle",
         "iec-r1": "mirror",
         "k8s-1.36": "internet",
+        "k8s-1.37-go": "bundle",
     }
     assert {name: facts["supported_until"] for name, facts in found.items()} == {
         "debian12": "2022-02-28",

@@ -1,0 +1,3 @@
+module iecpod.akraino.org/modules/pause
+
+go 1.15

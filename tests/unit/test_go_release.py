@@ -1,0 +1,146 @@
+"""A release made of Go modules: what pins it, what decides its key, how far it tells it has come."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from iecpod.adapters.reporters import LogReporter
+from iecpod.design.go_source import GoModule, GoSource, required_version, source_digest
+from iecpod.design.release import Release
+from iecpod.design.release_file import load_release
+from iecpod.errors import ImageError
+from iecpod.images.archive import ContainerImage, write_archive, write_layer
+from iecpod.images.go_build import compile_recipe
+from iecpod.images.go_modules import module_digest, module_dir, module_files, module_version
+from iecpod.images.go_progress import CompileProgress, DownloadWatch
+from iecpod.images.go_software import go_recipe
+from iecpod.model import Arch
+from iecpod.render.bundle_install import install_script, render_bundle_files
+
+ROOT = Path(__file__).parents[2]
+RELEASE = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
+
+
+def source_of(release: Release) -> GoSource:
+    assert release.bundle is not None and release.bundle.go is not None
+    return release.bundle.go
+
+
+SOURCE = source_of(RELEASE)
+
+
+class Told(LogReporter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def progress(self, message: str, node: str = "") -> None:
+        self.messages.append(message)
+
+
+@pytest.mark.parametrize("module", SOURCE.modules, ids=lambda module: module.name)
+def test_every_module_is_pinned_by_version_and_digest(module: GoModule) -> None:
+    assert {"go.mod", "go.sum"} <= module_files(module.name).keys()
+    if module.name != "pause":  # of our own: it requires nothing
+        assert module_version(module)[0].isdigit()
+        assert module_digest(module).startswith("h1:")
+
+
+def test_no_module_is_there_that_nothing_is_compiled_of() -> None:
+    assert {path.name for path in module_dir("").iterdir()} == {module.name for module in SOURCE.modules}
+
+
+def test_the_release_has_the_version_of_its_modules() -> None:
+    assert module_version(SOURCE.module("kubernetes")) == RELEASE.kubernetes_version
+    assert module_version(SOURCE.module("etcd")) == RELEASE.etcd_version
+
+
+def test_a_version_is_read_of_both_forms_of_require() -> None:
+    assert required_version("module m\n\nrequire k8s.io/kubernetes v1.37.2\n", "k8s.io/kubernetes") == "1.37.2"
+    block = "require (\n\tk8s.io/kubernetes v1.37.2\n\tk8s.io/kubernetes-extra v9.9.9 // indirect\n)\n"
+    assert required_version(block, "k8s.io/kubernetes") == "1.37.2"
+    assert required_version(block, "k8s.io") == ""
+    sums = "a.b/c v1.0.0 h1:abc=\na.b/c v1.0.0/go.mod h1:def=\n"
+    assert source_digest(sums, "a.b/c", "1.0.0") == "h1:abc="
+    assert source_digest(sums, "a.b/c", "1.0.1") == ""
+
+
+def test_the_key_changes_with_sources_compiler_flags_and_architecture() -> None:
+    runc = SOURCE.module("runc")
+    image, toolchain = RELEASE.image, SOURCE.toolchain
+    recipes = [
+        compile_recipe(runc, toolchain, image, Arch.X86_64),
+        compile_recipe(runc, toolchain, image, Arch.AARCH64),
+        compile_recipe(runc, dataclasses.replace(toolchain, version="1.27.4"), image, Arch.X86_64),
+        compile_recipe(dataclasses.replace(runc, tags=()), toolchain, image, Arch.X86_64),
+        compile_recipe(dataclasses.replace(runc, variables={"a.b": "{version}"}), toolchain, image, Arch.X86_64),
+        compile_recipe(dataclasses.replace(runc, name="crictl"), toolchain, image, Arch.X86_64),
+        compile_recipe(runc, toolchain, dataclasses.replace(image, suite="trixie"), Arch.X86_64),
+    ]
+    assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == len(recipes)
+    assert recipes[0] == compile_recipe(runc, toolchain, image, Arch.X86_64)
+    assert len(go_recipe(RELEASE, SOURCE, Arch.X86_64)) == len(SOURCE.modules)
+
+
+def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
+    told = Told()
+    watch = DownloadWatch(tmp_path, told, "kubernetes", silence_seconds=-1.0)
+    arrived = tmp_path / "cache/download/module.zip"
+    arrived.parent.mkdir(parents=True)
+    arrived.write_bytes(b"x" * 3 * 1024 * 1024)
+    watch.look("go: downloading k8s.io/kubernetes v1.37.2\n")
+    arrived.write_bytes(b"x" * 5 * 1024 * 1024)
+    watch.look("go: downloading k8s.io/kubernetes v1.37.2\n")
+    assert told.messages[-1] == "fetching the Go modules of kubernetes: 1, 5 MiB in all"
+    with pytest.raises(ImageError) as caught:
+        watch.look("go: downloading k8s.io/kubernetes v1.37.2\n")
+    assert "Go module proxy" in caught.value.cause
+    assert "GOPROXY" in caught.value.remedy
+
+
+def test_progress_counts_packages_once_and_estimates_late() -> None:
+    told = Told()
+    progress = CompileProgress(told, "etcd", 100)
+    progress.look("internal/goarch\n")
+    progress.look("internal/goarch\n")
+    progress.look("internal/goarch\ngo: a warning\n# a note\n" + "a/b\n" * 49)
+    assert told.messages == [
+        "compiling etcd: 1 of 100 packages",
+        "compiling etcd: 50 of 100 packages, about a minute left",
+    ]
+
+
+def test_nodes_have_one_binary_by_its_names() -> None:
+    script = install_script(RELEASE)
+    assert "ln -sf kubernetes /usr/bin/kubelet\n" in script
+    assert "kube-apiserver" not in script
+    assert "for program in bridge loopback host-local portmap bandwidth tuning; do\n" in script
+    assert "ExecStart=/usr/bin/containerd\n" in render_bundle_files(RELEASE)["/etc/systemd/system/containerd.service"]
+
+
+def test_an_image_has_links_and_labels(tmp_path: Path) -> None:
+    program = tmp_path / "kubernetes"
+    program.write_bytes(b"\x7fELF")
+    layer = tmp_path / "layer.tar"
+    write_layer(layer, [program], "usr/local/bin", {"kube-proxy": "kubernetes"})
+    with tarfile.open(layer) as tar:
+        assert tar.getmember("usr/local/bin/kube-proxy").linkname == "kubernetes"
+    image = ContainerImage(
+        reference="registry.iecpod.internal/kube-proxy:v1.37.2",
+        layers=(layer,),
+        entrypoint=("/usr/local/bin/kube-proxy",),
+        labels={"org.opencontainers.image.version": "1.37.2"},
+    )
+    write_archive(tmp_path / "images.tar", [image], Arch.X86_64)
+    with tarfile.open(tmp_path / "images.tar") as tar:
+        name = next(name for name in tar.getnames() if name.endswith(".json") and name != "manifest.json")
+        content = tar.extractfile(name)
+        assert content is not None
+        config = json.load(content)["config"]
+    assert config["Labels"] == {"org.opencontainers.image.version": "1.37.2"}
+    assert config["Entrypoint"] == ["/usr/local/bin/kube-proxy"]
