@@ -203,8 +203,8 @@ class ProvidedBundle:
 class Release:
     """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
-    `kubernetes_version` has no leading `v`. `image_repository` and `etcd_version` (an image tag) are empty where
-    kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
+    `kubernetes_version` has no leading `v`. `image_repository`, `etcd_version` and `coredns_version` (tags of images)
+    are empty where kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by kubeadm's names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
     Images are `REGISTRY/NAME:TAG`, with `@sha256:…` behind it where nothing else is to run; `extra_images` are needed
@@ -224,6 +224,7 @@ class Release:
     cnis: tuple[str, ...]
     image_repository: str = ""
     etcd_version: str = ""
+    coredns_version: str = ""
     coredns: bool = True
     ignored_preflight_checks: tuple[str, ...] = ()
     calico: CalicoSource | None = None

@@ -122,6 +122,8 @@ def render_images_config(release: Release) -> str:
     }
     if release.image_repository:
         configuration["imageRepository"] = release.image_repository
+    if release.coredns_version:
+        configuration["dns"] = {"imageTag": release.coredns_version}
     return dump_yaml_all([init, configuration])
 
 
@@ -161,6 +163,8 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
     }
     if release.image_repository:
         configuration["imageRepository"] = release.image_repository
+    if release.coredns_version:
+        configuration["dns"] = {"imageTag": release.coredns_version}
     if cluster.calm:
         configuration |= cheap_keys(version, api)
     return configuration

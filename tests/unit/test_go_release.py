@@ -58,6 +58,7 @@ def test_no_module_is_there_that_nothing_is_compiled_of() -> None:
 def test_the_release_has_the_version_of_its_modules() -> None:
     assert module_version(SOURCE.module("kubernetes")) == RELEASE.kubernetes_version
     assert module_version(SOURCE.module("etcd")) == RELEASE.etcd_version
+    assert f"v{module_version(SOURCE.module('coredns'))}" == RELEASE.coredns_version
 
 
 def test_a_version_is_read_of_both_forms_of_require() -> None:
