@@ -37,6 +37,7 @@ def test_list_as_json(tmp_path: Path) -> None:
         "debian12": "2022-02-28",
         "iec-r1": "2019-10-15",
         "k8s-1.36": "2027-06-28",
+        "k8s-1.37-go": "2027-10-28",
     }
     assert found["iec-r1"]["base_os"] == ["ubuntu1804", "ubuntu1604"]
     assert found["debian12"]["architectures"] == ["x86_64", "aarch64"]
