@@ -29,6 +29,8 @@ packages=(
     qemu-user-static binfmt-support arch-test
     # Kubernetes from Debian's source package
     dpkg-dev make patch tar rsync gcc libc6-dev
+    # signatures of images
+    gpgv
     # iecpod itself
     pkg-config python3 python3-dev python3-venv ca-certificates
 )
@@ -126,12 +128,22 @@ check_python() {
 # Changes with all that decides what is in the environment.
 wanted_stamp() {
     {
-        cat -- "$root/setup.cfg" "$root/pyproject.toml" "${BASH_SOURCE[0]}"
+        cat -- "$root/setup.cfg" "$root/pyproject.toml" "$root"/requirements/*.lock "${BASH_SOURCE[0]}"
         printf '%s\n' "$root" "$("$python" -VV)"
     } | sha256sum
 }
 
 is_ready() { [[ -f $stamp && $(<"$stamp") == "$1" && -x $venv/bin/iecpod ]]; }
+
+# Nothing is run that the lock files have no digest of. libvirt-python is compiled against this machine's libvirt, with
+# the locked setuptools; the rest has wheels.
+install_locked() {
+    local pip=("$venv/bin/python" -m pip --disable-pip-version-check install)
+    quietly "${pip[@]}" --require-hashes --only-binary :all: --requirement "$root/requirements/build.lock" &&
+        quietly "${pip[@]}" --require-hashes --only-binary :all: --no-binary libvirt-python --no-build-isolation \
+            --requirement "$root/requirements/iecpod.lock" &&
+        quietly "${pip[@]}" --no-deps --no-build-isolation --editable "$root"
+}
 
 install_iecpod() {
     local wanted
@@ -145,7 +157,7 @@ install_iecpod() {
         quietly "$python" -m venv --clear "$venv" ||
             fail "the virtual environment $venv could not be made" "run as its owner, or choose another in IECPOD_VENV"
         say "installing iecpod and tox into it"
-        quietly "$venv/bin/python" -m pip --disable-pip-version-check install --editable "$root" 'tox>=4,<5' ||
+        install_locked ||
             fail "pip could not install iecpod" "see its messages above; it must reach PyPI or a mirror of it"
         quietly "$venv/bin/python" -c 'import libvirt' ||
             fail "Python's libvirt module does not load" "remove $venv and run this again"

@@ -1,6 +1,7 @@
-"""bootstrap.sh where it has to give up: it says why and what to do, and changes nothing.
+"""bootstrap.sh where it has to give up: it says why and what to do, and changes nothing. And what it has pip install.
 
-That it works is shown by every run of CI, which begins with it. `dpkg-query` is a script that tells what a machine has.
+That it works is shown by every run of CI, which begins with it. `dpkg-query` is a script that tells what a machine has,
+and `python` one that notes how it was called.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def machine() -> Iterator[Path]:
     directory.chmod(0o755)
     for name in ("bootstrap.sh", "setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, directory)
+    shutil.copytree(ROOT / "requirements", directory / "requirements")
     (directory / "bin").mkdir()
     yield directory
     shutil.rmtree(directory)
@@ -76,3 +78,44 @@ def test_the_environment_cannot_be_made(machine: Path) -> None:
     assert done.returncode == 1
     assert "could not be made" in done.stderr
     assert "IECPOD_VENV" in done.stderr
+
+
+def makes_environments(machine: Path) -> Path:
+    """A python whose environments have one like it, and `iecpod`; returns where calls are noted."""
+    calls, python = machine / "calls", machine / "bin" / "python"
+    python.write_text(
+        f"""#!/bin/sh
+printf '%s\\n' "$*" >> {calls}
+if [ "$2" = venv ]; then
+    mkdir -p "$4/bin"
+    cp "$0" "$4/bin/python"
+    printf '#!/bin/sh\\n' > "$4/bin/iecpod"
+    chmod +x "$4/bin/iecpod"
+fi
+"""
+    )
+    python.chmod(0o755)
+    return calls
+
+
+def test_nothing_is_installed_that_no_lock_file_has_a_digest_of(machine: Path) -> None:
+    has_packages(machine, all_of_them=True)
+    calls = makes_environments(machine)
+
+    def pip_calls() -> list[str]:
+        calls.unlink(missing_ok=True)
+        done = run(machine, "true", IECPOD_PYTHON=str(machine / "bin" / "python"))
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        return [line.partition(" install ")[2] for line in calls.read_text().splitlines() if " pip " in line]
+
+    hashed, locks = "--require-hashes --only-binary :all:", machine / "requirements"
+    installed = [
+        f"{hashed} --requirement {locks}/build.lock",
+        f"{hashed} --no-binary libvirt-python --no-build-isolation --requirement {locks}/iecpod.lock",
+        f"--no-deps --no-build-isolation --editable {machine}",
+    ]
+    assert pip_calls() == installed
+    assert pip_calls() == []
+    with (locks / "iecpod.lock").open("a") as lock:
+        lock.write("# another one\n")
+    assert pip_calls() == installed
