@@ -204,7 +204,7 @@ class Release:
     """One row of software. `cnis` are the pod networks it can carry; `coredns` whether it has cluster DNS.
 
     `kubernetes_version` has no leading `v`. `image_repository`, `etcd_version` and `coredns_version` (tags of images)
-    are empty where kubeadm knows better. `ignored_preflight_checks` are kubeadm's checks that cannot pass, by its names.
+    are empty where kubeadm knows better. `ignored_preflight_checks` cannot pass: checks of kubeadm, by its names.
     `packages` and `repositories` are installed in the guest over the network; a release with a `bundle` needs none.
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
     Images are `REGISTRY/NAME:TAG`, with `@sha256:…` behind it where nothing else is to run; `extra_images` are needed
