@@ -7,6 +7,7 @@ IecpodError
 ├── HostError                   1   libvirt, storage or a local program failed
 │   ├── HypervisorUnavailable   4   no libvirt there, or no permission; 1 in a phase, as it went away
 │   ├── ResourceConflict        4   a name of ours is taken by an object that is not ours
+│   ├── LockTimeout             1   a lock was held for longer than iecpod ever does; in `locks`
 │   └── ImageError              1   an image or bundle could not be fetched, built or verified
 ├── NodeError                   1
 │   ├── NodeUnreachable         1

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-import filelock
-
 from iecpod.descriptors.secrets import shown_command
 from iecpod.errors import HostError, PodLocked
 from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.layout import Layout
+from iecpod.locks import LockTimeout, closing, open_lock, wait_for_lock
 from iecpod.model import PodRef
 from iecpod.ports import LockHolder
 
@@ -30,23 +29,26 @@ def pod_lock(
     The lock is the kernel's (flock): it is free as soon as its holder is dead, whatever files are left.
     """
     path, holder_file = _files(layout, ref)
-    lock = filelock.FileLock(path, mode=0o600)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _acquire(lock, wait_seconds, lambda: tell(f"waits for {_who(holder_file)}"))
-    except filelock.Timeout:
-        raise _locked(ref, holder_file) from None
+        descriptor = open_lock(path)
     except OSError as error:
         raise HostError(
             f"the lock {path} cannot be taken: {error.strerror or error}",
             "run as root, or name a directory of yours in IECPOD_RUNTIME_DIR",
         ) from error
-    try:
-        _write_holder(holder_file)
-        yield
-    finally:
-        holder_file.unlink(missing_ok=True)
-        lock.release()
+    with closing(descriptor):
+        try:
+            wait_for_lock(
+                descriptor, path, seconds=wait_seconds, tell=lambda found: tell(f"waits for {_who(holder_file, found)}")
+            )
+        except LockTimeout as timeout:
+            raise _locked(ref, holder_file, timeout.holder) from None
+        try:
+            _write_holder(holder_file)
+            yield
+        finally:
+            holder_file.unlink(missing_ok=True)
 
 
 def find_holder(layout: Layout, ref: PodRef) -> LockHolder | None:
@@ -91,15 +93,6 @@ def _write_holder(path: Path) -> None:
         replace_file(path, json.dumps(holder), PRIVATE)
 
 
-def _acquire(lock: filelock.BaseFileLock, wait_seconds: float, tell: Callable[[], None]) -> None:
-    with contextlib.suppress(filelock.Timeout):
-        lock.acquire(timeout=0)
-        return
-    if wait_seconds > 0:
-        tell()
-    lock.acquire(timeout=wait_seconds, poll_interval=0.5)
-
-
 def _start_of(pid: int) -> str:
     """Tells a process from a later one of the same number: its start, in ticks since boot (proc(5), field 22 of stat).
 
@@ -111,8 +104,9 @@ def _start_of(pid: int) -> str:
     return fields[18]
 
 
-def _who(holder_file: Path) -> str:
-    return str(_read_holder(holder_file) or "another iecpod")
+def _who(holder_file: Path, found: str) -> str:
+    """By its note; else the processes that hold the lock, where any were found."""
+    return str(_read_holder(holder_file) or found or "another iecpod")
 
 
 def _read_holder(holder_file: Path) -> LockHolder | None:
@@ -127,10 +121,11 @@ def _read_holder(holder_file: Path) -> LockHolder | None:
         return None
 
 
-def _locked(ref: PodRef, holder_file: Path) -> PodLocked:
+def _locked(ref: PodRef, holder_file: Path, found: str) -> PodLocked:
     holder = _read_holder(holder_file)
     if holder is None:
-        return PodLocked(f"another iecpod is at work on POD {ref}", "run the command again in a moment")
+        cause = f"{_who(holder_file, found)} is at work on POD {ref}"
+        return PodLocked(cause, "run the command again in a moment; end that process if it is not iecpod")
     return PodLocked(
         f"{holder} is at work on POD {ref}",
         "wait for it with --wait-lock SECONDS, or end it with "

@@ -12,7 +12,6 @@ from iecpod.design.release import Release
 from iecpod.design.resources import BundleDisk
 from iecpod.images.cache import Cache, artifact_lease, find_damage, load_artifact
 from iecpod.images.files import place_file
-from iecpod.images.lease import hold
 from iecpod.images.process import run_tool
 from iecpod.images.software import find_software, software_recipe
 from iecpod.model import Arch
@@ -49,7 +48,7 @@ class ReleaseBundleDisks:
 
     def is_made(self, arch: Arch) -> bool:
         place = self._place(arch)
-        hold(self.cache_dir, artifact_lease(_KIND, place.name))
+        self._cache.hold(artifact_lease(_KIND, place.name))
         artifact = load_artifact(place, place.name)
         return artifact is not None and not find_damage(artifact)
 

@@ -20,7 +20,6 @@ from iecpod.errors import PreflightError, Problem, UsageError
 from iecpod.file_writer import READABLE, commit_tree, new_file
 from iecpod.images.cache import SEEN, Artifact, Cache, artifact_lease, find_damage, load_artifact
 from iecpod.images.files import explain_os_error, place_file
-from iecpod.images.lease import hold
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -76,7 +75,7 @@ class StoredBundle:
         """
         manifest = self.manifest()
         final = bundle_dir(cache.root, manifest.digest)
-        hold(cache.root, artifact_lease(final.parent.name, manifest.digest))
+        cache.hold(artifact_lease(final.parent.name, manifest.digest))
         doing = f"taking in the bundle {self.path}"
         with explain_os_error(doing), cache.lock(f"bundle-{manifest.digest[:32]}"):
             if not _faults_of(load_artifact(final, manifest.digest)):
@@ -135,7 +134,7 @@ def damaged_file(name: str) -> Problem:
 def check_taken_in(cache: Cache, digest: str) -> tuple[Problem, ...]:
     """What has changed of a bundle in the cache; files that were not touched are not read again."""
     path = bundle_dir(cache.root, digest)
-    hold(cache.root, artifact_lease(path.parent.name, digest))
+    cache.hold(artifact_lease(path.parent.name, digest))
     return tuple(map(damaged_file, _faults_of(load_artifact(path, digest))))
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from iecpod.file_writer import commit_tree
 from iecpod.images.files import (
     Fingerprint,
@@ -24,11 +22,14 @@ from iecpod.images.files import (
 )
 from iecpod.images.lease import hold
 from iecpod.images.work import staging
+from iecpod.locks import Tell, locked
 from iecpod.ports import Reporter
 
 MANIFEST = "manifest.json"
 #: What was seen of files when they were last hashed: of this cache, and not of the artifact.
 SEEN = ".seen.json"
+#: Compiling takes minutes, hours under emulation; whoever takes longer hangs.
+MAKING_SECONDS = 4 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Cache:
         """
         final = self.place(kind, recipe)
         key = final.name
-        hold(self.root, artifact_lease(kind, key))
+        self.hold(artifact_lease(kind, key))
         artifact = load_artifact(final, key)
         if artifact is not None and not find_damage(artifact):
             return artifact
@@ -84,22 +85,26 @@ class Cache:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """One maker at a time, across processes; says so when it has to wait."""
+        """One maker at a time, across processes; says for whom when it has to wait."""
         directory = self.root / "locks"
         directory.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(directory / f"{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            self.reporter.progress(f"waiting for another run that makes {name}")
-            lock.acquire()
-        try:
+
+        with locked(directory / f"{name}.lock", seconds=MAKING_SECONDS, tell=self._told(f"makes {name}")):
             yield
-        finally:
-            lock.release()
+
+    def hold(self, lease: str) -> None:
+        """As `lease.hold`."""
+        hold(self.root, lease, self._told(f"removes {lease}"))
 
     def staging(self, label: str) -> AbstractContextManager[Path]:
-        return staging(self.root, label)
+        """As `work.staging`."""
+        return staging(self.root, label, self._told(f"holds the lock of {self.root / 'work'}"))
+
+    def _told(self, does: str) -> Tell:
+        def tell(holder: str) -> None:
+            self.reporter.progress(f"waiting for another run that {does}" + (f": {holder}" if holder else ""))
+
+        return tell
 
     def log_path(self, label: str) -> Path:
         """A new, empty log; the last one of the same label is replaced."""

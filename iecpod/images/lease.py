@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from iecpod.locks import Tell, open_lock, try_lock, wait_for_lock
+
 #: A cache that can only be read is still a cache.
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+#: A removal asks libvirt, which may take its time, for everybody who needs what it removes.
+REMOVAL_SECONDS = 300.0
 
 _held: dict[Path, int] = {}
 
 
-def hold(cache_dir: Path, name: str) -> None:
-    """Nobody removes what has that name from here on; a removal under way is waited for, so look only afterwards."""
+def hold(cache_dir: Path, name: str, tell: Tell, *, patience_seconds: float = REMOVAL_SECONDS) -> None:
+    """Nobody removes what has that name from here on; a removal under way is waited for, so look only afterwards.
+
+    Whom it waits for is told. Raises `LockTimeout` where that takes longer than a removal.
+    """
     path = _lease_file(cache_dir, name)
     descriptor = _held.get(path)
     try:
         if descriptor is None:
             descriptor = _open(path)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            try:
+                wait_for_lock(descriptor, path, seconds=patience_seconds, tell=tell, shared=True)
+            except BaseException:
+                os.close(descriptor)
+                raise
             _held[path] = descriptor
         os.utime(descriptor)
     except OSError as error:
@@ -46,9 +57,7 @@ def alone(cache_dir: Path, name: str) -> Iterator[bool]:
     if descriptor is None:
         descriptor = _open(path)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor):
             yield False
             return
         if used_at is None:  # that the lock was just made is no use
@@ -61,16 +70,13 @@ def alone(cache_dir: Path, name: str) -> Iterator[bool]:
 def is_held(cache_dir: Path, name: str) -> bool:
     """Whether a process holds it in this moment; makes nothing."""
     try:
-        descriptor = os.open(_lease_file(cache_dir, name), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(_lease_file(cache_dir, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def last_use(cache_dir: Path, name: str) -> float | None:
@@ -87,4 +93,4 @@ def _lease_file(cache_dir: Path, name: str) -> Path:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    return open_lock(path)

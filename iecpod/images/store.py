@@ -21,7 +21,6 @@ from iecpod.images.files import (
     sha256_of_file,
     write_json,
 )
-from iecpod.images.lease import hold
 from iecpod.ports import BaseImage
 
 #: Of an entry that says nothing of what its image is.
@@ -69,7 +68,7 @@ class ImageStore:
         entry = self._read_entry(key)
         if entry is None:
             return None
-        hold(self.cache.root, image_lease(entry["sha256"]))
+        self.cache.hold(image_lease(entry["sha256"]))
         image = BaseImage(
             path=self._directory / f"{entry['sha256']}.{_SUFFIXES[entry['format']]}",
             sha256=entry["sha256"],
@@ -113,7 +112,7 @@ class ImageStore:
 
     def _add(self, key: str, new: NewImage, facts: Mapping[str, str]) -> BaseImage:
         digest = sha256_of_file(new.path)
-        hold(self.cache.root, image_lease(digest))
+        self.cache.hold(image_lease(digest))
         final = self._directory / f"{digest}.{_SUFFIXES[new.format]}"
         (self._directory / "index").mkdir(parents=True, exist_ok=True)
         commit_file(new.path, final, 0o444)

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import filelock
+from iecpod.locks import SHORT_SECONDS, Tell, claimed, locked, open_lock, try_lock
+
+
+def _quietly(_holder: str) -> None:
+    """For callers who talk to nobody; the wait is bounded anyway."""
 
 
 @contextmanager
-def staging(cache_dir: Path, label: str) -> Iterator[Path]:
-    """An empty directory on the cache's file system, so that a rename out of it is one step."""
+def staging(
+    cache_dir: Path, label: str, tell: Tell = _quietly, *, patience_seconds: float = SHORT_SECONDS
+) -> Iterator[Path]:
+    """An empty directory on the cache's file system, so that a rename out of it is one step.
+
+    Where others hold the lock of all work directories, `tell` is given who; raises `LockTimeout` after the patience.
+    """
     work = cache_dir / "work"
     work.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(work / ".sweep.lock"):
-        _sweep(work)
+    with locked(work / ".sweep.lock", seconds=patience_seconds, tell=tell):
+        others = _directories(work)
         stage = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))
-        in_use = filelock.FileLock(work / f"{stage.name}.lock")
-        in_use.acquire(timeout=0)
+        lock_file = _lock_file(stage)
+        descriptor = open_lock(lock_file)
+        try_lock(descriptor)  # nobody else knows it yet
     try:
+        for other in others:
+            _sweep(other)
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-        in_use.release()
-        Path(in_use.lock_file).unlink(missing_ok=True)
+        lock_file.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def find_abandoned(cache_dir: Path) -> list[Path]:
@@ -34,40 +47,41 @@ def find_abandoned(cache_dir: Path) -> list[Path]:
     work = cache_dir / "work"
     if not work.is_dir():
         return []
-    with filelock.FileLock(work / ".sweep.lock"):  # a new directory is seen with its lock held
-        found = []
-        for stage in sorted(path for path in work.iterdir() if path.is_dir()):
-            with _claimed(stage) as is_free:
-                if is_free:
-                    found.append(stage)
-        return found
+    with locked(work / ".sweep.lock", seconds=SHORT_SECONDS, tell=_quietly):
+        stages = _directories(work)  # of those that are in use, the lock is held from here on
+    found = []
+    for stage in stages:
+        with _abandoned(stage) as is_free:
+            if is_free:
+                found.append(stage)
+    return found
 
 
 def remove_abandoned(stage: Path) -> None:
     """Nothing where somebody works there. Raises `OSError` for what cannot be removed."""
-    with _claimed(stage) as is_free:
+    with _abandoned(stage) as is_free:
         if is_free and stage.exists():
             shutil.rmtree(stage)
 
 
-def _sweep(work: Path) -> None:
-    for stage in [path for path in work.iterdir() if path.is_dir()]:
-        with _claimed(stage) as is_free:
-            if is_free:
-                shutil.rmtree(stage, ignore_errors=True)
+def _directories(work: Path) -> list[Path]:
+    return sorted(path for path in work.iterdir() if path.is_dir())
+
+
+def _sweep(stage: Path) -> None:
+    with _abandoned(stage) as is_free:
+        if is_free:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 @contextmanager
-def _claimed(stage: Path) -> Iterator[bool]:
+def _abandoned(stage: Path) -> Iterator[bool]:
     """A lock dies with the process that holds it: a directory whose lock is free has no owner any more."""
-    lock = filelock.FileLock(stage.with_name(f"{stage.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+    with claimed(_lock_file(stage)) as is_free:
+        yield is_free
+        if is_free:
+            _lock_file(stage).unlink(missing_ok=True)
+
+
+def _lock_file(stage: Path) -> Path:
+    return stage.with_name(f"{stage.name}.lock")

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("layout", "file_writer"),
+        *("layout", "file_writer", "locks"),
     ),
     ("model", "naming"),
     ("descriptors",),
@@ -40,7 +40,6 @@ ONLY_IMPORTERS = {
     "paramiko": ("adapters.ssh", "adapters.ssh_exchange"),
     "pycdlib": ("adapters.seed_iso",),
     "cryptography": ("adapters.keys", "descriptors.eyaml_keys", "phases.bootstrap_token"),
-    "filelock": ("adapters.lock", "images.cache", "images.work"),
     "platformdirs": ("layout",),
     "rich": ("adapters.live_display", "adapters.reporters"),
     "click": ("cli",),

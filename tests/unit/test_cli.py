@@ -22,7 +22,7 @@ from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
 
 #: Libraries that only verbs of a POD that lives need.
-OF_DEPLOY = {"libvirt", "paramiko", "rich", "netaddr", "jinja2", "cryptography", "pycdlib", "filelock"}
+OF_DEPLOY = {"libvirt", "paramiko", "rich", "netaddr", "jinja2", "cryptography", "pycdlib"}
 OF_DESCRIPTORS = {"yaml", "jsonschema"}
 _LOADED = """
 import sys

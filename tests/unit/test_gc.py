@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import pytest
 
 from iecpod import naming
@@ -23,6 +22,7 @@ from iecpod.design.resources import Kind
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
+from iecpod.locks import claimed
 from iecpod.model import PodRef
 from iecpod.render.libvirt import resource_of
 from tests import pods
@@ -158,7 +158,7 @@ def test_work_directories_of_the_dead_are_found(tmp_path: Path) -> None:
     for stage in (dead, alive):
         stage.mkdir(parents=True)
         (stage / "disk.raw").touch()
-    with filelock.FileLock(tmp_path / "work" / "image-alive.lock"):
+    with claimed(tmp_path / "work" / "image-alive.lock"):
         assert find_abandoned(tmp_path) == [dead]
         remove_abandoned(alive)
         remove_abandoned(dead)
