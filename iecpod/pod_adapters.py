@@ -17,9 +17,11 @@ from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands.collection import read_end
+from iecpod.commands.installation import ensure_installation
 from iecpod.commands.pod_state import (
     KUBECONFIG,
     check_pod_dir,
+    is_of_earlier_version,
     make_pod_dir,
     pod_dir_of,
     recall,
@@ -30,6 +32,7 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import EMBEDDED
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
+from iecpod.design.ownership import Owner
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.images.bundle_disk import ReleaseBundleDisks
@@ -62,8 +65,11 @@ class PodAdapters:
         apt_mirror: str,
         run_id: str = "",
         lock_seconds: float = 0.0,
+        owner: Owner | None = None,
     ) -> None:
+        """`owner` is for PODs that were deployed from elsewhere."""
         self._layout = layout
+        self._foreign_owner = owner
         self._lock = RunLock(lambda: pod_lock(layout, ref, wait_seconds=lock_seconds, tell=reporter.progress))
         self._apt_mirror = apt_mirror
         self.ref = ref
@@ -73,6 +79,15 @@ class PodAdapters:
         self.cloud_init_dir = layout.cloud_init_dir
         self.pod_dir = pod_dir_of(layout, ref)
         self.kubeconfig_path = self.pod_dir / KUBECONFIG
+
+    @property
+    def owner(self) -> Owner:
+        return self._foreign_owner or Owner(
+            ref=self.ref,
+            installation=ensure_installation(self._layout.state_dir),
+            pod_dir=self.pod_dir,
+            owns_unmarked=is_of_earlier_version(self.pod_dir),
+        )
 
     def lock(self) -> AbstractContextManager[None]:
         return self._lock.held()
@@ -85,9 +100,9 @@ class PodAdapters:
         check_pod_dir(self._layout, self.ref)
         if uri == EMBEDDED:
             return EmbeddedHost(
-                self.pod_dir, self.ref, self.clock, capabilities_cache=self._layout.cache_dir / "libvirt"
+                self.pod_dir, self.owner, self.clock, capabilities_cache=self._layout.cache_dir / "libvirt"
             )
-        return SystemHost(uri, self.ref)
+        return SystemHost(uri, self.owner)
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
         baked = bundle_via is BundleVia.IMAGE
@@ -175,7 +190,7 @@ class PodAdapters:
 
     def remember(self, chosen: Recalled) -> None:
         make_pod_dir(self._layout, self.ref)
-        remember(self.pod_dir, chosen)
+        remember(self.pod_dir, chosen, self.owner.installation)
 
     def recall(self) -> Recalled:
         return recall(self.pod_dir)

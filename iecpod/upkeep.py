@@ -13,11 +13,13 @@ from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.orphans import find_orphans
 from iecpod.adapters.reporters import make_reporter
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
+from iecpod.commands.installation import ensure_installation
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.pod_state import check_pod_dir, find_noted_pods
 from iecpod.commands.request import EMBEDDED, PodRequest
 from iecpod.commands.resolve import PodInputs, choose, resolve_request
 from iecpod.descriptors.source import load_descriptors
+from iecpod.design.ownership import Owner
 from iecpod.errors import HostError, IecpodError, ResourceConflict
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
@@ -54,7 +56,7 @@ class Upkeep:
             leftovers = [
                 *self._noted_pods(reporter, connect, everything),
                 *self._unknown_pods(reporter, connect, everything),
-                *(self._abandoned() if connect in (None, EMBEDDED) else ()),
+                *(self._abandoned(everything) if connect in (None, EMBEDDED) else ()),
             ]
             now = datetime.datetime.now(datetime.timezone.utc).timestamp()
             return collect_garbage(leftovers, now=now, older_than_seconds=older_than_seconds, dry_run=dry_run)
@@ -73,17 +75,22 @@ class Upkeep:
                 yield examine_pod(tools, uri, everything=everything)
 
     def _unknown_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
-        """PODs whose mark is on a hypervisor, and of which nothing is noted here."""
+        """PODs whose objects are on a hypervisor, and that were not deployed from here; copies of such are nobody's."""
         if connect in (None, EMBEDDED):
             return
-        for ref in sorted(find_marked_pods(connect) - set(find_noted_pods(self._layout))):
-            tools = PodAdapters(self._layout, ref, reporter, "")
+        noted = set(find_noted_pods(self._layout))
+        for ref, installation in sorted(find_marked_pods(connect)):
+            if ref in noted:
+                continue
+            tools = PodAdapters(self._layout, ref, reporter, "", owner=Owner(ref=ref, installation=installation))
             yield examine_pod(tools, connect, everything=everything, kept_for=NOT_FROM_HERE)
 
-    def _abandoned(self) -> Iterator[Leftover]:
+    def _abandoned(self, everything: bool) -> Iterator[Leftover]:
+        installation = ensure_installation(self._layout.state_dir)
         for orphan in find_orphans():
-            name = f"namespace {orphan.name}"
-            yield Leftover(name=name, made_at=orphan.newest_at, in_use="", remove=orphan.remove)
+            kept_for = "" if everything or orphan.is_of(installation, self._layout.state_dir) else NOT_FROM_HERE
+            remove = orphan.remove
+            yield Leftover(name=f"namespace {orphan.name}", made_at=orphan.newest_at, in_use=kept_for, remove=remove)
         for stage in find_abandoned(self._layout.cache_dir):
             remove = functools.partial(_remove_stage, stage)
             yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.commands.request import PodRequest
+from iecpod.design.ownership import Owner, check_owned
 from iecpod.design.pace import Pace
 from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.errors import CommandFailed, HostError, ResourceConflict
@@ -179,8 +180,8 @@ class _Object:
 class FakeHypervisor:
     """`Hypervisor` in memory, with the rules of `LibvirtHypervisor`: what is not ours is shown and never touched."""
 
-    def __init__(self, ref: PodRef, facts: HostFacts = FACTS) -> None:
-        self._ref = ref
+    def __init__(self, owner: Owner, facts: HostFacts = FACTS) -> None:
+        self.owner = owner
         self._facts = facts
         self._objects: dict[tuple[Kind, str], _Object] = {}
         self.contents: dict[str, bytes] = {}
@@ -228,10 +229,9 @@ class FakeHypervisor:
         made = _Object(resource.kind, resource.xml, active=starts, autostart=starts)
         bridge = self._view(made).bridge
         for view in (self._view(target) for target in self._objects.values() if target.kind is resource.kind):
-            same_name, same_uuid = view.name == resource.name, view.uuid == resource.uuid
-            if (same_name or same_uuid) and not (same_name and same_uuid and self._is_ours(view)):
-                raise ResourceConflict(f"{view.kind.value} {view.name} is not ours")
-            if bridge and view.bridge == bridge and not same_name:
+            if view.name == resource.name or view.uuid == resource.uuid:
+                check_owned(view, self.owner)
+            if bridge and view.bridge == bridge and view.name != resource.name:
                 raise ResourceConflict(f"bridge {bridge} belongs to network {view.name}")
         existing = self._objects.get((resource.kind, resource.name), made)
         made.active, made.volumes = made.active or existing.active, existing.volumes
@@ -267,18 +267,14 @@ class FakeHypervisor:
         target = self._objects.get((kind, name))
         if target is None:
             raise HostError(f"{kind.value} {name} does not exist")
-        if not self._is_ours(self._view(target)):
-            raise ResourceConflict(f"{kind.value} {name} is not of POD {self._ref}")
+        check_owned(self._view(target), self.owner)
         return target
-
-    def _is_ours(self, view: ObservedResource) -> bool:
-        return view.mark is not None and view.mark.ref == self._ref
 
     def _view(self, target: _Object) -> ObservedResource:
         if target.kind is Kind.NETWORK:
             return parse_network(target.xml, target.active, target.autostart)
         if target.kind is Kind.POOL:
-            return parse_pool(target.xml, target.active, self._ref, target.autostart)
+            return parse_pool(target.xml, target.active, self.owner, target.autostart)
         return parse_domain(target.xml, target.active and not target.paused, target.autostart, target.paused)
 
 

@@ -7,12 +7,19 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from iecpod import naming
+from iecpod.design.ownership import Owner
 from iecpod.design.resources import DesiredDomain, DesiredNetwork, Firmware, Kind, NetworkMode, VirtType, Vnic
 from iecpod.model import VIRTUAL_NETWORKS, Arch, NetworkName, PodRef
 from iecpod.render.libvirt import Stamp
 
 REF = PodRef("unit", "pod1")
-STAMP = Stamp(REF, "run1", "2026-01-02T03:04:05Z")
+#: Of the state directory that tests deploy from.
+INSTALLATION = "7f6a2f6e-0c57-4f0c-9a53-6f2b7d1f0a11"
+STAMP = Stamp(REF, "run1", "2026-01-02T03:04:05Z", INSTALLATION)
+
+
+def owner(ref: PodRef = REF, pod_dir: Path = Path("/var/lib/iecpod/unit/pod1")) -> Owner:
+    return Owner(ref=ref, installation=INSTALLATION, pod_dir=pod_dir)
 
 
 def admin_network(ref: PodRef = REF) -> DesiredNetwork:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from iecpod.adapters.libvirt_disks import find_disk_sources, find_domain_disks
+from iecpod.adapters.libvirt_disks import find_domain_disks
+from iecpod.adapters.libvirt_observed import find_disk_sources
 from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.orphans import find_domain_files
 from iecpod.errors import HostError
@@ -59,7 +60,8 @@ def _pod_user(pod: KnownPod) -> _User:
     try:
         named = [str(backing) for file in _files_below(pod.directory) for backing in find_chain(file)]
         for file in find_domain_files(pod.directory):
-            named += [source["file"] for source in find_disk_sources(file.read_text()) if "file" in source]
+            domain = ElementTree.fromstring(file.read_text())
+            named += [source["file"] for source in find_disk_sources(domain) if "file" in source]
         with suppress(FileNotFoundError):
             named.append(pod.note.read_text())
     except OSError as error:

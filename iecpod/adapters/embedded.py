@@ -18,6 +18,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from iecpod.adapters.host_routes import find_bridges, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
 from iecpod.adapters.namespaces import NetworkNamespace, Process
 from iecpod.adapters.programs import check_programs, run_program
+from iecpod.design.ownership import Owner
 from iecpod.design.resources import Route
 from iecpod.errors import CommandFailed, HypervisorUnavailable, WaitTimeout
 from iecpod.model import PodRef
@@ -40,6 +42,9 @@ _DIRECTORIES = {
     "log": "/var/log/libvirt",
     "cache": "/var/cache/libvirt",
 }
+
+#: Between directory and installation in the mark of a namespace, which has at most 255 bytes (IFALIASZ).
+_INSTALLATION = " installation="
 
 #: In the order of starting: libvirtd hands the guests' output to virtlogd.
 _DAEMONS = ("virtlogd", "libvirtd")
@@ -90,18 +95,20 @@ class EmbeddedHost:
     """`HypervisorHost` that makes, keeps and takes away its own libvirtd. Needs root."""
 
     def __init__(
-        self, pod_dir: Path, ref: PodRef, clock: Clock | None = None, *, capabilities_cache: Path | None = None
+        self, pod_dir: Path, owner: Owner, clock: Clock | None = None, *, capabilities_cache: Path | None = None
     ) -> None:
         """`capabilities_cache` outlives the POD: asking QEMU what it can do takes seconds, and PODs may share it."""
         self._base = pod_dir / "libvirt"
-        self._ref = ref
+        self._owner = owner
         self._clock = clock or SystemClock()
         self._socket = self._base / "run" / "libvirt-sock"
         self._log = self._base / "log" / "libvirtd.log"
         self._sources = {target: self._base / name for name, target in _DIRECTORIES.items()}
         if capabilities_cache is not None:
             self._sources["/var/cache/libvirt"] = capabilities_cache
-        self._namespace = NetworkNamespace(namespace_name(ref), namespace_owner(pod_dir))
+        mark = NamespaceMark(pod_dir, owner.installation)
+        # An earlier version wrote the directory alone; it is one of this installation.
+        self._namespace = NetworkNamespace(namespace_name(owner.ref), str(mark), (str(replace(mark, installation="")),))
 
     @property
     def uri(self) -> str:
@@ -133,10 +140,10 @@ class EmbeddedHost:
 
     def connect(self) -> LibvirtHypervisor:
         try:
-            return LibvirtHypervisor.open(self.uri, self._ref, lambda: find_bridges(self.command_prefix))
+            return LibvirtHypervisor.open(self.uri, self._owner, lambda: find_bridges(self.command_prefix))
         except HypervisorUnavailable as error:
             raise HypervisorUnavailable(
-                f"libvirtd of POD {self._ref} does not answer: {error.cause}\n{self._log_tail()}".rstrip(),
+                f"libvirtd of POD {self._owner.ref} does not answer: {error.cause}\n{self._log_tail()}".rstrip(),
                 f"see {self._log}",
             ) from error
 
@@ -247,7 +254,7 @@ class EmbeddedHost:
             if self._find_daemon(program) is not None:  # another iecpod was quicker
                 return
             raise HypervisorUnavailable(
-                f"{program} of POD {self._ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),
+                f"{program} of POD {self._owner.ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),
                 f"see {self._log}",
             ) from error
 
@@ -287,8 +294,25 @@ def namespace_name(ref: PodRef) -> str:
     return f"iecpod-{ref.lab}-{ref.pod}"
 
 
-def namespace_owner(pod_dir: Path) -> str:
-    return f"iecpod {pod_dir / 'libvirt'}"
+@dataclass(frozen=True, slots=True)
+class NamespaceMark:
+    """Whose a network namespace is: the POD's directory, and the installation (empty in marks of earlier versions)."""
+
+    pod_dir: Path
+    installation: str
+
+    def __str__(self) -> str:
+        return f"iecpod {self.pod_dir / 'libvirt'}" + (
+            f"{_INSTALLATION}{self.installation}" if self.installation else ""
+        )
+
+    @classmethod
+    def parse(cls, alias: str) -> NamespaceMark | None:
+        """None where somebody else wrote it."""
+        word, _, rest = alias.partition(" ")
+        directory, _, installation = rest.partition(_INSTALLATION)
+        mark = cls(Path(directory).parent, installation)
+        return mark if word == "iecpod" and str(mark) == alias else None
 
 
 def _identity(directory: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from iecpod.adapters.libvirt_errors import silence_libvirt, translate_errors
+from iecpod.adapters.libvirt_observed import find_disk_sources
 
 
 def find_domain_disks(uri: str) -> list[tuple[str, Path]]:
@@ -24,14 +25,8 @@ def find_domain_disks(uri: str) -> list[tuple[str, Path]]:
             connection.close()
 
 
-def find_disk_sources(domain_xml: str) -> Iterator[dict[str, str]]:
-    """Attributes of each source of a disk, and of what it rests on."""
-    for source in ElementTree.fromstring(domain_xml).iterfind("./devices/disk//source"):
-        yield source.attrib
-
-
 def _files(connection: Any, domain_xml: str) -> Iterator[Path]:
-    for source in find_disk_sources(domain_xml):
+    for source in find_disk_sources(ElementTree.fromstring(domain_xml)):
         if "file" in source:
             yield Path(source["file"])
         elif "volume" in source:

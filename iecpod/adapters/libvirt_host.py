@@ -12,9 +12,10 @@ from iecpod.adapters.libvirt_errors import GONE, silence_libvirt, translate_erro
 from iecpod.adapters.libvirt_facts import MACHINES, parse_emulator
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.adapters.libvirt_storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
+from iecpod.design.ownership import Owner, check_owned
 from iecpod.design.resources import Emulator, HostFacts, Kind, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
-from iecpod.model import Arch, PodRef
+from iecpod.model import Arch
 from iecpod.render.libvirt import render_raw_volume
 
 #: All that may hang on a domain beside its XML. What is missing here stays behind as a file.
@@ -28,24 +29,22 @@ _FLAG_REFUSED = {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORT
 #: No emulator for the architecture, none with the machine type, or a driver without emulators.
 _NOT_OFFERED = {libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}
 
-_FOREIGN_REMEDY = "rename or remove it, or use another hypervisor (-c); iecpod touches only what it made itself"
-
 
 class LibvirtHypervisor:
     """`Hypervisor` for one POD: objects of others are shown, and never touched."""
 
-    def __init__(self, connection: Any, ref: PodRef, find_bridges: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(self, connection: Any, owner: Owner, find_bridges: Callable[[], tuple[str, ...]]) -> None:
         """`connection` is a `libvirt.virConnect`; use a connection of its own in every thread."""
         self._connection = connection
-        self._ref = ref
+        self._owner = owner
         self._find_bridges = find_bridges
 
     @classmethod
-    def open(cls, uri: str, ref: PodRef, find_bridges: Callable[[], tuple[str, ...]]) -> LibvirtHypervisor:
+    def open(cls, uri: str, owner: Owner, find_bridges: Callable[[], tuple[str, ...]]) -> LibvirtHypervisor:
         """`find_bridges` lists the Linux bridges where the hypervisor's guests are. Raises `HypervisorUnavailable`."""
         silence_libvirt()
         with translate_errors(f"connect to {uri}"):
-            return cls(libvirt.open(uri), ref, find_bridges)
+            return cls(libvirt.open(uri), owner, find_bridges)
 
     def close(self) -> None:
         with translate_errors("close the connection"):
@@ -176,7 +175,7 @@ class LibvirtHypervisor:
         if kind is Kind.NETWORK:
             return parse_network(target.XMLDesc(), active, autostart)
         if kind is Kind.POOL:
-            return parse_pool(target.XMLDesc(), active, self._ref, autostart)
+            return parse_pool(target.XMLDesc(), active, self._owner, autostart)
         paused = _is_paused(target)
         return parse_domain(target.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), active and not paused, autostart, paused)
 
@@ -184,8 +183,7 @@ class LibvirtHypervisor:
         """libvirt's object; None where there is none. Raises `ResourceConflict` where it is not ours."""
         for target, view in self._list(kind):
             if view.name == name:
-                if view.mark is None or view.mark.ref != self._ref:
-                    raise ResourceConflict(f"{kind.value} {name} is not of POD {self._ref}", _FOREIGN_REMEDY)
+                check_owned(view, self._owner)
                 return target
         return None
 
@@ -199,14 +197,8 @@ class LibvirtHypervisor:
         """Name, UUID and bridge must be free or ours; libvirt itself would take over an object of the same UUID."""
         bridge = parse_network(resource.xml, False).bridge if resource.kind is Kind.NETWORK else ""
         for _, view in self._list(resource.kind):
-            same = view.name == resource.name and view.uuid == resource.uuid
-            ours = view.mark is not None and view.mark.ref == self._ref
-            if (view.name == resource.name or view.uuid == resource.uuid) and not (same and ours):
-                raise ResourceConflict(
-                    f"{resource.kind.value} {resource.name} ({resource.uuid}): libvirt has {view.name} ({view.uuid}),"
-                    " which is not ours",
-                    _FOREIGN_REMEDY,
-                )
+            if view.name == resource.name or view.uuid == resource.uuid:
+                check_owned(view, self._owner)
             if bridge and view.bridge == bridge and view.name != resource.name:
                 raise ResourceConflict(
                     f"network {resource.name}: its bridge {bridge} belongs to network {view.name}",

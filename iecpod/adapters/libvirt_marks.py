@@ -9,11 +9,15 @@ import libvirt
 
 from iecpod.adapters.libvirt_errors import GONE, silence_libvirt, translate_errors
 from iecpod.adapters.libvirt_observed import parse_domain, parse_network
+from iecpod.design.ownership import is_computed
 from iecpod.model import PodRef
 
 
-def find_marked_pods(uri: str) -> set[PodRef]:
-    """By their domains and networks: pools carry no mark. Raises `HostError`."""
+def find_marked_pods(uri: str) -> set[tuple[PodRef, str]]:
+    """By their domains and networks: pools carry no mark, copies are nobody's. Raises `HostError`.
+
+    With each, the installation that deployed it; empty where an earlier version of iecpod did.
+    """
     silence_libvirt()
     with translate_errors(f"connect to {uri}"):
         connection = libvirt.openReadOnly(uri)
@@ -24,14 +28,14 @@ def find_marked_pods(uri: str) -> set[PodRef]:
         connection.close()
 
 
-def _marked(connection: Any) -> Iterator[PodRef]:
+def _marked(connection: Any) -> Iterator[tuple[PodRef, str]]:
     for parse, found in ((parse_network, connection.listAllNetworks()), (parse_domain, connection.listAllDomains())):
         for target in found:
             try:
-                mark = parse(target.XMLDesc(), False).mark
+                seen = parse(target.XMLDesc(), False)
             except libvirt.libvirtError as error:
                 if error.get_error_code() not in GONE:
                     raise
                 continue
-            if mark is not None:
-                yield mark.ref
+            if seen.mark is not None and is_computed(seen, seen.mark.ref):
+                yield seen.mark.ref, seen.mark.installation

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
+from pathlib import PurePath
 from xml.etree.ElementTree import Element
 
 from iecpod import naming
+from iecpod.design.ownership import Owner, is_computed
 from iecpod.design.resources import Kind, Mark, ObservedResource
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
-from iecpod.render.libvirt import pool_resource
+
+#: A UUID; earlier versions wrote none.
+_INSTALLATION = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?")
 
 #: libvirt prints KiB, whatever unit it was given; we render MiB.
 _UNITS_PER_MIB = {"KiB": 1024, "MiB": 1}
@@ -45,34 +53,48 @@ def parse_domain(xml: str, active: bool, autostart: bool = False, paused: bool =
         vcpus=_vcpus(root.find("vcpu")),
         memory_mib=_memory_mib(root.find("memory")),
         macs=tuple(mac.get("address", "").lower() for mac in root.findall("devices/interface/mac")),
+        disks=tuple(source["file"] for source in find_disk_sources(root) if "file" in source),
         autostart=autostart,
         paused=paused,
     )
 
 
-def parse_pool(xml: str, active: bool, ref: PodRef, autostart: bool = False) -> ObservedResource:
-    """A pool is ours by name and UUID; the digest of its mark is of the pool we would make at its place."""
+def parse_pool(xml: str, active: bool, owner: Owner, autostart: bool = False) -> ObservedResource:
+    """A pool is ours by name, UUID and directory."""
     root = ElementTree.fromstring(xml)
-    name, uuid, path = root.findtext("name", ""), root.findtext("uuid", ""), root.findtext("target/path", "")
-    ours = pool_resource(ref, path)
-    is_ours = (name, uuid) == (ours.name, ours.uuid)
-    return ObservedResource(
+    path = root.findtext("target/path", "")
+    seen = ObservedResource(
         kind=Kind.POOL,
-        name=name,
-        uuid=uuid,
-        mark=Mark(ref, "", "", ours.digest) if is_ours else None,
+        name=root.findtext("name", ""),
+        uuid=root.findtext("uuid", ""),
+        mark=None,
         active=active,
         files=(path,) if path else (),
         autostart=autostart,
     )
+    if not (is_computed(seen, owner.ref) and _is_pool_of(owner, path)):
+        return seen
+    return replace(seen, mark=Mark(owner.ref, "", "", "", installation=owner.installation))
+
+
+def _is_pool_of(owner: Owner, path: str) -> bool:
+    """The state directory may be named by a link this time, and by its own name another time."""
+    if owner.has_pool_at(PurePath(path)):
+        return True
+    return owner.pod_dir is not None and os.path.realpath(path) == os.path.realpath(owner.pod_dir / "pool")
 
 
 def volume_in(pool: ObservedResource, name: str, path: str) -> ObservedResource:
     """A volume of a pool of ours: its key is its path, and it belongs to whom the pool belongs."""
-    mark = Mark(pool.mark.ref, "", "", "") if pool.mark else None
     return ObservedResource(
-        kind=Kind.VOLUME, name=f"{pool.name}/{name}", uuid=path, mark=mark, active=True, files=(path,)
+        kind=Kind.VOLUME, name=f"{pool.name}/{name}", uuid=path, mark=pool.mark, active=True, files=(path,)
     )
+
+
+def find_disk_sources(domain: Element) -> Iterator[dict[str, str]]:
+    """Attributes of each source of a disk, and of what it rests on."""
+    for source in domain.iterfind("./devices/disk//source"):
+        yield source.attrib
 
 
 def find_name(xml: str) -> str:
@@ -80,9 +102,9 @@ def find_name(xml: str) -> str:
 
 
 def _find_mark(root: Element) -> Mark | None:
-    """None also where it names what cannot be a POD: iecpod has not written that."""
+    """None also where it names what cannot be a POD or an installation: iecpod has not written that."""
     pod = root.find(f"metadata/{{{naming.METADATA_URI}}}pod")
-    if pod is None:
+    if pod is None or not _INSTALLATION.fullmatch(pod.get("installation", "")):
         return None
     try:
         ref = PodRef(pod.get("lab", ""), pod.get("pod", ""))
@@ -90,7 +112,8 @@ def _find_mark(root: Element) -> Mark | None:
         return None
     named = (part.partition("=") for part in pod.get("parts", "").split())
     parts = tuple((name, digest) for name, _, digest in named)
-    return Mark(ref, pod.get("run", ""), pod.get("created", ""), pod.get("digest", ""), parts)
+    run, created, digest = (pod.get(name, "") for name in ("run", "created", "digest"))
+    return Mark(ref, run, created, digest, parts, pod.get("installation", ""))
 
 
 def _cidr(ip: Element) -> IPv4Network:

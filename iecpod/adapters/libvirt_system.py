@@ -7,15 +7,15 @@ import socket
 from iecpod.adapters.host_routes import find_bridges, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
 from iecpod.design.delivery import is_on_this_host
+from iecpod.design.ownership import Owner
 from iecpod.design.resources import Route
 from iecpod.errors import UsageError
-from iecpod.model import PodRef
 
 
 class SystemHost:
     """`HypervisorHost` over a local libvirt URI: guests are reached from where this process runs."""
 
-    def __init__(self, uri: str, ref: PodRef) -> None:
+    def __init__(self, uri: str, owner: Owner) -> None:
         """Raises `UsageError` for a URI of another machine."""
         if not is_on_this_host(uri):
             raise UsageError(
@@ -23,7 +23,7 @@ class SystemHost:
                 "run iecpod on that machine with -c qemu:///system, or use -c embedded",
             )
         self._uri = uri
-        self._ref = ref
+        self._owner = owner
 
     @property
     def uri(self) -> str:
@@ -37,7 +37,7 @@ class SystemHost:
         """Nothing: who runs this libvirt starts it."""
 
     def connect(self) -> LibvirtHypervisor:
-        return LibvirtHypervisor.open(self._uri, self._ref, find_bridges)
+        return LibvirtHypervisor.open(self._uri, self._owner, find_bridges)
 
     def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         return socket.create_connection((address, port), timeout_seconds)

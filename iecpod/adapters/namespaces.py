@@ -35,12 +35,16 @@ class Process:
 
 
 class NetworkNamespace:
-    """One named namespace; `owner` is written on its loopback device and tells ours from one of the same name."""
+    """One named namespace; `owner` is written on its loopback device and tells ours from one of the same name.
 
-    def __init__(self, name: str, owner: str) -> None:
+    `former` are what earlier versions wrote there.
+    """
+
+    def __init__(self, name: str, owner: str, former: tuple[str, ...] = ()) -> None:
         self.name = name
         self.path = NAMESPACES / name
         self._owner = owner
+        self._accepted = {owner, *former}
 
     def exists(self) -> bool:
         """A name without a namespace behind it, as a killed `ip` leaves one, counts as nothing."""
@@ -50,16 +54,17 @@ class NetworkNamespace:
             return False
 
     def is_ours(self) -> bool:
-        return self.exists() and find_alias(self.name) == self._owner
+        return self.exists() and find_alias(self.name) in self._accepted
 
     def ensure(self) -> None:
         """Makes the namespace, loopback up, where it is not there. Raises `ResourceConflict`."""
         if self.exists():
             alias = find_alias(self.name)
-            if alias != self._owner:
+            if alias not in self._accepted:
                 raise ResourceConflict(
                     f"network namespace {self.name} exists and is not ours (owner: {alias or 'unknown'})",
-                    f"use another POD name, or remove it: ip netns del {self.name}",
+                    "tear it down from there, or use another POD name; where the directory it names is gone, "
+                    "`iecpod gc --older-than 0s --all` removes it",
                 )
             return
         self.path.unlink(missing_ok=True)

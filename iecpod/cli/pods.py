@@ -206,6 +206,7 @@ def _print_removed(removed: Removed) -> None:
         click.echo(f"removed {name}")
     if not removed.names:
         click.echo("nothing to remove")
+    removed.check()
 
 
 def _after_dashes(command: Sequence[str]) -> tuple[str, ...]:

@@ -72,7 +72,8 @@ def gc(invocation: Invocation, /, older_than: int, connect: str | None, everythi
     """Removes what aborted runs left: PODs, embedded hypervisors without a POD, half-built images.
 
     A POD stays where its last deploy went well, where a run is at work on it, or where anything of it is younger than
-    the limit. Only what carries iecpod's metadata is ever touched. Exits with 7 if something could not be removed.
+    the limit. Only what carries iecpod's metadata, name and UUID is ever touched. Exits with 7 if something could not
+    be removed.
 
     \b
     Example: iecpod gc --older-than 2d --dry-run

@@ -16,7 +16,7 @@ from iecpod.commands.pod_state import NOTE
 from iecpod.commands.table import format_table
 from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
-from iecpod.design.plan import is_owned
+from iecpod.design.ownership import is_owned
 from iecpod.errors import CleanupError, IecpodError, PodLocked
 from iecpod.results import FAILED
 from iecpod.units import format_age
@@ -92,7 +92,9 @@ def examine_pod(tools: PodTools, uri: str, *, everything: bool, kept_for: str = 
             made_at = max((*_noted_at(tools), *_marked_at(tools, uri)), default=None)
     except PodLocked as error:
         in_use = error.cause
-    return Leftover(name=f"POD {tools.ref}", made_at=made_at, in_use=in_use, remove=lambda: teardown(tools, uri))
+    return Leftover(
+        name=f"POD {tools.ref}", made_at=made_at, in_use=in_use, remove=lambda: teardown(tools, uri).check()
+    )
 
 
 def _finished(tools: PodTools) -> str:
@@ -118,7 +120,8 @@ def _marked_at(tools: PodTools, uri: str) -> Iterator[float]:
     except IecpodError:
         return
     try:
-        marks = [seen.mark for seen in hypervisor.observe() if seen.mark is not None and is_owned(seen, tools.ref)]
+        owner = tools.owner
+        marks = [seen.mark for seen in hypervisor.observe() if seen.mark is not None and is_owned(seen, owner)]
     finally:
         hypervisor.close()
     for mark in marks:

@@ -18,7 +18,7 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
 from iecpod.commands.tools import PodTools
 from iecpod.descriptors.source import Descriptors, ReadPod
-from iecpod.design.plan import is_owned
+from iecpod.design.ownership import is_owned
 from iecpod.design.resources import Kind
 from iecpod.errors import IecpodError
 from iecpod.phases.parallel import run_on_nodes
@@ -119,7 +119,8 @@ def _add_hypervisor(collection: Collection, request: LogRequest, tools: PodTools
 
 
 def _add_objects(collection: Collection, tools: PodTools, hypervisor: Hypervisor) -> None:
-    ours = [seen for seen in hypervisor.observe() if is_owned(seen, tools.ref) and seen.kind is not Kind.VOLUME]
+    owner = tools.owner
+    ours = [seen for seen in hypervisor.observe() if is_owned(seen, owner) and seen.kind is not Kind.VOLUME]
     if not ours:
         collection.miss("libvirt/xml", "the hypervisor has no object of the POD")
     for seen in ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -100,15 +101,32 @@ def read_kubeconfig(layout: Layout, ref: PodRef) -> str | None:
         return None
 
 
-def remember(pod_dir: Path, chosen: Recalled) -> None:
-    """In one step, and for the owner only: the base may be a URI with a password. Raises `HostError`."""
+def remember(pod_dir: Path, chosen: Recalled, installation: str) -> None:
+    """In one step, and for the owner only: the base may be a URI with a password. Raises `HostError`.
+
+    `installation` is not noted of a POD that an earlier version deployed, for as long as it lives.
+    """
+    noted = {"installation": installation} if not is_of_earlier_version(pod_dir) else {}
+    text = json.dumps({**json.loads(chosen.to_json()), **noted}, indent=2) + "\n"
     try:
-        replace_file(pod_dir / NOTE, chosen.to_json(), PRIVATE)
+        replace_file(pod_dir / NOTE, text, PRIVATE)
     except OSError as error:
         raise HostError(
             f"{pod_dir / NOTE} cannot be written: {error.strerror}",
             "make room there, or put the state elsewhere with IECPOD_STATE_DIR",
         ) from error
+
+
+def is_of_earlier_version(pod_dir: Path) -> bool:
+    """Whether the POD was deployed from here by a version of iecpod that marked nothing with the installation.
+
+    Where the note is damaged or gone, the keys tell that a POD was deployed from here, and of any version it may be.
+    """
+    try:
+        noted = json.loads((pod_dir / NOTE).read_text())
+    except (OSError, ValueError):
+        return (pod_dir / "keys").is_dir()
+    return isinstance(noted, dict) and "installation" not in noted
 
 
 def recall(pod_dir: Path) -> Recalled:

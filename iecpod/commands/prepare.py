@@ -11,7 +11,8 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.delivery import BundleVia
 from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
-from iecpod.design.plan import Plan, is_owned, make_plan
+from iecpod.design.ownership import Owner, is_owned
+from iecpod.design.plan import Plan, make_plan
 from iecpod.design.preflight import check_nothing_to_create, check_preflight
 from iecpod.design.release_support import check_support
 from iecpod.design.resources import BundleDisk, HostFacts, Kind, ObservedResource, VirtType
@@ -29,12 +30,13 @@ class Prepared:
     plan: Plan
     facts: HostFacts
     observed: tuple[ObservedResource, ...]
+    owner: Owner
 
 
 def new_stamp(tools: PodTools) -> Stamp:
     """Marks what this run makes."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Stamp(tools.ref, tools.run_id, now)
+    return Stamp(tools.ref, tools.run_id, now, tools.owner.installation)
 
 
 def prepare(
@@ -48,8 +50,8 @@ def prepare(
     keep_secrets: bool,
 ) -> Prepared:
     """Designs, renders and compares with what the hypervisor shows; `image_key` is as in `Images`."""
-    facts, observed = hypervisor.describe(), hypervisor.observe()
-    ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, tools.ref)}
+    facts, observed, owner = hypervisor.describe(), hypervisor.observe(), tools.owner
+    ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, owner)}
     pod = design_pod(
         DesignInputs(
             spec=inputs.spec,
@@ -76,8 +78,8 @@ def prepare(
         image_keys={arch: image_key(arch) for arch in architectures(pod)},
         cloud_init_dir=tools.cloud_init_dir,
     )
-    plan = make_plan(rendered.resources, observed, tools.ref)
-    return Prepared(pod=pod, rendered=rendered, plan=plan, facts=facts, observed=observed)
+    plan = make_plan(rendered.resources, observed, owner)
+    return Prepared(pod=pod, rendered=rendered, plan=plan, facts=facts, observed=observed, owner=owner)
 
 
 def _bundle_disks(inputs: PodInputs, tools: PodTools) -> dict[Arch, BundleDisk]:
@@ -94,6 +96,7 @@ def check_prepared(prepared: Prepared, inputs: PodInputs, tools: PodTools, host:
         prepared.plan,
         facts=prepared.facts,
         observed=prepared.observed,
+        owner=prepared.owner,
         routes=host.routes(),
         free_bytes=tools.free_bytes(prepared.pod.pool_path),
     )

@@ -60,7 +60,10 @@ def _find_replacement(inputs: PodInputs, tools: PodTools, prepared: Prepared) ->
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
     """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
     existed = tools.pod_dir.exists()
-    _tell_removed(tools, teardown(tools, tools.recall().uri or inputs.uri).names)
+    removed = teardown(tools, tools.recall().uri or inputs.uri)
+    _tell_removed(tools, removed.names)
+    for kept in removed.kept:
+        tools.reporter.warn(f"{kept.name} stays, which {kept.foreign.why}")
     if existed:
         tools.remember(inputs.chosen)
 

@@ -15,7 +15,7 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.plan import is_owned
+from iecpod.design.ownership import is_owned
 from iecpod.design.release_support import check_support
 from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import HostError, IecpodError, ImageError
@@ -25,7 +25,7 @@ from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Hypervisor, HypervisorHost, LockHolder
 
 _ANSWER_SECONDS = 30.0
-_TAKEN = "absent: an object that is not ours has its name"
+_TAKEN = "absent: an object that is not ours has its name or UUID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +125,11 @@ def _observe(
     )
     for problem in check_support(inputs.release, tools.clock.today()):
         tools.reporter.warn(str(problem))
-    domains = {seen.name: seen for seen in prepared.observed if seen.kind is Kind.DOMAIN and is_owned(seen, tools.ref)}
+    ours = [seen for seen in prepared.observed if is_owned(seen, prepared.owner)]
+    domains = {seen.name: seen for seen in ours if seen.kind is Kind.DOMAIN}
     running = [d.hostname for d in prepared.pod.domains if _domain_state(domains.get(d.name)) == "running"]
     answering, cluster = _ask(prepared.pod.cluster, tools, host, running)
-    is_deployed = tools.recall().uri is not None or any(is_owned(seen, tools.ref) for seen in prepared.observed)
+    is_deployed = tools.recall().uri is not None or bool(ours)
     drift = tuple(_drifts(prepared)) if is_deployed else ()
     nodes = tuple(_node_statuses(prepared, domains, answering, cluster, drift))
     return PodStatus(

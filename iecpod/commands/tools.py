@@ -11,6 +11,7 @@ from typing import Protocol
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
+from iecpod.design.ownership import Owner
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.model import Arch, PodRef
@@ -24,6 +25,10 @@ class PodTools(Protocol):
 
     @property
     def ref(self) -> PodRef: ...
+
+    @property
+    def owner(self) -> Owner:
+        """Whose objects are the POD's: it, deployed from this state directory."""
 
     @property
     def run_id(self) -> str:

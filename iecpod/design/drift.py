@@ -31,8 +31,6 @@ def _set_differently(resource: Resource, seen: ObservedResource) -> Iterator[str
         yield from _domain(resource.desired, seen)
     elif isinstance(resource.desired, DesiredNetwork):
         yield from _network(resource.desired, seen)
-    elif resource.kind is Kind.POOL and seen.mark is not None and seen.mark.digest != resource.digest:
-        yield f"in {', '.join(seen.files)}"
     starts_with_libvirt = resource.kind is not Kind.DOMAIN
     if seen.autostart != starts_with_libvirt:
         yield f"autostart {_switch(seen.autostart)}, not {_switch(starts_with_libvirt)}"

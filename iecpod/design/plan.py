@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from iecpod.design.drift import OFF, made_differently, set_differently
+from iecpod.design.ownership import Foreign, Owner, find_foreign, is_owned
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import Problem
-from iecpod.model import PodRef
 
 _UNWANTED = "no longer in the descriptors"
 
@@ -57,27 +57,26 @@ class Plan:
         return any(change.kind is kind for change in self.replaced)
 
 
-def is_owned(resource: ObservedResource, ref: PodRef) -> bool:
-    """Ours by the metadata in it, never by its name. Pools and volumes are marked by the adapter, from their UUID."""
-    return resource.mark is not None and resource.mark.ref == ref
-
-
-def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource], ref: PodRef) -> Plan:
+def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource], owner: Owner) -> Plan:
     """Compares by digest: libvirt rewrites the XML it is given, so the XML itself cannot be compared."""
     seen = {(resource.kind, resource.name): resource for resource in observed}
+    by_uuid = {(resource.kind, resource.uuid): resource for resource in observed}
     changes: list[Change] = []
     conflicts: list[Problem] = []
     for resource in desired:
-        existing = seen.get((resource.kind, resource.name))
-        if existing is not None and not is_owned(existing, ref):
-            conflicts.append(_conflict(resource))
+        existing = seen.get((resource.kind, resource.name)) or by_uuid.get((resource.kind, resource.uuid))
+        foreign = find_foreign(existing, owner) if existing else None
+        if existing and foreign:
+            conflicts.append(_conflict(resource, existing.name, foreign))
         else:
             changes.append(_compare(resource, existing))
     wanted = {(resource.kind, resource.name) for resource in desired}
     changes.extend(
         Change(Action.REMOVE, resource.kind, resource.name, _UNWANTED, (_UNWANTED,))
         for resource in observed
-        if is_owned(resource, ref) and resource.kind is not Kind.VOLUME and (resource.kind, resource.name) not in wanted
+        if resource.kind is not Kind.VOLUME
+        and (resource.kind, resource.name) not in wanted
+        and is_owned(resource, owner)
     )
     return Plan(tuple(changes), tuple(conflicts))
 
@@ -101,10 +100,10 @@ def _with(reason: str, drift: tuple[str, ...]) -> str:
     return f"{reason} ({'; '.join(drift)})" if drift else reason
 
 
-def _conflict(resource: Resource) -> Problem:
+def _conflict(resource: Resource, holder: str, foreign: Foreign) -> Problem:
     return Problem(
         path=f"{resource.kind.value} {resource.name}",
-        message=f"the hypervisor has a {resource.kind.value} {resource.name!r} that iecpod did not make",
-        remedy="rename or remove it, or use another hypervisor (-c); iecpod touches only what it made itself",
+        message=f"the hypervisor has a {resource.kind.value} {holder!r} that {foreign.why}",
+        remedy=foreign.remedy,
         rule="name-conflict",
     )

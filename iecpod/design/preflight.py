@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
 from iecpod.design.bundle_check import check_bundle
 from iecpod.design.desired import DesiredPod
-from iecpod.design.plan import Action, Plan, is_owned
+from iecpod.design.ownership import Owner, is_owned
+from iecpod.design.plan import Action, Plan
 from iecpod.design.release_check import check_release
 from iecpod.design.release_trust import check_trust
 from iecpod.design.replacement import plan_replacement
@@ -26,6 +27,7 @@ def check_preflight(
     *,
     facts: HostFacts,
     observed: Sequence[ObservedResource],
+    owner: Owner,
     routes: Sequence[Route],
     free_bytes: int,
 ) -> tuple[Problem, ...]:
@@ -34,7 +36,7 @@ def check_preflight(
         *plan.conflicts,
         *_check_replaced(pod, plan),
         *_check_emulators(pod, facts),
-        *_check_networks(pod, observed, routes),
+        *_check_networks(pod, observed, owner, routes),
         *_check_bridges(pod, plan, facts),
         *_check_memory(pod, plan, facts),
         *_check_disk(pod, plan, free_bytes),
@@ -92,16 +94,15 @@ def _check_emulators(pod: DesiredPod, facts: HostFacts) -> Iterator[Problem]:
 
 
 def _check_networks(
-    pod: DesiredPod, observed: Sequence[ObservedResource], routes: Sequence[Route]
+    pod: DesiredPod, observed: Sequence[ObservedResource], owner: Owner, routes: Sequence[Route]
 ) -> tuple[Problem, ...]:
-    ref = pod.spec.ref
-    ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, ref)}
+    ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, owner)}
     lab = {vnic.host_bridge for domain in pod.domains for vnic in domain.vnics if vnic.host_bridge}
     foreign_routes = [TakenNetwork(route.cidr, route.owner) for route in routes if route.device not in ours]
     foreign_networks = [
         TakenNetwork(cidr, f"libvirt network {seen.name}")
         for seen in observed
-        if seen.kind is Kind.NETWORK and not is_owned(seen, ref)
+        if seen.kind is Kind.NETWORK and not is_owned(seen, owner)
         for cidr in seen.cidrs
     ]
     # A network on the lab's own bridge is expected to have the host's route; those that we make must be free.

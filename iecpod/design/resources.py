@@ -30,9 +30,10 @@ class NetworkMode(str, enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The metadata that makes an object ours. `digest` is of what was rendered, `created` RFC 3339 UTC.
+    """The metadata of an object that iecpod made. `digest` is of what was rendered, `created` RFC 3339 UTC.
 
     `parts` are short digests of what the object was made from, by name; empty where its XML is all there is.
+    `installation` is the UUID of the state directory that it was deployed from; empty in marks of earlier versions.
     """
 
     ref: PodRef
@@ -40,6 +41,7 @@ class Mark:
     created: str
     digest: str
     parts: tuple[tuple[str, str], ...] = ()
+    installation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,8 @@ class ObservedResource:
     """An object as libvirt shows it; a volume's name is `POOL/VOLUME`.
 
     `files` are the paths that vanish with it (NVRAM of a domain, directory of a pool); `cidrs` and `bridge` are a
-    network's; `vcpus`, `memory_mib`, `macs` and `paused` a domain's. One that is paused is not active. `autostart` is
-    whether it starts with libvirt.
+    network's; `vcpus`, `memory_mib`, `macs`, `disks` (files) and `paused` a domain's. One that is paused is not active.
+    `autostart` is whether it starts with libvirt.
     """
 
     kind: Kind
@@ -78,6 +80,7 @@ class ObservedResource:
     vcpus: int = 0
     memory_mib: int = 0
     macs: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
     autostart: bool = False
     paused: bool = False
 

@@ -25,9 +25,10 @@ class Stamp:
     ref: PodRef
     run_id: str
     created: str
+    installation: str
 
     def mark(self, digest: str, parts: tuple[tuple[str, str], ...] = ()) -> Mark:
-        return Mark(self.ref, self.run_id, self.created, digest, parts)
+        return Mark(self.ref, self.run_id, self.created, digest, parts, self.installation)
 
 
 def resource_of(
@@ -47,7 +48,7 @@ def resource_of(
 
 
 def pool_resource(ref: PodRef, path: str) -> Resource:
-    """The POD's storage pool; pools drop metadata, so name and UUID alone mark it."""
+    """The POD's storage pool; pools drop metadata, so name, UUID and directory mark it."""
     name = naming.pool_name(ref)
     uuid = str(naming.resource_uuid(ref, Kind.POOL.value, name))
     xml = render_pool(name, uuid, path)

@@ -19,6 +19,7 @@ from iecpod.adapters.libvirt_host import LibvirtHypervisor
 from iecpod.design.resources import Kind
 from iecpod.model import PodRef
 from iecpod.ports import Hypervisor
+from tests import pods
 from tests.fakes import FakeHypervisor
 
 #: libvirt's test driver begins with nothing when it is given a node of its own; test:///default is shared.
@@ -53,7 +54,7 @@ class Subject:
 
 @contextmanager
 def fake_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
-    fake = FakeHypervisor(ref)
+    fake = FakeHypervisor(pods.owner(ref, directory))
     yield Subject(fake, fake.add_foreign, fake.stop_outside, lambda xml: xml, directory, True, False, fake)
 
 
@@ -69,7 +70,7 @@ def driver_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
         )
 
     yield Subject(
-        LibvirtHypervisor(connection, ref, lambda: ()),
+        LibvirtHypervisor(connection, pods.owner(ref, directory), lambda: ()),
         lambda kind, xml: _define(connection, kind, xml),
         lambda kind, name: _stop(connection, kind, name),
         adapt,
@@ -83,7 +84,7 @@ def driver_subject(ref: PodRef, directory: Path) -> Iterator[Subject]:
 
 @contextmanager
 def embedded_subject(ref: PodRef, directory: Path, capabilities_cache: Path) -> Iterator[Subject]:
-    host = EmbeddedHost(directory, ref, capabilities_cache=capabilities_cache)
+    host = EmbeddedHost(directory, pods.owner(ref, directory), capabilities_cache=capabilities_cache)
     host.start()
     try:
         hypervisor = host.connect()

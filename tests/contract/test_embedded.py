@@ -43,7 +43,7 @@ client.close()
 
 @pytest.fixture
 def host(tmp_path: Path, capabilities_cache: Path) -> Iterator[EmbeddedHost]:
-    made = EmbeddedHost(tmp_path / "pod1", pods.REF, capabilities_cache=capabilities_cache)
+    made = EmbeddedHost(tmp_path / "pod1", pods.owner(pod_dir=tmp_path), capabilities_cache=capabilities_cache)
     yield made
     made.stop()
     assert made.leftovers() == ()
@@ -137,13 +137,13 @@ def test_nothing_of_it_shows_on_the_host(host: EmbeddedHost, hypervisor: Hypervi
 
 def test_two_pods_with_the_same_networks(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
     other_ref = PodRef("unit", "pod2")
-    other = EmbeddedHost(tmp_path / "pod2", other_ref)
+    other = EmbeddedHost(tmp_path / "pod2", pods.owner(other_ref, tmp_path))
     hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
     try:
         other.start()
         second = other.connect()
         assert second.observe() == ()
-        stamp = Stamp(other_ref, "r", "2026-01-01T00:00:00Z")
+        stamp = Stamp(other_ref, "r", "2026-01-01T00:00:00Z", pods.INSTALLATION)
         second.define(resource_of(pods.admin_network(other_ref), stamp))
         assert [seen.bridge for seen in second.observe()] == ["pxebr"]
         second.close()
@@ -313,7 +313,7 @@ def test_namespace_of_somebody_else(host: EmbeddedHost, tmp_path: Path) -> None:
 
 
 def test_namespace_of_another_state_directory(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:
-    second = EmbeddedHost(tmp_path / "elsewhere", pods.REF)
+    second = EmbeddedHost(tmp_path / "elsewhere", pods.owner(pod_dir=tmp_path))
     with pytest.raises(ResourceConflict, match=str(tmp_path / "pod1")):
         second.start()
     second.stop()
@@ -349,9 +349,9 @@ def test_failed_start_shows_the_log(host: EmbeddedHost, tmp_path: Path) -> None:
 
 def test_paths_that_cannot_work(tmp_path: Path) -> None:
     with pytest.raises(HypervisorUnavailable, match="at most 107"):
-        EmbeddedHost(tmp_path / ("x" * 100), pods.REF).start()
+        EmbeddedHost(tmp_path / ("x" * 100), pods.owner()).start()
     with pytest.raises(HypervisorUnavailable, match="/var/lib/libvirt"):
-        EmbeddedHost(Path("/var/lib/libvirt/pods"), pods.REF).start()
+        EmbeddedHost(Path("/var/lib/libvirt/pods"), pods.owner()).start()
 
 
 def test_domains_of_every_kind_are_valid_for_libvirt(hypervisor: Hypervisor) -> None:

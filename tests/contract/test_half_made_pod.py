@@ -27,8 +27,6 @@ from tests.unit.command_line import layout_below, run, write_pod
 pytestmark = pytest.mark.skipif(bool(why_not_embedded()), reason=why_not_embedded())
 
 REF = PodRef("local", "half")
-#: Of a run of long ago.
-STAMP = Stamp(REF, "run1", "2026-01-02T03:04:05Z")
 
 
 @pytest.fixture
@@ -47,7 +45,8 @@ def tools(directory: Path) -> Iterator[PodAdapters]:
     host = made.host("embedded")
     host.start()
     hypervisor = host.connect()
-    hypervisor.define(resource_of(pods.private_network(REF), STAMP))
+    long_ago = Stamp(REF, "run1", "2026-01-02T03:04:05Z", made.owner.installation)
+    hypervisor.define(resource_of(pods.private_network(REF), long_ago))
     hypervisor.close()
     yield made
     host.stop()

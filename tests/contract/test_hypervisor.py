@@ -63,7 +63,7 @@ def test_network_is_defined_started_and_marked(subject: Subject) -> None:
         kind=Kind.NETWORK,
         name="unit-pod1-admin",
         uuid=admin().uuid,
-        mark=Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", admin().digest),
+        mark=Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", admin().digest, installation=pods.INSTALLATION),
         active=True,
         bridge="pxebr",
         cidrs=(pods.admin_network().cidr,),
@@ -291,7 +291,7 @@ def test_foreign_object_of_the_same_uuid_is_not_taken_over(subject: Subject, kin
 
 def test_object_of_another_pod_is_not_ours(subject: Subject) -> None:
     other = PodRef("unit", "other")
-    foreign = resource_of(pods.admin_network(), Stamp(other, "r", "2026-01-01T00:00:00Z"))
+    foreign = resource_of(pods.admin_network(), Stamp(other, "r", "2026-01-01T00:00:00Z", pods.INSTALLATION))
     subject.add_foreign(Kind.NETWORK, foreign.xml)
     (found,) = subject.hypervisor.observe()
     assert found.mark is not None and found.mark.ref == other
@@ -324,3 +324,36 @@ def test_describe(subject: Subject) -> None:
     assert facts.cpus >= 1
     assert facts.memory_mib > 0
     assert facts.libvirt_version.count(".") == 2
+
+
+@pytest.mark.parametrize("kind", [Kind.NETWORK, Kind.DOMAIN])
+def test_a_copy_with_our_metadata_is_shown_and_not_touched(subject: Subject, kind: Kind) -> None:
+    """As virt-clone makes one."""
+    resource = ours(subject, kind)
+    copy = resource.xml.replace(resource.uuid, FOREIGN_UUID).replace("name='pxebr'", "name='other0'")
+    subject.add_foreign(kind, re.sub("52:54:00:..:..:..", "52:54:00:00:00:01", copy))
+    before = subject.hypervisor.observe()
+    assert [(found.uuid, found.mark and found.mark.ref) for found in before] == [(FOREIGN_UUID, pods.REF)]
+    for act in (
+        lambda: subject.hypervisor.define(resource),
+        lambda: subject.hypervisor.start(kind, resource.name),
+        lambda: subject.hypervisor.remove(before[0]),
+    ):
+        with pytest.raises(ResourceConflict, match="bears the metadata of this POD"):
+            act()
+    assert subject.hypervisor.observe() == before
+
+
+@pytest.mark.parametrize("kind", [Kind.NETWORK, Kind.POOL, Kind.DOMAIN])
+def test_the_same_pod_of_another_state_directory_is_not_touched(subject: Subject, kind: Kind) -> None:
+    theirs = ours(subject, kind).xml.replace(pods.INSTALLATION, "5c1c2a4e-3f0e-4a57-8c8c-0a4d2f6b9b02")
+    elsewhere = subject.directory / "elsewhere" / "pool"
+    subject.add_foreign(kind, theirs.replace(str(subject.directory / "pool"), str(elsewhere)))
+    before = subject.hypervisor.observe()
+    for act in (
+        lambda: subject.hypervisor.define(ours(subject, kind)),
+        lambda: subject.hypervisor.remove(before[0]),
+    ):
+        with pytest.raises(ResourceConflict, match="from another state directory"):
+            act()
+    assert subject.hypervisor.observe() == before

@@ -18,7 +18,7 @@ from tests.contract.hypervisors import driver_subject
 
 
 def test_no_daemon_behind_the_socket(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    host = SystemHost(f"qemu+unix:///system?socket={tmp_path}/none", pods.REF)
+    host = SystemHost(f"qemu+unix:///system?socket={tmp_path}/none", pods.owner())
     with pytest.raises(HypervisorUnavailable, match="No such file or directory") as caught:
         host.connect()
     assert "-c embedded" in caught.value.remedy
@@ -27,13 +27,13 @@ def test_no_daemon_behind_the_socket(tmp_path: Path, capfd: pytest.CaptureFixtur
 
 def test_unknown_driver() -> None:
     with pytest.raises(HypervisorUnavailable):
-        SystemHost("nosuch:///system", pods.REF).connect()
+        SystemHost("nosuch:///system", pods.owner()).connect()
 
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://root@lab7/system", "qemu://lab7/system"])
 def test_another_machine_is_refused(uri: str) -> None:
     with pytest.raises(UsageError, match="not supported yet"):
-        SystemHost(uri, pods.REF)
+        SystemHost(uri, pods.owner())
 
 
 @pytest.mark.parametrize("kind", [Kind.NETWORK, Kind.DOMAIN])
@@ -50,7 +50,7 @@ def test_misspelt_xml_is_a_bug_and_goes_through(tmp_path: Path, kind: Kind) -> N
 
 def test_system_host_adds_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "node.xml").write_text("<node><cpu><cores>4</cores></cpu><memory>8000000</memory></node>")
-    host = SystemHost(f"test://{tmp_path}/node.xml", pods.REF)
+    host = SystemHost(f"test://{tmp_path}/node.xml", pods.owner())
     host.start()
     hypervisor = host.connect()
     assert isinstance(hypervisor, LibvirtHypervisor)

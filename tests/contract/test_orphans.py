@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.embedded import namespace_name, namespace_owner
+from iecpod.adapters.embedded import EmbeddedHost, NamespaceMark, namespace_name
 from iecpod.adapters.namespaces import NetworkNamespace
 from iecpod.adapters.orphans import Orphan, find_orphans
+from iecpod.design.ownership import Owner
+from iecpod.errors import ResourceConflict
 from iecpod.model import PodRef
+from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 
 pytestmark = pytest.mark.skipif(bool(why_not_embedded()), reason=why_not_embedded())
@@ -23,7 +26,7 @@ REF = PodRef("orphans", "pod1")
 @pytest.fixture
 def namespace(tmp_path: Path) -> Iterator[NetworkNamespace]:
     pod_dir = tmp_path / REF.lab / REF.pod
-    made = NetworkNamespace(namespace_name(REF), namespace_owner(pod_dir))
+    made = NetworkNamespace(namespace_name(REF), str(NamespaceMark(pod_dir, pods.INSTALLATION)))
     made.ensure()
     yield made
     made.remove()
@@ -61,3 +64,27 @@ def test_what_is_marked_otherwise_is_not_ours(tmp_path: Path, alias: str) -> Non
         assert orphans(tmp_path) == []
     finally:
         made.remove()
+
+
+def test_the_mark_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    pod_dir = tmp_path / REF.lab / REF.pod
+    earlier = NetworkNamespace(namespace_name(REF), f"iecpod {pod_dir}/libvirt")
+    earlier.ensure()
+    try:
+        (found,) = orphans(tmp_path)
+        assert (found.pod_dir, found.installation) == (pod_dir, "")
+        assert EmbeddedHost(pod_dir, pods.owner(REF, pod_dir)).leftovers() != (), "it is still ours"
+        found.remove()
+        assert orphans(tmp_path) == []
+    finally:
+        earlier.remove()
+
+
+def test_the_same_directory_of_another_installation_is_not_ours(namespace: NetworkNamespace, tmp_path: Path) -> None:
+    pod_dir = tmp_path / REF.lab / REF.pod
+    other = Owner(ref=REF, installation="5c1c2a4e-3f0e-4a57-8c8c-0a4d2f6b9b02", pod_dir=pod_dir)
+    host = EmbeddedHost(pod_dir, other)
+    with pytest.raises(ResourceConflict, match=f"{pod_dir}/libvirt installation={pods.INSTALLATION}"):
+        host.start()
+    host.stop()
+    assert host.leftovers() == () and namespace.exists()

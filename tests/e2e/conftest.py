@@ -21,6 +21,8 @@ import pytest
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.reporters import LogReporter
+from iecpod.commands.installation import ensure_installation
+from iecpod.design.ownership import Owner
 from iecpod.design.release_file import load_release
 from iecpod.images.cache import Cache
 from iecpod.model import Arch, PodRef
@@ -90,7 +92,9 @@ class Iecpod:
 
     @property
     def host(self) -> EmbeddedHost:
-        return EmbeddedHost(self.pod_dir, PodRef(self.lab, self.pod))
+        installation = ensure_installation(self.root / "state")
+        owner = Owner(ref=PodRef(self.lab, self.pod), installation=installation, pod_dir=self.pod_dir)
+        return EmbeddedHost(self.pod_dir, owner)
 
     def virsh(self, *arguments: str) -> str:
         """What somebody else does on the POD's hypervisor."""

@@ -223,6 +223,7 @@ _HOLDER = """
 import os, sys
 from pathlib import Path
 import iecpod
+from iecpod.commands.installation import ensure_installation
 from iecpod.commands.pod_state import pod_dir_of, recall, remember
 from iecpod.adapters.lock import pod_lock
 from iecpod.layout import find_layout
@@ -234,7 +235,7 @@ with pod_lock(layout, ref, wait_seconds=0):
     print("held", flush=True)
     sys.stdin.readline()
     pod_dir = pod_dir_of(layout, ref)
-    remember(pod_dir, replace(recall(pod_dir), memory_mib=640))
+    remember(pod_dir, replace(recall(pod_dir), memory_mib=640), ensure_installation(layout.state_dir))
 """
 
 

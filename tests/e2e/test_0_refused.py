@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.embedded import EmbeddedHost
-from iecpod.model import PodRef
 from tests.e2e.conftest import LAB, POD, HostSnapshot, Iecpod
 
 PDF_DIR = Path(__file__).parents[2] / "pdf"
@@ -80,7 +78,7 @@ def test_no_permission(iecpod: Iecpod) -> None:
 
 
 def test_a_foreign_network_of_our_name_is_left_alone(iecpod: Iecpod) -> None:
-    host = EmbeddedHost(iecpod.pod_dir, PodRef(LAB, POD))
+    host = iecpod.host
     iecpod.pod_dir.mkdir(parents=True)
     xml = iecpod.root / "foreign.xml"
     xml.write_text(f"<network><name>{LAB}-{POD}-mgmt</name><bridge name='foreign'/></network>")

@@ -12,12 +12,20 @@ from iecpod.cli.main import cli
 from iecpod.cli.options import Invocation
 from iecpod.layout import Layout, find_layout
 from iecpod.yaml_document import dump_yaml
+from tests import pods
 from tests.unit.broken_pod import Edits, break_document, sound_text
 
 
 def layout_below(directory: Path) -> Layout:
     environ = {f"IECPOD_{name}_DIR": str(directory / name.lower()) for name in ("STATE", "CACHE", "RUNTIME")}
     return find_layout(environ, package_dir=Path(iecpod.__file__).parent, is_root=True)
+
+
+def install(directory: Path) -> None:
+    """Makes the state directory the one that objects of `pods` were deployed from."""
+    state_dir = layout_below(directory).state_dir
+    state_dir.mkdir(exist_ok=True)
+    (state_dir / "installation").write_text(pods.INSTALLATION + "\n")
 
 
 def run(directory: Path, *arguments: str, env: dict[str, str] | None = None) -> Result:

@@ -34,6 +34,7 @@ from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
+from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.unit.eyaml_pair import Pair
 
@@ -83,7 +84,8 @@ class FakeTools:
         self.cloud_init_dir = layout.cloud_init_dir
         self.clock = FakeClock()
         self.reporter = RecordingReporter()
-        self.hypervisor = FakeHypervisor(REF, facts)
+        self.owner = pods.owner(REF, self.pod_dir)
+        self.hypervisor = FakeHypervisor(self.owner, facts)
         self.fake_host = FakeHost(self.hypervisor, routes)
         self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
         self.free = 1 << 40

@@ -22,11 +22,13 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.teardown import teardown
+from iecpod.design.ownership import Owner
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
+from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.unit.command_line import layout_below
 from tests.unit.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
@@ -52,8 +54,8 @@ class Killed(BaseException):
 class BrittleHypervisor(FakeHypervisor):
     """Its user ends at the change number `last`: before it is made, or when it has been made."""
 
-    def __init__(self) -> None:
-        super().__init__(REF)
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(owner)
         self.changes = 0
         self.last = 0
         self.is_made = False
@@ -100,7 +102,7 @@ class EndsAfter(RecordingReporter):
 
 @pytest.fixture
 def brittle(tools: FakeTools) -> BrittleHypervisor:
-    made = BrittleHypervisor()
+    made = BrittleHypervisor(tools.owner)
     made.add_foreign(Kind.DOMAIN, FOREIGN)
     tools.hypervisor, tools.fake_host = made, FakeHost(made)
     return made
@@ -281,7 +283,7 @@ def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (pod_dir / "keys").mkdir(parents=True)
     (pod_dir / "keys" / "id").touch()
     (pod_dir / "report.json").touch()
-    remember(pod_dir, Recalled(uri="embedded"))
+    remember(pod_dir, Recalled(uri="embedded"), pods.INSTALLATION)
     left: list[set[str]] = []
     unlink = Path.unlink
 
@@ -307,7 +309,7 @@ def test_a_damaged_note_is_told(tmp_path: Path, text: str) -> None:
 def test_a_note_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / NOTE).mkdir()
     with pytest.raises(HostError) as caught:
-        remember(tmp_path, Recalled())
+        remember(tmp_path, Recalled(), pods.INSTALLATION)
     assert caught.value.cause == f"{tmp_path / NOTE} cannot be written: Is a directory"
 
 

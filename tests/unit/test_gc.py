@@ -7,13 +7,11 @@ import dataclasses
 import json
 import os
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from iecpod import naming
 from iecpod.adapters.lock import pod_lock
 from iecpod.commands.gc import Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.pod_state import NOTE, remember
@@ -43,7 +41,7 @@ def layout(tmp_path: Path) -> Layout:
 def tools(tmp_path: Path, layout: Layout) -> FakeTools:
     tools = FakeTools(tmp_path, layout)
     run_deploy(layout, tools)
-    remember(tools.pod_dir, Recalled(uri="embedded"))
+    remember(tools.pod_dir, Recalled(uri="embedded"), pods.INSTALLATION)
     return tools
 
 
@@ -174,7 +172,7 @@ def test_the_verb(tmp_path: Path, layout: Layout) -> None:
     os.utime(stage, (0, 0))
     aborted = layout.state_dir / "pods" / "arm" / "virtual1"
     aborted.mkdir(parents=True)
-    remember(aborted, Recalled(uri="qemu+unix:///system?socket=/nonexistent"))
+    remember(aborted, Recalled(uri="qemu+unix:///system?socket=/nonexistent"), pods.INSTALLATION)
     os.utime(aborted / NOTE, (0, 0))
     dry = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run", "-c", "embedded")
     assert dry.exit_code == 0 and f"would remove  directory {stage}" in dry.stdout
@@ -201,7 +199,7 @@ def test_pods_of_a_hypervisor_that_nobody_noted(tmp_path: Path, layout: Layout) 
     aborted = layout.state_dir / "pods" / "arm" / "virtual1"
     aborted.mkdir(parents=True)
     uri = "qemu+unix:///system?socket=/nonexistent"
-    remember(aborted, Recalled(uri=uri))
+    remember(aborted, Recalled(uri=uri), pods.INSTALLATION)
     os.utime(aborted / NOTE, (0, 0))
     failed = run(tmp_path, "gc", "--older-than", "2d", "-c", uri)
     assert isinstance(failed.exception, HypervisorUnavailable)
@@ -209,8 +207,7 @@ def test_pods_of_a_hypervisor_that_nobody_noted(tmp_path: Path, layout: Layout) 
 
 def _network_of(ref: PodRef) -> str:
     """For libvirt's test driver."""
-    network = dataclasses.replace(pods.private_network(), name=f"net-{ref.lab}", bridge=f"br-{ref.lab}")
-    network = dataclasses.replace(network, uuid=str(uuid.uuid5(naming.NAMESPACE, str(ref))))
+    network = dataclasses.replace(pods.private_network(ref), bridge=f"br-{ref.lab}")
     return resource_of(network, dataclasses.replace(pods.STAMP, ref=ref)).xml
 
 

@@ -11,6 +11,7 @@ from iecpod.errors import HypervisorUnavailable
 from iecpod.model import PodRef
 from iecpod.phases import guest_power
 from iecpod.phases.guest_power import GuestPower
+from tests import pods
 from tests.fakes import FakeClock, FakeHost, FakeHypervisor
 
 REF = PodRef("local", "virtual1")
@@ -19,7 +20,7 @@ NODES = {"iec01": "a-iec01", "iec02": "a-iec02"}
 
 @pytest.fixture
 def hypervisor() -> FakeHypervisor:
-    hypervisor = FakeHypervisor(REF)
+    hypervisor = FakeHypervisor(pods.owner(REF))
     for name in NODES.values():
         hypervisor.add_foreign(Kind.DOMAIN, f"<domain><name>{name}</name><uuid>{name}</uuid></domain>")
         hypervisor.start_outside(Kind.DOMAIN, name)

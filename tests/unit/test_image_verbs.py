@@ -25,6 +25,7 @@ from iecpod.images.store import ImageStore, NewImage
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.yaml_document import dump_yaml, load_yaml
+from tests import pods
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below, run
 from tests.unit.test_cli import proposals
@@ -268,7 +269,7 @@ def test_parts_that_are_noted_of_a_pod_count(tmp_path: Path, layout: Layout) -> 
     part = make_artifact(layout, "parts", {"number": 1})
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri="embedded", release=f"somewhere/{part.name}.yaml"))
+    remember(pod_dir, Recalled(uri="embedded", release=f"somewhere/{part.name}.yaml"), pods.INSTALLATION)
     assert needed_by(tmp_path, part) == ["POD lab/pod1"]
 
 
@@ -276,7 +277,7 @@ def test_a_hypervisor_that_does_not_answer_counts(tmp_path: Path, layout: Layout
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
     uri = "qemu+unix:///system?socket=/nonexistent"
-    remember(pod_dir, Recalled(uri=uri))
+    remember(pod_dir, Recalled(uri=uri), pods.INSTALLATION)
     (user,) = needed_by(tmp_path, image)
     assert user.startswith(f"perhaps a domain at {uri} (cannot be looked at: ")
     assert run(tmp_path, "image", "rm", image.stem).exit_code == 1 and image.exists()
@@ -297,7 +298,7 @@ def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path) ->
     node.write_text(f"<node>{''.join(domains)}<pool type='dir'>{pool_xml}</pool></node>")
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri=f"test://{node}"))
+    remember(pod_dir, Recalled(uri=f"test://{node}"), pods.INSTALLATION)
     assert sorted(needed_by(tmp_path, image)) == [f"domain slave{number} at test://{node}" for number in (0, 1)]
     disk.unlink()
     assert needed_by(tmp_path, image) == [f"domain slave1 at test://{node}"]

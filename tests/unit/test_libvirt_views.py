@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_what_we_rendered_is_read_back() -> None:
     resource = resource_of(pods.domain(), pods.STAMP)
     seen = parse_domain(resource.xml, True)
     assert (seen.name, seen.uuid, seen.vcpus, seen.memory_mib) == (resource.name, resource.uuid, 2, 256)
-    assert seen.mark == Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", resource.digest)
+    assert seen.mark == Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", resource.digest, installation=pods.INSTALLATION)
     assert seen.macs == tuple(vnic.mac for vnic in pods.domain().vnics)
     assert seen.files == (pods.domain().nvram_path,)
 
@@ -104,9 +105,27 @@ def test_network_cidrs(ip: str, cidr: str) -> None:
     assert (seen.cidrs, seen.bridge) == ((IPv4Network(cidr),), "b0")
 
 
-def test_pool_is_ours_by_name_and_uuid() -> None:
-    ours = pool_resource(pods.REF, "/srv/pool")
-    seen = parse_pool(ours.xml, True, pods.REF)
-    assert seen.mark is not None and seen.mark.digest == ours.digest
-    assert parse_pool(ours.xml, True, PodRef("unit", "pod2")).mark is None
-    assert parse_pool(ours.xml.replace(ours.uuid, "0b7bbf1c-0000-4000-8000-000000000000"), True, pods.REF).mark is None
+def test_pool_is_ours_by_name_uuid_and_directory(tmp_path: Path) -> None:
+    owner = pods.owner(pod_dir=tmp_path / "pod1")
+    ours = pool_resource(pods.REF, str(tmp_path / "pod1" / "pool"))
+    assert parse_pool(ours.xml, True, owner).mark == Mark(pods.REF, "", "", "", installation=pods.INSTALLATION)
+    assert parse_pool(ours.xml, True, pods.owner(PodRef("unit", "pod2"), tmp_path / "pod1")).mark is None
+    assert parse_pool(ours.xml.replace(ours.uuid, "0b7bbf1c-0000-4000-8000-000000000000"), True, owner).mark is None
+    assert parse_pool(ours.xml.replace("/pod1/pool", "/elsewhere/pool"), True, owner).mark is None
+
+
+def test_a_pool_is_ours_by_whichever_name_its_directory_goes(tmp_path: Path) -> None:
+    (tmp_path / "real" / "pool").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    pool = pool_resource(pods.REF, str(tmp_path / "real" / "pool"))
+    assert parse_pool(pool.xml, True, pods.owner(pod_dir=tmp_path / "link")).mark is not None
+
+
+def test_an_installation_that_is_no_uuid_is_none_of_iecpods() -> None:
+    xml = resource_of(pods.domain(), pods.STAMP).xml
+    assert parse_domain(xml.replace(pods.INSTALLATION, "\x9b2J, the lab of somebody"), True).mark is None
+
+
+def test_the_disks_of_a_domain_are_seen() -> None:
+    seen = parse_domain(resource_of(pods.domain(), pods.STAMP).xml, True)
+    assert seen.disks == ("/var/lib/iecpod/unit/pod1/pool/iec01.qcow2", "/var/lib/iecpod/unit/pod1/pool/iec01-seed.iso")

@@ -195,7 +195,7 @@ def test_links_are_not_followed(tmp_path: Path, layout: Layout, depth: int) -> N
     elsewhere = tmp_path / "elsewhere"
     outside = layout_below(tmp_path / "second")
     make_pod_dir(outside, REF)
-    remember(pod_dir_of(outside, REF), Recalled(uri="embedded"))
+    remember(pod_dir_of(outside, REF), Recalled(uri="embedded"), pods.INSTALLATION)
     (pod_dir_of(outside, REF) / "kubeconfig").write_text("secret")
     (outside.state_dir / "pods").rename(elsewhere)
     place = (layout.state_dir / "pods", layout.state_dir / "pods/lab", pod_dir_of(layout, REF))[depth]

@@ -20,7 +20,7 @@ from iecpod.render import libvirt as render
 from tests import pods
 
 GOLDEN = Path(__file__).parent / "golden" / "libvirt"
-MARK = Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", "d1ge57")
+MARK = Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", "d1ge57", installation=pods.INSTALLATION)
 
 
 def four_nics(domain: DesiredDomain) -> DesiredDomain:
@@ -119,7 +119,7 @@ def test_values_are_escaped() -> None:
 
 def test_digest_is_of_the_xml_without_mark() -> None:
     first = render.resource_of(pods.domain(), pods.STAMP, {"image": "a", "seed": "b"})
-    later = render.Stamp(pods.REF, "run2", "2027-01-01T00:00:00Z")
+    later = render.Stamp(pods.REF, "run2", "2027-01-01T00:00:00Z", pods.INSTALLATION)
     second = render.resource_of(pods.domain(), later, {"image": "a", "seed": "b"})
     assert first.digest == second.digest
     assert first.xml != second.xml

@@ -21,12 +21,13 @@ from iecpod.design.resources import Kind
 from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
+from iecpod.naming import resource_uuid
 from iecpod.ports import CommandResult, LockHolder
 from iecpod.render.libvirt import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
-from tests.unit.command_line import layout_below, run
-from tests.unit.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.command_line import install, layout_below, run
+from tests.unit.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 
@@ -138,12 +139,15 @@ def test_what_is_missing_in_excess_or_anothers(layout: Layout, tools: FakeTools)
     tools.hypervisor.remove(seen["local-virtual1-iec03"])
     tools.hypervisor.remove(seen["local-virtual1-mgmt"])
     tools.hypervisor.add_foreign(Kind.NETWORK, "<network><name>local-virtual1-mgmt</name></network>")
+    renamed = "local-virtual1-iec09"
+    uuids = [str(resource_uuid(REF, "domain", name)) for name in ("local-virtual1-iec02", renamed)]
     tools.hypervisor.edit_outside(
-        "local-virtual1-iec02", lambda xml: xml.replace("<name>local-virtual1-iec02<", "<name>local-virtual1-iec09<")
+        "local-virtual1-iec02",
+        lambda xml: xml.replace("<name>local-virtual1-iec02<", f"<name>{renamed}<").replace(*uuids),
     )
     status = _status(layout, tools)
     assert _drift(status) == {
-        "local-virtual1-mgmt": ("absent: an object that is not ours has its name",),
+        "local-virtual1-mgmt": ("absent: an object that is not ours has its name or UUID",),
         "local-virtual1-iec02": ("absent",),
         "local-virtual1-iec03": ("absent",),
         "local-virtual1-iec09": ("no longer in the descriptors",),
@@ -154,7 +158,7 @@ def test_what_is_missing_in_excess_or_anothers(layout: Layout, tools: FakeTools)
 
 def test_a_pod_whose_objects_are_all_gone_has_drifted(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
-    tools.fake_host.hypervisor = tools.hypervisor = FakeHypervisor(tools.ref)
+    tools.fake_host.hypervisor = tools.hypervisor = FakeHypervisor(tools.owner)
     status = _status(layout, tools)
     assert status.state == "absent" and set(_drift(status).values()) == {("absent",)}
 
@@ -258,6 +262,7 @@ def test_the_exit_status_tells_of_drift_where_it_is_asked_for(
     """On libvirt's test driver, which begins with what stands in its file."""
     ref = PodRef("local", "virtual1")
     network = resource_of(pods.admin_network(ref), dataclasses.replace(pods.STAMP, ref=ref))
+    install(tmp_path)
     node = tmp_path / "node.xml"
     node.write_text(f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>")
     command = ("status", "-l", "local", "-p", "virtual1", "-c", f"test://{node}", "-o", "json")

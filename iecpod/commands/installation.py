@@ -1,0 +1,53 @@
+"""The installation id: a UUID that tells what one state directory deployed from what all others did."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from iecpod.errors import HostError
+from iecpod.file_writer import READABLE, create_file
+
+_NAME = "installation"
+#: Of a UUID as text, with room for a line end or two.
+_MOST_BYTES = 64
+
+
+def ensure_installation(state_dir: Path) -> str:
+    """The UUID of a state directory, made the first time. Raises `HostError`; it is never made a second time."""
+    path = state_dir / _NAME
+    try:
+        return _read(path) or _make(path)
+    except OSError as error:
+        raise HostError(
+            f"{path}: {error.strerror or error}",
+            "check the owner and the permissions there, or name a state directory of yours (-S, IECPOD_STATE_DIR)",
+        ) from error
+
+
+def _read(path: Path) -> str:
+    """Empty where there is none yet."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        text = file.read(_MOST_BYTES + 1).decode("ascii", "replace").strip()
+    try:
+        if str(uuid.UUID(text)) == text:
+            return text
+    except ValueError:
+        pass
+    raise HostError(
+        f"{path} does not hold the UUID of this state directory",
+        "restore that file; without it, nothing that was deployed from here is known as such. Where nothing was, "
+        "remove it",
+    )
+
+
+def _make(path: Path) -> str:
+    """Where two runs make one at the same time, the first counts for both."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    create_file(path, f"{uuid.uuid4()}\n", READABLE)
+    return _read(path)

@@ -1,0 +1,271 @@
+"""Whose objects are: metadata alone makes nothing ours, and what an earlier version marked stays ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from iecpod.adapters.embedded import NamespaceMark
+from iecpod.adapters.libvirt_observed import parse_domain, parse_network
+from iecpod.adapters.orphans import Orphan
+from iecpod.commands.installation import ensure_installation
+from iecpod.commands.pod_state import NOTE, is_of_earlier_version, recall, remember
+from iecpod.commands.recalled import Recalled
+from iecpod.commands.redeploy import redeploy
+from iecpod.commands.teardown import teardown
+from iecpod.design.ownership import Owner, find_foreign, is_owned
+from iecpod.design.plan import Action, make_plan
+from iecpod.design.resources import Kind, ObservedResource
+from iecpod.errors import CleanupError, HostError, PreflightError
+from iecpod.layout import Layout
+from iecpod.pod_adapters import PodAdapters
+from iecpod.render.libvirt import resource_of
+from tests import pods
+from tests.fakes import FakeHypervisor, RecordingReporter
+from tests.unit.command_line import layout_below, run
+from tests.unit.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
+
+__all__ = ["layout", "tools"]
+
+RECORDED = Path(__file__).parent / "recorded"
+OTHER = "5c1c2a4e-3f0e-4a57-8c8c-0a4d2f6b9b02"
+FOREIGN_UUID = "0b7bbf1c-0000-4000-8000-000000000000"
+
+
+def seen_domain() -> ObservedResource:
+    return parse_domain(resource_of(pods.domain(), pods.STAMP).xml, active=True)
+
+
+def why_foreign(seen: ObservedResource, owner: Owner) -> str:
+    foreign = find_foreign(seen, owner)
+    assert foreign is not None and foreign.remedy
+    return foreign.why
+
+
+def test_what_this_installation_made_is_ours() -> None:
+    assert is_owned(seen_domain(), pods.owner())
+
+
+@pytest.mark.parametrize("change", [{"uuid": FOREIGN_UUID}, {"name": "unit-pod1-iec01-clone"}])
+def test_a_copy_is_not_ours_whatever_its_metadata_say(change: dict[str, str]) -> None:
+    copy = dataclasses.replace(seen_domain(), **change)  # type: ignore[arg-type]
+    assert why_foreign(copy, pods.owner()).startswith("bears the metadata of this POD, but not the name and UUID")
+
+
+def test_a_copy_may_not_compute_its_way_in() -> None:
+    """Name and UUID fit each other, but the name is none of the POD's."""
+    name = "jenkins-slave01"
+    computed = str(uuid.uuid5(uuid.UUID("4d9e7f5e-5a5c-5bd5-9d0e-3d1f5f6f0a00"), name))
+    assert not is_owned(dataclasses.replace(seen_domain(), name=name, uuid=computed), pods.owner())
+
+
+def test_the_same_pod_of_another_state_directory_is_told_by_its_installation_and_files() -> None:
+    assert why_foreign(seen_domain(), dataclasses.replace(pods.owner(), installation=OTHER)) == (
+        f"was deployed from another state directory (installation {pods.INSTALLATION}, this one is {OTHER}; its files: "
+        "/var/lib/iecpod/unit/pod1/nvram/iec01.fd)"
+    )
+
+
+def recorded_domain() -> ObservedResource:
+    """As libvirt showed it that an earlier version had defined."""
+    return parse_domain((RECORDED / "domain-without-installation.xml").read_text(), active=True)
+
+
+def test_what_an_earlier_version_made_is_ours_and_in_place_where_the_pod_says_so() -> None:
+    seen, wanted = recorded_domain(), resource_of(pods.domain(), pods.STAMP)
+    assert not is_owned(seen, pods.owner())
+    owner = dataclasses.replace(pods.owner(), owns_unmarked=True)
+    (change,) = make_plan([wanted], [seen], owner).changes
+    assert change.action is Action.KEEP and "another" not in change.reason
+    assert not is_owned(dataclasses.replace(seen, uuid=FOREIGN_UUID), owner)
+    other = dataclasses.replace(seen, mark=dataclasses.replace(seen.mark, installation=OTHER))  # type: ignore[type-var]
+    assert not is_owned(other, owner)
+
+
+def test_the_mark_changes_no_digest_and_is_one_attribute() -> None:
+    marked = resource_of(pods.admin_network(), pods.STAMP)
+    unmarked = resource_of(pods.admin_network(), dataclasses.replace(pods.STAMP, installation=""))
+    assert marked.digest == unmarked.digest
+    assert marked.xml.replace(f" installation='{pods.INSTALLATION}'", "") == unmarked.xml
+    assert parse_network(unmarked.xml, True).mark.installation == ""  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("note", "has_keys", "expected"),
+    [
+        (Recalled(uri="embedded").to_json(), False, True),
+        (json.dumps({"uri": "embedded", "installation": pods.INSTALLATION}), True, False),
+        (None, False, False),
+        (None, True, True),
+        ("{", True, True),
+        ("[]", True, False),
+    ],
+)
+def test_the_note_tells_which_version_deployed(
+    tmp_path: Path, note: str | None, has_keys: bool, expected: bool
+) -> None:
+    if note is not None:
+        (tmp_path / NOTE).write_text(note)
+    if has_keys:
+        (tmp_path / "keys").mkdir()
+    assert is_of_earlier_version(tmp_path) is expected
+
+
+def test_a_pod_of_an_earlier_version_is_remembered_as_such(tmp_path: Path) -> None:
+    """A later deploy writes the note again; its objects have no other mark than before."""
+    known = Recalled(uri="embedded", vcpus=2)
+    (tmp_path / NOTE).write_text(known.to_json())
+    remember(tmp_path, known, pods.INSTALLATION)
+    assert is_of_earlier_version(tmp_path) and recall(tmp_path) == known
+    (tmp_path / NOTE).unlink()
+    remember(tmp_path, known, pods.INSTALLATION)
+    assert not is_of_earlier_version(tmp_path) and recall(tmp_path) == known
+
+
+def test_another_state_directory_is_another_owner_of_the_same_pod(tmp_path: Path) -> None:
+    owners = [PodAdapters(layout_below(tmp_path / name), REF, RecordingReporter(), "").owner for name in ("a", "b")]
+    assert owners[0].installation != owners[1].installation
+    again = PodAdapters(layout_below(tmp_path / "a"), REF, RecordingReporter(), "").owner
+    assert again == owners[0] and not again.owns_unmarked
+
+
+def test_the_installation_is_made_once(tmp_path: Path) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(ensure_installation(tmp_path / "s"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8 and len(set(found)) == 1
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["installation"]
+    assert re.fullmatch(
+        r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\n",
+        (tmp_path / "s" / "installation").read_text(),
+    )
+    assert (tmp_path / "s" / "installation").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("text", ["", "no uuid", FOREIGN_UUID.upper(), FOREIGN_UUID + "x", "\xff" * 100, "a" * 9999])
+def test_a_damaged_installation_is_refused_and_not_replaced(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "installation"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(HostError, match="does not hold the UUID"):
+        ensure_installation(tmp_path)
+    assert path.read_text(encoding="latin-1") == text
+
+
+def test_an_installation_is_no_link_and_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text(pods.INSTALLATION + "\n")
+    (tmp_path / "installation").symlink_to("elsewhere")
+    with pytest.raises(HostError, match="symbolic links"):
+        ensure_installation(tmp_path)
+    (tmp_path / "installation").unlink()
+    (tmp_path / "installation").mkdir()
+    with pytest.raises(HostError, match="installation"):
+        ensure_installation(tmp_path)
+
+
+def add_clone(hypervisor: FakeHypervisor, *, disk: str = "/srv/clone.qcow2") -> str:
+    """As virt-clone makes one: another name, another UUID, and all the metadata of the original."""
+    original = next(seen for seen in hypervisor.observe() if seen.name == "local-virtual1-iec02")
+    xml = hypervisor.dump(original).replace(original.uuid, FOREIGN_UUID)
+    xml = xml.replace("<name>local-virtual1-iec02<", "<name>local-virtual1-iec02-clone<")
+    hypervisor.add_foreign(Kind.DOMAIN, xml.replace(original.disks[0], disk))
+    return "local-virtual1-iec02-clone"
+
+
+def test_teardown_leaves_a_clone_and_says_so(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    clone = add_clone(tools.hypervisor)
+    removed = teardown(tools, "qemu:///system")
+    assert "domain local-virtual1-iec02" in removed.names and "pool iecpod-local-virtual1" in removed.names
+    assert [seen.name for seen in tools.hypervisor.observe()] == [clone] and not tools.pod_dir.exists()
+    with pytest.raises(CleanupError) as caught:
+        removed.check()
+    assert caught.value.cause.startswith(
+        f"teardown left behind: domain {clone}, which bears the metadata of this POD, but not the name and UUID"
+    )
+    assert int(caught.value.exit_code) == 7 and "virsh edit" in caught.value.remedy
+
+
+def test_a_clone_keeps_the_embedded_hypervisor_that_it_lives_on(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    add_clone(tools.hypervisor)
+    assert len(teardown(tools, "embedded").kept) == 1
+    assert tools.pod_dir.exists() and tools.fake_host.started
+
+
+def test_a_pool_with_the_disk_of_a_clone_stays(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    disk = str(tools.pod_dir / "pool" / "clone.qcow2")
+    clone = add_clone(tools.hypervisor, disk=disk)
+    removed = teardown(tools, "qemu:///system")
+    assert [kept.name for kept in removed.kept] == [f"domain {clone}", "pool iecpod-local-virtual1"]
+    assert removed.kept[1].foreign.why == f"holds disks of {clone}"
+    assert tools.pod_dir.exists()
+    assert {seen.kind for seen in tools.hypervisor.observe()} == {Kind.DOMAIN, Kind.POOL, Kind.VOLUME}
+
+
+def test_a_redeploy_goes_past_a_clone(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    clone = add_clone(tools.hypervisor)
+    assert redeploy(resolve(layout), tools, lambda _report: None).outcome == "done"
+    assert any(f"warning: domain {clone} stays, which bears" in line for line in tools.reporter.lines)
+    assert clone in {seen.name for seen in tools.hypervisor.observe()}
+
+
+def test_the_pod_of_another_state_directory_is_refused_and_left(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    before = tools.hypervisor.observe()
+    other = FakeTools(tools.pod_dir.parent / "elsewhere", layout)
+    other.owner = dataclasses.replace(other.owner, installation=OTHER)
+    other.hypervisor, other.fake_host = tools.hypervisor, tools.fake_host
+    tools.hypervisor.owner = other.owner
+    with pytest.raises(PreflightError) as caught:
+        run_deploy(layout, other)
+    conflicts = {problem.path: problem.message for problem in caught.value.problems if problem.rule == "name-conflict"}
+    assert len(conflicts) == 8
+    assert f"installation {pods.INSTALLATION}, this one is {OTHER}" in conflicts["domain local-virtual1-iec01"]
+    assert str(tools.pod_dir / "pool") in conflicts["pool iecpod-local-virtual1"]
+    removed = teardown(other, "qemu:///system")
+    assert removed.names == () and len(removed.kept) == 8
+    tools.hypervisor.owner = tools.owner
+    assert tools.hypervisor.observe() == before
+
+
+def test_gc_takes_the_pods_of_other_state_directories_only_when_asked_and_clones_never(tmp_path: Path) -> None:
+    network = resource_of(pods.private_network(), pods.STAMP)
+    clone = network.xml.replace(network.uuid, FOREIGN_UUID).replace("unit-pod1-private", "unit-pod1-private-clone")
+    node = tmp_path / "node.xml"
+    node.write_text(f"<node>{clone.replace('internal', 'br9')}</node>")
+    gc = ("gc", "--older-than", "0s", "-c", f"test://{node}")
+    assert "nothing is left over" in run(tmp_path, *gc, "--all").stdout
+    node.write_text(f"<node>{network.xml}</node>")
+    kept = run(tmp_path, *gc).stdout
+    assert kept.splitlines()[1].startswith("kept  POD unit/pod1") and "not deployed from here" in kept
+    assert "would remove  POD unit/pod1" in run(tmp_path, *gc, "--all", "--dry-run").stdout
+
+
+@pytest.mark.parametrize("installation", [pods.INSTALLATION, ""])
+def test_the_mark_of_a_namespace_is_read_back(installation: str) -> None:
+    mark = NamespaceMark(Path("/srv/my labs/state/pods/unit/pod1"), installation)
+    assert NamespaceMark.parse(str(mark)) == mark
+    assert len(str(NamespaceMark(Path("/" + "x" * 98), pods.INSTALLATION))) < 256
+
+
+@pytest.mark.parametrize("alias", ["", "iecpod", "somebody /x/libvirt", "iecpod /x/elsewhere", "iecpod /x/libvirt "])
+def test_the_mark_of_somebody_else_is_none(alias: str) -> None:
+    assert NamespaceMark.parse(alias) is None
+
+
+def test_an_orphan_is_of_the_state_directory_that_marked_it() -> None:
+    marked = Orphan("n", Path("/s/pods/unit/pod1"), pods.INSTALLATION, None)
+    assert marked.is_of(pods.INSTALLATION, Path("/elsewhere")) and not marked.is_of(OTHER, Path("/s"))
+    earlier = dataclasses.replace(marked, installation="")
+    assert earlier.is_of(OTHER, Path("/s")) and not earlier.is_of(OTHER, Path("/elsewhere"))
