@@ -7,7 +7,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.errors import NodeError
@@ -125,6 +125,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)  # machines are shared
 @given(_VALUES, st.booleans())
 def test_good_documents_are_what_json_makes_of_them(value: object, ascii_only: bool) -> None:
     assert parse_json(json.dumps(value, ensure_ascii=ascii_only).encode(), refuse).value == value
@@ -145,6 +146,7 @@ _GETTERS = (
 )
 
 
+@settings(deadline=None)  # machines are shared
 @given(_VALUES, st.sampled_from(_GETTERS))
 def test_no_question_raises_anything_else(value: object, ask: object) -> None:
     try:
@@ -153,6 +155,7 @@ def test_no_question_raises_anything_else(value: object, ask: object) -> None:
         assert "expected" in error.cause or "missing" in error.cause
 
 
+@settings(deadline=None)  # machines are shared
 @given(st.binary(max_size=60) | st.text('[]{}",:\\ud8\n0123eE+-.truefalsn', max_size=60))
 def test_any_bytes_are_a_value_or_the_callers_error(content: bytes | str) -> None:
     with contextlib.suppress(NodeError):
