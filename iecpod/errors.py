@@ -25,6 +25,8 @@ import enum
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from iecpod.printable import overwritten, printable_line
+
 
 class ExitCode(enum.IntEnum):
     OK = 0
@@ -66,6 +68,7 @@ class Problem:
         return replace(self, message=rewrite(self.message), remedy=rewrite(self.remedy))
 
     def __str__(self) -> str:
+        """A line, and one for the remedy: names and values of files stay in them, whatever is in those."""
         place = self.file
         if self.line is not None:
             place += f":{self.line}"
@@ -73,8 +76,9 @@ class Problem:
                 place += f":{self.column}"
         parts = [part for part in (place, self.path) if part]
         rule = f" [{self.rule}]" if self.rule else ""
-        remedy = f"\n    -> {self.remedy}" if self.remedy else ""
-        return f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}{remedy}"
+        told = [f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}"]
+        told += [f"-> {self.remedy}"] if self.remedy else []
+        return "\n    ".join(map(printable_line, told))
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
@@ -182,7 +186,7 @@ class CommandFailed(NodeError):
         command = " ".join(argv)
         shown = command.partition("\n")[0][:200]
         shown += "…" if shown != command else ""
-        output = f"\n{tail.rstrip()}" if tail.strip() else ""
+        output = f"\n{overwritten(tail).rstrip()}" if tail.strip() else ""
         super().__init__(node, f"`{shown}` exited with {returncode}{output}", remedy)
         self.argv = tuple(argv)
         self.returncode = returncode

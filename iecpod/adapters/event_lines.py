@@ -106,7 +106,7 @@ class JsonLinesReporter:
         places = {"phase": self._phase} if "phase" in EVENTS[event] else {}
         event_data |= {key: value for key, value in {**places, **values}.items() if value or key not in _PLACES}
         with contextlib.suppress(OSError, ValueError), self._lock:
-            self._stream.write(json.dumps(event_data, ensure_ascii=False) + "\n")
+            self._stream.write(json.dumps(event_data).replace("\x7f", "\\u007f") + "\n")
             self._stream.flush()
 
 

@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from iecpod.adapters.board import Board
+from iecpod.printable import printable_entry, printable_line
 
 _OUTCOME_STYLES = {"done": "green", "in place": "cyan", "failed": "bold red"}
 
@@ -48,7 +49,7 @@ class LiveReporter:
         self._step(node, f"waits for {awaited}", last_seen)
 
     def warn(self, message: str) -> None:
-        self._print(Text.assemble((" warning", "yellow"), f"  {message}"))
+        self._print(Text.assemble((" warning", "yellow"), f"  {printable_entry(message)}"))
 
     def close(self) -> None:
         """Leaves the finished lines on the screen and gives the terminal back."""
@@ -88,10 +89,12 @@ class LiveReporter:
         if not self._board.phase:
             return Group(*nodes)
         elapsed = now - self._board.started_at
-        self._spinner.update(text=Text(f"       {self._board.phase:<14}{elapsed:8.0f} s  {self._board.summary}"))
+        self._spinner.update(
+            text=Text(f"       {self._board.phase:<14}{elapsed:8.0f} s  {printable_line(self._board.summary)}")
+        )
         return Group(self._spinner, *nodes)
 
 
 def _node_line(line: str) -> Text:
     """One row of the screen, however long the last word of a console is."""
-    return Text(f"          {line}", no_wrap=True, overflow="ellipsis")
+    return Text(f"          {printable_line(line)}", no_wrap=True, overflow="ellipsis")

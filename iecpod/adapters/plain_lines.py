@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TextIO
 
 from iecpod.adapters.board import Board
+from iecpod.printable import printable_entry
 
 #: A job that prints nothing for long looks dead.
 _SILENT_SECONDS = 60.0
@@ -83,7 +84,7 @@ class PlainReporter:
     def _write(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError), self._lock:  # nobody reads it any more
             self._wrote_at = self._now()
-            self._stream.write(f"{self._clock()} {line}\n")
+            self._stream.write(f"{self._clock()} {printable_entry(line)}\n")
             self._stream.flush()
 
 

@@ -9,6 +9,7 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, base_os_option
+from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.cli.supply import make_supply, source_options
 from iecpod.errors import ImageError
 from iecpod.model import Arch
@@ -61,7 +62,7 @@ def build(
 
     supply = make_supply(options) or Supply()
     order = BundleOrder(release, base_os, Arch(arch) if arch else Arch.of_this_machine(), supply, output)
-    click.echo(_build(invocation, order))
+    echo(_build(invocation, order))
 
 
 def _build(invocation: Invocation, order: BundleOrder) -> Path:
@@ -79,7 +80,7 @@ def verify(bundle: Path) -> None:
 
     faults = verify_bundle(bundle)
     for line in faults:
-        click.echo(line)
+        echo_entry(line, err=False)
     if faults:
         raise ImageError(f"{bundle} is not whole: {len(faults)} of its files", "copy it anew, or build it anew")
 
@@ -91,7 +92,10 @@ def show(bundle: Path, output: str) -> None:
     """Shows what BUNDLE, a directory or an archive, is of and what is in it; nothing is verified."""
     from iecpod.commands.bundles import bundle_json, bundle_text
 
-    click.echo(bundle_json(bundle) if output == "json" else bundle_text(bundle))
+    if output == "json":
+        echo_json(bundle_json(bundle))
+    else:
+        echo(bundle_text(bundle))
 
 
 COMMANDS = (bundle,)

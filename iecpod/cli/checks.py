@@ -16,6 +16,7 @@ from iecpod.cli.options import (
     lab_option,
     pod_option,
 )
+from iecpod.cli.output import echo, echo_document, echo_json
 from iecpod.errors import ExitCode
 from iecpod.model import PodRef
 
@@ -80,7 +81,10 @@ def validate(
         demoted=select_demoted(demote),
     )
     verdict = _validate(checks, default_base=str(invocation.layout.pdf_dir), **what)
-    click.echo({"text": verdict.to_text, "json": verdict.to_json, "junit": verdict.to_junit}[format]())
+    if format == "json":
+        echo_json(verdict.to_json())
+    else:
+        echo(verdict.to_junit() if format == "junit" else verdict.to_text())
     if verdict.errors:
         raise SystemExit(ExitCode.DESCRIPTOR)
 
@@ -116,7 +120,10 @@ def rules(format: str) -> None:
     """Lists every rule: how severe it is, whether it can be demoted, why it is there and what it was learned from."""
     from iecpod.commands.rules import rules_json, rules_text
 
-    click.echo(rules_json() if format == "json" else rules_text())
+    if format == "json":
+        echo_json(rules_json())
+    else:
+        echo(rules_text())
 
 
 @click.command()
@@ -124,7 +131,7 @@ def rules(format: str) -> None:
 @click.pass_obj
 def schema(invocation: Invocation, /, kind: str) -> None:
     """Prints the JSON Schema of KIND, for editors and other programs."""
-    click.echo((invocation.layout.schemas_dir / f"{kind}.json").read_text(encoding="utf-8"), nl=False)
+    echo_document((invocation.layout.schemas_dir / f"{kind}.json").read_text(encoding="utf-8"))
 
 
 @click.command()
@@ -136,7 +143,10 @@ def labs(invocation: Invocation, /, base_uri: str | None, output: str) -> None:
     from iecpod.commands.labs import list_labs
 
     listed = list_labs(base_uri or str(invocation.layout.pdf_dir), invocation.layout)
-    click.echo(listed.to_json() if output == "json" else listed.to_text(), nl=output == "table")
+    if output == "json":
+        echo_json(listed.to_json())
+    else:
+        echo(listed.to_text())
 
 
 COMMANDS = (validate, rules, schema, labs)

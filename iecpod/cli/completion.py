@@ -9,15 +9,20 @@ import click
 from click.shell_completion import CompletionItem
 
 from iecpod.layout import Layout
+from iecpod.printable import printable_line
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def _completing(names: Callable[[click.Context, Layout], Iterable[str]]) -> Complete:
-    """Of the names, those that begin with what was typed; errors are for the command to tell, not for the shell."""
+    """Of the names, those that begin with what was typed; errors are for the command to tell, not for the shell.
+
+    A name that a terminal would act on is not proposed.
+    """
 
     def complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-        return [name for name in names(context, context.find_root().obj.layout) if name.startswith(incomplete)]
+        found = names(context, context.find_root().obj.layout)
+        return [name for name in found if name.startswith(incomplete) and printable_line(name) == name]
 
     return complete
 

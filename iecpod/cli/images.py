@@ -10,6 +10,7 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, base_os_option, storage_dir_option
+from iecpod.cli.output import echo, echo_json
 from iecpod.cli.upkeep import duration
 from iecpod.model import Arch
 
@@ -55,7 +56,10 @@ def ls(invocation: Invocation, /, output: str, storage_dir: Path | None) -> None
     from iecpod.commands.images import items_json, items_text
 
     items = _keeping(invocation, storage_dir).items()
-    click.echo(items_json(items) if output == "json" else items_text(items, now=time.time()))
+    if output == "json":
+        echo_json(items_json(items))
+    else:
+        echo(items_text(items, now=time.time()))
 
 
 @image.command()
@@ -82,7 +86,7 @@ def bake(
 
     layout = invocation.layout.stored_in(storage_dir)
     composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
-    click.echo(composition.bake_image(release, Arch(arch) if arch else None, base_os, apt_mirror))
+    echo(composition.bake_image(release, Arch(arch) if arch else None, base_os, apt_mirror))
 
 
 @image.command()
@@ -128,7 +132,7 @@ def rm(
     else:
         limit_seconds = float("-inf") if older_than is None else older_than
         gathered = keeping.remove_unused(parts=parts, older_than_seconds=limit_seconds, dry_run=dry_run)
-    click.echo(gathered.to_text())
+    echo(gathered.to_text())
     gathered.check()
 
 

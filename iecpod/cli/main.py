@@ -17,6 +17,7 @@ import click
 import iecpod
 from iecpod.cli import bundles, checks, images, pods, releases, upkeep
 from iecpod.cli.options import Invocation
+from iecpod.cli.output import PrintableFormatter, echo, echo_entry, echo_usage_error
 from iecpod.descriptors.secrets import shown_command
 from iecpod.errors import DescriptorError, ExitCode, HostError, IecpodError, Interrupted, PreflightError, Problem
 from iecpod.layout import find_layout
@@ -66,19 +67,19 @@ def _end_by_signal(signum: int, _frame: object) -> None:
 
 def _print_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
-        click.echo(str(problem), err=True)
+        echo(problem, err=True)
 
 
 def _print_error(error: IecpodError, log_file: Path | None) -> None:
     if isinstance(error, (DescriptorError, PreflightError)):
         _print_problems(error.problems)
-    click.echo(f"iecpod: error: {error.cause}", err=True)
+    echo_entry(f"iecpod: error: {error.cause}")
     if error.evidence:
-        click.echo(error.evidence, err=True)
+        echo_entry(error.evidence)
     if error.remedy:
-        click.echo(f"iecpod: remedy: {error.remedy}", err=True)
+        echo_entry(f"iecpod: remedy: {error.remedy}")
     if log_file is not None:
-        click.echo(f"iecpod: log: {log_file}", err=True)
+        echo_entry(f"iecpod: log: {log_file}")
 
 
 def _end_by_error(error: IecpodError, log_file: Path | None) -> int:
@@ -95,7 +96,7 @@ def _print_interrupt(error: BaseException) -> None:
     else:
         text = "interrupted; run the same command again to go on"
     _LOG.warning("%s", text)
-    click.echo(f"iecpod: {text}", err=True)
+    echo_entry(f"iecpod: {text}")
 
 
 def _explained(error: OSError) -> HostError | None:
@@ -121,7 +122,7 @@ def _start_log(state_dir: Path) -> Path | None:
     except OSError:
         return None
     logging.raiseExceptions = False  # a full disk is told once, by what cannot go on without it
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.INFO)
     return path
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = cli.main(args=list(argv) if argv is not None else None, standalone_mode=False, obj=invocation)
         return status if isinstance(status, int) else int(ExitCode.OK)
     except click.ClickException as error:
-        error.show()
+        echo_usage_error(error)
         return int(ExitCode.USAGE)
     except IecpodError as error:
         return _end_by_error(error, log_file)
@@ -154,6 +155,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if explained is not None:
             return _end_by_error(explained, log_file)
         _LOG.exception("bug")
-        click.echo(f"iecpod: bug: {type(bug).__name__}: {bug}", err=True)
-        click.echo(f"iecpod: remedy: please report it with the log {log_file or '(none could be written)'}", err=True)
+        echo_entry(f"iecpod: bug: {type(bug).__name__}: {bug}")
+        echo_entry(f"iecpod: remedy: please report it with the log {log_file or '(none could be written)'}")
         return int(ExitCode.BUG)

@@ -13,6 +13,7 @@ import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.options import Invocation, design_options, make_request, pod_options
+from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
@@ -92,14 +93,14 @@ def _build(
     """What a line with Fuel's options asks for: `build`, or another verb."""
     fuel = fuel_meaning(options)
     for warning in fuel.warnings:
-        click.echo(f"iecpod: warning: {warning}", err=True)
+        echo_entry(f"iecpod: warning: {warning}")
     request = make_request(composition.layout, {**options, "until": fuel.until, "may_create": fuel.may_create})
     if fuel.verb is FuelVerb.TEARDOWN:
         _print_removed(composition.teardown(request, outputs.events))
     elif fuel.verb is FuelVerb.PLAN:
-        composition.plan(request, click.echo)
+        composition.plan(request, echo)
     else:
-        click.echo(build(request, outputs).to_text())
+        echo(build(request, outputs).to_text())
 
 
 @click.command()
@@ -109,7 +110,7 @@ def _build(
 @_pass_composition
 def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:
     """Shows what deploy would make: machines, addresses, networks, cluster."""
-    pending = composition.plan(make_request(composition.layout, options), click.echo)
+    pending = composition.plan(make_request(composition.layout, options), echo)
     if detailed_exitcode and pending:
         raise SystemExit(ExitCode.CHANGES_PENDING)
 
@@ -122,7 +123,10 @@ def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -
 def status(composition: Composition, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
     """Shows the POD's machines and its cluster, and where they are not what they were deployed as."""
     result = composition.status(make_request(composition.layout, options))
-    click.echo(result.to_json() if output == "json" else result.to_text(), nl=output == "table")
+    if output == "json":
+        echo_json(result.to_json())
+    else:
+        echo(result.to_text())
     if detailed_exitcode and result.drift:
         raise SystemExit(ExitCode.CHANGES_PENDING)
 
@@ -176,7 +180,7 @@ def kubectl(composition: Composition, /, arguments: tuple[str, ...], **options: 
 @_pass_composition
 def kubeconfig(composition: Composition, /, **options: Any) -> None:
     """Prints the cluster's admin kubeconfig."""
-    click.echo(composition.kubeconfig(make_request(composition.layout, options)), nl=False)
+    echo_document(composition.kubeconfig(make_request(composition.layout, options)))
 
 
 @click.command()
@@ -189,7 +193,7 @@ def export(composition: Composition, /, what: str, **options: Any) -> None:
     \b
     Example: eval "$(iecpod export env -l arm -p virtual2)"
     """
-    click.echo(composition.export(make_request(composition.layout, options), EXPORTED[what]), nl=False)
+    echo_document(composition.export(make_request(composition.layout, options), EXPORTED[what]))
 
 
 @click.command()
@@ -203,9 +207,9 @@ def console(composition: Composition, /, node: str | None, **options: Any) -> No
 
 def _print_removed(removed: Removed) -> None:
     for name in removed.names:
-        click.echo(f"removed {name}")
+        echo_entry(f"removed {name}", err=False)
     if not removed.names:
-        click.echo("nothing to remove")
+        echo("nothing to remove")
     removed.check()
 
 

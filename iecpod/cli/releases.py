@@ -8,6 +8,7 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation
+from iecpod.cli.output import echo, echo_document, echo_json
 
 if TYPE_CHECKING:
     from iecpod.commands.releases import ReleaseBook
@@ -37,7 +38,10 @@ def _book(invocation: Invocation) -> ReleaseBook:
 def list_(invocation: Invocation, /, format: str) -> None:
     """Lists the releases that iecpod brings."""
     book = _book(invocation)
-    click.echo(book.list_json() if format == "json" else book.list_text())
+    if format == "json":
+        echo_json(book.list_json())
+    else:
+        echo(book.list_text())
 
 
 @releases.command()
@@ -46,7 +50,7 @@ def list_(invocation: Invocation, /, format: str) -> None:
 @click.pass_obj
 def show(invocation: Invocation, /, release: str, base_os: str | None) -> None:
     """Checks RELEASE, a name or a file, and prints it as YAML."""
-    click.echo(_book(invocation).show(release, base_os), nl=False)
+    echo_document(_book(invocation).show(release, base_os))
 
 
 @releases.command()
@@ -56,7 +60,7 @@ def show(invocation: Invocation, /, release: str, base_os: str | None) -> None:
 def diff(invocation: Invocation, /, one: str, other: str) -> None:
     """Shows what differs between two releases, each a name or a file."""
     if text := _book(invocation).diff(one, other):
-        click.echo(text)
+        echo(text)
 
 
 COMMANDS = (releases,)

@@ -7,6 +7,8 @@ import logging
 import sys
 from collections.abc import Iterator
 
+from iecpod.cli.output import PrintableFormatter
+
 _LOG = logging.getLogger("iecpod.command")
 
 
@@ -17,7 +19,7 @@ def tracing_commands(enabled: bool) -> Iterator[None]:
         yield
         return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s + %(message)s", "%H:%M:%S"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s + %(message)s", "%H:%M:%S"))
     level = _LOG.level
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.DEBUG)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from iecpod.cli.options import Invocation, make_request, pod_options
+from iecpod.cli.output import echo, echo_entry
 from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds
 
@@ -43,7 +44,7 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
     """
     layout = invocation.layout.stored_in(options["storage_dir"])
-    click.echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
+    echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
 
 
 def duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
@@ -81,7 +82,7 @@ def gc(invocation: Invocation, /, older_than: int, connect: str | None, everythi
     gathered = _upkeep(invocation).gc(
         older_than_seconds=older_than, connect=connect, everything=everything, dry_run=dry_run
     )
-    click.echo(gathered.to_text())
+    echo(gathered.to_text())
     gathered.check()
 
 
@@ -126,10 +127,10 @@ def _logs_afterwards(log_file: Path, layout: Layout, options: dict[str, Any]) ->
     finally:
         try:
             _upkeep(invocation, layout).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
-            click.echo(f"iecpod: logs: {log_file}", err=True)
+            echo_entry(f"iecpod: logs: {log_file}")
         except Exception as error:
             _LOG.exception("logs could not be collected")
-            click.echo(f"iecpod: warning: the logs could not be collected: {error}", err=True)
+            echo_entry(f"iecpod: warning: the logs could not be collected: {error}")
 
 
 def _told(error: BaseException) -> str:

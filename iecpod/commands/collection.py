@@ -11,6 +11,7 @@ from typing import Protocol
 from iecpod.commands.scrub import Scrubber
 from iecpod.commands.table import format_table
 from iecpod.errors import IecpodError
+from iecpod.printable import printable, printable_line
 
 MANIFEST = "MANIFEST"
 
@@ -63,9 +64,9 @@ class Collection:
     def add_manifest(self, heading: str) -> None:
         """Last: it lists what went before."""
         collected = format_table(("BYTES", "FILE"), [(str(size), name) for name, size in self._sizes])
-        missing = "\n".join(f"{name}: {_in_one_line(why)}" for name, why in self._missing) or "nothing"
-        text = f"{heading}\n\nCollected\n{collected}\n\nNot collected\n{missing}\n"
-        self.sink.add(MANIFEST, self.scrubber.scrub(text.encode(errors="surrogateescape")))
+        missing = "\n".join(f"{printable_line(name)}: {_in_one_line(why)}" for name, why in self._missing) or "nothing"
+        text = printable(f"{heading}\n\nCollected\n{collected}\n\nNot collected\n{missing}\n")
+        self.sink.add(MANIFEST, self.scrubber.scrub(text.encode()))
 
 
 def read_end(path: Path, most_bytes: int) -> bytes:
@@ -77,4 +78,4 @@ def read_end(path: Path, most_bytes: int) -> bytes:
 
 
 def _in_one_line(text: str) -> str:
-    return " / ".join(text.split("\n"))
+    return printable_line(" / ".join(text.split("\n")))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iecpod.printable import printable
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
-
-#: What XML 1.0 cannot hold, not even escaped.
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +86,5 @@ def _add_case(suite: Element, case: Case) -> None:
 
 
 def _xml_text(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    """XML 1.0 can hold all that is printable; of the rest it can hold little, not even escaped."""
+    return printable(text)

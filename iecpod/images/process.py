@@ -9,9 +9,11 @@ from pathlib import Path
 
 from iecpod.adapters.trace import trace_command
 from iecpod.errors import ImageError
+from iecpod.printable import overwritten
 
 _TAIL_LINES = 25
 _LOOK_SECONDS = 3.0
+_END_BYTES = 256 * 1024
 
 #: A PID namespace whose init dies with this process, and everything in it with init: a killed build leaves nothing
 #: running, and a private mount namespace leaves nothing mounted.
@@ -62,8 +64,15 @@ def read_tool(argv: Sequence[str], *, purpose: str) -> str:
 
 
 def log_tail(log_path: Path) -> str:
-    lines = log_path.read_text(errors="replace").splitlines()
+    lines = overwritten(_end_of(log_path)).rstrip("\n").split("\n")
     return "\n".join(lines[-_TAIL_LINES:])
+
+
+def _end_of(log_path: Path) -> str:
+    """What programs print may be much: scripts of packages print what they like."""
+    with log_path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _END_BYTES))
+        return file.read(_END_BYTES).decode(errors="replace")
 
 
 def _wait(process: subprocess.Popen[bytes], look: Callable[[], None] | None) -> int:
@@ -92,7 +101,7 @@ def _log_reader(log_path: Path, start: int, watch: Callable[[str], None] | None)
 
 
 def _remedy(returncode: int, log_path: Path) -> str:
-    text = log_path.read_text(errors="replace")
+    text = _end_of(log_path)
     if "No space left on device" in text:
         return "free some disk space where the cache lies and run again"
     if returncode == 127 or "Operation not permitted" in text:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from iecpod.printable import overwritten
+
 _TAIL_LINES = 15
 _MOST_CHARACTERS = 200
 
@@ -13,8 +15,8 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def console_lines(console: str) -> list[str]:
-    """Lines with something on them, without what moves a cursor or paints."""
-    text = _ESCAPES.sub("", console).replace("\r", "\n")
+    """Lines with something on them, without what moves a cursor or paints, as they were when they were left."""
+    text = overwritten(_ESCAPES.sub("", console))
     lines = (_CONTROLS.sub(" ", line).strip() for line in text.split("\n"))
     return [line[:_MOST_CHARACTERS] for line in lines if line]
 

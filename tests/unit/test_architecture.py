@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("layout", "file_writer", "locks"),
+        *("printable", "layout", "file_writer", "locks"),
     ),
     ("model", "naming"),
     ("descriptors",),
@@ -118,6 +118,22 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
     assert {"descriptors.schema", "descriptors.addressing"} <= reached
     rooms = ("composition", "pod_adapters", "ports", "render", "adapters", "images", "phases", "watch", "workflow")
     assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()
+
+
+_PRINTERS = {
+    *("print", "click.echo", "click.secho", "click.echo_via_pager", "click.confirm", "click.prompt"),
+    *("sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer", "traceback.print_exc", "warnings.warn"),
+}
+
+
+def test_one_module_prints() -> None:
+    """So that nothing reaches a terminal that `printable` has not seen; reporters have streams of their own."""
+    printers = set()
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in _PRINTERS:
+                printers.add(module)
+    assert printers == {"cli.output"}
 
 
 def test_there_are_no_cycles() -> None:

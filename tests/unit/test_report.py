@@ -45,7 +45,7 @@ JUNIT = """\
     <testcase classname="local.virtual1" name="reachable" time="20.000">
       <failure message="iec02: SSH: not within 10 s" type="failed">iec02: SSH: not within 10 s
 console of iec02, its last lines:
-    pa\ufffdnic &lt;0&gt;
+    pa\\x1bnic &lt;0&gt;
 remedy: go on</failure>
     </testcase>
     <testcase classname="local.virtual1" name="reachable[iec01]" time="7.250">

@@ -151,8 +151,8 @@ def test_junit_holds_what_xml_cannot(tmp_path: Path) -> None:
     (tmp_path / "alone" / "a\x01\udcff.yaml").write_text("a: 1\n")
     result = run(tmp_path, "validate", "alone/a\x01\udcff.yaml", "--format", "junit")
     suite = ElementTree.fromstring(result.stdout).find("testsuite")
-    assert suite is not None and suite.attrib["name"] == "alone/a\ufffd\ufffd.yaml"
-    assert [case.attrib["name"] for case in suite] == ["alone/a\ufffd\ufffd.yaml"]
+    assert suite is not None and suite.attrib["name"] == "alone/a\\x01\\udcff.yaml"
+    assert [case.attrib["name"] for case in suite] == ["alone/a\\x01\\udcff.yaml"]
 
 
 def test_a_sound_pod(tmp_path: Path) -> None:
