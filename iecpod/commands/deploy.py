@@ -28,9 +28,10 @@ from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
+from iecpod.phases.kubeconfig import KubeconfigPhase
 from iecpod.phases.pod_network import pod_network_phase
 from iecpod.phases.reachable import ReachablePhase
-from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
+from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.workers import WorkersPhase
@@ -215,7 +216,7 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
         pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch),
         WorkersPhase(cluster, shells, watch),
         ReadyPhase(cluster, shells, watch),
-        KubeconfigPhase(first, kubeconfig),
+        KubeconfigPhase(cluster, first, kubeconfig),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.host.open_socket),
     ]

@@ -13,6 +13,7 @@ import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from iecpod.phases.clean_up import cleaned_up
@@ -60,6 +61,11 @@ def ca_cert_hash(public_key_pem: bytes) -> str:
     """kubeadm's pin of a CA: SHA-256 over the DER form of its public key (RFC 7469).
 
     Of the key and not of the certificate, since kubeadm gives its CA the serial number 0, which RFC 5280 forbids.
+    Raises `ValueError` for what is no public key.
     """
-    der = load_pem_public_key(public_key_pem).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        key = load_pem_public_key(public_key_pem)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return "sha256:" + hashlib.sha256(der).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from iecpod.errors import CommandFailed
@@ -50,9 +51,9 @@ def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, wat
     properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     if properties.get("Result") != "success":
         tail = shell.run(["journalctl", "--unit", unit, "--lines", _TAIL_LINES, "--output", "cat"], check=False).stdout
-        raise CommandFailed(
-            shell.node, argv, int(properties.get("ExecMainStatus", "1")), tail, f"{remedy}; {watch.go_on}"
-        )
+        status = properties.get("ExecMainStatus", "")
+        returncode = int(status) if re.fullmatch("[0-9]{1,3}", status, re.ASCII) else 1
+        raise CommandFailed(shell.node, argv, returncode, tail, f"{remedy}; {watch.go_on}")
 
 
 def _wait_for_job(shell: Shell, unit: str, seconds: float, watch: Watch, remedy: str) -> None:

@@ -1,18 +1,16 @@
-"""A cluster whose nodes are all Ready, with their addresses on mgmt, and its kubeconfig on this host."""
+"""A cluster whose nodes are all Ready, with their addresses on mgmt."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
-from iecpod.file_writer import PRIVATE, replace_file
-from iecpod.phases.kubectl import ADMIN_CONF, NODES, Kubectl, api_awaited, internal_ip, is_ready
+from iecpod.phases.kubectl import NODES, Kubectl, api_awaited, internal_ip, is_ready
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.stuck_pods import tell_stuck_pods
@@ -137,24 +135,3 @@ def _with_network(missing: Mapping[str, str], faults: Mapping[str, str]) -> dict
 def _reason(item: dict[str, Any]) -> str:
     conditions = item["status"].get("conditions", [])
     return next((str(entry.get("message", "")) for entry in conditions if entry["type"] == "Ready"), "no status yet")
-
-
-@dataclass(frozen=True, slots=True)
-class KubeconfigPhase:
-    """Copies admin.conf to `path`, which holds a client key and so is for its owner only (0600)."""
-
-    shell: Shell
-    path: Path
-    name: str = "kubeconfig"
-    summary: str = "admin kubeconfig on this host"
-
-    def probe(self) -> str | None:
-        try:
-            remote = self.shell.read_file(ADMIN_CONF)
-        except IecpodError:
-            return None
-        return str(self.path) if self.path.exists() and self.path.read_bytes() == remote else None
-
-    def run(self) -> None:
-        content = self.shell.read_file(ADMIN_CONF)
-        replace_file(self.path, content, PRIVATE)

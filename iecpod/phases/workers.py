@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.errors import CommandFailed
+from iecpod.errors import CommandFailed, NodeError
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
@@ -46,8 +46,7 @@ class WorkersPhase:
         listed = self._find_listed() or frozenset()
         missing = self._missing(listed)
         self._discard_former([node.hostname for node in missing if node.hostname in listed])
-        read_key = ["openssl", "x509", "-in", _CA_CERTIFICATE, "-noout", "-pubkey"]
-        pin = ca_cert_hash(self._control_plane.run(read_key).stdout.encode())
+        pin = self._find_pin()
         seconds = self.watch.seconds(_JOIN_SECONDS)
         with registered_token(Kubectl(self._control_plane), 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:
             configs = {
@@ -61,6 +60,15 @@ class WorkersPhase:
     @property
     def _control_plane(self) -> Shell:
         return self.shells[self.cluster.control_plane.hostname]
+
+    def _find_pin(self) -> str:
+        shell = self._control_plane
+        read_key = ["openssl", "x509", "-in", _CA_CERTIFICATE, "-noout", "-pubkey"]
+        try:
+            return ca_cert_hash(shell.run(read_key).stdout.encode())
+        except ValueError as error:
+            remedy = "see what it runs with `iecpod ssh`"
+            raise NodeError(shell.node, f"{_CA_CERTIFICATE} has no public key that can be read", remedy) from error
 
     def _find_listed(self) -> frozenset[str] | None:
         """Names of the nodes that the API server lists, or None where it does not answer."""

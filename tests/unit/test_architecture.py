@@ -39,7 +39,7 @@ ONLY_IMPORTERS = {
     "libvirt_qemu": ("adapters.libvirt_",),
     "paramiko": ("adapters.ssh", "adapters.ssh_exchange"),
     "pycdlib": ("adapters.seed_iso",),
-    "cryptography": ("adapters.keys", "descriptors.eyaml_keys", "phases.bootstrap_token"),
+    "cryptography": ("adapters.keys", "descriptors.eyaml_keys", "phases.bootstrap_token", "phases.node_credentials"),
     "platformdirs": ("layout",),
     "rich": ("adapters.live_display", "adapters.reporters"),
     "click": ("cli",),

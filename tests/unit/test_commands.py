@@ -36,6 +36,7 @@ from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+from tests.unit.admin_conf import SERVER, admin_conf
 from tests.unit.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
@@ -182,7 +183,7 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     # What the CNI phase writes is what the node shows from then on.
     shell.on("systemctl", "daemon-reload").on("systemctl", "enable").on("systemctl", "restart")
     shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
-    shell.files["/etc/kubernetes/admin.conf"] = b"kind: Config\n"
+    shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
     return shell
 
 
@@ -222,7 +223,7 @@ def test_deploy_makes_everything_and_the_second_one_nothing(layout: Layout, tool
     ]
     names = {(seen.kind, seen.name) for seen in tools.hypervisor.observe() if seen.active}
     assert {(Kind.DOMAIN, f"local-virtual1-{node}") for node in NODES} <= names
-    assert tools.kubeconfig_path.read_text() == "kind: Config\n"
+    assert f"server: {SERVER}" in tools.kubeconfig_path.read_text()
     second = run_deploy(layout, tools)
     assert second.outcome == "in place"
     assert json.loads(second.to_json())["phases"][0]["outcome"] == "in place"

@@ -41,6 +41,7 @@ from iecpod.layout import Layout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.ports import CommandResult
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.unit.admin_conf import admin, encoded
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.test_commands import NODES, REF, FakeTools, resolve, run_deploy
 
@@ -149,15 +150,15 @@ def test_no_artefact_of_a_deploy_tells_a_secret(layout: Layout, tools: FakeTools
     pdf.write_text((layout.pdf_dir / "labs" / REF.lab / f"{REF.pod}.yaml").read_text() + f"# pass: {PASSWORD}\n")
     idf = tmp_path / "labs" / REF.lab / f"idf-{REF.pod}.yaml"
     idf.write_text((layout.pdf_dir / "labs" / REF.lab / f"idf-{REF.pod}.yaml").read_text())
-    kubeconfig = f"users:\n- user:\n    client-key-data: {base64.b64encode(KEY.encode()).decode()}\n"
-    for shell in tools.node_shells.values():
-        shell.files["/etc/kubernetes/admin.conf"] = kubeconfig.encode()
     run_deploy(layout, tools)
     write_own_files(layout, tools)
     keys = {path.name: path.read_text() for path in (tools.pod_dir / "keys").iterdir()}
-    privates = [text for text in (*keys.values(), KEY) if "PRIVATE KEY" in text]
+    encoded_key = encoded(admin()[0])
+    assert encoded_key in tools.kubeconfig_path.read_text()
+    admin_key = base64.b64decode(encoded_key).decode()
+    privates = [text for text in (*keys.values(), admin_key) if "PRIVATE KEY" in text]
     secrets = {line for text in privates for line in text.splitlines() if len(line) >= 32 and "-----" not in line}
-    secrets |= {TOKEN, PASSWORD, base64.b64encode(KEY.encode()).decode()}
+    secrets |= {TOKEN, PASSWORD, encoded_key}
     assert len(privates) == 5
     told = "".join(f"{secret}\n" for secret in (*privates, *sorted(secrets - {PASSWORD}))) + f"pass: {PASSWORD}\n"
     deployed = dict(tools.node_shells)

@@ -19,7 +19,7 @@ from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
-from iecpod.phases.ready import KubeconfigPhase, ReadyPhase
+from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.workers import WorkersPhase
 from iecpod.ports import BundleFiles, CommandResult
@@ -448,20 +448,17 @@ def test_what_a_node_said_before_it_booted_does_not_count(cluster: DesiredCluste
     assert _ready(cluster, items, boot="new").probe() == "3 nodes Ready"
 
 
-def test_kubeconfig_is_for_its_owner_only(tmp_path: Path) -> None:
-    shell = FakeShell()
-    shell.files["/etc/kubernetes/admin.conf"] = b"kind: Config\n"
-    path = tmp_path / "kubeconfig"
-    phase = KubeconfigPhase(shell, path)
-    assert phase.probe() is None
-    phase.run()
-    assert path.read_bytes() == b"kind: Config\n" and path.stat().st_mode & 0o777 == 0o600
-    assert phase.probe() == str(path)
-
-
 def test_tokens_and_ca_pins_have_kubeadms_form() -> None:
     identifier, secret = make_token().split(".")
     assert (len(identifier), len(secret)) == (6, 16)
     pem = (Path(__file__).parent / "data" / "ca.pub").read_bytes()
     expected = (Path(__file__).parent / "data" / "ca.pub.pin").read_text().strip()
     assert ca_cert_hash(pem) == expected
+
+
+@pytest.mark.parametrize("answer", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+def test_a_ca_that_cannot_be_read_is_the_nodes_fault(cluster: DesiredCluster, answer: str) -> None:
+    shells = {node.hostname: FakeShell(node.hostname).on("sh", "-c", returncode=1) for node in cluster.nodes}
+    shells["iec01"].on("kubectl", stdout='{"items": []}').on("openssl", stdout=answer)
+    with pytest.raises(NodeError, match="has no public key that can be read"):
+        WorkersPhase(cluster, shells, fake_watch()).run()

@@ -1,0 +1,40 @@
+"""The cluster's admin kubeconfig on this host, made of what the first node has and never a copy of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.errors import IecpodError
+from iecpod.file_writer import PRIVATE, replace_file
+from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.phases.node_credentials import read_credentials
+from iecpod.ports import Shell
+from iecpod.render.kubeconfig import render_kubeconfig
+
+
+@dataclass(frozen=True, slots=True)
+class KubeconfigPhase:
+    """Writes `path`, which holds a client key and so is for its owner only (0600)."""
+
+    cluster: DesiredCluster
+    shell: Shell
+    path: Path
+    name: str = "kubeconfig"
+    summary: str = "admin kubeconfig on this host"
+
+    def probe(self) -> str | None:
+        try:
+            wanted = self._render()
+        except IecpodError:
+            return None
+        return str(self.path) if self.path.exists() and self.path.read_bytes() == wanted else None
+
+    def run(self) -> None:
+        replace_file(self.path, self._render(), PRIVATE)
+
+    def _render(self) -> bytes:
+        server = f"https://{self.cluster.api_endpoint}"
+        found = read_credentials(self.shell.node, ADMIN_CONF, self.shell.read_file(ADMIN_CONF), server)
+        return render_kubeconfig(self.cluster.name, server, found).encode()
