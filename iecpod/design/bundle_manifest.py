@@ -129,6 +129,7 @@ def load_bundled_release(manifest: BundleManifest, path: Path, schemas_dir: Path
         # By these names its archives are loaded; what they hold is verified with the bundle.
         pause_image=without_digest(release.pause_image),
         nginx_image=without_digest(release.nginx_image),
+        kube_router_image=without_digest(release.kube_router_image),
         repositories=(),
         provided=ProvidedBundle(path=path, digest=manifest.digest, arch=manifest.arch),
     )

@@ -209,6 +209,7 @@ class Release:
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
     Images are `REGISTRY/NAME:TAG`, with `@sha256:…` behind it where nothing else is to run; `extra_images` are needed
     and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
+    `kube_router_image` is empty where the release has no kube-router.
     `supported_until` is the last day on which upstream mends its Kubernetes, None where the file does not say.
     """
 
@@ -229,6 +230,7 @@ class Release:
     ignored_preflight_checks: tuple[str, ...] = ()
     calico: CalicoSource | None = None
     flannel: FlannelSource | None = None
+    kube_router_image: str = ""
     helm: HelmSource | None = None
     repositories: tuple[AptRepository, ...] = ()
     packages: tuple[str, ...] = ()

@@ -103,7 +103,7 @@ def parse_release(data: dict[str, Any]) -> Release:
         for key in (
             "name", "description", "user", "base_os", "kubernetes_version", "image_repository", "etcd_version",
             "coredns_version",
-            "pause_image", "nginx_image", "runtime", "cgroup_driver", "coredns",
+            "pause_image", "nginx_image", "kube_router_image", "runtime", "cgroup_driver", "coredns",
         )
         if key in data
     }  # fmt: skip

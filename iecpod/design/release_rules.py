@@ -64,8 +64,8 @@ def _check_versions(document: Document, data: dict[str, Any], minor: Minor) -> I
             "write it as YEAR-MONTH-DAY",
             rule="release-date",
         )
-    for name in ("pause_image", "nginx_image") if "bundle" in data else ():
-        if digest_of(data[name]):
+    for name in ("pause_image", "nginx_image", "kube_router_image") if "bundle" in data else ():
+        if digest_of(data.get(name, "")):
             yield document.problem(
                 (name,),
                 "this image is made here of packages, and has no digest beforehand",

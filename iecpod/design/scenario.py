@@ -23,7 +23,18 @@ class Cni(str, enum.Enum):
     CALICO = "calico"
     CALICO_OPERATOR = "calico-operator"
     FLANNEL = "flannel"
+    KUBE_ROUTER = "kube-router"
     BRIDGE = "bridge"
+
+    @property
+    def has_planned_cidrs(self) -> bool:
+        """Whether nodes get the pod CIDRs of the plan, and not those that are next when they join."""
+        return self in (Cni.BRIDGE, Cni.KUBE_ROUTER)
+
+    @property
+    def enforces_policies(self) -> bool:
+        """Whether Kubernetes' network policies are in force."""
+        return self in (Cni.CALICO, Cni.CALICO_OPERATOR, Cni.KUBE_ROUTER)
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class ConnectedSources:
         )
         yield release.pause_image
         yield release.nginx_image
+        if release.kube_router_image:
+            yield release.kube_router_image
         yield from release.extra_images
         pinned = [manifest for manifest in release.manifests if manifest.is_pinned]
         texts = [load_manifest(manifest, self.cache.root, self.cache.reporter) for manifest in pinned]

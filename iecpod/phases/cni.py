@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.errors import IecpodError
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
-from iecpod.phases.parallel import run_on_nodes
+from iecpod.phases.node_network import NodeNetwork
 from iecpod.ports import Shell
 from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
 from iecpod.render.flannel import CONFIG_NAME, parse_network
@@ -27,39 +26,20 @@ class BridgeCniPhase:
     summary: str = "bridge CNI and routes between the nodes' pods"
 
     def probe(self) -> str | None:
-        try:
-            in_place = run_on_nodes(tuple(self.shells), self._is_in_place)
-        except IecpodError:
-            return None
-        return f"bridge on {len(in_place)} nodes" if all(in_place.values()) else None
+        return f"bridge on {len(self.shells)} nodes" if self._node_network.is_in_place() else None
 
     def run(self) -> None:
-        self.watch.on_nodes(tuple(self.shells), self._install)
+        self._node_network.install(self.watch)
 
-    def _node(self, hostname: str) -> ClusterNode:
-        return next(node for node in self.cluster.nodes if node.hostname == hostname)
+    @property
+    def _node_network(self) -> NodeNetwork:
+        return NodeNetwork(self.cluster, self.shells, ROUTES_UNIT, self._render)
 
-    def _files(self, hostname: str) -> dict[str, str]:
-        node = self._node(hostname)
+    def _render(self, node: ClusterNode) -> dict[str, str]:
         return {
             ROUTES_UNIT_PATH: render_routes_unit(self.cluster, node),
             CONFLIST_PATH: render_conflist(self.cluster, node),
         }
-
-    def _is_in_place(self, hostname: str) -> bool:
-        shell = self.shells[hostname]
-        active = shell.run(["systemctl", "is-active", ROUTES_UNIT], check=False).stdout.strip() == "active"
-        return active and all(
-            shell.run(["cat", path], check=False).stdout == text for path, text in self._files(hostname).items()
-        )
-
-    def _install(self, hostname: str) -> None:
-        shell = self.shells[hostname]
-        for path, text in self._files(hostname).items():
-            shell.write_file(path, text.encode())
-        shell.run(["systemctl", "daemon-reload"])
-        shell.run(["systemctl", "enable", ROUTES_UNIT])
-        shell.run(["systemctl", "restart", ROUTES_UNIT])
 
 
 @dataclass(frozen=True, slots=True)

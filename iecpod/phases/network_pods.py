@@ -13,6 +13,7 @@ _LISTED_AT = {
     Cni.CALICO: f"{SYSTEM_PODS}?labelSelector=k8s-app%3Dcalico-node",
     Cni.CALICO_OPERATOR: "/api/v1/namespaces/calico-system/pods?labelSelector=k8s-app%3Dcalico-node",
     Cni.FLANNEL: "/api/v1/pods?labelSelector=app%3Dflannel",
+    Cni.KUBE_ROUTER: f"{SYSTEM_PODS}?labelSelector=k8s-app%3Dkube-router",
 }
 
 #: The kubelet says one when a pull fails, the other until it tries again. A wait takes what it has not seen before for

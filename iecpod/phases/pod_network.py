@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase, FlannelPhase
+from iecpod.phases.cni_kube_router import KubeRouterPhase
 from iecpod.phases.cni_operator import CalicoOperatorPhase
 from iecpod.ports import Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.watch import Watch
 from iecpod.workflow import Phase
 
+_ON_NODES: Mapping[Cni, Callable[..., Phase]] = {Cni.BRIDGE: BridgeCniPhase, Cni.KUBE_ROUTER: KubeRouterPhase}
 _BY_MANIFEST: Mapping[Cni, Callable[..., Phase]] = {
     Cni.CALICO: CalicoPhase,
     Cni.CALICO_OPERATOR: CalicoOperatorPhase,
@@ -26,7 +28,7 @@ def pod_network_phase(
     load_manifest: Callable[[], PatchedManifest],
     watch: Watch,
 ) -> Phase:
-    if cluster.cni is Cni.BRIDGE:
-        return BridgeCniPhase(cluster, shells, watch)
+    if cluster.cni in _ON_NODES:
+        return _ON_NODES[cluster.cni](cluster, shells, watch)
     first = shells[cluster.control_plane.hostname]
     return _BY_MANIFEST[cluster.cni](cluster, first, load_manifest, watch)

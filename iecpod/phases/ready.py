@@ -13,6 +13,7 @@ from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
 from iecpod.phases.kubectl import NODES, Kubectl, api_awaited, internal_ip, is_ready
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
+from iecpod.phases.pod_routes import find_missing_routes
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
@@ -40,7 +41,7 @@ class ReadyPhase:
         if listing is None or self._missing(listing["items"], self._boots()):
             return None
         try:
-            faults = find_network_faults(kubectl, self.cluster)
+            faults = self._network_faults(kubectl)
         except CommandFailed:
             return None
         return None if faults else f"{len(self.cluster.nodes)} nodes Ready"
@@ -62,7 +63,7 @@ class ReadyPhase:
         def probe() -> None:
             with api_awaited():
                 missing = self._missing(kubectl.load(NODES)["items"], boots)
-                missing = _with_network(missing, find_network_faults(kubectl, self.cluster))
+                missing = _with_network(missing, self._network_faults(kubectl))
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
                 del waiting[hostname]
                 self.watch.note(NodeResult(hostname, DONE, self.watch.clock.now() - start))
@@ -85,6 +86,13 @@ class ReadyPhase:
                 failure = Failure(why, error.remedy, "")
                 self.watch.note(NodeResult(hostname, FAILED, self.watch.clock.now() - start, failure))
             raise
+
+    def _network_faults(self, kubectl: Kubectl) -> dict[str, str]:
+        """What is wrong with each node's pod network. Routes are asked for once the pods that bring them run."""
+        faults = find_network_faults(kubectl, self.cluster)
+        if not faults and self.cluster.cni is Cni.KUBE_ROUTER:
+            return find_missing_routes(self.cluster, self.shells)
+        return faults
 
     def _stuck_pods(self) -> str:
         """Why nodes are not Ready is often said by the pods of their network."""

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl
+from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.verify import RECORD_PATH
@@ -46,6 +48,8 @@ class WorkersPhase:
         listed = self._find_listed() or frozenset()
         missing = self._missing(listed)
         self._discard_former([node.hostname for node in missing if node.hostname in listed])
+        if self.cluster.cni is Cni.KUBE_ROUTER:
+            assign_pod_cidrs(Kubectl(self._control_plane), missing)
         pin = self._find_pin()
         seconds = self.watch.seconds(_JOIN_SECONDS)
         with registered_token(Kubectl(self._control_plane), 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:

@@ -14,11 +14,11 @@ ROUTES_UNIT = "iecpod-pod-routes.service"
 ROUTES_UNIT_PATH = f"/etc/systemd/system/{ROUTES_UNIT}"
 
 
-def render_conflist(cluster: DesiredCluster, node: ClusterNode) -> str:
-    """The node's CNI network: its own /24 on bridge cni0, host ports by portmap."""
-    bridge = {
+def render_conflist(cluster: DesiredCluster, node: ClusterNode, *, bridge: str = "cni0") -> str:
+    """The node's CNI network: its own /24 on that bridge, host ports by portmap."""
+    plugin = {
         "type": "bridge",
-        "bridge": "cni0",
+        "bridge": bridge,
         "isGateway": True,
         "hairpinMode": True,
         "mtu": cluster.mgmt_mtu,
@@ -29,7 +29,7 @@ def render_conflist(cluster: DesiredCluster, node: ClusterNode) -> str:
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return json.dumps({"cniVersion": "0.3.1", "name": "iecpod", "plugins": [bridge, portmap]}, indent=2) + "\n"
+    return json.dumps({"cniVersion": "0.3.1", "name": "iecpod", "plugins": [plugin, portmap]}, indent=2) + "\n"
 
 
 def render_routes_unit(cluster: DesiredCluster, node: ClusterNode) -> str:

@@ -9,12 +9,15 @@ from iecpod.design.scenario import Cni
 from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.calico_operator import render_operator
 from iecpod.render.flannel import patch_flannel_manifest
+from iecpod.render.kube_router import render_kube_router
 from iecpod.render.manifest import ManifestText, PatchedManifest
 
 
 def render_cni_manifest(manifests: Sequence[ManifestText], cluster: DesiredCluster) -> PatchedManifest:
-    """Of a CNI that has manifests, in a release that has it. Raises `DescriptorError` with everything they lack."""
+    """Of a CNI that is applied, in a release that has it. Raises `DescriptorError` with everything manifests lack."""
     release = cluster.release
+    if cluster.cni is Cni.KUBE_ROUTER:
+        return render_kube_router(cluster)
     if cluster.cni is Cni.FLANNEL:
         assert release.flannel is not None  # the preflight refuses a release without
         return patch_flannel_manifest(manifests, cluster, release.flannel)

@@ -11,7 +11,6 @@ from typing import Any
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.kubernetes_version import kubeadm_api_version, kubernetes_minor
 from iecpod.design.release import Release
-from iecpod.design.scenario import Cni
 from iecpod.render.low_overhead import (
     LEADER_ARGUMENTS,
     PATCHES_DIR,
@@ -131,8 +130,7 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
     release = cluster.release
     version = release.kubernetes_version
     leader = LEADER_ARGUMENTS if cluster.calm else {}
-    # The bridge CNI is planned with a /24 a node; the controller would give them out in the order of joining.
-    manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni is Cni.BRIDGE else {})}
+    manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni.has_planned_cidrs else {})}
     api_server: dict[str, Any] = {
         "certSANs": [str(cluster.control_plane.address), cluster.control_plane.hostname],
         **_extra_args(api_server_arguments(version) if cluster.calm else {}, api),

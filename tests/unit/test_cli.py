@@ -90,7 +90,10 @@ def test_unknown_schema(tmp_path: Path) -> None:
         (
             ["plan", "-s"],
             "k8-",
-            [f"k8-{name}-iec-noha" for name in ("bridge", "calico", "calico-operator", "flannel", "nosdn")],
+            [
+                f"k8-{name}-iec-noha"
+                for name in ("bridge", "calico", "calico-operator", "flannel", "kube-router", "nosdn")
+            ],
         ),
         (["validate", "--demote"], "duplicate-m", ["duplicate-mac", "duplicate-mac-in-node"]),
         (["plan", "--demote"], "schema-m", []),

@@ -11,7 +11,7 @@ import pytest
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.kubernetes_version import KUBEADM_APIS, NEWEST_KUBERNETES, kubeadm_api_version
 from iecpod.design.scenario import Cni
-from iecpod.render.kubeadm import render_init_config, render_join_config
+from iecpod.render.kubeadm import render_images_config, render_init_config, render_join_config
 from iecpod.render.low_overhead import PATCHES_DIR, render_patches
 from iecpod.yaml_document import load_yaml_all
 from tests.unit.conftest import with_release
@@ -108,6 +108,13 @@ def test_v1beta4_has_a_deadline_for_every_wait(cluster: DesiredCluster, seconds:
     }
 
 
+def test_the_image_of_coredns_has_the_release_s_tag(cluster: DesiredCluster) -> None:
+    assert "dns" not in _documents(cluster)[1]
+    release = dataclasses.replace(cluster.release, coredns_version="v1.14.7")
+    assert _documents(dataclasses.replace(cluster, release=release))[1]["dns"] == {"imageTag": "v1.14.7"}
+    assert "imageTag: v1.14.7" in render_images_config(release)
+
+
 def test_patches_make_probes_patient() -> None:
     patches = {name: load_yaml_all(text, name)[0].data for name, text in render_patches("1.37.2").items()}
     components = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -122,12 +129,12 @@ def test_patches_make_probes_patient() -> None:
     assert render_patches("1.32.9") == {}
 
 
-def test_only_the_bridge_cni_takes_node_cidrs_from_the_controller(cluster: DesiredCluster) -> None:
+def test_cidrs_that_are_planned_are_not_the_controller_s_to_give(cluster: DesiredCluster) -> None:
     def manager(cni: Cni) -> dict[str, str]:
         text = render_init_config(dataclasses.replace(cluster, cni=cni), token=TOKEN, timeout_seconds=300)
         configuration = load_yaml_all(text, "init")[1].data
         assert isinstance(configuration, dict)
         return dict(configuration["controllerManager"].get("extraArgs", {}))
 
-    assert manager(Cni.BRIDGE) == {"allocate-node-cidrs": "false"}
+    assert manager(Cni.BRIDGE) == manager(Cni.KUBE_ROUTER) == {"allocate-node-cidrs": "false"}
     assert manager(Cni.CALICO) == {}

@@ -14,6 +14,7 @@ from iecpod.design.release import CalicoSource, FlannelSource
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase, FlannelPhase
+from iecpod.phases.cni_kube_router import KubeRouterPhase
 from iecpod.phases.cni_operator import CalicoOperatorPhase
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.network_pods import find_network_faults
@@ -93,6 +94,7 @@ def pods(*waiting: tuple[str, str]) -> dict[str, Any]:
         (Cni.CALICO, CalicoPhase),
         (Cni.CALICO_OPERATOR, CalicoOperatorPhase),
         (Cni.FLANNEL, FlannelPhase),
+        (Cni.KUBE_ROUTER, KubeRouterPhase),
     ],
 )
 def test_each_pod_network_has_its_phase(cluster: DesiredCluster, cni: Cni, phase: type) -> None:
@@ -258,7 +260,12 @@ _APPLIED = CommandResult(0, "", "")
 
 
 @pytest.mark.parametrize(
-    ("cni", "listed_at"), [(Cni.CALICO_OPERATOR, NODE_PODS), (Cni.FLANNEL, "/api/v1/pods?labelSelector=app%3Dflannel")]
+    ("cni", "listed_at"),
+    [
+        (Cni.CALICO_OPERATOR, NODE_PODS),
+        (Cni.FLANNEL, "/api/v1/pods?labelSelector=app%3Dflannel"),
+        (Cni.KUBE_ROUTER, "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-router"),
+    ],
 )
 def test_each_node_has_a_pod_of_its_network(cluster: DesiredCluster, cni: Cni, listed_at: str) -> None:
     shell = answer(FakeShell(), listed_at, {"items": [RUNNING]})

@@ -100,6 +100,7 @@ def test_wrong_value_is_found(tmp_path: Path, change: dict[str, Any], path: str)
     ("cni", "part", "problem"),
     [
         ("flannel", {}, ": the key 'flannel' is missing"),
+        ("kube-router", {}, ": the key 'kube_router_image' is missing"),
         ("calico-operator", {}, ": the key 'calico' is missing"),
         ("calico-operator", {"calico": {"manifests": [MANIFEST]}}, "calico: the key 'operator' is missing"),
         ("calico", {"calico": {"operator": [MANIFEST]}}, "calico: the key 'manifests' is missing"),

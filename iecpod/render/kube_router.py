@@ -1,0 +1,167 @@
+"""kube-router for a cluster of ours: routes to the pods of other nodes, and network policies; kube-proxy stays.
+
+Sources: kube-router's user guide on its options, its page on kubeadm, and its manifest `kubeadm-kuberouter.yaml`, in
+version 2.1. Its CNI file is written by iecpod as for `bridge`, so its image needs no shell and the pod no init
+container: `--enable-cni=false` leaves the file alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.render.bridge_cni import CONFLIST_PATH, render_conflist
+from iecpod.render.manifest import PatchedManifest
+from iecpod.yaml_document import dump_yaml_all
+
+NAME = "kube-router"
+_NAMESPACE = "kube-system"
+_LABELS = {"k8s-app": NAME}
+#: kube-router makes it and writes rules for it; the name is fixed.
+_BRIDGE = "kube-bridge"
+_HEALTH_PORT = 20244
+#: GoBGP's gRPC API, where kube-router 2.1 lets everyone change routes and peers.
+_BGP_API_PORT = 50051
+
+GUARD_UNIT = "iecpod-kube-router-guard.service"
+_GUARD_UNIT_PATH = f"/etc/systemd/system/{GUARD_UNIT}"
+
+#: Left on while a busy or emulated node answers slowly: two minutes of silence.
+_PROBE = {
+    "httpGet": {"path": "/healthz", "port": _HEALTH_PORT},
+    "initialDelaySeconds": 10,
+    "periodSeconds": 20,
+    "timeoutSeconds": 15,
+    "failureThreshold": 6,
+}
+
+
+def render_node_network(cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
+    """Text by path of what a node has before kube-router runs there."""
+    return {
+        _GUARD_UNIT_PATH: _render_guard(node),
+        CONFLIST_PATH: render_conflist(cluster, node, bridge=_BRIDGE),
+    }
+
+
+def render_kube_router(cluster: DesiredCluster) -> PatchedManifest:
+    """All objects of kube-router, for a release that has its image."""
+    objects = [_service_account(), _cluster_role(), _cluster_role_binding(), render_daemon_set(cluster)]
+    return PatchedManifest(dump_yaml_all(objects), ())
+
+
+def render_daemon_set(cluster: DesiredCluster) -> dict[str, Any]:
+    pod = {
+        "priorityClassName": "system-node-critical",
+        "serviceAccountName": NAME,
+        "hostNetwork": True,
+        # Without the network that it makes there is no other pod to wait for.
+        "tolerations": [
+            {"operator": "Exists", "effect": "NoSchedule"},
+            {"operator": "Exists", "effect": "NoExecute"},
+            {"key": "CriticalAddonsOnly", "operator": "Exists"},
+        ],
+        "containers": [_container(cluster)],
+        "volumes": [
+            {"name": "xtables-lock", "hostPath": {"path": "/run/xtables.lock", "type": "FileOrCreate"}},
+        ],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": NAME, "namespace": _NAMESPACE, "labels": _LABELS},
+        "spec": {
+            "selector": {"matchLabels": _LABELS},
+            "template": {"metadata": {"labels": _LABELS}, "spec": pod},
+        },
+    }
+
+
+def render_arguments(cluster: DesiredCluster) -> list[str]:
+    """kube-router's options; what is left out is off, or as wanted, by its own defaults."""
+    return [
+        "--run-router=true",
+        "--run-firewall=true",
+        "--run-service-proxy=false",
+        "--enable-cni=false",
+        # All nodes have an address in mgmt: packets need no tunnel.
+        "--enable-overlay=false",
+        "--bgp-graceful-restart=true",
+        # Where a node may reach services while policies are in force.
+        f"--service-cluster-ip-range={cluster.service_cidr}",
+        f"--health-port={_HEALTH_PORT}",
+        # It ends when it has not heard of all objects by then.
+        "--cache-sync-timeout=5m",
+    ]
+
+
+def _container(cluster: DesiredCluster) -> dict[str, Any]:
+    endpoint, _, port = cluster.api_endpoint.rpartition(":")
+    return {
+        "name": NAME,
+        "image": cluster.release.kube_router_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": [NAME],
+        "args": render_arguments(cluster),
+        "env": [
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            # The API server itself: its service answers only when kube-proxy has come up on the node.
+            {"name": "KUBERNETES_SERVICE_HOST", "value": endpoint},
+            {"name": "KUBERNETES_SERVICE_PORT", "value": port},
+        ],
+        "livenessProbe": _PROBE,
+        "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}},
+        # It writes below /proc/sys, which is read-only for others.
+        "securityContext": {"privileged": True},
+        "volumeMounts": [{"name": "xtables-lock", "mountPath": "/run/xtables.lock"}],
+    }
+
+
+def _service_account() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": _NAMESPACE}}
+
+
+def _cluster_role() -> dict[str, Any]:
+    """To read, and nothing else: kube-router writes only for services of type LoadBalancer, which it does not serve."""
+    read = ["get", "list", "watch"]
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": NAME},
+        "rules": [
+            {"apiGroups": [""], "resources": ["endpoints", "namespaces", "nodes", "pods", "services"], "verbs": read},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
+        ],
+    }
+
+
+def _cluster_role_binding() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": NAME},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME},
+        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": _NAMESPACE}],
+    }
+
+
+def _render_guard(node: ClusterNode) -> str:
+    """A unit that drops what comes to GoBGP's API from pods and other machines (GHSA-v5mh-h5hx-7v92).
+
+    In table raw, since rules of kube-router accept packets of pods before later ones of table filter are asked. What
+    the node sends to its own address comes in by `lo`.
+    """
+    rule = f"PREROUTING ! -i lo -d {node.address} -p tcp --dport {_BGP_API_PORT} -j DROP"
+    return f"""[Unit]
+Description=Close the BGP API of kube-router to pods and other machines
+Before=kubelet.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'iptables -w -t raw -C {rule} 2>/dev/null || iptables -w -t raw -A {rule}'
+
+[Install]
+WantedBy=multi-user.target
+"""
