@@ -59,6 +59,8 @@ def test_the_release_has_the_version_of_its_modules() -> None:
     assert module_version(SOURCE.module("kubernetes")) == RELEASE.kubernetes_version
     assert module_version(SOURCE.module("etcd")) == RELEASE.etcd_version
     assert f"v{module_version(SOURCE.module('coredns'))}" == RELEASE.coredns_version
+    router = f"{RELEASE.image_repository}/kube-router:v{module_version(SOURCE.module('kube-router'))}"
+    assert router == RELEASE.kube_router_image
 
 
 def test_a_version_is_read_of_both_forms_of_require() -> None:
