@@ -6,9 +6,12 @@ containerd in namespaces of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from iecpod.design.release import Release
+from iecpod.errors import ImageError
+from iecpod.images.beneath import Beneath, Links
 from iecpod.images.process import run_tool
 from iecpod.images.software import Software
 from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
@@ -78,10 +81,7 @@ done
 
 def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) -> None:
     """Installs the software into the tree. Raises `ImageError` with the end of the log."""
-    for path, text in {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG}.items():
-        target = tree / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+    _write_files(tree, {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG})
     inside = (
         _INSIDE.replace("@INSTALL@", install_script(release))
         .replace("@IMPORT@", import_script(release))
@@ -93,6 +93,18 @@ def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) 
         log_path=log_path,
         environment={"INSIDE": inside},
     )
+
+
+def _write_files(tree: Path, files: Mapping[str, str]) -> None:
+    with Beneath.of(tree, Links.WITHIN) as inside:
+        for path, text in files.items():
+            try:
+                inside.write_text(path, text)
+            except OSError as error:
+                raise ImageError(
+                    f"{path} cannot be written in the tree: {error.strerror}",
+                    "build the tree or the bundle again: something there is in the way, or a link leads nowhere",
+                ) from error
 
 
 def unpack_tree(tar: Path, tree: Path, log_path: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.errors import ImageError
+from iecpod.images.beneath import Beneath, Links
 from iecpod.images.process import run_tool
 from iecpod.images.rootfs import root_uuid
 from iecpod.model import Arch
@@ -104,10 +105,11 @@ def _fill_esp(
     staged = directory / "esp"
     (staged / "EFI/BOOT").mkdir(parents=True)
     (staged / "loader/entries").mkdir(parents=True)
-    shutil.copyfile(tree / "usr/lib/systemd/boot/efi" / boot.loader, staged / "EFI/BOOT" / boot.fallback_name)
-    version = _newest_kernel(tree)
-    shutil.copyfile(tree / "boot" / f"vmlinuz-{version}", staged / "vmlinuz")
-    shutil.copyfile(tree / "boot" / f"initrd.img-{version}", staged / "initrd.img")
+    with Beneath.of(tree, Links.WITHIN) as inside:
+        version = _newest_kernel(inside)
+        _copy(inside, f"usr/lib/systemd/boot/efi/{boot.loader}", staged / "EFI/BOOT" / boot.fallback_name)
+        _copy(inside, f"boot/vmlinuz-{version}", staged / "vmlinuz")
+        _copy(inside, f"boot/initrd.img-{version}", staged / "initrd.img")
     (staged / "loader/loader.conf").write_text("timeout 0\n")
     # Notices and worse go to the console: enough to see that the kernel lives, and a serial line is slow.
     options = [f"root=UUID={root_uuid(arch)}", "rw", "loglevel=6", *boot.kernel_arguments, *kernel_arguments]
@@ -148,12 +150,32 @@ def _fill_root(raw: Path, tree: Path, arch: Arch, root_mib: int, log_path: Path)
     )
 
 
-def _newest_kernel(tree: Path) -> str:
+def _newest_kernel(tree: Beneath) -> str:
     """The highest version in /boot, by its numbers. Raises `ImageError` where there is no kernel."""
-    versions = [path.name.removeprefix("vmlinuz-") for path in (tree / "boot").glob("vmlinuz-*")]
+    try:
+        kernels = [name for name in tree.names("boot") if name.startswith("vmlinuz-")]
+    except OSError:
+        kernels = []
+    versions = [kernel.removeprefix("vmlinuz-") for kernel in kernels]
     if not versions:
         raise ImageError("the tree has no kernel in /boot", "a release of type mmdebstrap needs a kernel package")
     return max(versions, key=lambda version: [int(number) for number in re.findall(r"\d+", version)])
+
+
+def _copy(tree: Beneath, name: str, target: Path) -> None:
+    """Raises `ImageError` where the tree has no such file, or a link that leads out of it."""
+    try:
+        descriptor = tree.open_file(name)
+    except OSError as error:
+        raise ImageError(
+            f"/{name} of the tree cannot be used: {error.strerror}",
+            "build the tree or the bundle again: it must be a file of its own",
+        ) from error
+    with os.fdopen(descriptor, "rb") as content, target.open("wb") as file:
+        size_bytes = os.fstat(descriptor).st_size
+        if size_bytes > _ESP_MIB * _MIB:
+            raise ImageError(f"/{name} of the tree has {size_bytes // _MIB} MiB", f"it may have {_ESP_MIB} MiB at most")
+        shutil.copyfileobj(content, file)
 
 
 def _measure_mib(tree: Path) -> int:

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.design.release_file import load_release
 from iecpod.errors import ImageError
+from iecpod.images.bake import bake_tree
 from iecpod.images.disk import build_disk
 from iecpod.images.process import run_tool
 from iecpod.images.rootfs import root_uuid
+from iecpod.images.software import Software
 from iecpod.model import Arch
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root")
 
+ROOT = Path(__file__).parents[2]
 _MIB = 1024 * 1024
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 
@@ -105,6 +109,39 @@ def test_tree_without_a_kernel(tmp_path: Path) -> None:
         kernel.unlink()
     with pytest.raises(ImageError, match="the tree has no kernel in /boot"):
         build_disk(tree, tmp_path, Arch.X86_64, [], tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    "name", ["boot/vmlinuz-6.1.0-10", "boot/initrd.img-6.1.0-10", "usr/lib/systemd/boot/efi", "boot"]
+)
+def test_a_link_that_leads_out_of_the_tree_is_not_read(tmp_path: Path, name: str) -> None:
+    tree = make_tree(tmp_path / "tree", "systemd-bootx64.efi")
+    outside = tmp_path / "outside"
+    (tree / name).rename(outside)
+    (tree / name).symlink_to(outside)
+    with pytest.raises(ImageError):
+        build_disk(tree, tmp_path, Arch.X86_64, [], tmp_path / "log")
+
+
+@pytest.mark.parametrize("link", ["etc/containerd", "etc", "etc/systemd"])
+def test_no_file_of_a_node_is_written_outside_the_tree(tmp_path: Path, link: str) -> None:
+    outside, tree = tmp_path / "outside", tmp_path / "tree"
+    outside.mkdir()
+    (tree / link).parent.mkdir(parents=True)
+    (tree / link).symlink_to(outside)
+    release = load_release("debian12", ROOT / "iecpod/releases", ROOT / "schemas")
+    with pytest.raises(ImageError, match=r"cannot be written in the tree: File exists"):
+        bake_tree(tree, release, Software(tmp_path / "software", ()), tmp_path / "log")
+    assert list(outside.iterdir()) == []
+
+
+def test_a_kernel_without_end_fills_no_disk(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", "systemd-bootx64.efi")
+    os.truncate(tree / "boot/vmlinuz-6.1.0-10", 1 << 40)
+    with pytest.raises(ImageError) as caught:
+        build_disk(tree, tmp_path, Arch.X86_64, [], tmp_path / "log")
+    assert caught.value.cause == "/boot/vmlinuz-6.1.0-10 of the tree has 1048576 MiB"
+    assert not (tmp_path / "esp/vmlinuz").exists() or (tmp_path / "esp/vmlinuz").stat().st_size == 0
 
 
 def test_failure_brings_the_end_of_the_log(tmp_path: Path) -> None:
