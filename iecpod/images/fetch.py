@@ -11,10 +11,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from iecpod.errors import ImageError
 from iecpod.images.process import read_tool
+from iecpod.images.qcow2 import names_other_files
 from iecpod.images.signature import check_signature, missing_for
 from iecpod.images.store import NewImage
 from iecpod.ports import Reporter
@@ -80,14 +82,32 @@ def copy_image(location: str, directory: Path) -> NewImage:
 
 def describe_image(path: Path, origin: str) -> NewImage:
     """Format and size as QEMU sees them. Raises `ImageError` where it is no disk that stands alone."""
-    purpose = f"looking at the image {origin}"
-    facts = json.loads(read_tool(["qemu-img", "info", "--output=json", str(path)], purpose=purpose))
+    facts = _look_at_image(path, origin)
     if facts["format"] not in _FORMATS:
         raise ImageError(f"{origin} is of format {facts['format']}", f"use an image of format {' or '.join(_FORMATS)}")
-    details = facts.get("format-specific", {}).get("data", {})
-    if facts.get("backing-filename") or details.get("data-file"):
-        raise ImageError(f"{origin} refers to other files", "make it whole: qemu-img convert -O qcow2 OLD NEW")
     return NewImage(path, facts["format"], facts["virtual-size"])
+
+
+def check_image(image: NewImage, origin: str) -> NewImage:
+    """The same, where it is what somebody said of it and stands alone. Raises `ImageError`."""
+    facts = _look_at_image(image.path, origin, image.format)
+    if facts["virtual-size"] != image.virtual_size_bytes:
+        raise ImageError(
+            f"{origin} is a disk of {facts['virtual-size']} bytes, not of {image.virtual_size_bytes}",
+            "build the bundle again",
+        )
+    return image
+
+
+def _look_at_image(path: Path, origin: str, known_format: str = "") -> dict[str, Any]:
+    """By its header first: QEMU opens a file that holds the data of an image as soon as it looks at that."""
+    if not names_other_files(path):
+        argv = ["qemu-img", "info", "--output=json", *(["-f", known_format] if known_format else []), str(path)]
+        facts: dict[str, Any] = json.loads(read_tool(argv, purpose=f"looking at the image {origin}"))
+        details = facts.get("format-specific", {}).get("data", {})
+        if not facts.get("backing-filename") and not details.get("data-file"):
+            return facts
+    raise ImageError(f"{origin} refers to other files", "make it whole: qemu-img convert -O qcow2 OLD NEW")
 
 
 def parse_sums(text: str) -> dict[str, str]:
