@@ -19,8 +19,9 @@ from iecpod.commands.pod_state import read_kubeconfig
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest, lab_defaults
-from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.resolve import PodInputs, demanded_digest, resolve_request
 from iecpod.commands.tools import PodTools
+from iecpod.design.bundle_manifest import not_whole
 from iecpod.design.release_file import load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
@@ -28,6 +29,7 @@ from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.file_writer import READABLE, replace_file
 from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
+from iecpod.images.bundle_trust import BundleTrust
 from iecpod.images.cache import Cache
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
@@ -167,7 +169,7 @@ class Composition:
             apt_mirror = request.supply.apt_mirror if request.supply else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             recalled = tools.recall()
-            request = self._with_bundle(request, reporter)
+            request = self._with_bundle(request, recalled, reporter)
             inputs = resolve_request(request, self.layout, recalled)
             with tools.lock() if run else nullcontext():
                 if tools.recall() != recalled:  # by a run that was waited for
@@ -179,19 +181,22 @@ class Composition:
                 with inputs.loaded.explained_errors():
                     yield inputs, tools
 
-    def _with_bundle(self, request: PodRequest, reporter: Reporter) -> PodRequest:
+    def _with_bundle(self, request: PodRequest, recalled: Recalled, reporter: Reporter) -> PodRequest:
         """A bundle that was given is verified and taken into the cache before anything looks at it."""
         if request.bundle_file is None:
             return request
-        digest = StoredBundle(request.bundle_file).take_in(Cache(self.layout.cache_dir, reporter))
+        trust = _trust(demanded_digest(request, recalled), request.bundle_signers or recalled.bundle_signers)
+        digest = StoredBundle(request.bundle_file, trust).take_in(Cache(self.layout.cache_dir, reporter))
         return replace(request, bundle=digest)
 
     def _check_bundle(self, inputs: PodInputs, reporter: Reporter) -> None:
-        """Whether what was taken in before is still whole."""
-        if inputs.chosen.bundle is not None:
-            problems = check_taken_in(Cache(self.layout.cache_dir, reporter), inputs.chosen.bundle)
+        """Whether what was taken in before is still whole, and what is demanded now."""
+        provided, chosen = inputs.release.provided, inputs.chosen
+        if provided is not None:
+            trust = _trust(chosen.bundle_digest, chosen.bundle_signers)
+            problems = check_taken_in(Cache(self.layout.cache_dir, reporter), provided, trust)
             if problems:
-                raise PreflightError(problems, "the bundle in the cache is not whole", "give it again with --bundle")
+                raise not_whole(problems)
 
     def _access(self, inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
         keys = find_pod_keys(tools.pod_dir / "keys")
@@ -211,6 +216,10 @@ class Composition:
     def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> str:
         known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect
         return known or resolve_request(request, self.layout, Recalled()).uri
+
+
+def _trust(digest: str | None, signers: str | None) -> BundleTrust:
+    return BundleTrust(digest=digest, signers=Path(signers) if signers else None)
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:

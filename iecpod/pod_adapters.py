@@ -42,7 +42,7 @@ from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.images.repository_keys import fetch_key
-from iecpod.images.software import find_software, provided_helm
+from iecpod.images.software import find_software
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
@@ -178,7 +178,7 @@ class PodAdapters:
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it
         if release.provided is not None:
-            return provided_helm(release.provided)
+            return release.provided.files("helm")
         return fetch_helm(release.helm, arch, self._layout.cache_dir, self.reporter)
 
     def free_bytes(self, path: str) -> int:

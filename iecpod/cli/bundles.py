@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation, base_os_option
+from iecpod.cli.options import Invocation, base_os_option, bundle_trust_options
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.cli.supply import make_supply, source_options
 from iecpod.errors import ImageError
@@ -74,15 +75,43 @@ def _build(invocation: Invocation, order: BundleOrder) -> Path:
 
 @bundle.command()
 @_BUNDLE
-def verify(bundle: Path) -> None:
-    """Reads every file of BUNDLE, a directory or an archive, and names those that are not as its manifest says."""
-    from iecpod.commands.bundles import verify_bundle
+@bundle_trust_options
+def verify(bundle: Path, bundle_digest: str | None, bundle_signers: Path | None) -> None:
+    """Reads every file of BUNDLE, a directory or an archive, and names those that are not as its manifest says.
 
-    faults = verify_bundle(bundle)
+    With --bundle-signers it also says who has signed it.
+    """
+    from iecpod.commands.bundles import verify_bundle
+    from iecpod.images.bundle_trust import BundleTrust
+
+    signer, faults = verify_bundle(bundle, BundleTrust(digest=bundle_digest, signers=bundle_signers))
+    if signer is not None:
+        echo(f"signed by {signer}")
     for line in faults:
         echo_entry(line, err=False)
     if faults:
-        raise ImageError(f"{bundle} is not whole: {len(faults)} of its files", "copy it anew, or build it anew")
+        raise ImageError(f"{bundle} is not whole: {len(faults)} of its files", "copy it again, or build it again")
+
+
+@bundle.command()
+@_BUNDLE
+@click.option(
+    "--key",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="OpenSSH private key, or the public key (.pub) of one that ssh-agent holds.",
+)
+@click.pass_obj
+def sign(invocation: Invocation, bundle: Path, key: Path) -> None:
+    """Signs BUNDLE, and prints where the signature is: in the directory, or beside the archive.
+
+    \b
+    Who deploys it names those who may sign:
+      iecpod deploy -l arm -p virtual2 --bundle k8s.tar --bundle-signers allowed_signers
+    """
+    from iecpod.commands.bundles import sign_bundle
+
+    echo(str(sign_bundle(bundle, key, may_ask=invocation.is_terminal and sys.stdin.isatty())))
 
 
 @bundle.command()

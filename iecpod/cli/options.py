@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from iecpod.model import PodRef, check_name
 from iecpod.units import parse_size_bytes
 
 _MIB = 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 #: With less, no kernel of a cloud image gets as far as cloud-init.
 _LEAST_MEMORY_MIB = 512
 
@@ -39,6 +41,18 @@ class MemorySize(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # g
         if memory_mib < _LEAST_MEMORY_MIB:
             self.fail(f"{value} is too little for a node; the least is {_LEAST_MEMORY_MIB}M", param, ctx)
         return memory_mib
+
+
+class BundleDigest(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # as above
+    """A SHA-256 in hex, with or without `sha256:` before it."""
+
+    name = "sha256"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        digest = str(value).lower().removeprefix("sha256:")
+        if not _SHA256.fullmatch(digest):
+            self.fail(f"{value!r} is not a SHA-256: 64 hexadecimal digits", param, ctx)
+        return digest
 
 
 class Name(click.ParamType):  # type: ignore[type-arg, unused-ignore]
@@ -165,6 +179,27 @@ base_os_option = click.option(
 )
 
 
+def bundle_trust_options(function: F) -> F:
+    """--bundle-digest and --bundle-signers: what a bundle must be before anything of it is used."""
+    options = [
+        click.option(
+            "--bundle-digest",
+            type=BundleDigest(),
+            metavar="SHA256",
+            help="Refuse a bundle of another digest; `bundle show` prints it where it was built.",
+        ),
+        click.option(
+            "--bundle-signers",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            envvar="IECPOD_BUNDLE_SIGNERS",
+            show_envvar=True,
+            help="Refuse a bundle that none of these has signed: ssh-keygen's file of allowed signers.",
+        ),
+    ]
+    return _with_options(function, options)
+
+
 def design_options(function: F) -> F:
     """--virt-type, the CIDRs, --addressing and --demote: what the descriptors leave open."""
     options = [
@@ -192,6 +227,7 @@ def design_options(function: F) -> F:
             metavar="DIR|FILE.tar",
             help="Take everything from this bundle of `iecpod bundle build`, and fetch nothing.",
         ),
+        bundle_trust_options,
         addressing_option("as deployed, or fuel"),
         click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
         demote_option,
@@ -234,9 +270,16 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         base_os=options.get("base_os"),
         supply=make_supply(options),
         bundle_file=options.get("bundle_file"),
+        bundle_digest=options.get("bundle_digest"),
+        bundle_signers=_absolute(options.get("bundle_signers")),
         until=options.get("until"),
         may_create=options.get("may_create", True),
     )
+
+
+def _absolute(path: Path | None) -> str | None:
+    """A later command may be called elsewhere."""
+    return str(path.expanduser().absolute()) if path is not None else None
 
 
 def _naming_options(options: dict[str, Any]) -> tuple[str, ...]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from iecpod.commands.table import format_table
-from iecpod.design.bundle_manifest import BundleManifest
+from iecpod.design.bundle_manifest import BundleManifest, parse_bundle_manifest
 from iecpod.design.supply import Supply
+from iecpod.errors import ImageError, PreflightError, UsageError
+from iecpod.file_writer import READABLE, replace_file
 from iecpod.images.bundle_files import StoredBundle
+from iecpod.images.bundle_reader import open_bundle, signature_path
+from iecpod.images.bundle_trust import BundleTrust
+from iecpod.images.ssh_signature import sign
 from iecpod.model import Arch
 
 _MIB = 1024 * 1024
@@ -28,9 +33,33 @@ class BundleOrder:
     output: Path | None
 
 
-def verify_bundle(path: Path) -> tuple[str, ...]:
-    """A line for each file that is not as it should be. Raises `UsageError` where there is no bundle."""
-    return tuple(f"{fault.value} {name}" for name, fault in StoredBundle(path).verify().items())
+def verify_bundle(path: Path, trust: BundleTrust) -> tuple[str | None, tuple[str, ...]]:
+    """Who has signed it, where that is demanded, and a line for each file that is not as it should be.
+
+    Raises `UsageError` where there is no bundle, `ImageError` where it is not the one that is demanded.
+    """
+    stored = StoredBundle(path, trust)
+    try:
+        signer, faults = stored.signer(), stored.verify()
+    except PreflightError as error:
+        raise ImageError(f"{error.cause}: {error.problems[0].message}", error.problems[0].remedy) from error
+    return signer, tuple(f"{fault.value} {name}" for name, fault in faults.items())
+
+
+def sign_bundle(path: Path, key: Path, *, may_ask: bool) -> Path:
+    """Writes the signature beside the bundle's manifest, or beside an archive; returns where it is.
+
+    Raises `UsageError` where there is no bundle or no key, `ImageError` where the key does not sign.
+    """
+    with open_bundle(path) as bundle:
+        parse_bundle_manifest(bundle.manifest, str(path))
+        signature = sign(bundle.manifest, key, may_ask=may_ask)
+    target = signature_path(path)
+    try:
+        replace_file(target, signature, READABLE)
+    except OSError as error:
+        raise UsageError(f"{target}: {error.strerror}", "sign where the bundle can be written to") from error
+    return target
 
 
 def bundle_json(path: Path) -> str:
@@ -66,18 +95,24 @@ def bundle_text(path: Path) -> str:
 
 
 def _facts(manifest: BundleManifest) -> dict[str, Any]:
-    release = manifest.release
+    """The release is not checked here: a bundle that this version cannot deploy can be shown."""
+    release, helm = manifest.release, manifest.release.get("helm")
     return {
-        "release": release.get("name", ""),
-        "base_os": release.get("base_os", ""),
+        "release": _text(release, "name"),
+        "base_os": _text(release, "base_os"),
         "arch": manifest.arch.value,
-        "kubernetes": release.get("kubernetes_version", ""),
-        "runtime": release.get("runtime", ""),
-        "helm": release.get("helm", {}).get("version", ""),
+        "kubernetes": _text(release, "kubernetes_version"),
+        "runtime": _text(release, "runtime"),
+        "helm": _text(helm, "version") if isinstance(helm, dict) else "",
         "base_image": manifest.base.file,
         "digest": f"sha256:{manifest.digest}",
         "size_bytes": sum(file.size_bytes for file in manifest.files.values()),
     }
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key, "")
+    return value if isinstance(value, str) else ""
 
 
 def _packages(manifest: BundleManifest) -> Iterator[tuple[str, str, str]]:

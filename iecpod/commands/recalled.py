@@ -29,7 +29,8 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
-    out, without `bundle_via` the release has no bundle. `bundle` is the digest of one that was given (--bundle).
+    out, without `bundle_via` the release has no bundle. `bundle` is the digest of one that was given (--bundle),
+    `bundle_digest` the one that was demanded, `bundle_signers` the file of those who may sign it.
     """
 
     uri: str | None = None
@@ -45,11 +46,15 @@ class Recalled:
     memory_mib: int | None = None
     bundle_via: BundleVia | None = None
     bundle: str | None = None
+    bundle_digest: str | None = None
+    bundle_signers: str | None = None
     supply: Supply = field(default_factory=Supply)
 
     def of_any_release(self) -> Recalled:
         """What holds for another release, too."""
-        return replace(self, release=None, base_os=None, bundle=None, supply=self.supply.of_any_release())
+        return replace(
+            self, release=None, base_os=None, bundle=None, bundle_digest=None, supply=self.supply.of_any_release()
+        )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

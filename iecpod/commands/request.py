@@ -53,8 +53,8 @@ class PodRequest:
     `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
     `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` is
     None where none of its options is given. `bundle_file` is what was given, `bundle` its digest once it has been taken
-    into the cache. `until` is the last phase to run (None: all of `PHASES`). Where
-    `may_create` is false, machines and networks must be there.
+    into the cache; `bundle_digest` and `bundle_signers` are what is demanded of it. `until` is the last phase to run
+    (None: all of `PHASES`). Where `may_create` is false, machines and networks must be there.
     """
 
     ref: PodRef
@@ -75,6 +75,8 @@ class PodRequest:
     supply: Supply | None = None
     bundle_file: Path | None = None
     bundle: str | None = None
+    bundle_digest: str | None = None
+    bundle_signers: str | None = None
     until: str | None = None
     may_create: bool = True
     limits: tuple[tuple[str, float], ...] = ()

@@ -13,7 +13,8 @@ from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodR
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.descriptors.pod import LoadedPod, load_pod
-from iecpod.design.bundle_manifest import bundle_dir, load_bundled_release, read_bundle_manifest
+from iecpod.design.bundle_manifest import bundle_dir, read_bundle_manifest
+from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.delivery import BundleVia, choose_bundle_via
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release, names_file, read_release
@@ -101,6 +102,8 @@ def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Rele
     """From its file, or from the bundle, which takes the place of all its sources."""
     assert chosen.release
     if chosen.bundle is None:
+        if request.bundle_digest is not None:
+            raise UsageError("--bundle-digest is that of a bundle, and none is given", "add --bundle, or leave it out")
         release = load_release(chosen.release, layout.releases_dir, layout.schemas_dir, chosen.base_os)
         return apply_supply(release, chosen.supply)
     path = bundle_dir(layout.cache_dir, chosen.bundle)
@@ -140,8 +143,15 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         memory_mib=request.memory_mib or recalled.memory_mib,
         bundle_via=recalled.bundle_via,
         bundle=request.bundle or (recalled.bundle if request.release is None else None),
+        bundle_digest=demanded_digest(request, recalled),
+        bundle_signers=request.bundle_signers or recalled.bundle_signers,
         supply=recalled.supply.overlaid(request.supply) if request.supply else recalled.supply,
     )
+
+
+def demanded_digest(request: PodRequest, recalled: Recalled) -> str | None:
+    """That of the bundle, if one is demanded. `--release` goes back to the sources, and forgets it with the bundle."""
+    return request.bundle_digest or (recalled.bundle_digest if request.release is None else None)
 
 
 def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: str) -> BundleVia | None:

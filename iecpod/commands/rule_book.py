@@ -125,6 +125,8 @@ _DEPLOY_FIXED = {
     "registry-mirror-path": ("docker refuses such a mirror", "docker's daemon.json", "docker would not start"),
     "bundle-arch": ("programs run on one kind of processor", _HOST, "nothing of the bundle would run"),
     "bundle-damaged": ("all that a node gets is checked", "the bundle's manifest", "nobody knows what it holds"),
+    "bundle-digest": ("a digest that was given names one bundle", "--bundle-digest", "it is another bundle"),
+    "bundle-signature": ("only some are trusted with bundles", "--bundle-signers", "anybody could have made it"),
     "emulator-missing": ("guests run in QEMU", _HOST, "nothing could run the nodes"),
     "firmware-missing": ("guests boot with UEFI", _HOST, "nothing could boot the nodes"),
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),

@@ -1,35 +1,51 @@
-"""What a bundle says of itself: `manifest.json`, which holds the digests of all its files and the release as data."""
+"""What a bundle says of itself: `manifest.json`, which holds the digests of all its files and the release as data.
+
+Somebody else wrote it: each value has the form that it needs here, or it is the manifest of no bundle.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.image_reference import without_digest
-from iecpod.design.release import Manifest, ProvidedBundle, Release
-from iecpod.design.release_file import check_release_text, parse_release
-from iecpod.errors import UsageError
+from iecpod.errors import PreflightError, Problem, UsageError
 from iecpod.model import Arch
+from iecpod.outside_json import Bounds, Json, parse_json
 
 MANIFEST = "manifest.json"
+
+#: Lies beside the manifest and is not named in it, since it is made of it.
+SIGNATURE = "manifest.json.sig"
 
 #: A change of what lies where in a bundle.
 BUNDLE_VERSION = 1
 
-#: Nothing lies deeper, and nothing lies elsewhere.
-_FILE = re.compile(r"(base|bin|debs|helm|images|manifests)/[A-Za-z0-9_][^/\x00-\x1f]*")
+#: Those of a release with a thousand packages take a tenth of it.
+MOST_MANIFEST_BYTES = 4 * 1024 * 1024
+MOST_FILES = 20_000
+
+DIRECTORIES = ("base", "bin", "debs", "helm", "images", "manifests")
+
+#: Nothing lies deeper, and nothing lies elsewhere. These are the characters of Debian's packages and of our own files.
+_FILE = re.compile(rf"({'|'.join(DIRECTORIES)})/[A-Za-z0-9_][A-Za-z0-9_.,+~:%@=-]{{0,254}}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,510}")
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{64})?")
+_FORMATS = ("", "qcow2", "raw")
 
 
 @dataclass(frozen=True, slots=True)
 class BundledFile:
     size_bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        _demand(_is_count(self.size_bytes) and bool(_SHA256.fullmatch(self.sha256)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,10 @@ class BundledImage:
     image_id: str
     digest: str
 
+    def __post_init__(self) -> None:
+        _demand(bool(_REFERENCE.fullmatch(self.reference) and _SHA256.fullmatch(self.image_id)))
+        _demand(bool(_DIGEST.fullmatch(self.digest)))
+
 
 @dataclass(frozen=True, slots=True)
 class BundledBase:
@@ -49,6 +69,9 @@ class BundledBase:
     file: str
     format: str
     virtual_size_bytes: int
+
+    def __post_init__(self) -> None:
+        _demand(self.format in _FORMATS and _is_count(self.virtual_size_bytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +85,18 @@ class BundleManifest:
     images: tuple[BundledImage, ...]
     files: Mapping[str, BundledFile]
 
+    def __post_init__(self) -> None:
+        """Names stay inside the bundle, and what is referred to is there."""
+        _demand(len(self.files) <= MOST_FILES and all(_FILE.fullmatch(name) for name in self.files))
+        _demand({self.base.file, *(image.file for image in self.images)} <= self.files.keys())
+
     @property
     def references(self) -> tuple[str, ...]:
         return tuple(image.reference for image in self.images)
+
+    def names_in(self, directory: str) -> tuple[str, ...]:
+        """Of its files, those of one of `DIRECTORIES`."""
+        return tuple(sorted(name for name in self.files if name.startswith(f"{directory}/")))
 
 
 def bundle_dir(cache_dir: Path, digest: str) -> Path:
@@ -73,77 +105,106 @@ def bundle_dir(cache_dir: Path, digest: str) -> Path:
 
 
 def read_bundle_manifest(path: Path) -> BundleManifest:
-    """Of the bundle in that directory. Raises `UsageError`."""
+    """Of the bundle that was taken in at `path`, whose name is its digest.
+
+    Raises `UsageError` where it is not there, `PreflightError` where it is not the one that was taken in.
+    """
+    return parse_bundle_manifest(read_manifest_bytes(path), str(path))
+
+
+def read_manifest_bytes(path: Path) -> bytes:
+    """As `read_bundle_manifest`, unparsed."""
     try:
-        return parse_bundle_manifest((path / MANIFEST).read_bytes(), str(path))
+        with (path / MANIFEST).open("rb") as file:
+            content = file.read(MOST_MANIFEST_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"the bundle is not in the cache any more: {path}: {error.strerror}", "give it again with --bundle"
         ) from error
+    if hashlib.sha256(content).hexdigest() != path.name:
+        raise not_whole([damaged_file(MANIFEST)])
+    return content
+
+
+def not_whole(problems: Iterable[Problem]) -> PreflightError:
+    """What to say of a bundle in the cache."""
+    return PreflightError(list(problems), "the bundle in the cache is not whole", "give it again with --bundle")
+
+
+def damaged_file(name: str, message: str = "it is missing, or is not what the bundle's manifest says") -> Problem:
+    return Problem(
+        path=name,
+        message=message,
+        remedy="copy the bundle again and run `iecpod bundle verify`; if it stays so, build it again",
+        rule="bundle-damaged",
+    )
+
+
+def not_a_bundle(origin: str) -> UsageError:
+    return UsageError(f"{origin} is not a bundle", "give what `iecpod bundle build` has made")
 
 
 def parse_bundle_manifest(content: bytes, origin: str) -> BundleManifest:
     """Raises `UsageError` where this is no manifest of a bundle, or one of another version."""
-    not_one = UsageError(f"{origin} is not a bundle", "give what `iecpod bundle build` has made")
     try:
-        data = json.loads(content)
-        facts, files = data["facts"], data["files"]
-        version = facts["bundle_version"]
-    except (ValueError, KeyError, TypeError):
-        raise not_one from None
-    if version != BUNDLE_VERSION:
-        raise UsageError(
-            f"{origin} is a bundle of version {version}, and this iecpod reads version {BUNDLE_VERSION}",
-            "build it with this version of iecpod",
-        )
-    try:
-        manifest = BundleManifest(
-            digest=hashlib.sha256(content).hexdigest(),
-            release=dict(facts["release"]),
-            arch=Arch(facts["arch"]),
-            base=BundledBase(**facts["base"]),
-            images=tuple(BundledImage(**image) for image in facts["images"]),
-            files={name: BundledFile(**entry) for name, entry in files.items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise not_one from None
-    if not _is_sound(manifest):
-        raise not_one
-    return manifest
-
-
-def load_bundled_release(manifest: BundleManifest, path: Path, schemas_dir: Path) -> Release:
-    """The bundle's release, with the bundle at `path` in the place of all its sources.
-
-    Raises `DescriptorError` where its data are not valid.
-    """
-    text = json.dumps(manifest.release).encode()
-    release = parse_release(check_release_text(text, f"{path}: release", schemas_dir))
-
-    def provided(cni_manifest: Manifest) -> Manifest:
-        file = manifest_file(cni_manifest)
-        return replace(cni_manifest, file=str(path / file)) if file in manifest.files else cni_manifest
-
-    return replace(
-        release.with_manifests(provided),
-        # By these names its archives are loaded; what they hold is verified with the bundle.
-        pause_image=without_digest(release.pause_image),
-        nginx_image=without_digest(release.nginx_image),
-        kube_router_image=without_digest(release.kube_router_image),
-        repositories=(),
-        provided=ProvidedBundle(path=path, digest=manifest.digest, arch=manifest.arch),
+        data = parse_json(content, ValueError, Bounds(size_bytes=MOST_MANIFEST_BYTES))
+        _demand(all(map(_is_printable, _texts(data.value))))
+        facts = data.at("facts")
+        version = facts.integer("bundle_version")
+        if version == BUNDLE_VERSION:
+            return _read_manifest(data, facts, hashlib.sha256(content).hexdigest())
+    except ValueError:
+        raise not_a_bundle(origin) from None
+    raise UsageError(
+        f"{origin} is a bundle of version {version}, and this iecpod reads version {BUNDLE_VERSION}",
+        "build it with this version of iecpod",
     )
 
 
-def manifest_file(manifest: Manifest) -> str:
-    """Where a manifest of Kubernetes objects lies in a bundle."""
-    return f"manifests/{manifest.name}.yaml"
-
-
-def _is_sound(manifest: BundleManifest) -> bool:
-    """Names stay inside the bundle, and what is referred to is there."""
-    wanted = {manifest.base.file, *(image.file for image in manifest.images)}
-    return wanted <= manifest.files.keys() and all(
-        _FILE.fullmatch(name) and isinstance(entry.size_bytes, int) and _SHA256.fullmatch(str(entry.sha256))
-        for name, entry in manifest.files.items()
+def _read_manifest(data: Json, facts: Json, digest: str) -> BundleManifest:
+    base = facts.at("base")
+    return BundleManifest(
+        digest=digest,
+        release={name: value.value for name, value in facts.at("release").members().items()},
+        arch=Arch(facts.text("arch")),
+        base=BundledBase(base.text("file"), base.text("format"), base.integer("virtual_size_bytes")),
+        images=tuple(
+            BundledImage(image.text("reference"), image.text("file"), image.text("image_id"), image.text("digest"))
+            for image in facts.at("images").as_entries()
+        ),
+        files={
+            name: BundledFile(entry.integer("size_bytes"), entry.text("sha256"))
+            for name, entry in data.at("files").members().items()
+        },
     )
+
+
+def _texts(data: object) -> Iterator[str]:
+    """Keys and values."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        yield from data
+        for value in data.values():
+            yield from _texts(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _texts(value)
+
+
+def _is_printable(text: str) -> bool:
+    """Without what moves a cursor or turns the direction of writing."""
+    return (text.isascii() and text.isprintable()) or not any(map(_is_control, text))
+
+
+def _is_control(character: str) -> bool:
+    return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf")
+
+
+def _is_count(value: int) -> bool:
+    return 0 <= value < 1 << 63
+
+
+def _demand(holds: bool) -> None:
+    if not holds:
+        raise ValueError("not of the form that it needs")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from iecpod.design.bundle_manifest import BundleManifest
 from iecpod.design.go_source import GoSource
 from iecpod.design.scenario import Cni
 from iecpod.model import Arch
@@ -191,12 +192,24 @@ class DistributionArchive:
 class ProvidedBundle:
     """A bundle that stands in for every source of a release.
 
-    `path` is its directory in the cache, `digest` that of its manifest, which holds the digests of all its files.
+    `path` is its directory in the cache; `manifest` is what was read of it there, once and for the whole run.
     """
 
     path: Path
-    digest: str
-    arch: Arch
+    manifest: BundleManifest
+
+    @property
+    def digest(self) -> str:
+        """That of the manifest, which holds the digests of all its files."""
+        return self.manifest.digest
+
+    @property
+    def arch(self) -> Arch:
+        return self.manifest.arch
+
+    def files(self, directory: str) -> tuple[Path, ...]:
+        """Those of one directory of the bundle."""
+        return tuple(self.path / name for name in self.manifest.names_in(directory))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

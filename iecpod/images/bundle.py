@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.bundle_manifest import BUNDLE_VERSION, BundledBase, BundledImage, manifest_file
+from iecpod.design.bundle_manifest import BUNDLE_VERSION, DIRECTORIES, BundledBase, BundledImage
+from iecpod.design.bundled_release import manifest_file
 from iecpod.design.release import ImageSourceType, Manifest, Release
 from iecpod.images.archive import read_image_ids
 from iecpod.images.cache import Artifact, Cache
@@ -23,8 +24,6 @@ from iecpod.images.release_images import ReleaseImages
 from iecpod.images.rootfs import ensure_rootfs
 from iecpod.images.software import ensure_software, software_recipe
 from iecpod.model import Arch
-
-_DIRECTORIES = ("base", "bin", "debs", "helm", "images", "manifests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class BundleBuild:
         }
 
     def _make(self, directory: Path) -> Mapping[str, Any]:
-        for name in _DIRECTORIES:
+        for name in DIRECTORIES:
             (directory / name).mkdir()
         base = self._put_base(directory)
         images = self._put_software(directory) if self.release.bundle else self._put_connected(directory)

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import hashlib
-import io
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
-from iecpod.design.bundle_manifest import MANIFEST, BundleManifest, bundle_dir, parse_bundle_manifest
+from iecpod.design.bundle_manifest import (
+    MANIFEST,
+    SIGNATURE,
+    BundledFile,
+    BundleManifest,
+    bundle_dir,
+    damaged_file,
+    not_a_bundle,
+    parse_bundle_manifest,
+)
+from iecpod.design.release import ProvidedBundle
 from iecpod.errors import PreflightError, Problem, UsageError
-from iecpod.file_writer import READABLE, commit_tree, new_file
-from iecpod.images.cache import SEEN, Artifact, Cache, artifact_lease, find_damage, load_artifact
-from iecpod.images.files import explain_os_error, place_file
+from iecpod.file_writer import READABLE, commit_tree, new_file, replace_file
+from iecpod.images.bundle_reader import Member, OpenBundle, open_bundle
+from iecpod.images.bundle_trust import ANY_BUNDLE, BundleTrust
+from iecpod.images.cache import Artifact, Cache, artifact_lease, find_damage, write_seen
+from iecpod.images.files import explain_os_error, place_file, place_open_file, sha256_of_file
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -28,114 +38,108 @@ class Fault(str, enum.Enum):
     DAMAGED = "damaged"
     MISSING = "missing"
     UNEXPECTED = "unexpected"
+    REPEATED = "repeated"
+
+
+_MESSAGES = {
+    Fault.UNEXPECTED: ("the bundle's manifest does not name it",),
+    Fault.REPEATED: ("it is in the archive more than once",),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBundle:
-    """A bundle as it was handed over. Its methods raise `UsageError` where there is none."""
+    """A bundle as it was handed over.
+
+    Its methods raise `UsageError` where there is none, and `PreflightError` where it is not what is demanded of it.
+    """
 
     path: Path
+    trust: BundleTrust = ANY_BUNDLE
 
     def manifest(self) -> BundleManifest:
-        return parse_bundle_manifest(self.manifest_bytes(), str(self.path))
+        with self._opened() as (manifest, _):
+            return manifest
 
-    def manifest_bytes(self) -> bytes:
-        try:
-            if self.path.is_dir():
-                return (self.path / MANIFEST).read_bytes()
-            with tarfile.open(self.path, "r:") as tar:
-                # It stands first; looking it up by name would read all headers, to the end of an archive cut off.
-                file = next((tar.extractfile(entry) for entry in tar if entry.name == MANIFEST), None)
-                return file.read() if file else b""
-        except tarfile.TarError:
-            return b""  # which is the manifest of no bundle
-        except FileNotFoundError:
-            if self.path.is_dir():
-                return b""
-            raise UsageError(f"there is no bundle {self.path}", "give what `iecpod bundle build` has made") from None
-        except OSError as error:
-            raise UsageError(f"{self.path}: {error.strerror}", "give a bundle that can be read") from error
+    def signer(self) -> str | None:
+        """Who has signed it, where that is demanded."""
+        with open_bundle(self.path) as bundle:
+            return self._checked(bundle)
 
     def verify(self) -> dict[str, Fault]:
         """Reads every file; what is not as the manifest says, by name."""
-        wanted = dict(self.manifest().files)
-        faults = {}
-        for name, content in self._files():
-            entry = wanted.pop(name, None)
-            if entry is None:
-                faults[name] = Fault.UNEXPECTED
-            elif _digest(content) != (entry.size_bytes, entry.sha256):
-                faults[name] = Fault.DAMAGED
-        return dict(sorted((faults | dict.fromkeys(wanted, Fault.MISSING)).items()))
+        with self._opened() as (manifest, bundle):
+            return _find_faults(bundle.members, manifest.files, _digest)
 
     def take_in(self, cache: Cache) -> str:
         """Puts it into the cache under its digest, which is returned. Raises `PreflightError` where it is damaged.
 
-        Files of a directory are linked where that is safe. One that is in the cache and whole is not read again.
+        Files of a directory are linked where that is safe, and what its manifest does not name is left there. One that
+        is in the cache and whole is not read again.
         """
-        manifest = self.manifest()
-        final = bundle_dir(cache.root, manifest.digest)
-        cache.hold(artifact_lease(final.parent.name, manifest.digest))
-        doing = f"taking in the bundle {self.path}"
-        with explain_os_error(doing), cache.lock(f"bundle-{manifest.digest[:32]}"):
-            if not _faults_of(load_artifact(final, manifest.digest)):
-                return manifest.digest
-            cache.reporter.progress(doing)
-            with cache.staging("bundle") as work:
-                stage = work / manifest.digest
-                stage.mkdir()
-                self._place_files(manifest, stage)
-                (stage / MANIFEST).write_bytes(self.manifest_bytes())
-                faults = _faults_of(load_artifact(stage, manifest.digest), thorough=True)
-                if faults:
-                    raise PreflightError(
-                        [damaged_file(name) for name in faults], f"the bundle {self.path} is not whole"
-                    )
-                final.parent.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(final, ignore_errors=True)
-                commit_tree(stage, final)
-        return manifest.digest
+        with self._opened() as (manifest, bundle):
+            final = bundle_dir(cache.root, manifest.digest)
+            cache.hold(artifact_lease(final.parent.name, manifest.digest))
+            doing = f"taking in the bundle {self.path}"
+            with explain_os_error(doing), cache.lock(f"bundle-{manifest.digest[:32]}"):
+                if not _find_changes(final, manifest):
+                    self._keep_signature(final, bundle.signature)
+                    return manifest.digest
+                cache.reporter.progress(doing)
+                with cache.staging("bundle") as work:
+                    stage = work / manifest.digest
+                    stage.mkdir()
+                    self._fill(stage, manifest, bundle)
+                    final.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.rmtree(final, ignore_errors=True)
+                    commit_tree(stage, final)
+            return manifest.digest
 
-    def _place_files(self, manifest: BundleManifest, stage: Path) -> None:
-        """Those that the manifest names; what is missing is found afterwards, with what is damaged."""
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[BundleManifest, OpenBundle]]:
+        with open_bundle(self.path) as bundle:
+            self._checked(bundle)
+            yield parse_bundle_manifest(bundle.manifest, str(self.path)), bundle
+
+    def _checked(self, bundle: OpenBundle) -> str | None:
+        """Before anything is made of the manifest's bytes."""
+        if not bundle.manifest:
+            raise not_a_bundle(str(self.path))
+        return self.trust.check(bundle.manifest, bundle.signature, str(self.path))
+
+    def _keep_signature(self, final: Path, signature: bytes | None) -> None:
+        """With a bundle that is there: a later run may demand it. One that nobody has checked replaces none."""
+        is_new = self.trust.signers is not None or not (final / SIGNATURE).exists()
+        if signature is not None and is_new:
+            replace_file(final / SIGNATURE, signature, READABLE)
+
+    def _fill(self, stage: Path, manifest: BundleManifest, bundle: OpenBundle) -> None:
+        def place(member: Member) -> str:
+            _place(member, stage / member.name)
+            return sha256_of_file(stage / member.name)  # of the file that is used from here on
+
+        faults = _find_faults(bundle.members, manifest.files, place)
         if self.path.is_dir():
-            for name in manifest.files:
-                if _is_plain_file(self.path / name):
-                    place_file(self.path / name, stage / name)
-            return
-        for name, content in self._files():
-            if name in manifest.files:
-                target = stage / name
-                target.parent.mkdir(exist_ok=True)
-                with target.open("wb") as file, contextlib.suppress(tarfile.ReadError):
-                    shutil.copyfileobj(content, file, _CHUNK_BYTES)
-
-    def _files(self) -> Iterator[tuple[str, IO[bytes]]]:
-        """All but the manifest; an archive that is cut off ends early."""
-        if not self.path.is_dir():
-            yield from _files_of_archive(self.path)
-            return
-        for path in sorted(self.path.rglob("*")):
-            name = str(path.relative_to(self.path))
-            if not path.is_dir() and name not in (MANIFEST, SEEN):
-                with _open(path) as content:
-                    yield name, content
+            faults = {name: fault for name, fault in faults.items() if fault is not Fault.UNEXPECTED}
+        if faults:
+            problems = [damaged_file(name, *_MESSAGES.get(fault, ())) for name, fault in faults.items()]
+            raise PreflightError(problems, f"the bundle {self.path} is not whole")
+        (stage / MANIFEST).write_bytes(bundle.manifest)
+        if bundle.signature is not None:
+            (stage / SIGNATURE).write_bytes(bundle.signature)
+        write_seen(stage, manifest.files)
 
 
-def damaged_file(name: str) -> Problem:
-    return Problem(
-        path=name,
-        message="it is missing, or is not what the bundle's manifest says",
-        remedy="copy the bundle anew and run `iecpod bundle verify`; if it stays so, build it anew",
-        rule="bundle-damaged",
-    )
+def check_taken_in(cache: Cache, provided: ProvidedBundle, trust: BundleTrust = ANY_BUNDLE) -> tuple[Problem, ...]:
+    """What has changed of a bundle in the cache; files that were not touched are not read again.
 
-
-def check_taken_in(cache: Cache, digest: str) -> tuple[Problem, ...]:
-    """What has changed of a bundle in the cache; files that were not touched are not read again."""
-    path = bundle_dir(cache.root, digest)
-    cache.hold(artifact_lease(path.parent.name, digest))
-    return tuple(map(damaged_file, _faults_of(load_artifact(path, digest))))
+    Raises `PreflightError` where it is not what is demanded of it.
+    """
+    cache.hold(artifact_lease(provided.path.parent.name, provided.digest))
+    if trust != ANY_BUNDLE:
+        with open_bundle(provided.path) as bundle:
+            trust.check(bundle.manifest, bundle.signature, str(provided.path))
+    return tuple(map(damaged_file, _find_changes(provided.path, provided.manifest)))
 
 
 def write_copy(bundle: Path, output: Path) -> None:
@@ -175,35 +179,59 @@ def _beside(output: Path) -> Iterator[Path]:
         yield Path(directory) / output.name
 
 
-def _files_of_archive(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    with tarfile.open(path, "r:") as tar:
-        try:
-            for entry in tar:
-                if entry.name != MANIFEST and not entry.isdir():
-                    yield entry.name, (tar.extractfile(entry) if entry.isreg() else None) or io.BytesIO()
-        except tarfile.ReadError:
-            return
+def _find_faults(
+    members: Iterable[Member], files: Mapping[str, BundledFile], digest_of: Callable[[Member], str]
+) -> dict[str, Fault]:
+    """By name. Nothing is read of what has not the size that the manifest says, or is not named there."""
+    seen = set[str]()
+    faults = {}
+    for member in members:
+        entry = files.get(member.name)
+        if entry is None:
+            faults[member.name] = Fault.UNEXPECTED
+        elif member.name in seen:
+            faults[member.name] = Fault.REPEATED
+        elif member.content is None or member.size_bytes != entry.size_bytes or digest_of(member) != entry.sha256:
+            faults[member.name] = Fault.DAMAGED
+        seen.add(member.name)
+    return dict(sorted({**faults, **dict.fromkeys(files.keys() - seen, Fault.MISSING)}.items()))
 
 
-def _digest(content: IO[bytes]) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
+def _find_changes(path: Path, manifest: BundleManifest) -> tuple[str, ...]:
+    """Of a bundle in the cache, names of files that are not what the manifest says, or not of it."""
     try:
-        while chunk := content.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    except tarfile.ReadError:  # the archive ends here
-        pass
-    return size, digest.hexdigest()
+        with open_bundle(path) as bundle:
+            if hashlib.sha256(bundle.manifest).hexdigest() != manifest.digest:
+                return (MANIFEST,)
+            lying = {member.name: member.content is not None for member in bundle.members if "/" in member.name}
+    except UsageError:
+        return (MANIFEST,)
+    foreign = {name for name, is_plain in lying.items() if not is_plain or name not in manifest.files}
+    entries = {name: asdict(entry) for name, entry in manifest.files.items()}
+    return tuple(sorted(foreign.union(find_damage(Artifact(path, manifest.digest, entries, {})))))
 
 
-def _open(path: Path) -> IO[bytes]:
-    """What a link leads to is not the bundle's."""
-    return path.open("rb") if _is_plain_file(path) else io.BytesIO()
+def _digest(member: Member) -> str:
+    """Of no more than its size: a file may grow meanwhile."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(member):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
-def _is_plain_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+def _place(member: Member, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if member.has_own_file and member.content is not None:
+        place_open_file(member.content.fileno(), target)
+        return
+    with target.open("xb") as file:
+        file.writelines(_chunks(member))
+    target.chmod(0o644)
 
 
-def _faults_of(artifact: Artifact | None, *, thorough: bool = False) -> tuple[str, ...]:
-    return (MANIFEST,) if artifact is None else find_damage(artifact, thorough=thorough)
+def _chunks(member: Member) -> Iterator[bytes]:
+    assert member.content is not None, "what is no plain file is not read"
+    left = member.size_bytes
+    while left and (chunk := member.content.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,14 +129,17 @@ def artifact_lease(kind: str, key: str) -> str:
 
 def write_manifest(directory: Path, recipe: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     files = {}
-    seen = {}
     for path in sorted(directory.rglob("*")):
         if path.is_file() and not path.is_symlink():
             name = str(path.relative_to(directory))
             files[name] = {"sha256": sha256_of_file(path), "size_bytes": path.stat().st_size}
-            seen[name] = Fingerprint.of(path).as_list()
     write_json(directory / MANIFEST, {"recipe": recipe, "facts": facts, "files": files})
-    write_json(directory / SEEN, seen)
+    write_seen(directory, files)
+
+
+def write_seen(directory: Path, names: Iterable[str]) -> None:
+    """For files that were hashed just now."""
+    write_json(directory / SEEN, {name: Fingerprint.of(directory / name).as_list() for name in names})
 
 
 def load_artifact(directory: Path, key: str) -> Artifact | None:

@@ -67,13 +67,21 @@ def place_file(source: Path, target: Path) -> None:
 
     A file that others may write to is copied: what was checked must not change afterwards.
     """
+    with source.open("rb") as content:
+        place_open_file(content.fileno(), target)
+
+
+def place_open_file(descriptor: int, target: Path) -> None:
+    """The same for a file that is open, whatever has its name by now."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    status = source.stat()
+    status = os.fstat(descriptor)
     if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
         with contextlib.suppress(OSError):
-            os.link(source, target)
+            # With a directory given, Python follows the link: it leads to the open file itself.
+            os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
             return
-    shutil.copyfile(source, target)
+    with os.fdopen(os.dup(descriptor), "rb") as content, target.open("xb") as file:
+        shutil.copyfileobj(content, file)
     target.chmod(0o755 if status.st_mode & 0o100 else 0o644)
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.bundle_manifest import read_bundle_manifest
 from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.errors import ImageError
 from iecpod.images.bake import BAKE_VERSION, bake_tree, unpack_tree
 from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
-from iecpod.images.fetch import copy_image, fetch_image
+from iecpod.images.fetch import check_image, copy_image, fetch_image
 from iecpod.images.files import Fingerprint, recipe_key
 from iecpod.images.pod_notes import note_pod
 from iecpod.images.rootfs import ensure_rootfs, rootfs_recipe
@@ -132,15 +131,15 @@ class ReleaseImages:
     def _tree_archive(self, cache: Cache, arch: Arch) -> Path:
         provided = self.release.provided
         if provided is not None:
-            return provided.path / read_bundle_manifest(provided.path).base.file
+            return provided.path / provided.manifest.base.file
         return ensure_rootfs(cache, self.release.image, arch, self.apt_mirror).path / "rootfs.tar"
 
 
 def _take_from_bundle(provided: ProvidedBundle, work: Path) -> NewImage:
-    """The image that the bundle holds, whose format and size were found out when it was built.
+    """The image that the bundle holds, of the format and size that its manifest says.
 
     A copy, since the bundle's own may be a link to a file of its owner, and libvirt lends images to QEMU's user.
     """
-    base = read_bundle_manifest(provided.path).base
+    base = provided.manifest.base
     shutil.copyfile(provided.path / base.file, work / "image")
-    return NewImage(work / "image", base.format, base.virtual_size_bytes)
+    return check_image(NewImage(work / "image", base.format, base.virtual_size_bytes), f"{base.file} of the bundle")

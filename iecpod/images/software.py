@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from iecpod.design.bundle_manifest import read_bundle_manifest
-from iecpod.design.release import BundleSource, ProvidedBundle, Release
+from iecpod.design.release import BundleSource, Release
 from iecpod.images.apt import AptRoot
 from iecpod.images.archive import ContainerImage, write_archive
 from iecpod.images.cache import Artifact, Cache
@@ -44,10 +43,6 @@ class Software:
 
     def _in(self, directory: str) -> tuple[Path, ...]:
         return tuple(sorted((self.path / directory).glob("*")))
-
-
-def provided_helm(provided: ProvidedBundle) -> tuple[Path, ...]:
-    return tuple(sorted((provided.path / "helm").iterdir()))
 
 
 def software_recipe(release: Release, arch: Arch) -> dict[str, Any]:
@@ -116,7 +111,7 @@ def _compile(cache: Cache, release: Release, source: BundleSource, arch: Arch, a
 def find_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str) -> Software:
     """What nodes are given: of the bundle that the release comes from, else as by `ensure_software`."""
     if release.provided is not None:
-        return Software(release.provided.path, read_bundle_manifest(release.provided.path).references)
+        return Software(release.provided.path, release.provided.manifest.references)
     return ensure_software(cache, release, arch, apt_mirror)
 
 

@@ -229,16 +229,19 @@ def test_files_of_a_directory_are_linked_and_watched(archive: Path, tmp_path: Pa
     digest = StoredBundle(tmp_path / "b").take_in(cache)
     taken = bundle_dir(cache.root, digest)
     assert (tmp_path / "b/base/image.raw").samefile(taken / "base/image.raw")
-    assert check_taken_in(cache, digest) == ()
+    release = deployed_from(tmp_path / "b", tmp_path).release
+    provided = release.provided
+    assert provided is not None and provided.path == taken
+    assert check_taken_in(cache, provided) == ()
     mode = (tmp_path / "b/base/image.raw").stat().st_mode
-    image = ReleaseImages(deployed_from(tmp_path / "b", tmp_path).release, cache.root, "", cache.reporter)
+    image = ReleaseImages(release, cache.root, "", cache.reporter)
     assert image.ensure(HOST_ARCH).path.stat().st_mode != mode == (tmp_path / "b/base/image.raw").stat().st_mode
     with (tmp_path / "b/base/image.raw").open("r+b") as file:
         file.write(b"changed")
-    (problem,) = check_taken_in(cache, digest)
+    (problem,) = check_taken_in(cache, provided)
     assert (problem.path, problem.rule) == ("base/image.raw", "bundle-damaged")
     StoredBundle(archive).take_in(cache)
-    assert check_taken_in(cache, digest) == ()
+    assert check_taken_in(cache, provided) == ()
     unpack(archive, tmp_path / "c")
     (tmp_path / "c/helm/helm").chmod(0o666)
     taken = bundle_dir(

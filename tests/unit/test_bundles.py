@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 
 from iecpod.design.bundle_manifest import (
     BUNDLE_VERSION,
-    load_bundled_release,
+    BundleManifest,
+    bundle_dir,
     parse_bundle_manifest,
     read_bundle_manifest,
 )
+from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.design.release_file import load_release, read_release
 from iecpod.errors import DescriptorError, UsageError
@@ -38,7 +41,7 @@ def load(name: str) -> Release:
     return load_release(name, RELEASES, SCHEMAS)
 
 
-def manifest_of(release: str, **changes: Any) -> dict[str, Any]:
+def manifest_of(release: str, /, **changes: Any) -> dict[str, Any]:
     data = read_release(release, RELEASES, SCHEMAS)
     facts = {
         "bundle_version": BUNDLE_VERSION,
@@ -51,8 +54,17 @@ def manifest_of(release: str, **changes: Any) -> dict[str, Any]:
     return {"recipe": {}, "facts": facts, "files": {"base/image.qcow2": ENTRY}}
 
 
-def parse(data: object) -> None:
-    parse_bundle_manifest(json.dumps(data).encode(), "b.tar")
+def parse(data: object) -> BundleManifest:
+    return parse_bundle_manifest(json.dumps(data).encode(), "b.tar")
+
+
+def taken_in(cache_dir: Path, data: object) -> Path:
+    """Where a bundle of that manifest lies in the cache, without its files."""
+    content = json.dumps(data).encode()
+    path = bundle_dir(cache_dir, hashlib.sha256(content).hexdigest())
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_bytes(content)
+    return path
 
 
 def test_a_manifest_of_another_version_is_told_from_none() -> None:
@@ -101,13 +113,14 @@ def test_what_is_no_manifest_is_no_bundle(data: object) -> None:
 def test_a_release_in_a_bundle_has_no_sources_left(tmp_path: Path) -> None:
     data = manifest_of("iec-r1")
     data["files"] |= {f"manifests/{name}.yaml": ENTRY for name in ("etcd", "rbac", "calico")}
-    (tmp_path / "manifest.json").write_text(json.dumps(data))
-    manifest = read_bundle_manifest(tmp_path)
-    release = load_bundled_release(manifest, tmp_path, SCHEMAS)
-    assert release.provided == ProvidedBundle(path=tmp_path, digest=manifest.digest, arch=Arch.X86_64)
+    path = taken_in(tmp_path, data)
+    manifest = read_bundle_manifest(path)
+    release = load_bundled_release(manifest, path, SCHEMAS)
+    assert release.provided == ProvidedBundle(path=path, manifest=manifest)
+    assert (release.provided.digest, release.provided.arch) == (path.name, Arch.X86_64)
     assert release.repositories == ()
     assert [entry.file for entry in release.manifests] == [
-        f"{tmp_path}/manifests/{name}.yaml" for name in ("etcd", "rbac", "calico")
+        f"{path}/manifests/{name}.yaml" for name in ("etcd", "rbac", "calico")
     ]
     assert release.packages == load("iec-r1").packages
     manifest = dataclasses.replace(manifest, release={**manifest.release, "cnis": ["none"]})
@@ -119,8 +132,8 @@ def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> No
     """Nobody vouches for it, and who chooses its pod network is told so."""
     data = manifest_of("k8s-1.36")
     data["files"] |= {f"manifests/{name}.yaml": ENTRY for name in ("calico", "operator-crds", "tigera-operator")}
-    (tmp_path / "manifest.json").write_text(json.dumps(data))
-    release = load_bundled_release(read_bundle_manifest(tmp_path), tmp_path, SCHEMAS)
+    path = taken_in(tmp_path, data)
+    release = load_bundled_release(read_bundle_manifest(path), path, SCHEMAS)
     assert {entry.name: bool(entry.file) for entry in release.manifests} == {
         **dict.fromkeys(("calico", "operator-crds", "tigera-operator"), True),
         "flannel": False,
@@ -129,9 +142,10 @@ def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> No
 
 def test_images_of_bundles_are_told_apart(tmp_path: Path) -> None:
     """By the bundle's digest: what another holds was made of other packages."""
+    manifest = parse(manifest_of("k8s-1.36"))
 
     def key(name: str, digest: str, *, baked: bool = True, runtime: str = "containerd") -> str:
-        provided = ProvidedBundle(path=tmp_path, digest=digest, arch=Arch.X86_64)
+        provided = ProvidedBundle(path=tmp_path, manifest=dataclasses.replace(manifest, digest=digest))
         release = dataclasses.replace(load(name), provided=provided, runtime=runtime)
         return ReleaseImages(release, tmp_path, "", RecordingReporter(), baked).key(Arch.X86_64)
 

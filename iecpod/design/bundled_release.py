@@ -1,0 +1,43 @@
+"""The release that a bundle is of, with the bundle in the place of all its sources."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from iecpod.design.bundle_manifest import BundleManifest
+from iecpod.design.image_reference import without_digest
+from iecpod.design.release import ImageSourceType, Manifest, ProvidedBundle, Release
+from iecpod.design.release_file import check_release_text, parse_release
+from iecpod.errors import UsageError
+
+
+def load_bundled_release(manifest: BundleManifest, path: Path, schemas_dir: Path) -> Release:
+    """The release of the bundle at `path`.
+
+    Raises `DescriptorError` where its data are not valid, `UsageError` where the base image is not of its kind.
+    """
+    text = json.dumps(manifest.release).encode()
+    release = parse_release(check_release_text(text, f"{path}: release", schemas_dir))
+    if (release.image.type is ImageSourceType.MMDEBSTRAP) == bool(manifest.base.format):
+        raise UsageError(f"{path}: its base image is not of the kind that its release says", "build the bundle again")
+
+    def provided(cni_manifest: Manifest) -> Manifest:
+        file = manifest_file(cni_manifest)
+        return replace(cni_manifest, file=str(path / file)) if file in manifest.files else cni_manifest
+
+    return replace(
+        release.with_manifests(provided),
+        # By these names its archives are loaded; what they hold is verified with the bundle.
+        pause_image=without_digest(release.pause_image),
+        nginx_image=without_digest(release.nginx_image),
+        kube_router_image=without_digest(release.kube_router_image),
+        repositories=(),
+        provided=ProvidedBundle(path=path, manifest=manifest),
+    )
+
+
+def manifest_file(manifest: Manifest) -> str:
+    """Where a manifest of Kubernetes objects lies in a bundle."""
+    return f"manifests/{manifest.name}.yaml"
