@@ -46,6 +46,8 @@ _SCHEMA = {
     "type": ("text, number, list and mapping are not the same", _PHAROS),
     "enum": ("only some values have a meaning", _PHAROS),
     "const": ("only one value has a meaning", _PHAROS),
+    "anyof": ("the value has one of several forms", "the release"),
+    "oneof": ("of several keys exactly one is there", "the release"),
     "minimum": ("the number has a lower bound", _PHAROS),
     "maximum": ("the number has an upper bound", _PHAROS),
     "minitems": ("the list cannot be that short", _PHAROS),
