@@ -25,17 +25,20 @@ class GoToolchain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoModule:
-    """A directory of `releases/modules`, and what is compiled of it.
+    """What is compiled of a directory of `releases/modules`, which holds the `go.mod`.
 
     `source` is the module that it is there for, whose version is the program's. `programs` are packages by the name of
-    the program; `names` further names of a program, as links. `variables` are set by the linker (`-X`); `{version}` in
-    them is the version without its leading `v`. With `cgo` the program is linked statically against the C libraries of
-    `libraries`, Debian's packages of the suite that guests have.
+    the program; `names` further names of a program, as links. `tests` are packages whose tests are compiled, by the
+    name of the program: those run on the host, and are no part of a node. `variables` are set by the linker (`-X`);
+    `{version}` in them is the version without its leading `v`. With `cgo` the program is linked statically against the
+    C libraries of `libraries`, Debian's packages of the suite that guests have.
     """
 
     name: str
+    directory: str
     source: str
     programs: dict[str, str]
+    tests: dict[str, str] = field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
@@ -45,13 +48,23 @@ class GoModule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoSource:
-    """All that a release has compiled, in the order in which it is compiled."""
+    """All that a release has compiled, in the order in which it is compiled.
+
+    `test_images` are tags by the names of images that upstream's end-to-end tests run in pods; they stand for the tags
+    that those tests ask for.
+    """
 
     toolchain: GoToolchain
     modules: tuple[GoModule, ...]
+    test_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def module(self, name: str) -> GoModule:
         return next(module for module in self.modules if module.name == name)
+
+    @property
+    def tests(self) -> GoModule | None:
+        """What the end-to-end tests are compiled of; None where the release has none."""
+        return next((module for module in self.modules if module.tests), None)
 
 
 def parse_go_source(data: dict[str, Any]) -> GoSource:
@@ -63,14 +76,17 @@ def parse_go_source(data: dict[str, Any]) -> GoSource:
             sha256={Arch(arch): digest for arch, digest in toolchain["sha256"].items()},
         ),
         modules=tuple(_parse_module(module) for module in data["modules"]),
+        test_images={name: tuple(tags) for name, tags in data.get("test_images", {}).items()},
     )
 
 
 def _parse_module(data: dict[str, Any]) -> GoModule:
     return GoModule(
         name=data["name"],
+        directory=data.get("directory", data["name"]),
         source=data["source"],
         programs=dict(data["programs"]),
+        tests=dict(data.get("tests", {})),
         names={program: tuple(names) for program, names in data.get("names", {}).items()},
         variables=dict(data.get("variables", {})),
         tags=tuple(data.get("tags", ())),

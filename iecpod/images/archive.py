@@ -11,7 +11,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from iecpod.images.files import sha256_of_file
@@ -36,26 +36,25 @@ class ContainerImage:
 
 
 def write_layer(path: Path, programs: Iterable[Path], directory: str, links: Mapping[str, str] | None = None) -> None:
-    """A layer that holds executables in `directory`: the same bytes for the same programs.
+    """A layer that holds executables in `directory` (empty: the root): the same bytes for the same programs.
 
     `links` are symbolic links of that directory, the target by the name.
     """
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
-        parents: list[str] = []
-        for part in directory.strip("/").split("/"):
-            parents.append(part)
-            entry = tarfile.TarInfo("/".join(parents))
+        place = PurePosixPath(directory.strip("/"))
+        for parent in [*reversed(place.parents[:-1]), place] if place.parts else []:
+            entry = tarfile.TarInfo(str(parent))
             entry.type = tarfile.DIRTYPE
             entry.mode = 0o755
             tar.addfile(entry)
         for program in sorted(programs, key=lambda program: program.name):
-            entry = tarfile.TarInfo(f"{directory.strip('/')}/{program.name}")
+            entry = tarfile.TarInfo(str(place / program.name))
             entry.mode = 0o755
             entry.size = program.stat().st_size
             with program.open("rb") as content:
                 tar.addfile(entry, content)
         for name, target in sorted((links or {}).items()):
-            entry = tarfile.TarInfo(f"{directory.strip('/')}/{name}")
+            entry = tarfile.TarInfo(str(place / name))
             entry.type = tarfile.SYMTYPE
             entry.linkname = target
             tar.addfile(entry)

@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,6 +36,17 @@ _BYTES_A_JOB = 1536 * 1024 * 1024
 _WORK_BYTES = 6 * 1024 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A module on its way; `packages` are those that its programs are made of, once they are fetched."""
+
+    module: GoModule
+    arch: Arch
+    work: Path
+    log_path: Path
+    packages: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoBuild:
     """What compiles: GOROOT, and for modules with cgo a C toolchain. Directories are kept until `finish`."""
@@ -47,22 +58,26 @@ class GoBuild:
 
     def ensure(self, module: GoModule, arch: Arch) -> Artifact:
         """The programs of a module, static. Raises `ImageError`."""
-        version = module_version(module)
-        title = f"{module.name} {version}".rstrip()
 
         def make(directory: Path) -> Mapping[str, Any]:
-            with self.cache.lock("go-build"):
-                self._check_room()
-                log_path = self.cache.log_path(f"go-{module.name}-{arch.debian}")
-                work = self.work_dir / module.name
-                shutil.rmtree(work, ignore_errors=True)
-                copy_module(module.name, work)
-                watch = DownloadWatch(self.work_dir / "modules", self.cache.reporter, module.name)
-                packages = self._fetch(module, arch, work, log_path, watch.look)
-                self._compile(module, arch, work, directory, log_path, packages)
-            return {"version": version, "packages": packages}
+            with self._prepared(module, arch, module.programs) as job:
+                self._compile(job, directory)
+            return {"version": module_version(module), "packages": len(job.packages)}
 
-        return self.cache.ensure(_KIND, self._recipe(module, arch), make, f"compiling {title} for {arch.debian}")
+        doing = f"compiling {_title(module)} for {arch.debian}"
+        return self.cache.ensure(_KIND, self._recipe(module, arch), make, doing)
+
+    def ensure_tests(self, module: GoModule) -> Artifact:
+        """The tests of a module as programs of this host, since they run here. Raises `ImageError`."""
+        arch = Arch.of_this_machine()
+
+        def make(directory: Path) -> Mapping[str, Any]:
+            with self._prepared(module, arch, module.tests, "-test") as job:
+                self._compile_tests(job, directory)
+            return {"version": module_version(module), "packages": len(job.packages)}
+
+        recipe = {**self._recipe(module, arch), "programs": module.tests}
+        return self.cache.ensure("tests", recipe, make, f"compiling the tests of {_title(module)}")
 
     def is_compiled(self, module: GoModule, arch: Arch) -> bool:
         return self.cache.place(_KIND, self._recipe(module, arch)).exists()
@@ -84,9 +99,9 @@ class GoBuild:
         """Fetches what later modules need while another is compiled; what fails here fails again where it is needed."""
         for module in modules:
             with contextlib.suppress(IecpodError, OSError), self.cache.staging("go-prefetch") as work:
-                copy_module(module.name, work / module.name)
-                log_path = self.cache.log_path(f"go-prefetch-{module.name}")
-                self._fetch(module, arch, work / module.name, log_path, lambda _log: None)
+                job = _Job(module, arch, work / module.name, self.cache.log_path(f"go-prefetch-{module.name}"))
+                copy_module(module, job.work)
+                self._fetch(job, module.programs, (), lambda _log: None)
 
     def _check_room(self) -> None:
         self.work_dir.mkdir(parents=True, exist_ok=True)
@@ -99,40 +114,64 @@ class GoBuild:
                 "free some disk space, or name a cache on another disk with IECPOD_CACHE_DIR",
             )
 
-    def _fetch(self, module: GoModule, arch: Arch, work: Path, log_path: Path, watch: Callable[[str], None]) -> int:
-        """Fetches every module that the programs need, verified by go.sum; returns the number of packages."""
-        listing = work / "packages"
-        names = list(module.programs.values())
+    @contextlib.contextmanager
+    def _prepared(self, module: GoModule, arch: Arch, programs: Mapping[str, str], *flags: str) -> Iterator[_Job]:
+        """Held by one build at a time; the sources of `programs` are there."""
+        with self.cache.lock("go-build"):
+            self._check_room()
+            log_path = self.cache.log_path(f"go-{module.name}-{arch.debian}")
+            job = _Job(module, arch, self.work_dir / module.name, log_path)
+            shutil.rmtree(job.work, ignore_errors=True)
+            copy_module(module, job.work)
+            watch = DownloadWatch(self.work_dir / "modules", self.cache.reporter, module.name)
+            yield replace(job, packages=self._fetch(job, programs, flags, watch.look))
+
+    def _fetch(
+        self, job: _Job, programs: Mapping[str, str], flags: Sequence[str], watch: Callable[[str], None]
+    ) -> tuple[str, ...]:
+        """Fetches every module that the programs need, verified by go.sum; returns the packages they are made of."""
+        listing = job.work / "packages"
         script = 'list=$1; shift; exec "$@" > "$list"'
-        go = [str(self.go_root / "bin/go"), "list", "-mod=readonly", "-deps", "-tags", ",".join(module.tags)]
+        go = [str(self.go_root / "bin/go"), "list", "-mod=readonly", "-deps", *flags, *_tags(job.module)]
         run_tool(
-            ["sh", "-ec", script, "list", str(listing), *go, "--", *names],
-            purpose=f"fetching the Go modules of {module.name}",
-            log_path=log_path,
-            directory=work,
-            environment=self._environment(module, arch),
+            ["sh", "-ec", script, "list", str(listing), *go, "--", *programs.values()],
+            purpose=f"fetching the Go modules of {job.module.name}",
+            log_path=job.log_path,
+            directory=job.work,
+            environment=self._environment(job.module, job.arch),
             network=True,
             watch=watch,
         )
-        return len(listing.read_text().split())
+        return tuple(listing.read_text().splitlines())
 
-    def _compile(
-        self, module: GoModule, arch: Arch, work: Path, directory: Path, log_path: Path, packages: int
-    ) -> None:
-        progress = CompileProgress(self.cache.reporter, module.name, packages)
+    def _compile(self, job: _Job, directory: Path) -> None:
+        programs = job.module.programs
+        flags = ("-v", f"-ldflags={_linker_flags(job.module)}", "-o", f"{directory}/")
+        self._run(job, "build", *flags, "--", *programs.values())
+        for program, package in programs.items():
+            (directory / _default_name(job.module, package)).rename(directory / program)
+
+    def _compile_tests(self, job: _Job, directory: Path) -> None:
+        """`go test -c` does not say how far it is, and `go list -export` compiles the same packages before it."""
+        tests = job.module.tests
+        listing = ("-v", "-export", "-test", "-deps", "-f={{with false}}{{end}}")
+        self._run(job, "list", *listing, "--", *tests.values())
+        for program, package in tests.items():
+            # To `go test`, what follows a `--` are arguments of the tests.
+            flags = ("-c", f"-ldflags={_linker_flags(job.module)}", "-o", str(directory / program))
+            self._run(job, "test", *flags, package)
+
+    def _run(self, job: _Job, command: str, *arguments: str) -> None:
+        """Without a network. With `-v`, Go names each package as it begins to compile it."""
+        progress = CompileProgress(self.cache.reporter, job.module.name, len(job.packages))
         run_tool(
-            [
-                *(str(self.go_root / "bin/go"), "build", "-mod=readonly", "-v", f"-ldflags={_linker_flags(module)}"),
-                *("-tags", ",".join(module.tags), "-o", f"{directory}/", "--", *module.programs.values()),
-            ],
-            purpose=f"compiling {module.name}",
-            log_path=log_path,
-            directory=work,
-            environment={**self._environment(module, arch), "GOPROXY": "off"},
-            watch=progress.look,
+            [str(self.go_root / "bin/go"), command, "-mod=readonly", *_tags(job.module), *arguments],
+            purpose=f"compiling {job.module.name}",
+            log_path=job.log_path,
+            directory=job.work,
+            environment={**self._environment(job.module, job.arch), "GOPROXY": "off"},
+            watch=progress.look if "-v" in arguments else None,
         )
-        for program, package in module.programs.items():
-            (directory / _default_name(module, package)).rename(directory / program)
 
     def _environment(self, module: GoModule, arch: Arch) -> dict[str, str]:
         jobs = _jobs()
@@ -161,7 +200,7 @@ class GoBuild:
 
 def compile_recipe(module: GoModule, toolchain: GoToolchain, image: ImageSource, arch: Arch) -> dict[str, Any]:
     """What decides the bytes of the programs; `image` is where a module with cgo has its C libraries from."""
-    files = json.dumps(module_files(module.name), sort_keys=True).encode()
+    files = json.dumps(module_files(module.directory), sort_keys=True).encode()
     return {
         "version": _VERSION,
         "module": hashlib.sha256(files).hexdigest(),
@@ -171,6 +210,14 @@ def compile_recipe(module: GoModule, toolchain: GoToolchain, image: ImageSource,
         "c": c_recipe(image, module) if module.cgo else {},
         "arch": arch.debian,
     }
+
+
+def _title(module: GoModule) -> str:
+    return f"{module.name} {module_version(module)}".rstrip()
+
+
+def _tags(module: GoModule) -> tuple[str, str]:
+    return "-tags", ",".join(module.tags)
 
 
 def _linker_flags(module: GoModule) -> str:

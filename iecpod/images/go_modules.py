@@ -10,28 +10,28 @@ from iecpod.design.go_source import GoModule, required_version, source_digest
 _SUFFIXES = (".go", ".mod", ".sum")
 
 
-def module_dir(name: str) -> Path:
-    return Path(str(importlib.resources.files("iecpod"))) / "releases" / "modules" / name
+def module_dir(directory: str) -> Path:
+    return Path(str(importlib.resources.files("iecpod"))) / "releases" / "modules" / directory
 
 
-def module_files(name: str) -> dict[str, str]:
-    """The texts of a module's directory, by file name."""
-    entries = sorted(entry for entry in module_dir(name).iterdir() if entry.suffix in _SUFFIXES)
+def module_files(directory: str) -> dict[str, str]:
+    """The texts of a directory of modules, by file name."""
+    entries = sorted(entry for entry in module_dir(directory).iterdir() if entry.suffix in _SUFFIXES)
     return {entry.name: entry.read_text(encoding="utf-8") for entry in entries}
 
 
-def copy_module(name: str, directory: Path) -> None:
+def copy_module(module: GoModule, target: Path) -> None:
     """Into a new directory: Go may write where a module lies."""
-    directory.mkdir(parents=True)
-    for file, text in module_files(name).items():
-        (directory / file).write_text(text, encoding="utf-8")
+    target.mkdir(parents=True)
+    for file, text in module_files(module.directory).items():
+        (target / file).write_text(text, encoding="utf-8")
 
 
 def module_version(module: GoModule) -> str:
     """The version of the module's source, without the leading `v`; empty for a program of our own."""
-    return required_version(module_files(module.name)["go.mod"], module.source)
+    return required_version(module_files(module.directory)["go.mod"], module.source)
 
 
 def module_digest(module: GoModule) -> str:
     """What `go.sum` says of the content of the module's source."""
-    return source_digest(module_files(module.name)["go.sum"], module.source, module_version(module))
+    return source_digest(module_files(module.directory)["go.sum"], module.source, module_version(module))

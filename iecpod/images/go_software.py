@@ -15,15 +15,17 @@ from iecpod.design.go_source import GoModule, GoSource
 from iecpod.design.release import Release
 from iecpod.errors import ImageError
 from iecpod.images.archive import ContainerImage, write_layer
+from iecpod.images.busybox import busybox_recipe, ensure_busybox
 from iecpod.images.c_toolchain import CToolchain
 from iecpod.images.cache import Artifact, Cache
+from iecpod.images.conformance_images import CONFORMANCE_IMAGES_VERSION, ConformanceImages
 from iecpod.images.go_build import GoBuild, compile_recipe
 from iecpod.images.go_modules import module_digest, module_version
 from iecpod.images.go_toolchain import ensure_go
 from iecpod.model import Arch
 
 #: Modules whose programs are in images and in no node's own file system.
-_IN_IMAGES_ONLY = ("etcd", "coredns", "kube-router", "pause")
+_IN_IMAGES_ONLY = ("etcd", "coredns", "kube-router", "pause", "e2e")
 
 #: Programs of Kubernetes that run in images of their own; all but kube-proxy need nothing beside them.
 _CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -33,14 +35,23 @@ _IMAGES_VERSION = 1
 
 _DIRECTORY = "usr/local/bin"
 _VENDOR = "iecpod"
+_VENDOR_LABEL = "org.opencontainers.image.vendor"
 
 
 def go_recipe(release: Release, source: GoSource, arch: Arch) -> list[dict[str, Any]]:
-    """What decides all programs, without compiling any."""
-    return [
+    """What decides all programs and images, without compiling any."""
+    programs = [
         {**compile_recipe(module, source.toolchain, release.image, arch), "images": _IMAGES_VERSION}
         for module in source.modules
     ]
+    if not source.test_images:
+        return programs
+    tests = {
+        "version": CONFORMANCE_IMAGES_VERSION,
+        "tags": {name: list(tags) for name, tags in source.test_images.items()},
+        "busybox": busybox_recipe(release.image, arch),
+    }
+    return [*programs, {"test_images": tests}]
 
 
 def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: Arch, apt_mirror: str) -> GoSoftware:
@@ -61,7 +72,17 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
     threading.Thread(target=build.prefetch, args=(later, arch), daemon=True).start()
     programs = {module.name: build.ensure(module, arch) for module in source.modules}
     build.finish()
-    return GoSoftware(release, source, programs)
+    if not source.test_images:
+        return GoSoftware(release, source, programs)
+    test_images = ConformanceImages(
+        repository=release.image_repository,
+        tags=source.test_images,
+        agnhost=programs["e2e"].path / "agnhost",
+        busybox=ensure_busybox(cache, release.image, arch, apt_mirror),
+        labels=_labels(source.module("e2e"), programs["e2e"]),
+        vendor={_VENDOR_LABEL: _VENDOR},
+    )
+    return GoSoftware(release, source, programs, test_images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,7 @@ class GoSoftware:
     release: Release
     source: GoSource
     programs: Mapping[str, Artifact]
+    test_images: ConformanceImages | None = None
 
     def facts(self) -> Mapping[str, Any]:
         return {"versions": {module.name: module_version(module) for module in self.source.modules}}
@@ -108,8 +130,10 @@ class GoSoftware:
             reference=self.release.nginx_image,
             layers=(layer,),
             command=("nginx", "-g", "daemon off;"),
-            labels={"org.opencontainers.image.vendor": _VENDOR, "org.opencontainers.image.title": "nginx of Debian"},
+            labels={_VENDOR_LABEL: _VENDOR, "org.opencontainers.image.title": "nginx of Debian"},
         )
+        if self.test_images is not None:
+            yield from self.test_images.images(layer, work)
 
     def _program(self, module: str, program: str) -> Path:
         return self.programs[module].path / program
@@ -133,7 +157,7 @@ def _labels(module: GoModule, programs: Artifact) -> dict[str, str]:
     """Whose build it is, and of what: no image of ours passes for upstream's."""
     version, digest = module_version(module), module_digest(module)
     labels = {
-        "org.opencontainers.image.vendor": _VENDOR,
+        _VENDOR_LABEL: _VENDOR,
         "org.opencontainers.image.source": module.source,
         "org.opencontainers.image.version": version,
         "org.opencontainers.image.revision": digest,

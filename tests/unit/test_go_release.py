@@ -15,6 +15,8 @@ from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
 from iecpod.errors import ImageError
 from iecpod.images.archive import ContainerImage, write_archive, write_layer
+from iecpod.images.busybox import write_busybox_layer
+from iecpod.images.conformance_images import ConformanceImages
 from iecpod.images.go_build import compile_recipe
 from iecpod.images.go_modules import module_digest, module_dir, module_files, module_version
 from iecpod.images.go_progress import CompileProgress, DownloadWatch
@@ -45,14 +47,14 @@ class Told(LogReporter):
 
 @pytest.mark.parametrize("module", SOURCE.modules, ids=lambda module: module.name)
 def test_every_module_is_pinned_by_version_and_digest(module: GoModule) -> None:
-    assert {"go.mod", "go.sum"} <= module_files(module.name).keys()
+    assert {"go.mod", "go.sum"} <= module_files(module.directory).keys()
     if module.name != "pause":  # of our own: it requires nothing
         assert module_version(module)[0].isdigit()
         assert module_digest(module).startswith("h1:")
 
 
 def test_no_module_is_there_that_nothing_is_compiled_of() -> None:
-    assert {path.name for path in module_dir("").iterdir()} == {module.name for module in SOURCE.modules}
+    assert {path.name for path in module_dir("").iterdir()} == {module.directory for module in SOURCE.modules}
 
 
 def test_the_release_has_the_version_of_its_modules() -> None:
@@ -82,12 +84,13 @@ def test_the_key_changes_with_sources_compiler_flags_and_architecture() -> None:
         compile_recipe(runc, dataclasses.replace(toolchain, version="1.27.4"), image, Arch.X86_64),
         compile_recipe(dataclasses.replace(runc, tags=()), toolchain, image, Arch.X86_64),
         compile_recipe(dataclasses.replace(runc, variables={"a.b": "{version}"}), toolchain, image, Arch.X86_64),
-        compile_recipe(dataclasses.replace(runc, name="crictl"), toolchain, image, Arch.X86_64),
+        compile_recipe(dataclasses.replace(runc, directory="crictl"), toolchain, image, Arch.X86_64),
         compile_recipe(runc, toolchain, dataclasses.replace(image, suite="trixie"), Arch.X86_64),
     ]
     assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == len(recipes)
     assert recipes[0] == compile_recipe(runc, toolchain, image, Arch.X86_64)
-    assert len(go_recipe(RELEASE, SOURCE, Arch.X86_64)) == len(SOURCE.modules)
+    # One more for what the end-to-end tests run in pods.
+    assert len(go_recipe(RELEASE, SOURCE, Arch.X86_64)) == len(SOURCE.modules) + 1
 
 
 def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
@@ -147,3 +150,63 @@ def test_an_image_has_links_and_labels(tmp_path: Path) -> None:
         config = json.load(content)["config"]
     assert config["Labels"] == {"org.opencontainers.image.version": "1.37.2"}
     assert config["Entrypoint"] == ["/usr/local/bin/kube-proxy"]
+
+
+def test_the_tests_are_of_the_same_sources_as_kubernetes() -> None:
+    tests = SOURCE.tests
+    assert tests is not None and tests.directory == SOURCE.module("kubernetes").directory
+    assert module_version(tests) == RELEASE.kubernetes_version
+    assert dataclasses.replace(SOURCE, modules=SOURCE.modules[:1]).tests is None
+
+
+def test_images_of_the_tests_decide_the_images_and_compile_nothing() -> None:
+    other = dataclasses.replace(SOURCE, test_images={"agnhost": ("2.67",)})
+    recipe, changed = go_recipe(RELEASE, SOURCE, Arch.X86_64), go_recipe(RELEASE, other, Arch.X86_64)
+    assert recipe[:-1] == changed[:-1] and recipe[-1] != changed[-1]
+    assert go_recipe(RELEASE, dataclasses.replace(SOURCE, test_images={}), Arch.X86_64) == recipe[:-1]
+
+
+def images_of_tests(tmp_path: Path) -> list[ContainerImage]:
+    for name in ("agnhost", "busybox", "layer.tar", "busybox.tar"):
+        (tmp_path / name).write_bytes(name.encode())
+    images = ConformanceImages(
+        repository=RELEASE.image_repository,
+        tags=SOURCE.test_images,
+        agnhost=tmp_path / "agnhost",
+        busybox=tmp_path / "busybox.tar",
+        labels={"org.opencontainers.image.version": "1.37.2"},
+        vendor={"org.opencontainers.image.vendor": "iecpod"},
+    )
+    work = tmp_path / "work"
+    work.mkdir()
+    return list(images.images(tmp_path / "layer.tar", work))
+
+
+def test_the_tests_find_their_images_under_our_name(tmp_path: Path) -> None:
+    images = {image.reference: image for image in images_of_tests(tmp_path)}
+    assert list(images) == [
+        "registry.iecpod.internal/agnhost:2.66.1",
+        "registry.iecpod.internal/agnhost:2.55",
+        "registry.iecpod.internal/busybox:1.37.0-2",
+        "registry.iecpod.internal/glibc-dns-testing:2.1.1",
+    ]
+    agnhost, _, busybox, dns = images.values()
+    assert (agnhost.entrypoint, agnhost.command) == (("/agnhost",), ("pause",))
+    assert agnhost.labels == {"org.opencontainers.image.version": "1.37.2"}
+    assert busybox.layers == (tmp_path / "busybox.tar",) and dns.layers == (tmp_path / "layer.tar",)
+    assert busybox.labels["org.opencontainers.image.title"] == "busybox of Debian"
+    with tarfile.open(agnhost.layers[1]) as tar:
+        assert tar.getnames() == ["agnhost", "agnhost-2"]
+        assert tar.getmember("agnhost-2").linkname == "agnhost"
+
+
+def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF")
+    write_busybox_layer(tmp_path / "one.tar", program)
+    write_busybox_layer(tmp_path / "two.tar", program)
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as tar:
+        assert tar.getmember("bin/sh").linkname == "busybox" and tar.getmember("bin/[[").issym()
+        assert (tar.getmember("bin/busybox").mode, tar.getmember("tmp").mode) == (0o755, 0o1777)
+        assert len(tar.getnames()) == len(set(tar.getnames()))
