@@ -1,4 +1,4 @@
-"""Kubernetes 1.20.2 as a deploy of debian12 has compiled it, in the cache of a machine that did."""
+"""Programs as deploys of debian12 and k8s-1.37-go have compiled them, in the cache of a machine that did."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ CACHE = Path("/var/cache/iecpod")
 
 
 def find_compiled(program: str) -> Path | None:
-    """One for the processor of this machine: others would run in an emulator, and slowly."""
+    """Of Kubernetes 1.20.2. One for the processor of this machine: others would run in an emulator, and slowly."""
     return _find("kubernetes", program)
+
+
+def find_go_program(program: str) -> Path | None:
+    """Of the modules of k8s-1.37-go; `kubernetes` is all of Kubernetes, by the name that it is called by."""
+    return _find("programs", program)
 
 
 def find_layer() -> Path | None:
