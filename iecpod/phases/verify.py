@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.errors import NodeUnreachable, WaitTimeout
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.console import last_line
 from iecpod.phases.k8s_pods import is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, api_awaited
-from iecpod.phases.verify_paths import OpenSocket, check_addresses, check_full_mtu, fetch_from_outside
+from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
+from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_nginx
 from iecpod.wait import NotYet
@@ -23,20 +22,17 @@ from iecpod.watch import Watch
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
 _PODS = f"/api/v1/namespaces/default/pods?labelSelector=app%3D{APP}"
-_WELCOME = "Welcome to nginx"
 _RECORD = "iecpod-verified"
 RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
-_CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
-#: What kubectl says of a command that did run in a pod, and failed.
-_CURL_ENDED = "command terminated with exit code"
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyPhase:
-    """Cluster IP and NodePort from every node, NodePort from this machine, pod to pod across nodes with full packets,
-    the service by its name where the release has DNS; then everything is removed.
+    """Cluster IP and NodePort from every node, NodePort from this machine, pod to pod with full packets, the service by
+    its name where the release has DNS, a network policy where the pod network has them; then everything is removed.
 
-    The result is kept in ConfigMap `kube-system/iecpod-verified`, so that a second deploy need not repeat it.
+    Two pods, on different nodes where there are several. The result is kept in ConfigMap `kube-system/iecpod-verified`,
+    with what was checked, so that a second deploy need not repeat it.
     """
 
     cluster: DesiredCluster
@@ -52,15 +48,18 @@ class VerifyPhase:
     def run(self) -> None:
         kubectl = self._kubectl
         with cleaned_up(lambda seconds: self._remove(kubectl, seconds)):
-            kubectl.apply(render_nginx(self.cluster.release.nginx_image))
+            kubectl.apply(render_nginx(self.cluster.release.nginx_image, spread=len(self.cluster.nodes) > 1))
             pods = self._wait_for_pods()
             service = kubectl.load(f"/api/v1/namespaces/default/services/{APP}")
             check_addresses(self.cluster, service, pods)
             self._check_service(service)
             self._check_from_outside(service)
-            self._check_pod_to_pod(pods)
+            checks = PodChecks(self.cluster, self.shells, self.watch)
+            checks.check_pod_to_pod(pods)
             if self.cluster.release.coredns:
-                self._check_name(pods[0])
+                checks.check_name(pods[0])
+            if self.cluster.cni.enforces_policies:
+                checks.check_policy(pods)
         self._store_record(kubectl)
 
     @property
@@ -101,10 +100,10 @@ class VerifyPhase:
 
         def probe() -> None:
             try:
-                result = self.shells[hostname].run([*_CURL, url], check=False)
+                result = self.shells[hostname].run([*CURL, url], check=False)
             except (NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause.removeprefix(f"{hostname}: ")) from error
-            if _WELCOME not in result.stdout:
+            if WELCOME not in result.stdout:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
         logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
@@ -119,7 +118,7 @@ class VerifyPhase:
                 page = fetch_from_outside(self.open_socket, address, port)
             except OSError as error:
                 raise NotYet(str(error)) from error
-            if _WELCOME not in page:
+            if WELCOME not in page:
                 raise NotYet("another page answered")
 
         self.watch.wait_for(
@@ -130,53 +129,15 @@ class VerifyPhase:
         )
         self.watch.reporter.progress("nginx answers the jumpserver by NodePort")
 
-    def _check_name(self, pod: dict[str, Any]) -> None:
-        url = f"http://{APP}.default.svc.cluster.local/"
-
-        def probe() -> None:
-            page = self._fetch_in_pod(pod["metadata"]["name"], url)
-            if _WELCOME not in page:
-                raise NotYet(page.strip()[-300:])
-
-        logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "--selector", "k8s-app=kube-dns")
-        self.watch.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=f"see `{logs}`")
-        self.watch.reporter.progress("the service answers by its name")
-
-    def _fetch_in_pod(self, name: str, url: str) -> str:
-        """The page, or what curl says of none. Raises `NotYet` where it did not run: API servers restart."""
-        try:
-            return self._kubectl.run("exec", name, "--", *_CURL, url).stdout
-        except CommandFailed as error:
-            if _CURL_ENDED not in error.tail:
-                raise NotYet(last_line(error.tail)) from error
-            return error.tail
-
-    def _check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
-        """Both directions, each from one node's pod to the other node's."""
-        for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
-            name, address = client["metadata"]["name"], server["status"]["podIP"]
-            page = self.watch.wait_for(
-                f"a command in pod {name}",
-                partial(self._fetch_in_pod, name, f"http://{address}/"),
-                seconds=_ANSWER_SECONDS,
-                console_of=self.cluster.control_plane.hostname,
-            )
-            if _WELCOME not in page:
-                raise NodeError(
-                    client["spec"]["nodeName"],
-                    f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
-                    "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node or kube-flannel",
-                )
-            check_full_mtu(self.shells, client, server)
-        self.watch.reporter.progress("pods reach each other across nodes, with full packets")
-
     def _remove(self, kubectl: Kubectl, seconds: float) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.
 
         Their kubelets take up to `syncFrequency` to confirm an end that is waited for.
         """
         selected = (f"--selector=app={APP}", "--ignore-not-found")
-        kubectl.run("delete", "service,replicationcontroller", *selected, timeout_seconds=seconds)
+        # By its full name, since Calico has a kind of its own that is called so.
+        policies = ",networkpolicies.networking.k8s.io" if self.cluster.cni.enforces_policies else ""
+        kubectl.run("delete", f"service,replicationcontroller{policies}", *selected, timeout_seconds=seconds)
         kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force", timeout_seconds=seconds)
 
     def _store_record(self, kubectl: Kubectl) -> None:
@@ -184,15 +145,28 @@ class VerifyPhase:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": _RECORD, "namespace": "kube-system"},
-            "data": _record(self.cluster),
+            "data": record_of(self.cluster),
         }
         kubectl.apply(json.dumps(record))
 
 
 def is_verified(cluster: DesiredCluster, record: dict[str, Any] | None) -> bool:
     """Whether the cluster was verified as it is to be now; `record` is what it has at `RECORD_PATH`."""
-    return record is not None and record.get("data") == _record(cluster)
+    return record is not None and record.get("data") == record_of(cluster)
 
 
-def _record(cluster: DesiredCluster) -> dict[str, str]:
-    return {"nodes": " ".join(node.hostname for node in cluster.nodes), "image": cluster.release.nginx_image}
+def record_of(cluster: DesiredCluster) -> dict[str, str]:
+    """What is kept of a check that went well, as data of the ConfigMap."""
+    return {
+        "nodes": " ".join(node.hostname for node in cluster.nodes),
+        "image": cluster.release.nginx_image,
+        "checks": " ".join(_checks(cluster)),
+    }
+
+
+def _checks(cluster: DesiredCluster) -> Iterator[str]:
+    yield from ("cluster-ip", "node-port", "jumpserver", "pod-to-pod", "full-packets")
+    if cluster.release.coredns:
+        yield "service-name"
+    if cluster.cni.enforces_policies:
+        yield "network-policy"

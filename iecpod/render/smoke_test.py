@@ -1,4 +1,4 @@
-"""The IEC check as objects: nginx, two replicas on different nodes, a NodePort service."""
+"""The IEC check as objects: nginx, two replicas, a NodePort service; and network policies for them."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from typing import Any
 from iecpod.yaml_document import dump_yaml_all
 
 APP = "iecpod-verify-nginx"
+_LABELS = {"app": APP}
 
 
-def render_nginx(image: str) -> str:
-    """A Service and a ReplicationController, as the IEC text has them; replicas must not share a node."""
-    labels = {"app": APP}
+def render_nginx(image: str, *, spread: bool) -> str:
+    """A Service and a ReplicationController, as the IEC text has them. With `spread`, no two replicas share a node."""
     service: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": APP, "labels": labels},
+        "metadata": {"name": APP, "labels": _LABELS},
         "spec": {
             "type": "NodePort",
-            "selector": labels,
+            "selector": _LABELS,
             "ports": [{"name": "http", "port": 80, "targetPort": 80, "protocol": "TCP"}],
         },
     }
-    spread = {
+    apart = {
         "podAntiAffinity": {
             "requiredDuringSchedulingIgnoredDuringExecution": [
-                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": _LABELS}}
             ]
         }
     }
     controller: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ReplicationController",
-        "metadata": {"name": APP, "labels": labels},
+        "metadata": {"name": APP, "labels": _LABELS},
         "spec": {
             "replicas": 2,
-            "selector": labels,
+            "selector": _LABELS,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": _LABELS},
                 "spec": {
-                    "affinity": spread,
+                    **({"affinity": apart} if spread else {}),
                     "terminationGracePeriodSeconds": 1,
                     "containers": [
                         {
@@ -54,3 +54,23 @@ def render_nginx(image: str) -> str:
         },
     }
     return dump_yaml_all([service, controller])
+
+
+def render_denial() -> str:
+    """Nothing reaches nginx any more."""
+    return _policy("deny", [])
+
+
+def render_permission() -> str:
+    """nginx reaches nginx, whatever else is denied."""
+    return _policy("allow", [{"from": [{"podSelector": {"matchLabels": _LABELS}}]}])
+
+
+def _policy(name: str, ingress: list[dict[str, Any]]) -> str:
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"{APP}-{name}", "labels": _LABELS},
+        "spec": {"podSelector": {"matchLabels": _LABELS}, "policyTypes": ["Ingress"], "ingress": ingress},
+    }
+    return dump_yaml_all([policy])

@@ -178,7 +178,8 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     shell.on(*kubectl, "--raw=/api/v1/nodes", stdout=json.dumps({"items": items}))
     kube_system = "namespaces/kube-system"
     shell.on(*kubectl, f"--raw=/apis/apps/v1/{kube_system}/daemonsets/kube-proxy", stdout='{"kind": "DaemonSet"}')
-    record = {"data": {"nodes": " ".join(NODES), "image": "docker.io/library/nginx:stable"}}
+    checks = "cluster-ip node-port jumpserver pod-to-pod full-packets"
+    record = {"data": {"nodes": " ".join(NODES), "image": "docker.io/library/nginx:stable", "checks": checks}}
     shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
     # What the CNI phase writes is what the node shows from then on.
     shell.on("systemctl", "daemon-reload").on("systemctl", "enable").on("systemctl", "restart")

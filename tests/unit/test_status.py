@@ -22,6 +22,7 @@ from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, Wa
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.naming import resource_uuid
+from iecpod.phases.verify import record_of
 from iecpod.ports import CommandResult, LockHolder
 from iecpod.render.libvirt import resource_of
 from tests import pods
@@ -227,7 +228,7 @@ def test_the_cluster_is_told_in_two_requests(cluster: DesiredCluster) -> None:
             "creationTimestamp": "2026-01-01T00:00:00Z",
             "managedFields": [{"time": "2026-01-02T02:30:00Z"}, {"time": "2026-01-01T00:00:00Z"}],
         },
-        "data": {"nodes": " ".join(NODES), "image": cluster.release.nginx_image},
+        "data": record_of(cluster),
     }
     shell = _answers(cluster, record)
     seen = look_at_cluster(shell, cluster, NOW)

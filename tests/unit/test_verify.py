@@ -8,17 +8,19 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.scenario import Cni
 from iecpod.errors import NodeError, WaitTimeout
 from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
-from tests.fakes import FakeShell, fake_watch
+from iecpod.yaml_document import load_yaml_all
+from tests.fakes import FakeShell, RecordingReporter, fake_watch
 
 PAGE = "<h1>Welcome to nginx!</h1>"
 
@@ -56,17 +58,36 @@ def _pod(name: str, node: str, address: str) -> dict[str, Any]:
     }
 
 
+def _dns(available: str, message: str = "") -> str:
+    return json.dumps({"status": {"conditions": [{"type": "Available", "status": available, "message": message}]}})
+
+
+def _curl_ended(code: int, message: str) -> CommandResult:
+    return CommandResult(1, "", f"curl: ({code}) {message}\ncommand terminated with exit code {code}\n")
+
+
+ANSWERED = CommandResult(0, PAGE, "")
+REFUSED = _curl_ended(7, "Failed to connect to 100.100.2.3 port 80: Connection refused")
+UNANSWERED = _curl_ended(28, "Connection timed out after 20001 milliseconds")
+
+
 def _shell(
-    hostname: str, pod_address: str = "100.100.2.3", in_pod: tuple[CommandResult, ...] = (CommandResult(0, PAGE, ""),)
+    hostname: str,
+    pod_address: str = "100.100.2.3",
+    in_pod: tuple[CommandResult, ...] = (ANSWERED,),
+    dns: tuple[str, ...] = (_dns("True"),),
+    pods: Sequence[dict[str, Any]] = (),
 ) -> FakeShell:
     shell = FakeShell(hostname)
     kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
-    pods = [_pod("a", "iec02", "100.100.1.2"), _pod("b", "iec03", pod_address)]
+    pods = pods or [_pod("a", "iec02", "100.100.1.2"), _pod("b", "iec03", pod_address)]
     service = {"spec": {"clusterIP": "172.16.1.77", "ports": [{"nodePort": 30080}]}}
     raw = "--raw=/api/v1/namespaces/default"
     shell.on(*kubectl, "apply").on(*kubectl, "delete")
     shell.on(*kubectl, "get", f"{raw}/pods?labelSelector=app%3Diecpod-verify-nginx", stdout=json.dumps({"items": pods}))
     shell.on(*kubectl, "get", f"{raw}/services/iecpod-verify-nginx", stdout=json.dumps(service))
+    for status in dns:
+        shell.on(*kubectl, "get", "--raw=/apis/apps/v1/namespaces/kube-system/deployments/coredns", stdout=status)
     for result in in_pod:
         shell.reply((*kubectl, "exec"), result)
     return shell.on("curl", stdout=PAGE).on("sh", "-c")
@@ -105,6 +126,114 @@ def test_a_release_without_dns_is_not_asked_for_names(
     cluster = dataclasses.replace(cluster, release=dataclasses.replace(cluster.release, coredns=False))
     _phase(cluster, shells, port).run()
     assert not any("cluster.local" in argument for call in _calls(shells) for argument in call)
+
+
+def test_a_name_is_asked_for_once_coredns_is_available(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
+) -> None:
+    waiting = _dns("False", "Deployment does not have minimum availability.")
+    shells["iec01"] = _shell("iec01", dns=('{"status": {}}', waiting, waiting, _dns("True")))
+    _phase(cluster, shells, port).run()
+    looks = [index for index, call in enumerate(shells["iec01"].calls) if "coredns" in call[-1]]
+    (name,) = (index for index, call in enumerate(shells["iec01"].calls) if "cluster.local" in call[-1])
+    assert len(looks) == 4 and max(looks) < name
+
+
+def test_a_coredns_that_does_not_come_up_is_named(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
+) -> None:
+    shells["iec01"] = _shell("iec01", dns=(_dns("False", "Deployment does not have minimum availability."),))
+    with pytest.raises(WaitTimeout) as caught:
+        _phase(cluster, shells, port).run()
+    assert caught.value.awaited == "CoreDNS available"
+    assert caught.value.last_seen == "Deployment does not have minimum availability."
+    assert "describe pods --selector k8s-app=kube-dns" in caught.value.remedy
+    assert not any("cluster.local" in call[-1] for call in _calls(shells))
+
+
+# Network policies
+
+
+def _policies(shell: FakeShell) -> list[str]:
+    """The names of those that were applied, in order."""
+    applied = (sent for call, sent in zip(shell.calls, shell.inputs, strict=True) if "apply" in call)
+    documents = (document.data for sent in applied for document in load_yaml_all(sent, "x"))
+    return [
+        data["metadata"]["name"] for data in documents if isinstance(data, dict) and data["kind"] == "NetworkPolicy"
+    ]
+
+
+@pytest.mark.parametrize("cni", [Cni.KUBE_ROUTER, Cni.CALICO, Cni.CALICO_OPERATOR])
+@pytest.mark.parametrize("denied", [REFUSED, UNANSWERED])
+def test_a_policy_is_seen_to_deny_and_to_allow(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni, denied: CommandResult
+) -> None:
+    """Both come into force a moment after they are there; in between, nothing else is taken for a denial."""
+    slow = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused\n")
+    strange = _curl_ended(56, "Recv failure")
+    in_pod = (*[ANSWERED] * 3, ANSWERED, slow, strange, denied, denied, ANSWERED)
+    shells["iec01"] = _shell("iec01", in_pod=in_pod)
+    _phase(dataclasses.replace(cluster, cni=cni), shells, port).run()
+    assert _policies(shells["iec01"]) == ["iecpod-verify-nginx-deny", "iecpod-verify-nginx-allow"]
+    assert sum("exec" in call for call in shells["iec01"].calls) == len(in_pod)
+    (deleted,) = (call[3] for call in shells["iec01"].calls if "delete" in call and "pods" not in call)
+    assert deleted == "service,replicationcontroller,networkpolicies.networking.k8s.io"
+    assert b"service-name network-policy" in shells["iec01"].inputs[-1]
+
+
+@pytest.mark.parametrize(
+    ("after", "awaited", "last_seen"),
+    [
+        ((ANSWERED,), "a network policy that denies, in force", "nginx still answers"),
+        ((REFUSED,), "a network policy that allows, in force", "command terminated with exit code 7"),
+    ],
+)
+def test_a_policy_that_is_not_enforced_is_named_and_removed(
+    cluster: DesiredCluster,
+    shells: dict[str, FakeShell],
+    port: int,
+    after: tuple[CommandResult, ...],
+    awaited: str,
+    last_seen: str,
+) -> None:
+    shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, *after))
+    with pytest.raises(WaitTimeout) as caught:
+        _phase(dataclasses.replace(cluster, cni=Cni.KUBE_ROUTER), shells, port).run()
+    assert (caught.value.awaited, caught.value.last_seen.splitlines()[-1]) == (awaited, last_seen)
+    assert "see the log of kube-router on iec03" in caught.value.remedy
+    assert any("networkpolicies" in argument for call in _calls(shells) for argument in call if "delete" in call)
+    assert not any(b"iecpod-verified" in sent for sent in shells["iec01"].inputs)
+
+
+@pytest.mark.parametrize("cni", [Cni.BRIDGE, Cni.FLANNEL])
+def test_a_pod_network_without_policies_is_asked_for_none(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni
+) -> None:
+    _phase(dataclasses.replace(cluster, cni=cni), shells, port).run()
+    assert _policies(shells["iec01"]) == []
+    assert not any("networkpolicies" in argument for call in _calls(shells) for argument in call)
+    assert b"network-policy" not in shells["iec01"].inputs[-1]
+
+
+# A POD of one node
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+def test_pods_are_on_different_nodes_where_there_are_several(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, nodes: int
+) -> None:
+    """On one node the two pods share it, and all else is checked as ever."""
+    cluster = dataclasses.replace(cluster, nodes=cluster.nodes[:nodes], cni=Cni.KUBE_ROUTER)
+    shells = {node.hostname: shells[node.hostname] for node in cluster.nodes}
+    pods = [_pod("a", "iec01", "100.100.0.2"), _pod("b", cluster.nodes[-1].hostname, "100.100.0.3")]
+    shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, REFUSED, ANSWERED), pods=pods)
+    reporter = RecordingReporter()
+    VerifyPhase(cluster, shells, fake_watch(reporter=reporter), _to_loopback(port)).run()
+    manifest = next(sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
+    assert (b"podAntiAffinity" in manifest) == (nodes > 1)
+    across = " across nodes" if nodes > 1 else ""
+    assert f"pods reach each other{across}, with full packets" in reporter.lines
+    assert b"network-policy" in shells["iec01"].inputs[-1]
 
 
 def test_addresses_from_elsewhere_are_named(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> None:

@@ -1,0 +1,137 @@
+"""What pods of the check reach: each other, a service by its name, and nothing that a network policy denies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from iecpod.design.cluster import DesiredCluster
+from iecpod.errors import CommandFailed, NodeError
+from iecpod.phases.console import last_line
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, api_awaited
+from iecpod.phases.verify_paths import check_full_mtu
+from iecpod.ports import Shell
+from iecpod.render.smoke_test import APP, render_denial, render_permission
+from iecpod.wait import NotYet
+from iecpod.watch import Watch
+
+CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
+WELCOME = "Welcome to nginx"
+
+_ANSWER_SECONDS = 30.0
+_DNS_SECONDS = 120.0
+#: Policies are in force some time after the API server has them.
+_POLICY_SECONDS = 60.0
+_COREDNS = f"/apis/apps/v1/{KUBE_SYSTEM}/deployments/coredns"
+#: What kubectl says of a command that did run in a pod, and failed.
+_ENDED = re.compile(r"command terminated with exit code (\d+)")
+#: curl's codes for a connection that is refused, and for one that nobody answers.
+_DENIED = ("7", "28")
+
+
+@dataclass(frozen=True, slots=True)
+class PodChecks:
+    """Each exec in a pod costs an emulated guest seconds, so there are few."""
+
+    cluster: DesiredCluster
+    shells: Mapping[str, Shell]
+    watch: Watch
+
+    def check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
+        """Both directions, each from one pod to the other; on different nodes, where there is more than one."""
+        for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
+            name, address = client["metadata"]["name"], server["status"]["podIP"]
+            page = self.watch.wait_for(
+                f"a command in pod {name}",
+                partial(self._fetch, name, f"http://{address}/"),
+                seconds=_ANSWER_SECONDS,
+                console_of=self._first,
+            )
+            if WELCOME not in page:
+                raise NodeError(
+                    client["spec"]["nodeName"],
+                    f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
+                    "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node, kube-flannel "
+                    "or kube-router",
+                )
+            check_full_mtu(self.shells, client, server)
+        across = " across nodes" if len(self.cluster.nodes) > 1 else ""
+        self.watch.reporter.progress(f"pods reach each other{across}, with full packets")
+
+    def check_name(self, pod: dict[str, Any]) -> None:
+        """The service by its name, once CoreDNS says that it is available."""
+        self._wait_for_dns()
+        url = f"http://{APP}.default.svc.cluster.local/"
+
+        def probe() -> None:
+            page = self._fetch(pod["metadata"]["name"], url)
+            if WELCOME not in page:
+                raise NotYet(page.strip()[-300:])
+
+        logs = self._system_command("logs", "--selector", "k8s-app=kube-dns")
+        self.watch.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=f"see `{logs}`")
+        self.watch.reporter.progress("the service answers by its name")
+
+    def check_policy(self, pods: list[dict[str, Any]]) -> None:
+        """A policy that denies is in force, and one that allows is, too. Their objects are left to the caller."""
+        client, server = pods[0]["metadata"]["name"], pods[1]["status"]["podIP"]
+        fetch = partial(self._fetch, client, f"http://{server}/")
+        remedy = f"see the log of {self.cluster.cni.value} on {pods[1]['spec']['nodeName']}"
+
+        def denied() -> None:
+            page = fetch()
+            ended = _ENDED.search(page)
+            if ended is None or ended[1] not in _DENIED:
+                raise NotYet("nginx still answers" if WELCOME in page else page.strip()[-300:])
+
+        def allowed() -> None:
+            page = fetch()
+            if WELCOME not in page:
+                raise NotYet(page.strip()[-300:])
+
+        steps = (
+            ("a network policy that denies", render_denial(), denied),
+            ("a network policy that allows", render_permission(), allowed),
+        )
+        for awaited, policy, probe in steps:
+            self._kubectl.apply(policy)
+            self.watch.wait_for(
+                f"{awaited}, in force", probe, seconds=_POLICY_SECONDS, console_of=self._first, remedy=remedy
+            )
+        self.watch.reporter.progress("network policies are in force: denied, then allowed")
+
+    @property
+    def _first(self) -> str:
+        return self.cluster.control_plane.hostname
+
+    @property
+    def _kubectl(self) -> Kubectl:
+        return Kubectl(self.shells[self._first])
+
+    def _system_command(self, *arguments: str) -> str:
+        return self.watch.command("kubectl", "--namespace", "kube-system", *arguments)
+
+    def _wait_for_dns(self) -> None:
+        def probe() -> None:
+            with api_awaited():
+                status = self._kubectl.load(_COREDNS)["status"]
+            available = [entry for entry in status.get("conditions", []) if entry["type"] == "Available"]
+            if not any(entry["status"] == "True" for entry in available):
+                raise NotYet(next((str(entry.get("message", "")) for entry in available), "no status yet"))
+
+        pods = self._system_command("describe", "pods", "--selector", "k8s-app=kube-dns")
+        self.watch.wait_for(
+            "CoreDNS available", probe, seconds=_DNS_SECONDS, console_of=self._first, remedy=f"see `{pods}`"
+        )
+
+    def _fetch(self, name: str, url: str) -> str:
+        """The page, or what curl says of none. Raises `NotYet` where it did not run: API servers restart."""
+        try:
+            return self._kubectl.run("exec", name, "--", *CURL, url).stdout
+        except CommandFailed as error:
+            if not _ENDED.search(error.tail):
+                raise NotYet(last_line(error.tail)) from error
+            return error.tail
