@@ -163,7 +163,7 @@ class PodAdapters:
 
     def read_console(self, path: str) -> str:
         try:
-            return read_end(Path(path), _CONSOLE_TAIL_BYTES).decode(errors="replace")
+            return read_end(Path(path), _CONSOLE_TAIL_BYTES)[0].decode(errors="replace")
         except (FileNotFoundError, PermissionError):  # libvirt makes it for root alone on some hosts
             return ""
 

@@ -15,6 +15,10 @@ from iecpod.printable import printable, printable_line
 
 MANIFEST = "MANIFEST"
 
+#: The most of one file that is scrubbed, which takes a second for each 5 MiB.
+MOST_BYTES = 20 * 1024 * 1024
+_LONGEST_LINE = 64 * 1024
+
 
 class Sink(Protocol):
     def add(self, name: str, content: bytes) -> None:
@@ -28,17 +32,22 @@ class Collection:
     sink: Sink
     scrubber: Scrubber
     _sizes: list[tuple[str, int]] = field(default_factory=list)
+    _cut: list[tuple[str, int]] = field(default_factory=list)
     _missing: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, name: str, content: bytes) -> None:
-        scrubbed = self.scrubber.scrub(content)
+    def add(self, name: str, content: bytes, left_out_bytes: int = 0) -> None:
+        """`left_out_bytes` came before the content. Of what is longer than can be scrubbed in time, the end is kept."""
+        kept = end_of(content, MOST_BYTES)
+        scrubbed = self.scrubber.scrub(kept)
         self.sink.add(name, scrubbed)
         self._sizes.append((name, len(scrubbed)))
+        if left_out_bytes := left_out_bytes + len(content) - len(kept):
+            self._cut.append((name, left_out_bytes))
 
     def add_file(self, name: str, path: Path, most_bytes: int) -> None:
         """The end of a file of this machine."""
         with self.attempt(name):
-            self.add(name, read_end(path, most_bytes))
+            self.add(name, *read_end(path, most_bytes))
 
     def add_tree(self, name: str, directory: Path, pattern: str, most_bytes: int) -> None:
         """The ends of the files below a directory; links are not followed."""
@@ -64,17 +73,33 @@ class Collection:
     def add_manifest(self, heading: str) -> None:
         """Last: it lists what went before."""
         collected = format_table(("BYTES", "FILE"), [(str(size), name) for name, size in self._sizes])
+        cut = "".join(f"\n{printable_line(name)}: its first {size} bytes are left out" for name, size in self._cut)
+        cut = cut and f"\n\nCut{cut}"
         missing = "\n".join(f"{printable_line(name)}: {_in_one_line(why)}" for name, why in self._missing) or "nothing"
-        text = printable(f"{heading}\n\nCollected\n{collected}\n\nNot collected\n{missing}\n")
+        text = printable(f"{heading}\n\nCollected\n{collected}{cut}\n\nNot collected\n{missing}\n")
         self.sink.add(MANIFEST, self.scrubber.scrub(text.encode()))
 
 
-def read_end(path: Path, most_bytes: int) -> bytes:
-    """Raises `OSError`."""
+def read_end(path: Path, most_bytes: int) -> tuple[bytes, int]:
+    """The end of a file, and how many bytes come before it. Raises `OSError`."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - most_bytes))
-        return file.read(most_bytes)
+        start = max(0, size - most_bytes - 1)
+        file.seek(start)
+        content = file.read(size - start)
+    kept = end_of(content, most_bytes)
+    return kept, start + len(content) - len(kept)
+
+
+def end_of(content: bytes, most_bytes: int) -> bytes:
+    """Whole lines where there are any near, since half a secret would not be known again."""
+    if len(content) <= most_bytes:
+        return content
+    end = content[-most_bytes:]
+    if content[-most_bytes - 1] == ord("\n"):
+        return end
+    line_end = end.find(b"\n", 0, _LONGEST_LINE)
+    return end[line_end + 1 :] if 0 <= line_end < len(end) - 1 else end
 
 
 def _in_one_line(text: str) -> str:

@@ -22,9 +22,12 @@ from iecpod.adapters.log_archive import check_writable, new_archive
 from iecpod.cli.options import Invocation, pod_options
 from iecpod.cli.pods import _pass_composition
 from iecpod.cli.upkeep import log_file_option
+from iecpod.commands import collection
+from iecpod.commands.collection import Collection
 from iecpod.commands.guest_logs import fetch_guest_logs, gather_script
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.resolve import PodInputs
+from iecpod.commands.scrub import Scrubber
 from iecpod.composition import Composition
 from iecpod.descriptors.source import load_descriptors
 from iecpod.errors import (
@@ -179,6 +182,30 @@ def test_no_artefact_of_a_deploy_tells_a_secret(layout: Layout, tools: FakeTools
         if path.is_file() and path.relative_to(tools.pod_dir).parts[0] not in secret_files:
             assert [secret for secret in secrets if secret in path.read_text()] == [], path
     assert stat.S_IMODE(tools.kubeconfig_path.stat().st_mode) == 0o600
+
+
+def test_what_is_longer_than_its_bound_is_cut_and_the_manifest_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection, "MOST_BYTES", 100)
+    (tmp_path / "file").write_bytes(b"x" * 50 + b"\n" + b"y" * 30 + b"\n" + b"z" * 29 + b"\n")
+    kept = Kept()
+    into = Collection(kept, Scrubber(["hunter-22"]))
+    into.add("short", b"0" * 100)
+    into.add("long", b"password hunter-22 " * 5 + b"\n" + b"a" * 99)
+    into.add("one line", b"0" * 101)
+    into.add_file("file", tmp_path / "file", 60)
+    into.add_manifest("heading")
+    assert {name: len(content) for name, content in kept.files.items() if name != "MANIFEST"} == {
+        **{"short": 100, "long": 99, "one line": 100},
+        "file": 30,
+    }
+    assert kept.text("file") == "z" * 29 + "\n"
+    assert kept.text("MANIFEST").partition("Cut\n")[2].partition("\n\n")[0].splitlines() == [
+        "long: its first 96 bytes are left out",
+        "one line: its first 1 bytes are left out",
+        "file: its first 82 bytes are left out",
+    ]
 
 
 def test_a_node_that_does_not_answer_is_noted(layout: Layout, tools: FakeTools) -> None:
