@@ -13,8 +13,8 @@ from iecpod.adapters.orphans import find_embedded_pods
 from iecpod.commands.gc import Gathered, collect_garbage
 from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, select_items
 from iecpod.commands.pod_state import NOTE, find_noted_pods, pod_dir_of, recall
-from iecpod.commands.request import EMBEDDED
 from iecpod.errors import IecpodError
+from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.files import explain_os_error
 from iecpod.images.inventory import CacheItem, find_items, remove_item
 from iecpod.images.lease import alone, is_held
@@ -77,10 +77,10 @@ class CacheKeeping:
         name = f"POD {pod_dir.parent.name}/{pod_dir.name}"
         return name if pod_dir.is_relative_to(self._layout.state_dir) else f"{name} (its state is in {pod_dir})"
 
-    def _noted_uris(self) -> list[str]:
+    def _noted_uris(self) -> list[HypervisorUri]:
         """Of PODs whose note cannot be read, the disks are looked at anyway."""
         uris = []
         for ref in find_noted_pods(self._layout):
             with contextlib.suppress(IecpodError):
                 uris.append(recall(pod_dir_of(self._layout, ref)).uri)
-        return [uri for uri in uris if uri not in (None, EMBEDDED)]
+        return [uri for uri in uris if uri is not None and uri != EMBEDDED]

@@ -27,6 +27,7 @@ from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, PreflightError, UsageError
 from iecpod.file_writer import READABLE, replace_file
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.bundle_trust import BundleTrust
@@ -213,7 +214,7 @@ class Composition:
     def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
         return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)
 
-    def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> str:
+    def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> HypervisorUri:
         known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect
         return known or resolve_request(request, self.layout, Recalled()).uri
 

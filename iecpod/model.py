@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from iecpod.errors import UsageError
+from iecpod.hypervisor_uri import HypervisorUri
 
 #: Every address and network of a POD; the day that descriptors know IPv6, these become unions.
 IpAddress: TypeAlias = IPv4Address
@@ -106,8 +107,10 @@ class Interface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteManagement:
+    """`hypervisor` is None where the address is a BMC's."""
+
     type: str
-    address: str
+    hypervisor: HypervisorUri | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands.collection import read_end
-from iecpod.commands.installation import ensure_installation
+from iecpod.commands.installation import find_installation
 from iecpod.commands.pod_state import (
     KUBECONFIG,
     check_pod_dir,
@@ -29,12 +29,12 @@ from iecpod.commands.pod_state import (
     remove_pod_dir,
 )
 from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import EMBEDDED
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
 from iecpod.design.ownership import Owner
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
+from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
 from iecpod.images.helm import fetch_helm
@@ -84,7 +84,7 @@ class PodAdapters:
     def owner(self) -> Owner:
         return self._foreign_owner or Owner(
             ref=self.ref,
-            installation=ensure_installation(self._layout.state_dir),
+            installation=find_installation(self._layout.state_dir),
             pod_dir=self.pod_dir,
             owns_unmarked=is_of_earlier_version(self.pod_dir),
         )
@@ -95,7 +95,7 @@ class PodAdapters:
     def holder(self) -> LockHolder | None:
         return find_holder(self._layout, self.ref)
 
-    def host(self, uri: str) -> HypervisorHost:
+    def host(self, uri: HypervisorUri) -> HypervisorHost:
         """Raises `ResourceConflict` as `check_pod_dir`: what follows fills that directory, or removes it."""
         check_pod_dir(self._layout, self.ref)
         if uri == EMBEDDED:

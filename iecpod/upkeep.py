@@ -13,14 +13,15 @@ from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.orphans import find_orphans
 from iecpod.adapters.reporters import make_reporter
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
-from iecpod.commands.installation import ensure_installation
+from iecpod.commands.installation import find_installation
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.pod_state import check_pod_dir, find_noted_pods
-from iecpod.commands.request import EMBEDDED, PodRequest
+from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, choose, resolve_request
 from iecpod.descriptors.source import load_descriptors
 from iecpod.design.ownership import Owner
 from iecpod.errors import HostError, IecpodError, ResourceConflict
+from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
 from iecpod.pod_adapters import PodAdapters
@@ -50,7 +51,9 @@ class Upkeep:
                 collect_logs(log_request, tools, archive)
             return target
 
-    def gc(self, *, older_than_seconds: float, connect: str | None, everything: bool, dry_run: bool) -> Gathered:
+    def gc(
+        self, *, older_than_seconds: float, connect: HypervisorUri | None, everything: bool, dry_run: bool
+    ) -> Gathered:
         """Looks at the PODs deployed from here; with `connect` at those of that hypervisor, from wherever they are."""
         with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
             leftovers = [
@@ -61,7 +64,7 @@ class Upkeep:
             now = datetime.datetime.now(datetime.timezone.utc).timestamp()
             return collect_garbage(leftovers, now=now, older_than_seconds=older_than_seconds, dry_run=dry_run)
 
-    def _noted_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
+    def _noted_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         for ref in find_noted_pods(self._layout):
             try:
                 check_pod_dir(self._layout, ref)
@@ -74,7 +77,7 @@ class Upkeep:
             if connect in (None, uri):
                 yield examine_pod(tools, uri, everything=everything)
 
-    def _unknown_pods(self, reporter: Reporter, connect: str | None, everything: bool) -> Iterator[Leftover]:
+    def _unknown_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         """PODs whose objects are on a hypervisor, and that were not deployed from here; copies of such are nobody's."""
         if connect in (None, EMBEDDED):
             return
@@ -86,7 +89,7 @@ class Upkeep:
             yield examine_pod(tools, connect, everything=everything, kept_for=NOT_FROM_HERE)
 
     def _abandoned(self, everything: bool) -> Iterator[Leftover]:
-        installation = ensure_installation(self._layout.state_dir)
+        installation = find_installation(self._layout.state_dir)
         for orphan in find_orphans():
             kept_for = "" if everything or orphan.is_of(installation, self._layout.state_dir) else NOT_FROM_HERE
             remove = orphan.remove

@@ -15,9 +15,9 @@ from iecpod.adapters.libvirt_observed import find_disk_sources
 from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.orphans import find_domain_files
 from iecpod.errors import HostError
+from iecpod.hypervisor_uri import SYSTEM, HypervisorUri
 from iecpod.images.qcow2 import find_chain
 
-SYSTEM_URI = "qemu:///system"
 _SYSTEM_SOCKETS = (Path("/run/libvirt/libvirt-sock-ro"), Path("/run/libvirt/virtqemud-sock-ro"))
 
 
@@ -36,7 +36,9 @@ class _User:
     needs: Callable[[Path], bool]
 
 
-def find_users(paths: Sequence[Path], pods: Iterable[KnownPod], uris: Iterable[str]) -> dict[Path, tuple[str, ...]]:
+def find_users(
+    paths: Sequence[Path], pods: Iterable[KnownPod], uris: Iterable[HypervisorUri]
+) -> dict[Path, tuple[str, ...]]:
     """For each file or directory of a cache, whose last part is its digest or key, who needs it, in words.
 
     Processes are told where nobody else is: those of guests belong to the others.
@@ -50,9 +52,9 @@ def find_users(paths: Sequence[Path], pods: Iterable[KnownPod], uris: Iterable[s
     return found
 
 
-def system_uris() -> tuple[str, ...]:
+def system_uris() -> tuple[HypervisorUri, ...]:
     """The libvirt of this machine itself, where it has one."""
-    return (SYSTEM_URI,) if any(path.exists() for path in _SYSTEM_SOCKETS) else ()
+    return (SYSTEM,) if any(path.exists() for path in _SYSTEM_SOCKETS) else ()
 
 
 def _pod_user(pod: KnownPod) -> _User:
@@ -71,7 +73,7 @@ def _pod_user(pod: KnownPod) -> _User:
     return _naming(pod.name, named)
 
 
-def _domain_users(uris: Iterable[str]) -> Iterator[_User]:
+def _domain_users(uris: Iterable[HypervisorUri]) -> Iterator[_User]:
     for uri in dict.fromkeys(uris):
         try:
             disks = find_domain_disks(uri)

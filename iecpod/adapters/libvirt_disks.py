@@ -11,9 +11,10 @@ import libvirt
 
 from iecpod.adapters.libvirt_errors import silence_libvirt, translate_errors
 from iecpod.adapters.libvirt_observed import find_disk_sources
+from iecpod.hypervisor_uri import HypervisorUri
 
 
-def find_domain_disks(uri: str) -> list[tuple[str, Path]]:
+def find_domain_disks(uri: HypervisorUri) -> list[tuple[str, Path]]:
     """Name of the domain and file: one for each disk, and each that libvirt says it rests on. Raises `HostError`."""
     silence_libvirt()
     with translate_errors(f"list the disks at {uri}"):

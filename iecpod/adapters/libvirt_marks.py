@@ -10,10 +10,11 @@ import libvirt
 from iecpod.adapters.libvirt_errors import GONE, silence_libvirt, translate_errors
 from iecpod.adapters.libvirt_observed import parse_domain, parse_network
 from iecpod.design.ownership import is_computed
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.model import PodRef
 
 
-def find_marked_pods(uri: str) -> set[tuple[PodRef, str]]:
+def find_marked_pods(uri: HypervisorUri) -> set[tuple[PodRef, str]]:
     """By their domains and networks: pools carry no mark, copies are nobody's. Raises `HostError`.
 
     With each, the installation that deployed it; empty where an earlier version of iecpod did.

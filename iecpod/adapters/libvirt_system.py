@@ -6,18 +6,18 @@ import socket
 
 from iecpod.adapters.host_routes import find_bridges, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
-from iecpod.design.delivery import is_on_this_host
 from iecpod.design.ownership import Owner
 from iecpod.design.resources import Route
 from iecpod.errors import UsageError
+from iecpod.hypervisor_uri import HypervisorUri
 
 
 class SystemHost:
     """`HypervisorHost` over a local libvirt URI: guests are reached from where this process runs."""
 
-    def __init__(self, uri: str, owner: Owner) -> None:
+    def __init__(self, uri: HypervisorUri, owner: Owner) -> None:
         """Raises `UsageError` for a URI of another machine."""
-        if not is_on_this_host(uri):
+        if not uri.is_on_this_host:
             raise UsageError(
                 f"{uri}: a hypervisor on another machine is not supported yet",
                 "run iecpod on that machine with -c qemu:///system, or use -c embedded",

@@ -14,6 +14,7 @@ from iecpod.cli.completion import complete_lab, complete_pod, complete_release, 
 from iecpod.cli.supply import make_supply, supply_options
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.errors import UsageError
+from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.layout import Layout
 from iecpod.model import PodRef, check_name
 from iecpod.units import parse_size_bytes
@@ -68,6 +69,22 @@ class Name(click.ParamType):  # type: ignore[type-arg, unused-ignore]
             return check_name(self._what, value)
         except UsageError as error:
             self.fail(f"{error.cause}: {error.remedy}", param, ctx)
+
+
+class _Hypervisor(click.ParamType):  # type: ignore[type-arg, unused-ignore]
+    """One of the libvirt URIs that iecpod opens, or `embedded`."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> HypervisorUri:
+        try:
+            return parse_connect(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def connect_option(help_text: str) -> Callable[[F], F]:
+    return click.option("-c", "--connect", type=_Hypervisor(), help=help_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +179,9 @@ def pod_options(function: F) -> F:
             help="Release, by name or file. Default: k8s-1.36; lab local: debian12.",
             shell_complete=complete_release,
         ),
-        click.option(
-            "-c",
-            "--connect",
-            help="libvirt URI, or `embedded` for a libvirtd of the POD's own. "
-            "Default: the nodes' remote_management.address; lab local: embedded.",
+        connect_option(
+            "qemu:///system or another libvirt URI of this machine, or `embedded` for a libvirtd of the POD's own. "
+            "Default: the nodes' remote_management.address; lab local: embedded."
         ),
         storage_dir_option,
         eyaml_options,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from iecpod.cli.options import Invocation, make_request, pod_options
+from iecpod.cli.options import Invocation, connect_option, make_request, pod_options
 from iecpod.cli.output import echo, echo_entry
 from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds
 
 if TYPE_CHECKING:
     from iecpod.composition import Composition
+    from iecpod.hypervisor_uri import HypervisorUri
     from iecpod.layout import Layout
     from iecpod.upkeep import Upkeep
 
@@ -63,13 +64,13 @@ def duration(_context: click.Context, _parameter: click.Parameter, text: str | N
     callback=duration,
     help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
 )
-@click.option(
-    "-c", "--connect", help="Only PODs of this libvirt URI, also those not deployed from here, or `embedded`."
-)
+@connect_option("Only PODs of this libvirt URI, also those not deployed from here, or `embedded`.")
 @click.option("--all", "everything", is_flag=True, help="PODs too whose deploy went well, or was not run from here.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.pass_obj
-def gc(invocation: Invocation, /, older_than: int, connect: str | None, everything: bool, dry_run: bool) -> None:
+def gc(
+    invocation: Invocation, /, older_than: int, connect: HypervisorUri | None, everything: bool, dry_run: bool
+) -> None:
     """Removes what aborted runs left: PODs, embedded hypervisors without a POD, half-built images.
 
     A POD stays where its last deploy went well, where a run is at work on it, or where anything of it is younger than

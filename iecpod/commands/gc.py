@@ -18,6 +18,7 @@ from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
 from iecpod.design.ownership import is_owned
 from iecpod.errors import CleanupError, IecpodError, PodLocked
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.results import FAILED
 from iecpod.units import format_age
 
@@ -80,7 +81,7 @@ def collect_garbage(leftovers: Iterable[Leftover], *, now: float, older_than_sec
     return Gathered(tuple(judge()))
 
 
-def examine_pod(tools: PodTools, uri: str, *, everything: bool, kept_for: str = "") -> Leftover:
+def examine_pod(tools: PodTools, uri: HypervisorUri, *, everything: bool, kept_for: str = "") -> Leftover:
     """A POD on its hypervisor, nothing being started for it. `everything` takes those that are finished, too.
 
     `kept_for` is a reason to keep it that the caller knows.
@@ -113,7 +114,7 @@ def _noted_at(tools: PodTools) -> Iterator[float]:
             return
 
 
-def _marked_at(tools: PodTools, uri: str) -> Iterator[float]:
+def _marked_at(tools: PodTools, uri: HypervisorUri) -> Iterator[float]:
     """When its objects were made, where a hypervisor answers."""
     try:
         hypervisor = tools.host(uri).connect()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from iecpod.errors import HostError
@@ -14,11 +17,22 @@ _NAME = "installation"
 _MOST_BYTES = 64
 
 
+def find_installation(state_dir: Path) -> str:
+    """The UUID of a state directory, or where it has none yet, the one that it would get. Raises `HostError`."""
+    with _explained(state_dir / _NAME):
+        return _read(state_dir / _NAME) or _proposed(state_dir)
+
+
 def ensure_installation(state_dir: Path) -> str:
     """The UUID of a state directory, made the first time. Raises `HostError`; it is never made a second time."""
-    path = state_dir / _NAME
+    with _explained(state_dir / _NAME):
+        return _read(state_dir / _NAME) or _make(state_dir)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        return _read(path) or _make(path)
+        yield
     except OSError as error:
         raise HostError(
             f"{path}: {error.strerror or error}",
@@ -46,8 +60,13 @@ def _read(path: Path) -> str:
     )
 
 
-def _make(path: Path) -> str:
+@functools.cache
+def _proposed(state_dir: Path) -> str:
+    return str(uuid.uuid4())
+
+
+def _make(state_dir: Path) -> str:
     """Where two runs make one at the same time, the first counts for both."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    create_file(path, f"{uuid.uuid4()}\n", READABLE)
-    return _read(path)
+    state_dir.mkdir(parents=True, exist_ok=True)
+    create_file(state_dir / _NAME, f"{_proposed(state_dir)}\n", READABLE)
+    return _read(state_dir / _NAME)

@@ -21,6 +21,7 @@ from iecpod.descriptors.source import Descriptors, ReadPod
 from iecpod.design.ownership import is_owned
 from iecpod.design.resources import Kind
 from iecpod.errors import IecpodError
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Hypervisor, HypervisorHost, Shell
 from iecpod.yaml_document import dump_yaml
@@ -40,7 +41,7 @@ class LogRequest:
     read: ReadPod
     inputs: PodInputs | None
     not_valid: str
-    uri: str | None
+    uri: HypervisorUri | None
     log_file: Path
     events_file: Path | None
     nodes_left_out: str = ""

@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from iecpod.commands.installation import ensure_installation
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import HostError, ResourceConflict, UsageError
 from iecpod.file_writer import PRIVATE, replace_file
@@ -39,6 +40,7 @@ def make_pod_dir(layout: Layout, ref: PodRef) -> None:
     Raises `ResourceConflict` as `check_pod_dir`.
     """
     check_pod_dir(layout, ref)
+    ensure_installation(layout.state_dir)
     pod_dir = pod_dir_of(layout, ref)
     pod_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
     (pod_dir / _MARK).touch(mode=0o600)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from iecpod.design.bundle_manifest import check_digest
 from iecpod.design.delivery import BundleVia
 from iecpod.design.resources import VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import UsageError
+from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.model import PodRef
 
 #: What a POD cannot change while it lives, and how a sentence says it. For all else the plan tells what would change.
@@ -33,7 +36,7 @@ class Recalled:
     `bundle_digest` the one that was demanded, `bundle_signers` the file of those who may sign it.
     """
 
-    uri: str | None = None
+    uri: HypervisorUri | None = None
     addressing: str | None = None
     base_uri: str | None = None
     scenario: str | None = None
@@ -72,9 +75,15 @@ class Recalled:
         supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
         for name, value in supply.items():
             supply[name] = tuple(value) if isinstance(value, list) else value
-        for name, word in (("virt_type", VirtType), ("bundle_via", BundleVia)):
+        readers: dict[str, Callable[[str], object]] = {
+            "uri": parse_connect,
+            "virt_type": VirtType,
+            "bundle_via": BundleVia,
+            "bundle": check_digest,
+        }
+        for name, read in readers.items():
             if data.get(name) is not None:
-                data[name] = word(data[name])
+                data[name] = read(data[name])
         return cls(**data, supply=Supply(**supply))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import PodRef
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from iecpod.design.resources import VirtType
     from iecpod.design.supply import Supply
 
-EMBEDDED = "embedded"
 DEFAULT_POD_CIDR = "100.100.0.0/16"
 DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 
@@ -30,7 +30,7 @@ PHASES = (
 class LabDefaults:
     """`connect` None takes the libvirt URI from the nodes' `remote_management.address`."""
 
-    connect: str | None
+    connect: HypervisorUri | None
     scenario: str
     release: str
 
@@ -61,7 +61,7 @@ class PodRequest:
     base_uri: str | None = None
     scenario: str | None = None
     release: str | None = None
-    connect: str | None = None
+    connect: HypervisorUri | None = None
     virt_type: VirtType | None = None
     pod_cidr: str | None = None
     service_cidr: str | None = None

@@ -22,6 +22,7 @@ from iecpod.design.resources import VirtType
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
 from iecpod.design.supply import apply_supply
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.layout import Layout
 from iecpod.model import NodeType, PodSpec
 
@@ -40,7 +41,7 @@ class PodInputs:
     allocation: Allocation
     scenario: Scenario
     release: Release
-    uri: str
+    uri: HypervisorUri
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
 
@@ -154,7 +155,7 @@ def demanded_digest(request: PodRequest, recalled: Recalled) -> str | None:
     return request.bundle_digest or (recalled.bundle_digest if request.release is None else None)
 
 
-def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: str) -> BundleVia | None:
+def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: HypervisorUri) -> BundleVia | None:
     """A deploy of machines alone is spared the making of a bundle."""
     known = chosen.bundle_via or (BundleVia.SSH if request.stops_before_kubernetes else None)
     return choose_bundle_via(release, uri, asked=request.bundle_via, known=known)
@@ -202,12 +203,14 @@ def _check_cidrs(request: PodRequest, pod_cidr: str, service_cidr: str, spec: Po
         raise PreflightError(problems(idf_networks(spec)), "the pod and service CIDRs do not fit this POD")
 
 
-def _described_uri(spec: PodSpec) -> str:
-    addresses = {node.remote_management.address for node in spec.pdf.nodes if node.remote_management is not None}
-    if len(addresses) != 1:
-        found = ", ".join(sorted(addresses)) or "none"
+def _described_uri(spec: PodSpec) -> HypervisorUri:
+    managements = [node.remote_management for node in spec.pdf.nodes]
+    uris = {management.hypervisor if management is not None else None for management in managements}
+    uri = uris.pop() if len(uris) == 1 else None
+    if uri is None:
+        found = ", ".join(sorted(str(each) for each in uris if each is not None)) or "none"
         raise UsageError(
             f"the nodes' remote_management.address must name one libvirt URI; it names {found}",
             "give the hypervisor with -c/--connect",
         )
-    return addresses.pop()
+    return uri

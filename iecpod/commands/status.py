@@ -10,7 +10,6 @@ from typing import Any
 
 from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
 from iecpod.commands.prepare import Prepared, assumed_virt_type, new_stamp, prepare
-from iecpod.commands.request import EMBEDDED
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
@@ -19,6 +18,7 @@ from iecpod.design.ownership import is_owned
 from iecpod.design.release_support import check_support
 from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import HostError, IecpodError, ImageError
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import Arch
 from iecpod.phases.kubectl import internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes

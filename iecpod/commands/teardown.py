@@ -6,11 +6,11 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from iecpod.commands.request import EMBEDDED
 from iecpod.commands.tools import PodTools
 from iecpod.design.ownership import Foreign, Owner, claims_to_be, find_foreign, is_owned
 from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import CleanupError
+from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.ports import Hypervisor, HypervisorHost
 
 #: Guests before the networks they hang on and the pool their disks are in.
@@ -39,7 +39,7 @@ class Removed:
             raise CleanupError(left, "; ".join(dict.fromkeys(kept.foreign.remedy for kept in self.kept)))
 
 
-def teardown(tools: PodTools, uri: str) -> Removed:
+def teardown(tools: PodTools, uri: HypervisorUri) -> Removed:
     """Removes domains with their NVRAM, networks, pool, daemons and keys; caches stay.
 
     Raises `CleanupError` with a list of what is left of the POD. What others have made of it (copies, or the same POD
@@ -49,7 +49,7 @@ def teardown(tools: PodTools, uri: str) -> Removed:
         return _remove_all(tools, uri)
 
 
-def _remove_all(tools: PodTools, uri: str) -> Removed:
+def _remove_all(tools: PodTools, uri: HypervisorUri) -> Removed:
     if uri == EMBEDDED and not tools.pod_dir.exists():
         return Removed(())
     host = tools.host(uri)
@@ -71,7 +71,7 @@ def _remove_all(tools: PodTools, uri: str) -> Removed:
     return Removed(tuple(names), kept)
 
 
-def remove_machines(tools: PodTools, uri: str, names: tuple[str, ...]) -> Removed:
+def remove_machines(tools: PodTools, uri: HypervisorUri, names: tuple[str, ...]) -> Removed:
     """Removes some domains with their NVRAM, for who holds the POD's lock; volumes stay, and are replaced when used."""
     hypervisor = tools.host(uri).connect()
     try:

@@ -14,6 +14,7 @@ from iecpod.design.delivery import BundleVia
 from iecpod.design.ownership import Owner
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
 from iecpod.render.manifest import PatchedManifest
@@ -55,7 +56,7 @@ class PodTools(Protocol):
     def holder(self) -> LockHolder | None:
         """Who holds the lock, found out without taking it."""
 
-    def host(self, uri: str) -> HypervisorHost: ...
+    def host(self, uri: HypervisorUri) -> HypervisorHost: ...
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
         """With `BundleVia.IMAGE`, the software of nodes that reach no network is in their image already."""

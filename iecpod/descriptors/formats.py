@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iecpod.descriptors import values
+from iecpod.hypervisor_uri import parse_described
 from iecpod.units import parse_size_bytes, parse_speed_mbps
 
 #: Raises `ValueError` with a sentence for people. Text only, unless the format is one of `FORMATS_OF_SCALARS`.
@@ -20,7 +21,8 @@ FORMATS: dict[str, Callable[[Any], object]] = {
     "vlan": values.parse_vlan,
     "nic-vlan": values.check_nic_vlan,
     "uri": values.check_uri,
-    "libvirt-uri": values.check_libvirt_uri,
+    "libvirt-uri": parse_described,
+    "management-address": values.check_management_address,
     "emails": values.check_emails,
     "features": values.check_features,
     "bus-address": values.check_bus_address,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import IPv4Address
 
 from iecpod.descriptors.getters import get_integer, get_mapping, get_mappings, get_scalar, get_text, get_texts
@@ -16,6 +17,7 @@ from iecpod.descriptors.values import (
     parse_mac,
     parse_vlan,
 )
+from iecpod.hypervisor_uri import parse_described
 from iecpod.model import (
     Arch,
     Disk,
@@ -92,7 +94,10 @@ def _parse_disk(data: _Mapping) -> Disk:
 
 
 def _parse_remote_management(data: _Mapping) -> RemoteManagement:
-    return RemoteManagement(type=get_text(data, "type"), address=get_text(data, "address"))
+    hypervisor = None
+    with suppress(ValueError):  # a BMC's address
+        hypervisor = parse_described(get_text(data, "address"))
+    return RemoteManagement(type=get_text(data, "type"), hypervisor=hypervisor)
 
 
 def _parse_interface(data: _Mapping) -> Interface:

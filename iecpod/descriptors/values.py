@@ -6,6 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from urllib.parse import urlsplit
 
+from iecpod.hypervisor_uri import parse_described
 from iecpod.units import shorten
 
 ZERO_MAC = "00:00:00:00:00:00"
@@ -150,17 +151,10 @@ def check_uri(text: str) -> None:
         raise ValueError(f"{shorten(text)} is not a URI such as https://host/path")
 
 
-def check_libvirt_uri(text: str) -> None:
-    """A connection URI: `qemu:///system`, `qemu+ssh://user@host/system`."""
-    try:
-        check_uri(text)
-    except ValueError:
-        raise ValueError(f"{shorten(text)} is not a libvirt connection URI such as qemu:///system") from None
-    driver = urlsplit(text).scheme.partition("+")[0]
-    if driver not in ("qemu", "test"):
-        raise ValueError(f"{shorten(text)} names the libvirt driver {shorten(driver)}; iecpod needs qemu")
-    if driver == "qemu" and urlsplit(text).path not in ("/system", "/session"):
-        raise ValueError(f"{shorten(text)} does not end in /system or /session, as URIs of libvirt's qemu driver do")
+def check_management_address(text: str) -> None:
+    """The address of a BMC: anything but a URI, unless that is one of a hypervisor."""
+    if ":/" in text:
+        parse_described(text)
 
 
 def check_emails(text: str) -> None:

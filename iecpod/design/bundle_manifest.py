@@ -99,6 +99,13 @@ class BundleManifest:
         return tuple(sorted(name for name in self.files if name.startswith(f"{directory}/")))
 
 
+def check_digest(text: str) -> str:
+    """The digest of a manifest, as it is: it names a directory. Raises `ValueError`."""
+    if not _SHA256.fullmatch(text):
+        raise ValueError(f"{text!r} is not the digest of a bundle")
+    return text
+
+
 def bundle_dir(cache_dir: Path, digest: str) -> Path:
     """Where a bundle is that was taken in."""
     return cache_dir / "bundles" / digest

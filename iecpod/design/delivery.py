@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from urllib.parse import urlsplit
 
 from iecpod.design.release import ImageSourceType, Release
 from iecpod.errors import UsageError
+from iecpod.hypervisor_uri import HypervisorUri
 
 
 class BundleVia(str, enum.Enum):
@@ -18,7 +18,7 @@ class BundleVia(str, enum.Enum):
 
 
 def choose_bundle_via(
-    release: Release, uri: str, *, asked: BundleVia | None, known: BundleVia | None
+    release: Release, uri: HypervisorUri, *, asked: BundleVia | None, known: BundleVia | None
 ) -> BundleVia | None:
     """What was asked for, else what the POD was deployed with where that is possible, else the first that is.
 
@@ -31,12 +31,7 @@ def choose_bundle_via(
     return ways[0] if ways else None
 
 
-def is_on_this_host(uri: str) -> bool:
-    """Whether a libvirt URI, or `embedded`, is of this machine."""
-    return not urlsplit(uri).netloc
-
-
-def _obstacles(release: Release, uri: str) -> dict[BundleVia, str]:
+def _obstacles(release: Release, uri: HypervisorUri) -> dict[BundleVia, str]:
     """Why not, by way."""
     if not release.needs_no_network:
         return dict.fromkeys(BundleVia, f"release {release.name} has no bundle, and none was given")
@@ -45,7 +40,7 @@ def _obstacles(release: Release, uri: str) -> dict[BundleVia, str]:
         obstacles[BundleVia.IMAGE] = f"the image of release {release.name} comes from elsewhere and is taken as it is"
     elif release.runtime != "containerd":
         obstacles[BundleVia.IMAGE] = f"{release.runtime}, the runtime of release {release.name}, runs in no tree"
-    if not is_on_this_host(uri):
+    if not uri.is_on_this_host:
         obstacles[BundleVia.DISK] = f"the hypervisor at {uri} does not see the disks of this machine"
     return obstacles
 

@@ -16,6 +16,7 @@ from iecpod.adapters.namespaces import find_processes
 from iecpod.commands.gc import collect_garbage, examine_pod
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import HypervisorUnavailable
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
 from iecpod.render.libvirt import Stamp, resource_of
@@ -41,8 +42,8 @@ def tools(directory: Path) -> Iterator[PodAdapters]:
     """A POD whose deploy ended after its first network: keys and nodes were never made."""
     write_pod(directory, REF.lab, REF.pod)
     made = PodAdapters(layout_below(directory), REF, RecordingReporter(), "")
-    made.remember(Recalled(uri="embedded", addressing="fuel"))
-    host = made.host("embedded")
+    made.remember(Recalled(uri=EMBEDDED, addressing="fuel"))
+    host = made.host(EMBEDDED)
     host.start()
     hypervisor = host.connect()
     long_ago = Stamp(REF, "run1", "2026-01-02T03:04:05Z", made.owner.installation)
@@ -89,7 +90,7 @@ def test_logs_of_a_half_made_pod_with_libvirtd_alive_and_dead(tools: PodAdapters
 
 def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
     def gather(now: float) -> str:
-        leftovers = [examine_pod(tools, "embedded", everything=False)]
+        leftovers = [examine_pod(tools, EMBEDDED, everything=False)]
         (verdict,) = collect_garbage(leftovers, now=now, older_than_seconds=3600, dry_run=False).verdicts
         return verdict.action
 
@@ -99,4 +100,4 @@ def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
     assert gather(time.time() + 7200) == "removed"
     assert not tools.pod_dir.exists()
     with pytest.raises(HypervisorUnavailable):
-        tools.host("embedded").connect()
+        tools.host(EMBEDDED).connect()

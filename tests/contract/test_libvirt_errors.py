@@ -12,28 +12,28 @@ from iecpod.adapters.libvirt_host import LibvirtHypervisor
 from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.design.resources import Kind
 from iecpod.errors import HypervisorUnavailable, UsageError
+from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.render.libvirt import resource_of
 from tests import pods
 from tests.contract.hypervisors import driver_subject
 
 
 def test_no_daemon_behind_the_socket(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    host = SystemHost(f"qemu+unix:///system?socket={tmp_path}/none", pods.owner())
+    uri = f"qemu+unix:///system?socket={tmp_path}/none"  # as of an embedded libvirtd
     with pytest.raises(HypervisorUnavailable, match="No such file or directory") as caught:
-        host.connect()
+        LibvirtHypervisor.open(uri, pods.owner(), lambda: ())
     assert "-c embedded" in caught.value.remedy
     assert capfd.readouterr().err == ""  # libvirt prints its errors unless it is told not to
 
 
 def test_unknown_driver() -> None:
     with pytest.raises(HypervisorUnavailable):
-        SystemHost("nosuch:///system", pods.owner()).connect()
+        LibvirtHypervisor.open("nosuch:///system", pods.owner(), lambda: ())
 
 
-@pytest.mark.parametrize("uri", ["qemu+ssh://root@lab7/system", "qemu://lab7/system"])
-def test_another_machine_is_refused(uri: str) -> None:
+def test_another_machine_is_refused() -> None:
     with pytest.raises(UsageError, match="not supported yet"):
-        SystemHost(uri, pods.owner())
+        SystemHost(HypervisorUri("qemu+ssh://root@lab7/system"), pods.owner())
 
 
 @pytest.mark.parametrize("kind", [Kind.NETWORK, Kind.DOMAIN])
@@ -48,9 +48,8 @@ def test_misspelt_xml_is_a_bug_and_goes_through(tmp_path: Path, kind: Kind) -> N
         assert subject.hypervisor.observe() == ()
 
 
-def test_system_host_adds_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "node.xml").write_text("<node><cpu><cores>4</cores></cpu><memory>8000000</memory></node>")
-    host = SystemHost(f"test://{tmp_path}/node.xml", pods.owner())
+def test_system_host_adds_nothing_and_leaves_nothing() -> None:
+    host = SystemHost(HypervisorUri("test:///default"), pods.owner())
     host.start()
     hypervisor = host.connect()
     assert isinstance(hypervisor, LibvirtHypervisor)

@@ -358,7 +358,7 @@ def _strays(pdf: Any, idf: Any) -> Iterator[Mutant]:
                     "pdf",
                     pdf,
                     path,
-                    "qemu+ssh://elsewhere/system",
+                    "qemu:///session",
                     *(f"nodes[{n}].remote_management.address" for n in (0, 1)),
                 )
         if len({each["node"]["arch"] for each in pdf["nodes"]}) == 1 and len(pdf["nodes"]) > 1:

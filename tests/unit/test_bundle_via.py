@@ -21,6 +21,7 @@ from iecpod.design.release import ImageSource, ImageSourceType, Release
 from iecpod.design.resources import Kind
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, UsageError
+from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.phases.runtime import RuntimePhase
@@ -34,7 +35,7 @@ from tests.unit.test_images import load
 __all__ = ["layout", "tools"]
 
 IMAGE, DISK, SSH = BundleVia.IMAGE, BundleVia.DISK, BundleVia.SSH
-REMOTE = "qemu+ssh://lab7/system"
+REMOTE = HypervisorUri("qemu+ssh://root@lab7/system")
 
 
 def foreign_image() -> Release:
@@ -46,19 +47,19 @@ def foreign_image() -> Release:
 @pytest.mark.parametrize(
     ("release", "uri", "asked", "known", "chosen"),
     [
-        (load("debian12"), "embedded", None, None, IMAGE),
-        (load("debian12"), "embedded", DISK, IMAGE, DISK),
-        (load("debian12"), "embedded", None, SSH, SSH),
+        (load("debian12"), EMBEDDED, None, None, IMAGE),
+        (load("debian12"), EMBEDDED, DISK, IMAGE, DISK),
+        (load("debian12"), EMBEDDED, None, SSH, SSH),
         (load("debian12"), REMOTE, None, None, IMAGE),
         (load("debian12"), REMOTE, None, DISK, IMAGE),
-        (foreign_image(), "qemu:///system", None, None, DISK),
-        (foreign_image(), "qemu:///system", None, IMAGE, DISK),
+        (foreign_image(), SYSTEM, None, None, DISK),
+        (foreign_image(), SYSTEM, None, IMAGE, DISK),
         (foreign_image(), REMOTE, None, None, SSH),
-        (load("k8s-1.36"), "embedded", None, IMAGE, None),
+        (load("k8s-1.36"), EMBEDDED, None, IMAGE, None),
     ],
 )
 def test_the_choice(
-    release: Release, uri: str, asked: BundleVia | None, known: BundleVia | None, chosen: BundleVia | None
+    release: Release, uri: HypervisorUri, asked: BundleVia | None, known: BundleVia | None, chosen: BundleVia | None
 ) -> None:
     assert choose_bundle_via(release, uri, asked=asked, known=known) is chosen
 
@@ -68,7 +69,7 @@ def test_the_choice(
     [
         (
             foreign_image(),
-            "embedded",
+            EMBEDDED,
             IMAGE,
             "--bundle-via image: the image of release debian12 comes from elsewhere and is taken as it is",
             "leave it out, or use disk or ssh",
@@ -77,12 +78,12 @@ def test_the_choice(
             load("debian12"),
             REMOTE,
             DISK,
-            "--bundle-via disk: the hypervisor at qemu+ssh://lab7/system does not see the disks of this machine",
+            "--bundle-via disk: the hypervisor at qemu+ssh://root@lab7/system does not see the disks of this machine",
             "leave it out, or use image or ssh",
         ),
         (
             load("k8s-1.36"),
-            "embedded",
+            EMBEDDED,
             SSH,
             "--bundle-via ssh: release k8s-1.36 has no bundle, and none was given",
             "leave it out, or choose a release with a bundle",
@@ -90,7 +91,7 @@ def test_the_choice(
     ],
 )
 def test_what_is_asked_for_and_impossible(
-    release: Release, uri: str, asked: BundleVia, cause: str, remedy: str
+    release: Release, uri: HypervisorUri, asked: BundleVia, cause: str, remedy: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
         choose_bundle_via(release, uri, asked=asked, known=None)
@@ -109,7 +110,7 @@ def test_machines_alone_wait_for_no_bundle(layout: Layout) -> None:
 @pytest.mark.parametrize(("baked", "meant"), [(True, "image"), (False, "ssh"), (None, None)])
 def test_notes_of_before_are_read(baked: bool | None, meant: str | None) -> None:
     assert Recalled.from_json(json.dumps({"uri": "embedded", "baked": baked})) == Recalled(
-        uri="embedded", bundle_via=meant
+        uri=EMBEDDED, bundle_via=meant
     )
     assert Recalled.from_json(Recalled(bundle_via="disk").to_json()).bundle_via == "disk"
 

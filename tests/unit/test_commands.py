@@ -28,6 +28,7 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import BundleDisk, Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.pod_adapters import PodAdapters
@@ -333,7 +334,7 @@ def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeT
     text = plan_text(inputs, make_pod_plan(inputs, tools))
     assert text.startswith("POD local/virtual1 on embedded, addresses: compact\n")
     assert "iec01  enp2s0  mgmt     172.16.10.10/24" in text
-    recalled = resolve_request(inputs.request, layout, Recalled(uri="embedded", addressing="compact"))
+    recalled = resolve_request(inputs.request, layout, Recalled(uri=EMBEDDED, addressing="compact"))
     assert recalled.allocation == inputs.allocation
 
 
@@ -455,18 +456,18 @@ def test_encrypted_values_are_decrypted_and_not_shown(layout: Layout, tools: Fak
 def test_teardown_takes_what_is_ours_and_nothing_else(layout: Layout, tools: FakeTools) -> None:
     tools.hypervisor.add_foreign(Kind.DOMAIN, "<domain type='qemu'><name>jenkins-slave01</name></domain>")
     run_deploy(layout, tools)
-    removed = teardown(tools, "embedded")
+    removed = teardown(tools, EMBEDDED)
     assert "domain local-virtual1-iec01" in removed.names and "pool iecpod-local-virtual1" in removed.names
     assert [seen.name for seen in tools.hypervisor.observe()] == ["jenkins-slave01"]
     assert not tools.pod_dir.exists() and not tools.fake_host.started
-    assert teardown(tools, "embedded").names == ()
+    assert teardown(tools, EMBEDDED).names == ()
 
 
 def test_what_teardown_leaves_is_an_error_that_lists_it(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     tools.fake_host.left = ("namespace iecpod-local-virtual1",)
     with pytest.raises(CleanupError) as caught:
-        teardown(tools, "embedded")
+        teardown(tools, EMBEDDED)
     assert caught.value.cause == "teardown left behind: namespace iecpod-local-virtual1"
     assert int(caught.value.exit_code) == 7
 

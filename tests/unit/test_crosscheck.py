@@ -138,12 +138,12 @@ CASES = (
     ),
     Case(
         rule="hypervisors-differ",
-        pdf={"nodes[2].remote_management.address": "qemu+ssh://me@elsewhere/system"},
+        pdf={"nodes[2].remote_management.address": "qemu:///session"},
         idf={},
         severity=Severity.WARNING,
         path="nodes[2].remote_management.address",
-        source="address: qemu+ssh://me@elsewhere/system",
-        message="node-3 is on 'qemu+ssh://me@elsewhere/system', and the first node on 'qemu:///system'",
+        source="address: qemu:///session",
+        message="node-3 is on 'qemu:///session', and the first node on 'qemu:///system'",
         remedy="write one libvirt URI for all nodes, or give the hypervisor with -c",
     ),
     Case(

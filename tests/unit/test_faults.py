@@ -25,6 +25,7 @@ from iecpod.commands.teardown import teardown
 from iecpod.design.ownership import Owner
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
@@ -130,7 +131,7 @@ def check_nothing_is_left(tools: FakeTools) -> None:
 def test_the_steps_are_all_of_them(layout: Layout, tools: FakeTools, brittle: BrittleHypervisor) -> None:
     run_deploy(layout, tools)
     assert brittle.changes == DEPLOY_STEPS
-    teardown(tools, "embedded")
+    teardown(tools, EMBEDDED)
     assert brittle.changes == DEPLOY_STEPS + TEARDOWN_STEPS
 
 
@@ -141,9 +142,9 @@ def test_a_deploy_that_ends_at_any_step_is_gone_on_with_and_torn_down(
 ) -> None:
     brittle.ends_at(step, is_made=is_made)
     end_a_deploy(layout, tools)
-    teardown(tools, "embedded")
+    teardown(tools, EMBEDDED)
     check_nothing_is_left(tools)
-    assert teardown(tools, "embedded").names == ()
+    assert teardown(tools, EMBEDDED).names == ()
 
     brittle.ends_at(step, is_made=is_made)
     end_a_deploy(layout, tools)
@@ -164,7 +165,7 @@ def test_a_deploy_that_ends_after_a_phase_repeats_none_before_it(
     still_to_make = {name for name in made_by_a_deploy if PHASES.index(name) > PHASES.index(phase)}
     assert outcomes_of(report) == {name: "done" if name in still_to_make else "in place" for name in PHASES}
     assert report.outcome == ("done" if still_to_make else "in place")
-    teardown(tools, "embedded")
+    teardown(tools, EMBEDDED)
     check_nothing_is_left(tools)
 
 
@@ -176,8 +177,8 @@ def test_a_teardown_that_ends_at_any_step_is_gone_on_with(
     run_deploy(layout, tools)
     brittle.ends_at(step, is_made=is_made)
     with pytest.raises(Killed):
-        teardown(tools, "embedded")
-    assert len(teardown(tools, "embedded").names) == TEARDOWN_STEPS - step + (not is_made)
+        teardown(tools, EMBEDDED)
+    assert len(teardown(tools, EMBEDDED).names) == TEARDOWN_STEPS - step + (not is_made)
     check_nothing_is_left(tools)
 
 
@@ -283,7 +284,7 @@ def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (pod_dir / "keys").mkdir(parents=True)
     (pod_dir / "keys" / "id").touch()
     (pod_dir / "report.json").touch()
-    remember(pod_dir, Recalled(uri="embedded"), pods.INSTALLATION)
+    remember(pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
     left: list[set[str]] = []
     unlink = Path.unlink
 

@@ -29,7 +29,8 @@ from iecpod.model import PodRef
 from iecpod.render.libvirt import resource_of
 from tests import pods
 from tests.unit.broken_pod import ROOT
-from tests.unit.command_line import layout_below, run
+from tests.unit.command_line import install, layout_below, run
+from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
 from tests.unit.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools  # noqa: F401
 
 #: As IEC's jobs wrote it, but for the name of the command and -L, which is about logs.
@@ -160,14 +161,17 @@ def test_a_dry_run_refuses_what_a_deploy_would(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", [("plan",), ("redeploy", "-d"), ("deploy", "-d")])
-def test_what_would_be_refused_is_shown_first(tmp_path: Path, verb: tuple[str, ...]) -> None:
+def test_what_would_be_refused_is_shown_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
     """A network of the POD is there already, and is not what it is to be."""
     ref = PodRef("local", "virtual1")
     other = dataclasses.replace(pods.admin_network(ref), mtu=9000)
     network = resource_of(other, dataclasses.replace(pods.STAMP, ref=ref))
-    node = tmp_path / "node.xml"
-    node.write_text(f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>")
-    result = run(tmp_path, *verb, *POD, "-c", f"test://{node}")
+    node = f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>"
+    put_in_place(monkeypatch, node, tmp_path)
+    install(tmp_path)
+    result = run(tmp_path, *verb, *POD, "-c", TEST_URI)
     assert isinstance(result.exception, PreflightError) and result.exception.exit_code == 4
     assert "changed-in-place" in {problem.rule for problem in result.exception.problems}
     lines = [line.split() for line in result.stdout.splitlines()]

@@ -18,6 +18,7 @@ from iecpod.commands.pod_state import NOTE, remember
 from iecpod.commands.recalled import Recalled
 from iecpod.design.resources import Kind
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
+from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
 from iecpod.locks import claimed
@@ -26,6 +27,7 @@ from iecpod.render.libvirt import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor
 from tests.unit.command_line import layout_below, run
+from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
 from tests.unit.test_commands import REF, FakeTools, run_deploy
 
 DAY = 86_400.0
@@ -41,7 +43,7 @@ def layout(tmp_path: Path) -> Layout:
 def tools(tmp_path: Path, layout: Layout) -> FakeTools:
     tools = FakeTools(tmp_path, layout)
     run_deploy(layout, tools)
-    remember(tools.pod_dir, Recalled(uri="embedded"), pods.INSTALLATION)
+    remember(tools.pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
     return tools
 
 
@@ -102,14 +104,14 @@ def set_age(tools: FakeTools, seconds: float) -> None:
 
 def test_a_pod_is_as_old_as_the_youngest_thing_of_it(tools: FakeTools) -> None:
     set_age(tools, 9 * DAY)
-    found = examine_pod(tools, "embedded", everything=False)
+    found = examine_pod(tools, EMBEDDED, everything=False)
     assert found.made_at is not None and abs(found.made_at - time.time()) < 120  # its objects were made just now
 
     def refuse() -> FakeHypervisor:
         raise HypervisorUnavailable("libvirtd is dead")
 
     tools.fake_host.connect = refuse  # type: ignore[method-assign]
-    dead = examine_pod(tools, "embedded", everything=False)
+    dead = examine_pod(tools, EMBEDDED, everything=False)
     assert dead.made_at is not None and abs(dead.made_at - time.time() + 9 * DAY) < 120
 
 
@@ -127,8 +129,8 @@ def test_a_pod_is_as_old_as_the_youngest_thing_of_it(tools: FakeTools) -> None:
 def test_a_pod_whose_deploy_went_well_stays(tools: FakeTools, report: str | None, kept: str) -> None:
     if report is not None:
         (tools.pod_dir / "report.json").write_text(report)
-    assert examine_pod(tools, "embedded", everything=False).in_use == kept
-    assert examine_pod(tools, "embedded", everything=True).in_use == ""
+    assert examine_pod(tools, EMBEDDED, everything=False).in_use == kept
+    assert examine_pod(tools, EMBEDDED, everything=True).in_use == ""
 
 
 def test_a_pod_at_work_stays_even_with_all(tools: FakeTools) -> None:
@@ -138,12 +140,12 @@ def test_a_pod_at_work_stays_even_with_all(tools: FakeTools) -> None:
         yield
 
     tools.lock = held  # type: ignore[method-assign]
-    assert examine_pod(tools, "embedded", everything=True).in_use == "process 7 is at work"
+    assert examine_pod(tools, EMBEDDED, everything=True).in_use == "process 7 is at work"
 
 
 def test_an_aborted_pod_is_torn_down_and_nothing_else(tools: FakeTools) -> None:
     tools.hypervisor.add_foreign(Kind.DOMAIN, "<domain type='qemu'><name>jenkins-slave01</name></domain>")
-    found = examine_pod(tools, "embedded", everything=False)
+    found = examine_pod(tools, EMBEDDED, everything=False)
     gathered = collect_garbage([found], now=time.time() + 3 * DAY, older_than_seconds=2 * DAY, dry_run=False)
     assert actions(gathered) == {f"POD {REF}": ("removed", "")}
     assert [seen.name for seen in tools.hypervisor.observe()] == ["jenkins-slave01"]
@@ -165,14 +167,15 @@ def test_work_directories_of_the_dead_are_found(tmp_path: Path) -> None:
     assert (alive / "disk.raw").exists() and not dead.exists()
 
 
-def test_the_verb(tmp_path: Path, layout: Layout) -> None:
+def test_the_verb(tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a limit that nothing of this machine is older than, where it looks beyond the directories of the test."""
     stage = layout.cache_dir / "work" / "image-dead"
     stage.mkdir(parents=True)
     os.utime(stage, (0, 0))
     aborted = layout.state_dir / "pods" / "arm" / "virtual1"
     aborted.mkdir(parents=True)
-    remember(aborted, Recalled(uri="qemu+unix:///system?socket=/nonexistent"), pods.INSTALLATION)
+    take_away(monkeypatch)
+    remember(aborted, Recalled(uri=SYSTEM), pods.INSTALLATION)
     os.utime(aborted / NOTE, (0, 0))
     dry = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run", "-c", "embedded")
     assert dry.exit_code == 0 and f"would remove  directory {stage}" in dry.stdout
@@ -186,11 +189,12 @@ def test_the_verb(tmp_path: Path, layout: Layout) -> None:
     assert line.startswith("kept") and f"process {os.getpid()}" in line
 
 
-def test_pods_of_a_hypervisor_that_nobody_noted(tmp_path: Path, layout: Layout) -> None:
-    node = tmp_path / "node.xml"
+def test_pods_of_a_hypervisor_that_nobody_noted(
+    tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forged = _network_of(PodRef("xx", "xx")).replace("lab='xx' pod='xx'", "lab='..' pod='..'")
-    node.write_text(f"<node>{_network_of(pods.REF)}{forged}</node>")
-    uri = f"test://{node}"
+    put_in_place(monkeypatch, f"<node>{_network_of(pods.REF)}{forged}</node>", tmp_path)
+    uri = TEST_URI
     kept = run(tmp_path, "gc", "--older-than", "2d", "-c", uri)
     assert kept.exit_code == 0, kept.output
     (line,) = (line for line in kept.stdout.splitlines() if "POD" in line)
@@ -198,10 +202,10 @@ def test_pods_of_a_hypervisor_that_nobody_noted(tmp_path: Path, layout: Layout) 
     assert "removed  POD unit/pod1" in run(tmp_path, "gc", "--older-than", "2d", "-c", uri, "--all").stdout
     aborted = layout.state_dir / "pods" / "arm" / "virtual1"
     aborted.mkdir(parents=True)
-    uri = "qemu+unix:///system?socket=/nonexistent"
-    remember(aborted, Recalled(uri=uri), pods.INSTALLATION)
+    remember(aborted, Recalled(uri=SYSTEM), pods.INSTALLATION)
     os.utime(aborted / NOTE, (0, 0))
-    failed = run(tmp_path, "gc", "--older-than", "2d", "-c", uri)
+    take_away(monkeypatch)
+    failed = run(tmp_path, "gc", "--older-than", "2d", "-c", SYSTEM)
     assert isinstance(failed.exception, HypervisorUnavailable)
 
 

@@ -16,6 +16,7 @@ import pytest
 from iecpod.commands.pod_state import remember
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import PreflightError
+from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.images.cache import Cache
 from iecpod.images.inventory import find_items
 from iecpod.images.lease import alone
@@ -28,6 +29,7 @@ from iecpod.yaml_document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below, run
+from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
 from tests.unit.test_cli import proposals
 
 DAY = 86_400.0
@@ -269,24 +271,25 @@ def test_parts_that_are_noted_of_a_pod_count(tmp_path: Path, layout: Layout) -> 
     part = make_artifact(layout, "parts", {"number": 1})
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri="embedded", release=f"somewhere/{part.name}.yaml"), pods.INSTALLATION)
+    remember(pod_dir, Recalled(uri=EMBEDDED, release=f"somewhere/{part.name}.yaml"), pods.INSTALLATION)
     assert needed_by(tmp_path, part) == ["POD lab/pod1"]
 
 
-def test_a_hypervisor_that_does_not_answer_counts(tmp_path: Path, layout: Layout, image: Path) -> None:
+def test_a_hypervisor_that_does_not_answer_counts(
+    tmp_path: Path, layout: Layout, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    uri = "qemu+unix:///system?socket=/nonexistent"
-    remember(pod_dir, Recalled(uri=uri), pods.INSTALLATION)
+    remember(pod_dir, Recalled(uri=SYSTEM), pods.INSTALLATION)
+    take_away(monkeypatch)
     (user,) = needed_by(tmp_path, image)
-    assert user.startswith(f"perhaps a domain at {uri} (cannot be looked at: ")
+    assert user.startswith(f"perhaps a domain at {SYSTEM} (cannot be looked at: ")
     assert run(tmp_path, "image", "rm", image.stem).exit_code == 1 and image.exists()
 
 
-def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path) -> None:
+def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = make_overlay(tmp_path / "theirs/disk.qcow2", image)
     volume = make_overlay(tmp_path / "theirs/volume.qcow2", image)
-    node = tmp_path / "node.xml"
     volume_xml = "<volume><name>volume.qcow2</name><capacity>1048576</capacity></volume>"
     pool_xml = f"<name>theirs</name><target><path>{volume.parent}</path></target>{volume_xml}"
     sources = ("type='file'", f"file='{disk}'"), ("type='volume'", "pool='theirs' volume='volume.qcow2'")
@@ -295,13 +298,13 @@ def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path) ->
         f"<disk {kind} device='disk'><source {source}/><target dev='vda'/></disk></devices></domain>"
         for number, (kind, source) in enumerate(sources)
     ]
-    node.write_text(f"<node>{''.join(domains)}<pool type='dir'>{pool_xml}</pool></node>")
+    put_in_place(monkeypatch, f"<node>{''.join(domains)}<pool type='dir'>{pool_xml}</pool></node>", tmp_path)
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri=f"test://{node}"), pods.INSTALLATION)
-    assert sorted(needed_by(tmp_path, image)) == [f"domain slave{number} at test://{node}" for number in (0, 1)]
+    remember(pod_dir, Recalled(uri=HypervisorUri(TEST_URI)), pods.INSTALLATION)
+    assert sorted(needed_by(tmp_path, image)) == [f"domain slave{number} at {TEST_URI}" for number in (0, 1)]
     disk.unlink()
-    assert needed_by(tmp_path, image) == [f"domain slave1 at test://{node}"]
+    assert needed_by(tmp_path, image) == [f"domain slave1 at {TEST_URI}"]
     volume.unlink()
     assert needed_by(tmp_path, image) == []
 

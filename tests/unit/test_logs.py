@@ -40,6 +40,7 @@ from iecpod.errors import (
     Problem,
     UsageError,
 )
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.ports import CommandResult
@@ -101,7 +102,7 @@ def collect(layout: Layout, tools: FakeTools, inputs: PodInputs | None, **option
         read=load_descriptors(str(options.pop("base", layout.pdf_dir)), REF),
         inputs=inputs,
         not_valid="" if inputs else "the descriptors are broken",
-        uri="embedded",
+        uri=EMBEDDED,
         log_file=layout.state_dir / "log" / "iecpod.log",
         events_file=None,
         **options,

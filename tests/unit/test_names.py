@@ -25,6 +25,7 @@ from iecpod.commands.pod_state import (
 from iecpod.commands.recalled import Recalled
 from iecpod.descriptors.tree import find_pods
 from iecpod.errors import ResourceConflict, UsageError
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.naming import pool_name
@@ -195,7 +196,7 @@ def test_links_are_not_followed(tmp_path: Path, layout: Layout, depth: int) -> N
     elsewhere = tmp_path / "elsewhere"
     outside = layout_below(tmp_path / "second")
     make_pod_dir(outside, REF)
-    remember(pod_dir_of(outside, REF), Recalled(uri="embedded"), pods.INSTALLATION)
+    remember(pod_dir_of(outside, REF), Recalled(uri=EMBEDDED), pods.INSTALLATION)
     (pod_dir_of(outside, REF) / "kubeconfig").write_text("secret")
     (outside.state_dir / "pods").rename(elsewhere)
     place = (layout.state_dir / "pods", layout.state_dir / "pods/lab", pod_dir_of(layout, REF))[depth]

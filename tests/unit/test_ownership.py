@@ -14,7 +14,7 @@ import pytest
 from iecpod.adapters.embedded import NamespaceMark
 from iecpod.adapters.libvirt_observed import parse_domain, parse_network
 from iecpod.adapters.orphans import Orphan
-from iecpod.commands.installation import ensure_installation
+from iecpod.commands.installation import ensure_installation, find_installation
 from iecpod.commands.pod_state import NOTE, is_of_earlier_version, recall, remember
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.redeploy import redeploy
@@ -23,12 +23,14 @@ from iecpod.design.ownership import Owner, find_foreign, is_owned
 from iecpod.design.plan import Action, make_plan
 from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import CleanupError, HostError, PreflightError
+from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.pod_adapters import PodAdapters
 from iecpod.render.libvirt import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, RecordingReporter
 from tests.unit.command_line import layout_below, run
+from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
 from tests.unit.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
@@ -99,7 +101,7 @@ def test_the_mark_changes_no_digest_and_is_one_attribute() -> None:
 @pytest.mark.parametrize(
     ("note", "has_keys", "expected"),
     [
-        (Recalled(uri="embedded").to_json(), False, True),
+        (Recalled(uri=EMBEDDED).to_json(), False, True),
         (json.dumps({"uri": "embedded", "installation": pods.INSTALLATION}), True, False),
         (None, False, False),
         (None, True, True),
@@ -119,7 +121,7 @@ def test_the_note_tells_which_version_deployed(
 
 def test_a_pod_of_an_earlier_version_is_remembered_as_such(tmp_path: Path) -> None:
     """A later deploy writes the note again; its objects have no other mark than before."""
-    known = Recalled(uri="embedded", vcpus=2)
+    known = Recalled(uri=EMBEDDED, vcpus=2)
     (tmp_path / NOTE).write_text(known.to_json())
     remember(tmp_path, known, pods.INSTALLATION)
     assert is_of_earlier_version(tmp_path) and recall(tmp_path) == known
@@ -133,6 +135,14 @@ def test_another_state_directory_is_another_owner_of_the_same_pod(tmp_path: Path
     assert owners[0].installation != owners[1].installation
     again = PodAdapters(layout_below(tmp_path / "a"), REF, RecordingReporter(), "").owner
     assert again == owners[0] and not again.owns_unmarked
+
+
+def test_a_look_gives_a_state_directory_no_uuid(tmp_path: Path) -> None:
+    """It gets the one that the look has shown: what was planned is what a deploy of the same run makes."""
+    found = find_installation(tmp_path / "s")
+    assert find_installation(tmp_path / "s") == found and not (tmp_path / "s").exists()
+    assert find_installation(tmp_path / "other") != found
+    assert ensure_installation(tmp_path / "s") == find_installation(tmp_path / "s") == found
 
 
 def test_the_installation_is_made_once(tmp_path: Path) -> None:
@@ -197,7 +207,7 @@ def test_teardown_leaves_a_clone_and_says_so(layout: Layout, tools: FakeTools) -
 def test_a_clone_keeps_the_embedded_hypervisor_that_it_lives_on(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     add_clone(tools.hypervisor)
-    assert len(teardown(tools, "embedded").kept) == 1
+    assert len(teardown(tools, EMBEDDED).kept) == 1
     assert tools.pod_dir.exists() and tools.fake_host.started
 
 
@@ -233,20 +243,21 @@ def test_the_pod_of_another_state_directory_is_refused_and_left(layout: Layout, 
     assert len(conflicts) == 8
     assert f"installation {pods.INSTALLATION}, this one is {OTHER}" in conflicts["domain local-virtual1-iec01"]
     assert str(tools.pod_dir / "pool") in conflicts["pool iecpod-local-virtual1"]
-    removed = teardown(other, "qemu:///system")
+    removed = teardown(other, SYSTEM)
     assert removed.names == () and len(removed.kept) == 8
     tools.hypervisor.owner = tools.owner
     assert tools.hypervisor.observe() == before
 
 
-def test_gc_takes_the_pods_of_other_state_directories_only_when_asked_and_clones_never(tmp_path: Path) -> None:
+def test_gc_takes_the_pods_of_other_state_directories_only_when_asked_and_clones_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = resource_of(pods.private_network(), pods.STAMP)
     clone = network.xml.replace(network.uuid, FOREIGN_UUID).replace("unit-pod1-private", "unit-pod1-private-clone")
-    node = tmp_path / "node.xml"
-    node.write_text(f"<node>{clone.replace('internal', 'br9')}</node>")
-    gc = ("gc", "--older-than", "0s", "-c", f"test://{node}")
+    put_in_place(monkeypatch, f"<node>{clone.replace('internal', 'br9')}</node>", tmp_path)
+    gc = ("gc", "--older-than", "0s", "-c", TEST_URI)
     assert "nothing is left over" in run(tmp_path, *gc, "--all").stdout
-    node.write_text(f"<node>{network.xml}</node>")
+    put_in_place(monkeypatch, f"<node>{network.xml}</node>", tmp_path)
     kept = run(tmp_path, *gc).stdout
     assert kept.splitlines()[1].startswith("kept  POD unit/pod1") and "not deployed from here" in kept
     assert "would remove  POD unit/pod1" in run(tmp_path, *gc, "--all", "--dry-run").stdout

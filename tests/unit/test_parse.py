@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from iecpod.descriptors import values
 from iecpod.descriptors.formats import FORMATS, check_format
 from iecpod.descriptors.parse import parse_pod
+from iecpod.hypervisor_uri import SYSTEM
 from iecpod.model import Arch, Disk, Interface, Network, NetworkName, NodeType, PodRef, PodSpec, RemoteManagement
 from tests.unit.broken_pod import REMOVED, Edits, break_pod
 
@@ -39,7 +40,7 @@ def test_pdf() -> None:
         Disk(name="disk1", capacity_bytes=20 << 30, disk_type="hdd", interface="scsi"),
         Disk(name="disk2", capacity_bytes=3 << 39, disk_type="hdd", interface="scsi"),
     )
-    assert node.remote_management == RemoteManagement(type="libvirt", address="qemu:///system")
+    assert node.remote_management == RemoteManagement(type="libvirt", hypervisor=SYSTEM)
     assert node.interfaces == (
         Interface(name="nic1", mac="52:54:00:00:01:01", speed_mbps=10_000),
         Interface(name="nic2", mac="52:54:00:ab:01:02", speed_mbps=10_000, vlan=450),
@@ -141,7 +142,10 @@ def test_bad_vlans(value: object, message: str) -> None:
         ("uri", "https://example.org:8443/a?b", "example.org"),
         ("uri", "file:///srv/pods", "https://exa mple.org"),
         ("libvirt-uri", "qemu:///system", "qemu://"),
-        ("libvirt-uri", "qemu+ssh://root@host/system", "xen:///system"),
+        ("libvirt-uri", "qemu:///session", "xen:///system"),
+        ("libvirt-uri", "qemu:///session", "qemu:///system?socket=/run/x"),
+        ("management-address", "10.0.0.1", "qemu+ext:///system?command=/x"),
+        ("management-address", "qemu:///system", "test:///etc/shadow"),
         ("host", "ntp.example.org", "ntp_example"),
         ("host", "10.0.0.1", "10.0.0.256"),
         ("host", "a" * 63 + ".b", "a" * 64 + ".b"),

@@ -247,8 +247,8 @@ CASES: list[tuple[str, dict[str, object], list[tuple[str, str, str, str]]]] = [
         [
             (
                 "nodes[1].remote_management.address",
-                "'xen:///system' names the libvirt driver 'xen'; iecpod needs qemu",
-                "Where the virtual node runs: qemu:///system, or qemu+ssh://user@host/system.",
+                "'xen:///system' is not a hypervisor that a descriptor may name: qemu:///system or qemu:///session",
+                "Where the virtual node runs: qemu:///system or qemu:///session.",
                 "schema-libvirt-uri",
             )
         ],
@@ -259,8 +259,8 @@ CASES: list[tuple[str, dict[str, object], list[tuple[str, str, str, str]]]] = [
         [
             (
                 "nodes[1].remote_management.address",
-                "'qemu:///systm' does not end in /system or /session, as URIs of libvirt's qemu driver do",
-                "Where the virtual node runs: qemu:///system, or qemu+ssh://user@host/system.",
+                "'qemu:///systm' is not a hypervisor that a descriptor may name: qemu:///system or qemu:///session",
+                "Where the virtual node runs: qemu:///system or qemu:///session.",
                 "schema-libvirt-uri",
             )
         ],
@@ -271,8 +271,8 @@ CASES: list[tuple[str, dict[str, object], list[tuple[str, str, str, str]]]] = [
         [
             (
                 "nodes[1].remote_management.address",
-                "'x' is not a libvirt connection URI such as qemu:///system",
-                "Where the virtual node runs: qemu:///system, or qemu+ssh://user@host/system.",
+                "'x' is not a hypervisor that a descriptor may name: qemu:///system or qemu:///session",
+                "Where the virtual node runs: qemu:///system or qemu:///session.",
                 "schema-libvirt-uri",
             )
         ],

@@ -28,6 +28,7 @@ from iecpod.render.libvirt import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
 from tests.unit.command_line import install, layout_below, run
+from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
 from tests.unit.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
@@ -258,15 +259,15 @@ def test_an_api_server_that_does_not_answer_is_no_cluster(
 
 @pytest.mark.parametrize(("options", "code"), [((), 0), (("--detailed-exitcode",), 6)])
 def test_the_exit_status_tells_of_drift_where_it_is_asked_for(
-    tmp_path: Path, options: tuple[str, ...], code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], code: int
 ) -> None:
     """On libvirt's test driver, which begins with what stands in its file."""
     ref = PodRef("local", "virtual1")
     network = resource_of(pods.admin_network(ref), dataclasses.replace(pods.STAMP, ref=ref))
+    node = f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>"
+    put_in_place(monkeypatch, node, tmp_path)
     install(tmp_path)
-    node = tmp_path / "node.xml"
-    node.write_text(f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>")
-    command = ("status", "-l", "local", "-p", "virtual1", "-c", f"test://{node}", "-o", "json")
+    command = ("status", "-l", "local", "-p", "virtual1", "-c", TEST_URI, "-o", "json")
     result = run(tmp_path, *command, *options)
     assert result.exit_code == code, result.output
     (admin,) = (found for found in json.loads(result.stdout)["drift"] if found["name"] == "local-virtual1-admin")

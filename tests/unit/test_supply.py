@@ -21,6 +21,7 @@ from iecpod.design.release_file import load_release
 from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply, apply_supply, complete_supply
 from iecpod.errors import UsageError
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import Arch, PodRef
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
@@ -211,7 +212,7 @@ def test_an_image_from_elsewhere_is_checked_against_the_sums_beside_it() -> None
 
 def resolved(tmp_path: Path, **idf: Any) -> PodInputs:
     write_pod(tmp_path, "unit", "virtual", idf=idf)
-    request = PodRequest(ref=PodRef("unit", "virtual"), base_uri=str(tmp_path), release="debian12", connect="embedded")
+    request = PodRequest(ref=PodRef("unit", "virtual"), base_uri=str(tmp_path), release="debian12", connect=EMBEDDED)
     return resolve_request(request, layout_below(tmp_path), Recalled())
 
 
