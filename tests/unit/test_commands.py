@@ -31,6 +31,7 @@ from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightErr
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
+from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
 from iecpod.render.manifest import PatchedManifest
@@ -182,9 +183,9 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     checks = "cluster-ip node-port jumpserver pod-to-pod full-packets"
     record = {"data": {"nodes": " ".join(NODES), "image": "docker.io/library/nginx:stable", "checks": checks}}
     shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
-    # What the CNI phase writes is what the node shows from then on.
-    shell.on("systemctl", "daemon-reload").on("systemctl", "enable").on("systemctl", "restart")
     shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
+    # What the CNI phase writes is what the node has from then on.
+    shell.on("sh", "-euc", CHECK, returncode=1).on("sh", "-euc", INSTALL).on("sh", "-euc", CHECK)
     shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
     return shell
 

@@ -14,6 +14,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni, load_scenarios, select_scenario
 from iecpod.errors import WaitTimeout
 from iecpod.phases.cni_kube_router import KubeRouterPhase
+from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.workers import WorkersPhase
 from iecpod.ports import CommandResult
@@ -77,14 +78,11 @@ def test_the_guard_closes_the_bgp_api_of_the_node_alone(cluster: DesiredCluster)
 # The phase
 
 
-def node_shells(cluster: DesiredCluster, active: str = "active") -> dict[str, FakeShell]:
-    """Nodes that have all files."""
-    shells = {}
-    for node in cluster.nodes:
-        shell = shells[node.hostname] = FakeShell(node.hostname).on("systemctl", stdout=f"{active}\n")
-        for path, text in render_node_network(cluster, node).items():
-            shell.on("cat", path, stdout=text)
-    return shells
+def node_shells(cluster: DesiredCluster, *, have_files: bool = True) -> dict[str, FakeShell]:
+    return {
+        node.hostname: FakeShell(node.hostname).on("sh", "-euc", CHECK, returncode=0 if have_files else 1)
+        for node in cluster.nodes
+    }
 
 
 def phase_of(cluster: DesiredCluster, shells: Mapping[str, FakeShell]) -> KubeRouterPhase:
@@ -94,12 +92,13 @@ def phase_of(cluster: DesiredCluster, shells: Mapping[str, FakeShell]) -> KubeRo
 def test_it_is_applied_once_the_nodes_have_their_files(cluster: DesiredCluster) -> None:
     shells = node_shells(cluster)
     shells["iec01"].on(*KUBECTL, "apply")
+    for shell in shells.values():
+        shell.on("sh", "-euc", INSTALL)
     phase_of(cluster, shells).run()
     for node in cluster.nodes:
-        shell = shells[node.hostname]
-        files = {path: text.encode() for path, text in render_node_network(cluster, node).items()}
-        assert shell.files == files
-        assert shell.called("systemctl", "restart", "iecpod-kube-router-guard.service")
+        (installed,) = (call for call in shells[node.hostname].calls if call[:3] == ("sh", "-euc", INSTALL))
+        pairs = [word for pair in render_node_network(cluster, node).items() for word in pair]
+        assert list(installed[4:]) == ["iecpod-kube-router-guard.service", *pairs]
     own, manifest = (sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
     assert podcidrs(own) == {"iec01": "100.100.0.0/24"}
     assert manifest == render_kube_router(cluster).text.encode()
@@ -111,18 +110,18 @@ def podcidrs(sent: bytes) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("change", "active", "found"),
+    ("change", "have_files", "found"),
     [
-        ({}, "active", "kube-router applied"),
-        ({}, "inactive", None),
-        ({"service_cidr": "10.96.0.0/16"}, "active", None),
-        (None, "active", None),
+        ({}, True, "kube-router applied"),
+        ({}, False, None),
+        ({"service_cidr": "10.96.0.0/16"}, True, None),
+        (None, True, None),
     ],
 )
 def test_it_is_in_place_with_its_options_and_files(
-    cluster: DesiredCluster, change: dict[str, Any] | None, active: str, found: str | None
+    cluster: DesiredCluster, change: dict[str, Any] | None, have_files: bool, found: str | None
 ) -> None:
-    shells = node_shells(cluster, active)
+    shells = node_shells(cluster, have_files=have_files)
     if change is None:
         shells["iec01"].on(*KUBECTL, "get", DAEMON_SET, stderr="Error from server (NotFound)", returncode=1)
     else:
