@@ -27,13 +27,18 @@ packages=(
     # base images from packages, for both architectures
     mmdebstrap debian-archive-keyring mtools dosfstools e2fsprogs fdisk
     qemu-user-static binfmt-support arch-test
-    # Kubernetes from Debian's source package
+    # Kubernetes, from Go modules or from Debian's source package
     dpkg-dev make patch tar rsync gcc libc6-dev
     # signatures of images
     gpgv
     # iecpod itself
     pkg-config python3 python3-dev python3-venv ca-certificates
 )
+# runc has C parts: programs for the other architecture take a C compiler for it.
+case $(uname -m) in
+    x86_64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
+    aarch64) packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross) ;;
+esac
 if [[ -d /run/systemd/system ]]; then
     packages+=(libvirt-daemon-system) # qemu:///system; without systemd nothing would run it
 fi

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +18,22 @@ from iecpod.commands.outputs import RunOutputs, saved_reports
 from iecpod.commands.pod_state import read_kubeconfig
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
-from iecpod.commands.request import PodRequest, lab_defaults
+from iecpod.commands.request import DefaultSoftware, PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, demanded_digest, resolve_request
 from iecpod.commands.tools import PodTools
 from iecpod.design.bundle_manifest import not_whole
 from iecpod.design.release_file import load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
-from iecpod.errors import IecpodError, PreflightError, UsageError
+from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
 from iecpod.file_writer import READABLE, replace_file
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.bundle_trust import BundleTrust
 from iecpod.images.cache import Cache
+from iecpod.images.go_software import find_kubernetes
+from iecpod.images.go_sources import check_go_sources
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
@@ -171,6 +173,8 @@ class Composition:
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             recalled = tools.recall()
             request = self._with_bundle(request, recalled, reporter)
+            if tell_warnings:
+                request = self._with_default_software(request, recalled, reporter)
             inputs = resolve_request(request, self.layout, recalled)
             with tools.lock() if run else nullcontext():
                 if tools.recall() != recalled:  # by a run that was waited for
@@ -189,6 +193,26 @@ class Composition:
         trust = _trust(demanded_digest(request, recalled), request.bundle_signers or recalled.bundle_signers)
         digest = StoredBundle(request.bundle_file, trust).take_in(Cache(self.layout.cache_dir, reporter))
         return replace(request, bundle=digest)
+
+    def _with_default_software(self, request: PodRequest, recalled: Recalled, reporter: Reporter) -> PodRequest:
+        """The first of the lab's releases whose sources answer, for a POD that is not there and names none."""
+        defaults = lab_defaults(request.ref.lab)
+        if request.release or recalled.release or request.bundle or len(defaults.software) == 1:
+            return request
+        *preferred, last = defaults.software
+        for software in preferred:
+            release = load_release(software.release, self.layout.releases_dir, self.layout.schemas_dir)
+            try:
+                check_go_sources(Cache(self.layout.cache_dir, reporter), release, Arch.of_this_machine())
+            except ImageError as error:
+                reporter.warn(
+                    f"release {software.release} cannot be made here: {error.cause}; {error.remedy}. "
+                    f"Falling back to release {last.release}, which upstream no longer supports"
+                )
+                continue
+            reporter.progress(f"release {software.release}: its sources answer (the default of lab {request.ref.lab})")
+            return _with_software(request, software)
+        return _with_software(request, last)
 
     def _check_bundle(self, inputs: PodInputs, reporter: Reporter) -> None:
         """Whether what was taken in before is still whole, and what is demanded now."""
@@ -209,7 +233,21 @@ class Composition:
             uri=host.uri,
             private_key=keys.private_key_file,
             known_hosts=keys.known_hosts_file,
+            kubectl=self._host_kubectl(inputs, tools),
+            kubeconfig=tools.kubeconfig_path if tools.kubeconfig_path.is_file() else None,
         )
+
+    def _host_kubectl(self, inputs: PodInputs, tools: PodAdapters) -> Path | None:
+        """A link of that name in the POD's directory: the binary runs the program that it is called as."""
+        binary = find_kubernetes(Cache(self.layout.cache_dir, tools.reporter), inputs.release)
+        link = tools.pod_dir / "kubectl"
+        if binary is None:
+            return None
+        if not link.is_symlink() or link.readlink() != binary:
+            link.unlink(missing_ok=True)
+            with suppress(FileExistsError):  # another run was quicker
+                link.symlink_to(binary)
+        return link
 
     def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
         return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)
@@ -221,6 +259,10 @@ class Composition:
 
 def _trust(digest: str | None, signers: str | None) -> BundleTrust:
     return BundleTrust(digest=digest, signers=Path(signers) if signers else None)
+
+
+def _with_software(request: PodRequest, software: DefaultSoftware) -> PodRequest:
+    return replace(request, release=software.release, scenario=request.scenario or software.scenario)
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:

@@ -18,12 +18,17 @@ from iecpod.render.exports import PINNED_SSH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestAccess:
-    """How guests of a POD are reached: `command_prefix` leads into the hypervisor's network namespace."""
+    """How guests of a POD are reached: `command_prefix` leads into the hypervisor's network namespace.
+
+    `kubectl` is a program of this host that fits the cluster; it and `kubeconfig` are None where they are not there.
+    """
 
     command_prefix: tuple[str, ...]
     uri: str
     private_key: Path
     known_hosts: Path
+    kubectl: Path | None = None
+    kubeconfig: Path | None = None
 
 
 def node_addresses(inputs: PodInputs) -> dict[str, IPv4Address]:
@@ -62,7 +67,13 @@ def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Seq
 
 
 def kubectl_argv(inputs: PodInputs, access: GuestAccess, arguments: Sequence[str], *, tty: bool) -> list[str]:
-    """kubectl of the cluster's own version, on the control plane node; standard input goes through."""
+    """kubectl of the cluster's own version; standard input goes through.
+
+    It runs on this host where that version was compiled here, with the admin kubeconfig, in the namespace that reaches
+    the API server; else on the control plane node, over SSH.
+    """
+    if access.kubectl is not None and access.kubeconfig is not None:
+        return [*access.command_prefix, str(access.kubectl), f"--kubeconfig={access.kubeconfig}", *arguments]
     command = ["sudo", "kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
     return ssh_argv(inputs, access, select_node(inputs, None), command, tty=tty)
 

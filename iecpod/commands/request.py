@@ -27,20 +27,42 @@ PHASES = (
 
 
 @dataclass(frozen=True, slots=True)
+class DefaultSoftware:
+    """A release, and the scenario whose pod network it is used with."""
+
+    release: str
+    scenario: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabDefaults:
-    """`connect` None takes the libvirt URI from the nodes' `remote_management.address`."""
+    """`connect` None takes the libvirt URI from the nodes' `remote_management.address`.
+
+    `software` is in the order of preference: the first whose sources answer is the lab's default.
+    """
 
     connect: HypervisorUri | None
-    scenario: str
-    release: str
+    software: tuple[DefaultSoftware, ...]
+
+    def for_release(self, release: str | None) -> DefaultSoftware:
+        """The lab's default with that release, where it is one of its own; else the first."""
+        return next((one for one in self.software if one.release == release), self.software[0])
 
 
-_CONNECTED_LAB = LabDefaults(None, "k8-calico-iec-noha", "k8s-1.36")
-_LABS = {"local": LabDefaults(EMBEDDED, "k8-bridge-iec-noha", "debian12")}
+_CONNECTED_LAB = LabDefaults(None, (DefaultSoftware("k8s-1.36", "k8-calico-iec-noha"),))
+_LABS = {
+    "local": LabDefaults(
+        EMBEDDED,
+        (
+            DefaultSoftware("k8s-1.37-go", "k8-kube-router-iec-noha"),
+            DefaultSoftware("debian12", "k8-bridge-iec-noha"),
+        ),
+    )
+}
 
 
 def lab_defaults(lab: str) -> LabDefaults:
-    """Lab `local` works on a machine that reaches Debian's packages only; other labs are as the IEC's."""
+    """Lab `local` works on a machine that reaches package registries only; other labs are as the IEC's."""
     return _LABS.get(lab, _CONNECTED_LAB)
 
 

@@ -130,12 +130,13 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     release = _lasting_release(request.release) or recalled.release
     if release != recalled.release:
         recalled = recalled.of_any_release()
+    software = defaults.for_release(release)
     return Recalled(
         uri=request.connect or recalled.uri or defaults.connect,
         addressing=request.addressing or recalled.addressing or "fuel",
         base_uri=_lasting(request.base_uri) or recalled.base_uri or str(layout.pdf_dir),
-        scenario=request.scenario or recalled.scenario or defaults.scenario,
-        release=release or defaults.release,
+        scenario=request.scenario or recalled.scenario or software.scenario,
+        release=release or software.release,
         base_os=request.base_os or recalled.base_os,
         pod_cidr=request.pod_cidr or recalled.pod_cidr or DEFAULT_POD_CIDR,
         service_cidr=request.service_cidr or recalled.service_cidr or DEFAULT_SERVICE_CIDR,

@@ -22,7 +22,8 @@ from iecpod.images.go_progress import CompileProgress, DownloadWatch
 from iecpod.images.process import run_tool
 from iecpod.model import Arch
 
-_KIND = "programs"
+#: The kind of artifact that programs are.
+PROGRAMS = "programs"
 
 #: A change of how programs are compiled.
 _VERSION = 1
@@ -65,7 +66,7 @@ class GoBuild:
             return {"version": module_version(module), "packages": len(job.packages)}
 
         doing = f"compiling {_title(module)} for {arch.debian}"
-        return self.cache.ensure(_KIND, self._recipe(module, arch), make, doing)
+        return self.cache.ensure(PROGRAMS, self._recipe(module, arch), make, doing)
 
     def ensure_tests(self, module: GoModule) -> Artifact:
         """The tests of a module as programs of this host, since they run here. Raises `ImageError`."""
@@ -80,7 +81,7 @@ class GoBuild:
         return self.cache.ensure("tests", recipe, make, f"compiling the tests of {_title(module)}")
 
     def is_compiled(self, module: GoModule, arch: Arch) -> bool:
-        return self.cache.place(_KIND, self._recipe(module, arch)).exists()
+        return self.cache.place(PROGRAMS, self._recipe(module, arch)).exists()
 
     def _recipe(self, module: GoModule, arch: Arch) -> dict[str, Any]:
         return compile_recipe(module, self.toolchain, self.c_toolchain.image, arch)
@@ -104,7 +105,8 @@ class GoBuild:
                 self._fetch(job, module.programs, (), lambda _log: None)
 
     def _check_room(self) -> None:
-        self.work_dir.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.work_dir / "tmp", ignore_errors=True)  # of a build that was killed
+        (self.work_dir / "tmp").mkdir(parents=True)
         used = sum(path.lstat().st_size for path in self.work_dir.rglob("*") if path.is_file())
         missing = _WORK_BYTES - used - shutil.disk_usage(self.work_dir).free
         if missing > 0:
@@ -187,6 +189,7 @@ class GoBuild:
             "GOMAXPROCS": str(jobs),
             "GOMODCACHE": str(self.work_dir / "modules"),
             "GOOS": "linux",
+            "GOTMPDIR": str(self.work_dir / "tmp"),
             "GOROOT": str(self.go_root),
             # go.sum has the digest of everything; what it lacks is an error, and not asked for elsewhere.
             "GOSUMDB": "off",

@@ -19,7 +19,7 @@ from iecpod.images.busybox import busybox_recipe, ensure_busybox
 from iecpod.images.c_toolchain import CToolchain
 from iecpod.images.cache import Artifact, Cache
 from iecpod.images.conformance_images import CONFORMANCE_IMAGES_VERSION, ConformanceImages
-from iecpod.images.go_build import GoBuild, compile_recipe
+from iecpod.images.go_build import PROGRAMS, GoBuild, compile_recipe
 from iecpod.images.go_modules import module_digest, module_version
 from iecpod.images.go_toolchain import ensure_go
 from iecpod.model import Arch
@@ -164,3 +164,13 @@ def _labels(module: GoModule, programs: Artifact) -> dict[str, str]:
         "org.akraino.iecpod.programs": programs.key,
     }
     return {name: value for name, value in labels.items() if value}
+
+
+def find_kubernetes(cache: Cache, release: Release) -> Path | None:
+    """Kubernetes' binary of that release for this host, if it was compiled here; none of a bundle is run."""
+    if release.bundle is None or release.bundle.go is None:
+        return None
+    source = release.bundle.go
+    recipe = compile_recipe(source.module("kubernetes"), source.toolchain, release.image, Arch.of_this_machine())
+    binary = cache.place(PROGRAMS, recipe) / "kubernetes"
+    return binary if binary.exists() else None

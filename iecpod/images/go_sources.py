@@ -1,0 +1,69 @@
+"""Whether what a release of Go modules is compiled from can be had, asked before anything rests on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from iecpod.design.release import Release
+from iecpod.errors import ImageError
+from iecpod.images.cache import Cache
+from iecpod.images.go_modules import module_version
+from iecpod.images.go_toolchain import ensure_go
+from iecpod.images.software import software_recipe
+from iecpod.model import Arch
+
+_ANSWER_SECONDS = 30.0
+_MAIN_MODULE = "kubernetes"
+
+
+def check_go_sources(cache: Cache, release: Release, arch: Arch) -> None:
+    """Asks the Go module proxy for the release's Kubernetes; nothing is asked where all is compiled already.
+
+    Raises `ImageError` that names what does not answer.
+    """
+    assert release.bundle is not None and release.bundle.go is not None, "only releases of Go modules are asked for"
+    if cache.place("software", software_recipe(release, arch)).exists():
+        return
+    go = ensure_go(cache, release.bundle.go.toolchain) / "bin/go"
+    module = release.bundle.go.module(_MAIN_MODULE)
+    wanted = f"{module.source}@v{module_version(module)}"
+    with tempfile.TemporaryDirectory(prefix="iecpod-go-") as directory:
+        answer = _ask_proxy(go, wanted, Path(directory))
+    if answer:
+        raise ImageError(
+            f"the Go module proxy does not have {wanted}: {answer}",
+            "check GOPROXY, network and proxy; modules of Kubernetes are compiled into the base image",
+        )
+
+
+def _ask_proxy(go: Path, wanted: str, directory: Path) -> str:
+    """What Go says where there is no answer; empty where there is."""
+    settings = {
+        "GOENV": "off",
+        "GOFLAGS": "-mod=mod -modcacherw",
+        "GOMODCACHE": str(directory / "modules"),
+        "GOSUMDB": "off",
+        "GOTOOLCHAIN": "local",
+        "GOVCS": "*:off",
+        "HOME": str(directory),
+    }
+    try:
+        done = subprocess.run(
+            [str(go), "list", "-m", "-json", wanted],
+            env={**os.environ, **settings},
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"timed out after {_ANSWER_SECONDS:.0f} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    lines = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else (lines[-1] if lines else f"go exited with {done.returncode}")
