@@ -32,9 +32,9 @@ from tests.fakes import RecordingReporter
 ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared/calico/v3.24.6/calico.yaml"
 
-#: What debian12 lacks to carry Calico. No digest is needed, since a file stands in for the URL.
+#: What the default release lacks to carry Calico. No digest is needed, since a file stands in for the URL.
 CALICO = """\
-cnis: [bridge, calico]
+cnis: [kube-router, bridge, calico]
 calico:
   encapsulation: vxlan
   manifests:
@@ -159,10 +159,10 @@ def _path(found: Mapping[str, Any]) -> str:
 
 
 def _write_release(directory: Path) -> Path:
-    text = (ROOT / "iecpod/releases/debian12.yaml").read_text()
-    assert text.count("cnis: [bridge]\n") == 1
+    text = (ROOT / "iecpod/releases/k8s-1.37-go.yaml").read_text()
+    assert text.count("cnis: [kube-router, bridge]\n") == 1
     path = directory / "release.yaml"
-    path.write_text(text.replace("cnis: [bridge]\n", CALICO))
+    path.write_text(text.replace("cnis: [kube-router, bridge]\n", CALICO))
     return path
 
 

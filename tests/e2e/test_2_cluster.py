@@ -20,7 +20,7 @@ def test_three_nodes_are_ready_on_mgmt(pod: Iecpod) -> None:
         assert conditions["Ready"] == "True"
         addresses = {entry["type"]: entry["address"] for entry in node["status"]["addresses"]}
         assert addresses["InternalIP"] == NODE_IPS[node["metadata"]["name"]]
-        assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.20.2"
+        assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.37.2"
         assert "taints" not in node["spec"]
 
 
@@ -56,7 +56,7 @@ def test_status_says_ready(pod: Iecpod) -> None:
     status = json.loads(pod.check("status", "--output", "json"))
     assert (status["state"], status["busy"], status["drift"]) == ("ready", None, [])
     cluster = status["cluster"]
-    assert (cluster["version"], cluster["cni"], cluster["verified"]) == ("v1.20.2", "bridge", True)
+    assert (cluster["version"], cluster["cni"], cluster["verified"]) == ("v1.37.2", "kube-router", True)
     assert 0 <= cluster["verified_seconds_ago"] <= cluster["age_seconds"]
     assert [(node["node"], node["domain"], node["internal_ip"]) for node in status["nodes"]] == [
         (hostname, "running", address) for hostname, address in NODE_IPS.items()

@@ -1,7 +1,7 @@
 """Calico's upstream manifest on the living cluster, by the phases that a deploy runs: patched, applied, read back, and
 missing its images within the deadline.
 
-None of it ever runs, since the POD reaches no registry: the bridge stays its network. The last test takes everything
+None of it ever runs, since the POD reaches no registry: kube-router stays its network. The last test takes everything
 away again, and the fixture does where another one failed.
 """
 
@@ -18,9 +18,7 @@ import pytest
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.phases.cni import CalicoPhase
 from iecpod.phases.k8s_pods import is_running, pod_state
-from iecpod.phases.kubectl import UNCHECKED
 from iecpod.phases.ready import ReadyPhase
-from iecpod.render.manifest import ManifestPatch, ManifestText
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.workflow import PhaseFailed, run_phases
 from tests.e2e.calico_on_pod import CNI_STATE, UPSTREAM, Calico, calico_on
@@ -50,28 +48,15 @@ def calico(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
             shell.close()
 
 
-def test_this_cluster_refuses_the_budget_that_upstream_has(calico: Calico) -> None:
-    upstream = ManifestPatch.of([ManifestText("calico.yaml", UPSTREAM.read_bytes())])
-    budget = upstream.find("PodDisruptionBudget", "calico-kube-controllers")
-    with pytest.raises(CommandFailed) as caught:
-        calico.kubectl.run(
-            *("apply", UNCHECKED, "--openapi-patch=false", "--dry-run=server", "--filename=-"),
-            stdin=json.dumps(budget),
-        )
-    assert '"PodDisruptionBudget" in version "policy/v1"' in caught.value.tail
-
-
 def test_the_patched_manifest_is_taken_whole_and_its_changes_are_told(calico: Calico) -> None:
     phase = CalicoPhase(calico.cluster, calico.kubectl.shell, lambda: calico.manifest, calico.watch)
     (result,) = run_phases([phase], calico.watch)
     assert (result.outcome, result.detail) == ("done", "calico-node applied")
-    assert "PodDisruptionBudget calico-kube-controllers: apiVersion: policy/v1 -> policy/v1beta1" in (
-        calico.reporter.lines
-    )
+    assert not any("PodDisruptionBudget" in line for line in calico.reporter.lines), "this cluster has policy/v1"
     daemon_set, config, budget = calico.ask(
         "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node",
         "/api/v1/namespaces/kube-system/configmaps/calico-config",
-        "/apis/policy/v1beta1/namespaces/kube-system/poddisruptionbudgets/calico-kube-controllers",
+        "/apis/policy/v1/namespaces/kube-system/poddisruptionbudgets/calico-kube-controllers",
     )
     (container,) = daemon_set["spec"]["template"]["spec"]["containers"]
     environment = {variable["name"]: variable.get("value") for variable in container["env"]}
@@ -126,7 +111,7 @@ def test_nothing_of_it_has_run(calico: Calico) -> None:
 def test_the_pod_is_as_it_was_and_makes_pods(pod: Iecpod, calico: Calico) -> None:
     calico.remove()
     status = json.loads(pod.check("status", "--output", "json"))
-    assert (status["state"], status["cluster"]["cni"], status["cluster"]["verified"]) == ("ready", "bridge", True)
+    assert (status["state"], status["cluster"]["cni"], status["cluster"]["verified"]) == ("ready", "kube-router", True)
     node, pods, name = calico.cluster.workers[0], "/api/v1/namespaces/default/pods", "iecpod-test-pause"
     container = {"name": "pause", "image": calico.cluster.release.pause_image}
     spec = {"nodeName": node.hostname, "containers": [container]}
@@ -140,7 +125,7 @@ def test_the_pod_is_as_it_was_and_makes_pods(pod: Iecpod, calico: Calico) -> Non
 
     try:
         calico.ask(pods, method="POST", data=json.dumps(manifest))
-        address = poll("a pod on the bridge", probe, timeout_seconds=60.0, clock=SystemClock())
+        address = poll("a pod of kube-router's network", probe, timeout_seconds=60.0, clock=SystemClock())
         assert ip_address(address) in node.pod_cidr
     finally:
         calico.ask(f"{pods}/{name}?gracePeriodSeconds=0", method="DELETE")
