@@ -191,4 +191,5 @@ def render_bundle_files(release: Release) -> dict[str, str]:
     files = {**render_node_files(release), **({} if release.packages else _KUBELET_FILES)}
     if release.is_compiled_whole:
         files["/etc/systemd/system/containerd.service"] = _CONTAINERD_UNIT
+        files["/etc/crictl.yaml"] = "runtime-endpoint: unix:///run/containerd/containerd.sock\n"
     return files
