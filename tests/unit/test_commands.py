@@ -34,6 +34,7 @@ from iecpod.model import Arch, PodRef
 from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
+from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 from tests import pods
@@ -141,7 +142,7 @@ class FakeTools:
         raise AssertionError("debian12 has no repositories")
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        raise AssertionError("the scenario has no Calico")
+        return render_cni_manifest((), cluster)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         raise AssertionError("debian12 has no Helm")
@@ -197,7 +198,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def resolve(layout: Layout, **options: object) -> PodInputs:
-    request = PodRequest(**{"ref": REF, "base_uri": str(layout.pdf_dir), **options})  # type: ignore[arg-type]
+    request = PodRequest(**{"ref": REF, "base_uri": str(layout.pdf_dir), "release": "debian12", **options})  # type: ignore[arg-type]
     return resolve_request(request, layout, Recalled())
 
 

@@ -130,7 +130,9 @@ def test_erasing_what_is_not_there_is_no_error_and_asks_no_hypervisor(tmp_path: 
 
 def test_another_base_image_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        run_raising(tmp_path, "deploy", *POD, "-o", "ubuntu1804", "-N", "-S", str(tmp_path / "storage"))
+        run_raising(
+            tmp_path, "deploy", *POD, "--release", "debian12", "-o", "ubuntu1804", "-N", "-S", str(tmp_path / "storage")
+        )
     assert caught.value.cause == "release debian12 has no base image 'ubuntu1804'"
     assert caught.value.remedy == "it has debian12: use another -o, leave it out, or choose another --release"
     assert not (tmp_path / "storage").exists()
