@@ -99,8 +99,10 @@ class PodAdapters:
         """Raises `ResourceConflict` as `check_pod_dir`: what follows fills that directory, or removes it."""
         check_pod_dir(self._layout, self.ref)
         if uri == EMBEDDED:
+            cache = self._layout.cache_dir
+            shared = (cache / "images", cache / "bundle-disks")
             return EmbeddedHost(
-                self.pod_dir, self.owner, self.clock, capabilities_cache=self._layout.cache_dir / "libvirt"
+                self.pod_dir, self.owner, self.clock, capabilities_cache=cache / "libvirt", shared=shared
             )
         return SystemHost(uri, self.owner)
 

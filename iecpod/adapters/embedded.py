@@ -11,26 +11,25 @@ what the old one held open it cannot take up, so consoles of guests that ran sta
 from __future__ import annotations
 
 import contextlib
-import grp
 import os
-import pwd
 import shutil
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from iecpod.adapters import namespaces
+from iecpod.adapters import namespaces, qemu_account
 from iecpod.adapters.host_routes import find_bridges, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
-from iecpod.adapters.namespaces import NetworkNamespace, Process
+from iecpod.adapters.namespaces import NamespaceMark, NetworkNamespace, Process, namespace_name
+from iecpod.adapters.private_mounts import PrivateMounts
 from iecpod.adapters.programs import check_programs, run_program
+from iecpod.adapters.qemu_account import find_account, open_up
 from iecpod.design.ownership import Owner
 from iecpod.design.resources import Route
 from iecpod.errors import CommandFailed, HypervisorUnavailable, WaitTimeout
-from iecpod.model import PodRef
 from iecpod.ports import Clock
 from iecpod.wait import NotYet, SystemClock, poll
 
@@ -43,24 +42,12 @@ _DIRECTORIES = {
     "cache": "/var/cache/libvirt",
 }
 
-#: Between directory and installation in the mark of a namespace, which has at most 255 bytes (IFALIASZ).
-_INSTALLATION = " installation="
-
 #: In the order of starting: libvirtd hands the guests' output to virtlogd.
 _DAEMONS = ("virtlogd", "libvirtd")
-_PROGRAMS = (*_DAEMONS, "dnsmasq", "qemu-img", "ip", "nsenter", "unshare", "mount", "sh")
+_PROGRAMS = (*_DAEMONS, "dnsmasq", "qemu-img", "ip", "nsenter", "unshare", "mount", "umount", "sh")
 
 #: sun_path of unix(7) holds 108 bytes, one of them the final zero.
 _SOCKET_PATH_LIMIT_BYTES = 107
-
-# The new /sys shows the devices of our network namespace: in the host's, libvirtd would set the host's bridge of the
-# same name. It shows no cgroups, so libvirtd leaves those alone too.
-_PRIVATE_MOUNTS = """\
-mount -t sysfs sysfs /sys
-while [ "$1" != -- ]; do [ -e "$2" ] || mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; done
-shift
-exec "$@"
-"""
 
 _LIBVIRTD_CONF = """\
 unix_sock_group = "root"
@@ -72,17 +59,10 @@ auth_unix_rw = "none"
 log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
 """
 
-#: libvirtd looks its own user up before it reads who guests are to run as, and ends where there is none: Debian makes
-#: it with libvirt-daemon-system, which is not needed here. Nothing runs as this user, nor owns anything.
-_LIBVIRT_USER = "libvirt-qemu"
-_ACCOUNTS = {
-    "/etc/passwd": f"{_LIBVIRT_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin\n",
-    "/etc/group": f"{_LIBVIRT_USER}:x:64055:\n",
-}
-
-_QEMU_CONF = """\
-user = "root"
-group = "root"
+# Nothing is relabelled when a guest starts: libvirt would give QEMU the images that its disks rest on, too.
+_QEMU_CONF = f"""\
+user = "{qemu_account.NAME}"
+group = "{qemu_account.NAME}"
 dynamic_ownership = 0
 remember_owner = 0
 security_driver = "none"
@@ -95,9 +75,20 @@ class EmbeddedHost:
     """`HypervisorHost` that makes, keeps and takes away its own libvirtd. Needs root."""
 
     def __init__(
-        self, pod_dir: Path, owner: Owner, clock: Clock | None = None, *, capabilities_cache: Path | None = None
+        self,
+        pod_dir: Path,
+        owner: Owner,
+        clock: Clock | None = None,
+        *,
+        capabilities_cache: Path | None = None,
+        shared: tuple[Path, ...] = (),
     ) -> None:
-        """`capabilities_cache` outlives the POD: asking QEMU what it can do takes seconds, and PODs may share it."""
+        """`capabilities_cache` outlives the POD: asking QEMU what it can do takes seconds, and PODs may share it.
+
+        `shared` are directories with files that guests only read.
+        """
+        self._pod_dir = pod_dir
+        self._shared = shared
         self._base = pod_dir / "libvirt"
         self._owner = owner
         self._clock = clock or SystemClock()
@@ -132,6 +123,8 @@ class EmbeddedHost:
                 # As after a reboot, when /run is empty: no process is left that its files could be true of.
                 shutil.rmtree(self._base / "run", ignore_errors=True)
         self._namespace.ensure()
+        self._retire_libvirtd()
+        find_account().give_files(self._pod_dir / "pool", self._pod_dir / "nvram")  # of an earlier version
         for program in _DAEMONS:
             if self._find_daemon(program) is None:
                 self._write_configuration()
@@ -140,7 +133,9 @@ class EmbeddedHost:
 
     def connect(self) -> LibvirtHypervisor:
         try:
-            return LibvirtHypervisor.open(self.uri, self._owner, lambda: find_bridges(self.command_prefix))
+            return LibvirtHypervisor.open(
+                self.uri, self._owner, lambda: find_bridges(self.command_prefix), find_account()
+            )
         except HypervisorUnavailable as error:
             raise HypervisorUnavailable(
                 f"libvirtd of POD {self._owner.ref} does not answer: {error.cause}\n{self._log_tail()}".rstrip(),
@@ -178,6 +173,7 @@ class EmbeddedHost:
     def _check_possible(self) -> None:
         self._check_root()
         check_programs(_PROGRAMS)
+        find_account()
         length = len(os.fsencode(self._socket))
         if length > _SOCKET_PATH_LIMIT_BYTES:
             raise HypervisorUnavailable(
@@ -197,6 +193,13 @@ class EmbeddedHost:
                 "the embedded hypervisor makes network and mount namespaces, which needs root",
                 "run iecpod with sudo, or name a libvirt that you may use with -c",
             )
+
+    def _retire_libvirtd(self) -> None:
+        """One that an earlier version started runs guests as root. Guests go on; those that start later are not."""
+        configuration = self._base / "etc" / "qemu.conf"
+        daemon = self._find_daemon("libvirtd")
+        if daemon is not None and configuration.exists() and configuration.read_text() != _QEMU_CONF:
+            self._end([daemon], grace_seconds=10.0)
 
     def _find_processes(self) -> tuple[Process, ...]:
         """Every process in our network namespace, or that sees our directory as /run/libvirt.
@@ -225,31 +228,17 @@ class EmbeddedHost:
 
     def _write_configuration(self) -> None:
         self._base.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for source in self._sources.values():
-            source.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for directory in (*self._shared, *self._sources.values()):
+            directory.mkdir(parents=True, exist_ok=True)
+        for directory in (self._pod_dir, self._base, *self._sources.values(), *self._shared):
+            open_up(directory)
         (self._base / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
         (self._base / "etc" / "qemu.conf").write_text(_QEMU_CONF)
 
-    def _account_files(self) -> dict[str, Path]:
-        """Copies of the host's account files with libvirt's user in them; empty where the host knows that user."""
-        try:
-            pwd.getpwnam(_LIBVIRT_USER)
-            grp.getgrnam(_LIBVIRT_USER)
-            return {}
-        except KeyError:
-            copies = {path: self._base / Path(path).name for path in _ACCOUNTS}
-        for path, copy in copies.items():
-            copy.write_text(Path(path).read_text().rstrip("\n") + "\n" + _ACCOUNTS[path])
-        return copies
-
     def _launch(self, program: str) -> None:
         daemon = [program, "--daemon", "--pid-file", self._pid_file(program)]
-        # `slave`: what the host unmounts, such as the namespace of another POD, must not live on in our copy.
-        private = ["unshare", "--mount", "--propagation", "slave", "sh", "-ec", _PRIVATE_MOUNTS, "sh"]
-        sources = {**self._sources, **self._account_files()}
-        mounts = [str(word) for target, source in sources.items() for word in (source, target)]
         try:
-            run_program([*self.command_prefix, *private, *mounts, "--", *daemon])
+            run_program([*self.command_prefix, *self._mounts().argv(daemon)])
         except CommandFailed as error:
             if self._find_daemon(program) is not None:  # another iecpod was quicker
                 return
@@ -257,6 +246,16 @@ class EmbeddedHost:
                 f"{program} of POD {self._owner.ref} does not start: {error.tail.strip()}\n{self._log_tail()}".rstrip(),
                 f"see {self._log}",
             ) from error
+
+    def _mounts(self) -> PrivateMounts:
+        account, needed = find_account(), (self._pod_dir, *self._shared)
+        return PrivateMounts(
+            over={**self._sources, **account.write_files(self._base)},
+            needed=needed,
+            barriers=tuple(account.find_barriers(needed)),
+            kvm=qemu_account.find_kvm(),
+            kvm_owner=f"{account.uid}:{account.gid}",
+        )
 
     def _wait_for_socket(self) -> None:
         def probe() -> None:
@@ -288,31 +287,6 @@ class EmbeddedHost:
             while pids and self._clock.now() < deadline:
                 self._clock.sleep(0.05)
                 pids &= {process.pid for process in self._find_processes()}
-
-
-def namespace_name(ref: PodRef) -> str:
-    return f"iecpod-{ref.lab}-{ref.pod}"
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceMark:
-    """Whose a network namespace is: the POD's directory, and the installation (empty in marks of earlier versions)."""
-
-    pod_dir: Path
-    installation: str
-
-    def __str__(self) -> str:
-        return f"iecpod {self.pod_dir / 'libvirt'}" + (
-            f"{_INSTALLATION}{self.installation}" if self.installation else ""
-        )
-
-    @classmethod
-    def parse(cls, alias: str) -> NamespaceMark | None:
-        """None where somebody else wrote it."""
-        word, _, rest = alias.partition(" ")
-        directory, _, installation = rest.partition(_INSTALLATION)
-        mark = cls(Path(directory).parent, installation)
-        return mark if word == "iecpod" and str(mark) == alias else None
 
 
 def _identity(directory: Path) -> tuple[int, int]:

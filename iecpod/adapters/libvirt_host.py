@@ -12,6 +12,7 @@ from iecpod.adapters.libvirt_errors import GONE, silence_libvirt, translate_erro
 from iecpod.adapters.libvirt_facts import MACHINES, parse_emulator
 from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.adapters.libvirt_storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
+from iecpod.adapters.qemu_account import Account, find_kvm
 from iecpod.design.ownership import Owner, check_owned
 from iecpod.design.resources import Emulator, HostFacts, Kind, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
@@ -33,18 +34,30 @@ _NOT_OFFERED = {libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_INVALID_ARG,
 class LibvirtHypervisor:
     """`Hypervisor` for one POD: objects of others are shown, and never touched."""
 
-    def __init__(self, connection: Any, owner: Owner, find_bridges: Callable[[], tuple[str, ...]]) -> None:
-        """`connection` is a `libvirt.virConnect`; use a connection of its own in every thread."""
+    def __init__(
+        self,
+        connection: Any,
+        owner: Owner,
+        find_bridges: Callable[[], tuple[str, ...]],
+        account: Account | None = None,
+    ) -> None:
+        """`connection` is a `libvirt.virConnect`; use a connection of its own in every thread.
+
+        `account` is whom volumes have to be given to, None where libvirt does so when guests start.
+        """
         self._connection = connection
         self._owner = owner
         self._find_bridges = find_bridges
+        self._account = account
 
     @classmethod
-    def open(cls, uri: str, owner: Owner, find_bridges: Callable[[], tuple[str, ...]]) -> LibvirtHypervisor:
+    def open(
+        cls, uri: str, owner: Owner, find_bridges: Callable[[], tuple[str, ...]], account: Account | None = None
+    ) -> LibvirtHypervisor:
         """`find_bridges` lists the Linux bridges where the hypervisor's guests are. Raises `HypervisorUnavailable`."""
         silence_libvirt()
         with translate_errors(f"connect to {uri}"):
-            return cls(libvirt.open(uri), owner, find_bridges)
+            return cls(libvirt.open(uri), owner, find_bridges, account)
 
     def close(self) -> None:
         with translate_errors("close the connection"):
@@ -63,6 +76,8 @@ class LibvirtHypervisor:
             libvirt_version=f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}",
             emulators={arch: emulator for arch, emulator in found.items() if emulator is not None},
             bridges=self._find_bridges(),
+            qemu_user=str(self._account or ""),
+            has_kvm_device=self._account is not None and find_kvm() is not None,
         )
 
     def observe(self) -> tuple[ObservedResource, ...]:
@@ -90,12 +105,13 @@ class LibvirtHypervisor:
 
     def create_volume(self, pool: str, xml: str) -> None:
         with translate_errors(f"create volume {pool}/{find_name(xml)}"):
-            replace_volume(self._ours(Kind.POOL, pool), xml)
+            self._give(replace_volume(self._ours(Kind.POOL, pool), xml))
 
     def upload_volume(self, pool: str, name: str, content: bytes) -> None:
         with translate_errors(f"fill volume {pool}/{name}"):
             volume = replace_volume(self._ours(Kind.POOL, pool), render_raw_volume(name, len(content)))
             upload(self._connection, volume, content)
+            self._give(volume)
 
     def start(self, kind: Kind, name: str) -> None:
         with translate_errors(f"start {kind.value} {name}"):
@@ -133,6 +149,10 @@ class LibvirtHypervisor:
             else:
                 _stop(target)
                 _undefine_domain(target)
+
+    def _give(self, volume: Any) -> None:
+        if self._account is not None:
+            self._account.give(Path(volume.path()))
 
     def _find_memory_mib(self) -> int:
         """From the node's statistics: the NUMA cells that `getInfo` adds up may leave out memory added at run time."""

@@ -13,12 +13,17 @@ from pathlib import Path
 
 from iecpod.adapters.programs import run_program
 from iecpod.errors import HostError, ResourceConflict
+from iecpod.model import PodRef
 
 NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 
 # Marks the namespace and brings loopback up before it gets a name: a name that is seen is always marked.
 _MAKE_NAMESPACE = 'ip link set dev lo up alias "$1" && ip netns attach "$2" $$'
+
+
+#: Between directory and installation in the mark of a namespace, which has at most 255 bytes (IFALIASZ).
+_INSTALLATION = " installation="
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,31 @@ class NetworkNamespace:
     def connect(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         """A TCP connection made inside. A socket keeps the namespace it was made in, so only a thread goes there."""
         return _run_inside(self.path, lambda: socket.create_connection((address, port), timeout_seconds))
+
+
+def namespace_name(ref: PodRef) -> str:
+    return f"iecpod-{ref.lab}-{ref.pod}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceMark:
+    """Whose a network namespace is: the POD's directory, and the installation (empty in marks of earlier versions)."""
+
+    pod_dir: Path
+    installation: str
+
+    def __str__(self) -> str:
+        return f"iecpod {self.pod_dir / 'libvirt'}" + (
+            f"{_INSTALLATION}{self.installation}" if self.installation else ""
+        )
+
+    @classmethod
+    def parse(cls, alias: str) -> NamespaceMark | None:
+        """None where somebody else wrote it."""
+        word, _, rest = alias.partition(" ")
+        directory, _, installation = rest.partition(_INSTALLATION)
+        mark = cls(Path(directory).parent, installation)
+        return mark if word == "iecpod" and str(mark) == alias else None
 
 
 def find_alias(name: str) -> str:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.adapters.embedded import EmbeddedHost, NamespaceMark, namespace_name
-from iecpod.adapters.namespaces import NAMESPACES, find_alias, find_processes
+from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.namespaces import NAMESPACES, NamespaceMark, find_alias, find_processes, namespace_name
 from iecpod.design.ownership import Owner
 from iecpod.errors import CleanupError, IecpodError
 from iecpod.model import PodRef

@@ -167,6 +167,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("service CIDR", str(cluster.service_cidr)),
         *([("bundle", _bundle(inputs.bundle_via, pod.domains[0]))] if inputs.bundle_via else []),
         ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
+        *([("QEMU", f"runs as {result.prepared.facts.qemu_user}")] if result.prepared.facts.qemu_user else []),
         *_supply_rows(pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")

@@ -13,7 +13,7 @@ from iecpod.design.delivery import BundleVia
 from iecpod.design.desired import DesignInputs, DesiredPod, design_pod
 from iecpod.design.ownership import Owner, is_owned
 from iecpod.design.plan import Plan, make_plan
-from iecpod.design.preflight import check_nothing_to_create, check_preflight
+from iecpod.design.preflight import KVM_REMEDY, check_nothing_to_create, check_preflight, kvm_is_barred
 from iecpod.design.release_support import check_support
 from iecpod.design.resources import BundleDisk, HostFacts, Kind, ObservedResource, VirtType
 from iecpod.errors import PreflightError, count_errors
@@ -125,6 +125,10 @@ def assumed_virt_type(inputs: PodInputs, facts: HostFacts) -> VirtType:
 def proven_virt_type(inputs: PodInputs, facts: HostFacts, tools: PodTools, images: Images) -> VirtType:
     """As `assumed_virt_type`, but with `auto` KVM must have booted the image's own kernel (cached images only)."""
     assumed = assumed_virt_type(inputs, facts)
+    if inputs.virt_type is None and any(kvm_is_barred(facts, node.arch) for node in inputs.spec.pdf.nodes):
+        tools.reporter.warn(
+            f"{facts.qemu_user}, as whom QEMU runs, cannot use /dev/kvm: guests are emulated; {KVM_REMEDY}"
+        )
     if inputs.virt_type is not None or assumed is VirtType.QEMU:
         return assumed
     for arch in {node.arch for node in inputs.spec.pdf.nodes}:

@@ -132,6 +132,11 @@ _DEPLOY_FIXED = {
     "bundle-signature": ("only some are trusted with bundles", "--bundle-signers", "anybody could have made it"),
     "emulator-missing": ("guests run in QEMU", _HOST, "nothing could run the nodes"),
     "firmware-missing": ("guests boot with UEFI", _HOST, "nothing could boot the nodes"),
+    "kvm-not-accessible": (
+        "QEMU does not run as root",
+        "/dev/kvm",
+        "libvirt would refuse the guests",
+    ),
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
     "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
     "nothing-to-reuse": ("-f takes machines as they are", "-f of deploy", "there is nothing to deploy to"),

@@ -12,11 +12,13 @@ from iecpod.design.plan import Action, Plan
 from iecpod.design.release_check import check_release
 from iecpod.design.release_trust import check_trust
 from iecpod.design.replacement import plan_replacement
-from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route
+from iecpod.design.resources import HostFacts, Kind, ObservedResource, Route, VirtType
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
 
 _GIB = 1024**3
+
+KVM_REMEDY = "let it: group kvm and mode 0660 for /dev/kvm, and `usermod -aG kvm libvirt-qemu`; or use --virt-type qemu"
 #: A node's overlay grows with what Kubernetes writes; measured at under 1 GiB after a deploy.
 _OVERLAY_BYTES = _GIB
 
@@ -36,6 +38,7 @@ def check_preflight(
         *plan.conflicts,
         *_check_replaced(pod, plan),
         *_check_emulators(pod, facts),
+        *_check_kvm(pod, facts),
         *_check_networks(pod, observed, owner, routes),
         *_check_bridges(pod, plan, facts),
         *_check_memory(pod, plan, facts),
@@ -91,6 +94,23 @@ def _check_emulators(pod: DesiredPod, facts: HostFacts) -> Iterator[Problem]:
                 remedy=f"install {'qemu-efi-aarch64' if is_arm else 'ovmf'} there",
                 rule="firmware-missing",
             )
+
+
+def _check_kvm(pod: DesiredPod, facts: HostFacts) -> Iterator[Problem]:
+    wanted = {domain.arch for domain in pod.domains if domain.virt_type is VirtType.KVM}
+    if any(kvm_is_barred(facts, arch) for arch in wanted):
+        yield Problem(
+            message=f"nodes are to run with KVM, and {facts.qemu_user}, as whom QEMU runs, cannot use /dev/kvm",
+            remedy=KVM_REMEDY,
+            rule="kvm-not-accessible",
+        )
+
+
+def kvm_is_barred(facts: HostFacts, arch: Arch) -> bool:
+    """Whether the host has KVM for guests of its own architecture, and QEMU may not use it."""
+    emulator = facts.emulators.get(arch)
+    is_native = arch.value == facts.arch and emulator is not None and not emulator.kvm
+    return is_native and facts.has_kvm_device
 
 
 def _check_networks(

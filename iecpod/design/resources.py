@@ -114,7 +114,11 @@ class Emulator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """The hypervisor as libvirt describes it; `bridges` are the host's own Linux bridges."""
+    """The hypervisor as libvirt describes it; `bridges` are the host's own Linux bridges.
+
+    `qemu_user` is whom QEMU runs as, where iecpod sees to that; then `has_kvm_device` tells of the host itself, whether
+    QEMU may use the device or not.
+    """
 
     arch: str
     cpus: int
@@ -122,6 +126,8 @@ class HostFacts:
     libvirt_version: str
     emulators: dict[Arch, Emulator] = field(default_factory=dict)
     bridges: tuple[str, ...] = ()
+    qemu_user: str = ""
+    has_kvm_device: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import pytest
 
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.host_routes import find_bridges
+from iecpod.adapters.qemu_account import find_account
 from iecpod.design.resources import BundleDisk, Firmware, Kind, Resource, Route, VirtType, Vnic
 from iecpod.errors import HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch, PodRef
@@ -41,9 +42,20 @@ client.close()
 """
 
 
+def make_host(tmp_path: Path, capabilities_cache: Path | None = None) -> EmbeddedHost:
+    """pytest's directories are for root alone: nothing that QEMU needs can be reached by its path."""
+    pod_dir = tmp_path / "pod1"
+    return EmbeddedHost(
+        pod_dir,
+        pods.owner(pod_dir=pod_dir),
+        capabilities_cache=capabilities_cache,
+        shared=(tmp_path / "cache",),
+    )
+
+
 @pytest.fixture
 def host(tmp_path: Path, capabilities_cache: Path) -> Iterator[EmbeddedHost]:
-    made = EmbeddedHost(tmp_path / "pod1", pods.owner(pod_dir=tmp_path), capabilities_cache=capabilities_cache)
+    made = make_host(tmp_path, capabilities_cache)
     yield made
     made.stop()
     assert made.leftovers() == ()
@@ -98,12 +110,14 @@ def start_guest(
     hypervisor: Hypervisor, directory: Path, vnics: tuple[Vnic, ...] = (), bundle_disk: BundleDisk | None = None
 ) -> Resource:
     """A guest with firmware and an empty disk: enough for NICs, NVRAM and console."""
-    desired = pods.domain(directory=directory)
-    base = directory / "base.img"
+    pod_dir = directory / "pod1"
+    desired = pods.domain(directory=pod_dir)
+    base = directory / "cache" / "base.img"
     base.write_bytes(bytes(1 << 20))
+    base.chmod(0o444)
     for name in ("nvram", "console"):
-        (directory / name).mkdir()
-    pool = pool_resource(pods.REF, str(directory / "pool"))
+        (pod_dir / name).mkdir(mode=0o711)
+    pool = pool_resource(pods.REF, str(pod_dir / "pool"))
     desired = dataclasses.replace(desired, vnics=vnics or desired.vnics, bundle_disk=bundle_disk)
     domain = resource_of(desired, pods.STAMP)
     hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
@@ -200,7 +214,8 @@ def test_console_nics_nvram_and_removal_of_a_guest(host: EmbeddedHost, hyperviso
     admin = pods.admin_network().name
     four = tuple(dataclasses.replace(pods.vnic(pods.REF, "iec01", i), libvirt_network=admin) for i in range(4))
     domain = start_guest(hypervisor, tmp_path, four)
-    console, nvram = tmp_path / "console" / "iec01.log", tmp_path / "nvram" / "iec01.fd"
+    pod_dir = tmp_path / "pod1"
+    console, nvram = pod_dir / "console" / "iec01.log", pod_dir / "nvram" / "iec01.fd"
     wait_until("firmware speaks on the console", lambda: console.stat().st_size > 0)
     assert nvram.stat().st_size > 0
     assert find_nic_buses(host, domain.name) == [1, 2, 3, 4]
@@ -222,15 +237,15 @@ def readers_of(path: Path) -> list[int]:
 
 
 def test_guests_share_the_disk_of_a_bundle_and_start_without_it(hypervisor: Hypervisor, tmp_path: Path) -> None:
-    disk = tmp_path / "bundle.img"
+    disk = tmp_path / "cache" / "bundle.img"
     disk.write_bytes(bytes(1 << 20))
     disk.chmod(0o444)
     shared = BundleDisk(str(disk), "u-1")
     first = start_guest(hypervisor, tmp_path, bundle_disk=shared)
-    other = dataclasses.replace(pods.domain(directory=tmp_path, hostname="iec02"), bundle_disk=shared)
+    other = dataclasses.replace(pods.domain(directory=tmp_path / "pod1", hostname="iec02"), bundle_disk=shared)
     other = dataclasses.replace(other, vnics=(pods.vnic(pods.REF, "iec02", 0),))
-    pool = pool_resource(pods.REF, str(tmp_path / "pool")).name
-    hypervisor.create_volume(pool, render_volume("iec02.qcow2", 1 << 30, str(tmp_path / "base.img"), "raw"))
+    pool = pool_resource(pods.REF, str(tmp_path / "pod1" / "pool")).name
+    hypervisor.create_volume(pool, render_volume("iec02.qcow2", 1 << 30, str(tmp_path / "cache" / "base.img"), "raw"))
     hypervisor.upload_volume(pool, "iec02-seed.iso", bytes(400_000))
     second = resource_of(other, pods.STAMP)
     hypervisor.define(second)
@@ -245,6 +260,66 @@ def test_guests_share_the_disk_of_a_bundle_and_start_without_it(hypervisor: Hype
     hypervisor.define(second)
     hypervisor.start(Kind.DOMAIN, second.name)
     assert is_active(hypervisor, Kind.DOMAIN, second.name)
+
+
+def owner_of(path: Path) -> int:
+    return path.stat().st_uid
+
+
+def uids_of(pid: int) -> set[int]:
+    """Real, effective, saved and that of the file system."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return {int(uid) for line in status.splitlines() if line.startswith("Uid:") for uid in line.split()[1:]}
+
+
+def test_guests_do_not_run_as_root_and_own_their_disks_alone(hypervisor: Hypervisor, tmp_path: Path) -> None:
+    domain = start_guest(hypervisor, tmp_path)
+    account, pod_dir = find_account(), tmp_path / "pod1"
+    (qemu,) = find_pids("qemu-system-x86_64")
+    assert uids_of(qemu) == {account.uid} and account.uid != 0
+    assert Path(f"/proc/{qemu}/status").read_text().count("CapEff:\t0000000000000000") == 1
+    theirs = [pod_dir / "pool" / "iec01.qcow2", pod_dir / "pool" / "iec01-seed.iso", pod_dir / "nvram" / "iec01.fd"]
+    assert [(owner_of(path), path.stat().st_mode & 0o777) for path in theirs] == [(account.uid, 0o600)] * 3
+    others = [tmp_path / "cache" / "base.img", pod_dir / "console" / "iec01.log", pod_dir, pod_dir / "pool"]
+    assert [owner_of(path) for path in others] == [0] * 4
+    opened = {str(entry.readlink()) for entry in Path(f"/proc/{qemu}/fd").iterdir()}
+    assert str(tmp_path / "cache" / "base.img") in opened, "its disk rests on it"
+    assert tmp_path.parent.stat().st_mode & 0o011 == 0, "the host's own directories stay closed"
+    assert is_active(hypervisor, Kind.DOMAIN, domain.name)
+
+
+@pytest.mark.skipif(not os.access("/dev/kvm", os.W_OK), reason="no KVM here")
+def test_qemu_has_a_kvm_device_of_its_own(host: EmbeddedHost, hypervisor: Hypervisor) -> None:
+    look = ["nsenter", "--mount", "--target", str(find_daemon()), "stat", "--format=%u %a %t:%T", "/dev/kvm"]
+    before = Path("/dev/kvm").stat()
+    assert subprocess.check_output(look, text=True) == f"{find_account().uid} 600 a:e8\n"
+    assert hypervisor.describe().emulators[Arch.of_this_machine()].kvm
+    assert Path("/dev/kvm").stat() == before
+
+
+def test_a_pod_of_an_earlier_version_runs_without_root_from_the_next_start_of_a_guest(
+    host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path
+) -> None:
+    domain = start_guest(hypervisor, tmp_path)
+    hypervisor.close()
+    daemon = find_daemon()
+    files = [*(tmp_path / "pod1" / "pool").iterdir(), *(tmp_path / "pod1" / "nvram").iterdir()]
+    for path in files:
+        os.chown(path, 0, 0)
+    configuration = tmp_path / "pod1" / "libvirt" / "etc" / "qemu.conf"
+    configuration.write_text(configuration.read_text().replace("libvirt-qemu", "root"))
+    (qemu,) = find_pids("qemu-system-x86_64")
+
+    host.start()
+    assert find_daemon() != daemon and find_pids("qemu-system-x86_64") == [qemu]
+    assert {owner_of(path) for path in files} == {find_account().uid}
+    again = host.connect()
+    assert is_active(again, Kind.DOMAIN, domain.name)
+    kill("qemu-system-x86_64")
+    wait_until("the guest is off", lambda: not is_active(again, Kind.DOMAIN, domain.name))
+    again.start(Kind.DOMAIN, domain.name)
+    assert uids_of(*find_pids("qemu-system-x86_64")) == {find_account().uid}
+    again.close()
 
 
 def test_virtlogd_is_started_again(host: EmbeddedHost, hypervisor: Hypervisor) -> None:

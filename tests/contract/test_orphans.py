@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.embedded import EmbeddedHost, NamespaceMark, namespace_name
-from iecpod.adapters.namespaces import NetworkNamespace
+from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.namespaces import NamespaceMark, NetworkNamespace, namespace_name
 from iecpod.adapters.orphans import Orphan, find_orphans
 from iecpod.design.ownership import Owner
 from iecpod.errors import ResourceConflict

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.embedded import NamespaceMark
 from iecpod.adapters.libvirt_observed import parse_domain, parse_network
+from iecpod.adapters.namespaces import NamespaceMark
 from iecpod.adapters.orphans import Orphan
 from iecpod.commands.installation import ensure_installation, find_installation
 from iecpod.commands.pod_state import NOTE, is_of_earlier_version, recall, remember

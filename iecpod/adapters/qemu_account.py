@@ -1,0 +1,112 @@
+"""The account that guests of the embedded hypervisor run as: libvirt's own, which has nothing else to its name.
+
+libvirtd looks that account up when it starts, and ends where there is none. Debian makes it with libvirt-daemon-system,
+which is not needed here: without it, the daemons see copies of the account files with the account in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.errors import HypervisorUnavailable
+
+NAME = "libvirt-qemu"
+#: Debian has reserved it for this account (base-passwd, "libvirt-qemu").
+_ID = 64055
+_KVM = Path("/dev/kvm")
+
+_ACCOUNTS = {
+    "/etc/passwd": f"{NAME}:x:{_ID}:{_ID}::/nonexistent:/usr/sbin/nologin\n",
+    "/etc/group": f"{NAME}:x:{_ID}:\n",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`is_known` is whether the host has it already."""
+
+    uid: int
+    gid: int
+    is_known: bool
+
+    def __str__(self) -> str:
+        return f"{NAME} (uid {self.uid})"
+
+    def write_files(self, directory: Path) -> dict[str, Path]:
+        """Copies of the account files to be seen by the daemons, by the path they stand in for; none if not needed."""
+        if self.is_known:
+            return {}
+        copies = {path: directory / Path(path).name for path in _ACCOUNTS}
+        for path, copy in copies.items():
+            copy.write_text(Path(path).read_text().rstrip("\n") + "\n" + _ACCOUNTS[path])
+        return copies
+
+    def give(self, path: Path) -> None:
+        """Makes a file the account's own. Raises `HypervisorUnavailable` where the file system refuses that."""
+        try:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+        except OSError as error:
+            raise HypervisorUnavailable(
+                f"{path} cannot be given to {NAME}, as whom QEMU runs: {error.strerror}",
+                "keep the state on a file system of this machine (-S, IECPOD_STATE_DIR)",
+            ) from error
+
+    def give_files(self, *directories: Path) -> None:
+        """What is in them and is not the account's yet."""
+        for path in (path for directory in directories for path in directory.glob("*")):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_uid != self.uid:
+                self.give(path)
+
+    def may_pass(self, directory: Path) -> bool:
+        status = directory.stat()
+        if status.st_uid == self.uid:
+            return bool(status.st_mode & stat.S_IXUSR)
+        return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == self.gid else stat.S_IXOTH))
+
+    def find_barriers(self, paths: Iterable[Path]) -> list[Path]:
+        """The first directory above each path that the account may not pass through; `paths` are absolute."""
+        found = (next((d for d in reversed(path.parents) if not self.may_pass(d)), None) for path in paths)
+        return list(dict.fromkeys(barrier for barrier in found if barrier is not None))
+
+
+def find_account() -> Account:
+    """Raises `HypervisorUnavailable` where it can neither be found nor be added."""
+    try:
+        return Account(pwd.getpwnam(NAME).pw_uid, grp.getgrnam(NAME).gr_gid, is_known=True)
+    except KeyError:
+        pass
+    taken: list[str] = []
+    with contextlib.suppress(KeyError):
+        taken.append(f"user {pwd.getpwuid(_ID).pw_name}")
+    with contextlib.suppress(KeyError):
+        taken.append(f"group {grp.getgrgid(_ID).gr_name}")
+    if taken:
+        raise HypervisorUnavailable(
+            f"there is no account {NAME} for QEMU to run as, and its number {_ID} is that of {' and '.join(taken)}",
+            f"make that account, user and group: adduser --system --group --no-create-home {NAME}",
+        )
+    return Account(_ID, _ID, is_known=False)
+
+
+def open_up(directory: Path) -> None:
+    """Lets everybody pass through, and list nothing more than before."""
+    mode = stat.S_IMODE(directory.stat().st_mode)
+    if not mode & stat.S_IXOTH:
+        directory.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def find_kvm() -> tuple[int, int] | None:
+    """Major and minor number of the host's KVM device, where it has one."""
+    try:
+        status = _KVM.stat()
+    except OSError:
+        return None
+    return (os.major(status.st_rdev), os.minor(status.st_rdev)) if stat.S_ISCHR(status.st_mode) else None
