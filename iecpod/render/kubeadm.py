@@ -131,9 +131,12 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
     version = release.kubernetes_version
     leader = LEADER_ARGUMENTS if cluster.calm else {}
     manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni.has_planned_cidrs else {})}
+    address = str(cluster.control_plane.address)
+    # Probes, components and nodes use that address; its default is every network that the node is on.
+    arguments = {"bind-address": address, **(api_server_arguments(version) if cluster.calm else {})}
     api_server: dict[str, Any] = {
-        "certSANs": [str(cluster.control_plane.address), cluster.control_plane.hostname],
-        **_extra_args(api_server_arguments(version) if cluster.calm else {}, api),
+        "certSANs": [address, cluster.control_plane.hostname],
+        **_extra_args(arguments, api),
     }
     if api != "v1beta4":
         api_server["timeoutForControlPlane"] = _duration(timeout_seconds)
@@ -171,6 +174,8 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
 def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> dict[str, Any]:
     flags = {
         "node-ip": str(node.address),
+        # Of this node alone: the kubelet's configuration is one for the whole cluster.
+        "address": str(node.address),
         **(_DOCKER_KUBELET_FLAGS if cluster.release.runtime == "docker" else {}),
         **(kubelet_flags(cluster.release.kubernetes_version) if cluster.calm else {}),
     }

@@ -79,10 +79,34 @@ def test_low_overhead_is_for_emulated_guests_only(cluster: DesiredCluster, versi
     assert "unsafe-no-fsync" in str(configuration["etcd"]) and "ECDSA" in str(configuration)
 
 
+@pytest.mark.parametrize("calm", [False, True])
+@pytest.mark.parametrize("version", ["1.13.0", "1.20.2", "1.37.2"])
+def test_nothing_of_kubernetes_listens_on_other_networks_than_mgmt(
+    cluster: DesiredCluster, version: str, calm: bool
+) -> None:
+    """NodePorts apart. etcd, scheduler and controller manager are kubeadm's matter: mgmt and loopback."""
+
+    def arguments(of: dict[str, Any], key: str = "extraArgs") -> dict[str, str]:
+        found = of[key]
+        return found if isinstance(found, dict) else {item["name"]: item["value"] for item in found}
+
+    cluster = dataclasses.replace(with_release(cluster, version), calm=calm)
+    init, configuration, _ = _documents(cluster)
+    assert arguments(configuration["apiServer"])["bind-address"] == "172.16.10.36"
+    assert arguments(init["nodeRegistration"], "kubeletExtraArgs")["address"] == "172.16.10.36"
+    joining = render_join_config(cluster, cluster.workers[1], token=TOKEN, ca_cert_hash="x", timeout_seconds=1)
+    join = load_yaml_all(joining, "join")[0].data
+    assert isinstance(join, dict)
+    assert arguments(join["nodeRegistration"], "kubeletExtraArgs")["address"] == str(cluster.workers[1].address)
+
+
 def test_since_1_33_only_what_was_seen_to_be_needed_is_left(cluster: DesiredCluster) -> None:
     init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.33.0"), calm=True))
     assert init["patches"] == {"directory": PATCHES_DIR}
-    assert init["nodeRegistration"]["kubeletExtraArgs"] == [{"name": "node-ip", "value": "172.16.10.36"}]
+    assert init["nodeRegistration"]["kubeletExtraArgs"] == [
+        {"name": "node-ip", "value": "172.16.10.36"},
+        {"name": "address", "value": "172.16.10.36"},
+    ]
     assert set(kubelet) == {
         *("apiVersion", "kind", "cgroupDriver"),
         *("nodeStatusUpdateFrequency", "nodeStatusReportFrequency"),
