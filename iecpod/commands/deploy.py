@@ -74,6 +74,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
     try:
         if is_new:
             tools.remember(inputs.chosen)
+            host = tools.host(inputs.uri)  # only now is the installation certain, where two runs make one
         host.start()
         hypervisor = host.connect()
     except (IecpodError, OSError):

@@ -28,7 +28,7 @@ from iecpod.layout import Layout
 from iecpod.pod_adapters import PodAdapters
 from iecpod.render.libvirt import resource_of
 from tests import pods
-from tests.fakes import FakeHypervisor, RecordingReporter
+from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.unit.command_line import layout_below, run
 from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
 from tests.unit.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
@@ -179,6 +179,25 @@ def test_an_installation_is_no_link_and_no_directory(tmp_path: Path) -> None:
     (tmp_path / "installation").mkdir()
     with pytest.raises(HostError, match="installation"):
         ensure_installation(tmp_path)
+
+
+def test_the_first_deploys_of_a_state_directory_agree_on_its_installation(layout: Layout, tools: FakeTools) -> None:
+    """Both propose one; that of the other run is the first on disk."""
+    asked: list[str] = []
+    remember_pod, find_host = tools.remember, tools.host
+
+    def remember_later(chosen: Recalled) -> None:
+        remember_pod(chosen)
+        tools.owner = tools.hypervisor.owner = dataclasses.replace(tools.owner, installation=OTHER)
+
+    def host(uri: str) -> FakeHost:
+        asked.append(tools.owner.installation)
+        return find_host(uri)
+
+    tools.remember, tools.host = remember_later, host  # type: ignore[method-assign]
+    run_deploy(layout, tools)
+    assert asked[-1] == OTHER
+    assert {seen.mark.installation for seen in tools.hypervisor.observe() if seen.mark} == {OTHER}
 
 
 def add_clone(hypervisor: FakeHypervisor, *, disk: str = "/srv/clone.qcow2") -> str:
