@@ -94,4 +94,5 @@ def domain(
         root_bytes=1 << 30,
         seed_volume=f"{hostname}-seed.iso",
         vnics=(vnic(ref, hostname, 0), vnic(ref, hostname, 2)),
+        disposable=False,
     )

@@ -230,6 +230,12 @@ def design_options(function: F) -> F:
         click.option("--vcpus", type=click.IntRange(1, 512), help="Processors of every node, instead of the PDF's."),
         click.option("--memory", type=MemorySize(), help="Memory of every node, such as 2G, instead of the PDF's."),
         click.option(
+            "--disposable/--no-disposable",
+            default=None,
+            help="Whether a crash of the host may cost the POD, since its disks are not flushed, which is faster. "
+            "Default: as deployed, or no; lab local: yes.",
+        ),
+        click.option(
             "--bundle-via",
             type=click.Choice(["image", "disk", "ssh"]),
             help="How nodes get a release's bundle: in their image, on a read-only disk that they share, or over SSH. "
@@ -276,6 +282,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         addressing=options.get("addressing"),
         vcpus=options.get("vcpus"),
         memory_mib=options.get("memory"),
+        disposable=options.get("disposable"),
         bundle_via=BundleVia(options["bundle_via"]) if options.get("bundle_via") else None,
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),

@@ -167,10 +167,17 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("service CIDR", str(cluster.service_cidr)),
         *([("bundle", _bundle(inputs.bundle_via, pod.domains[0]))] if inputs.bundle_via else []),
         ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
+        ("disks", _disks(pod.domains[0])),
         *([("QEMU", f"runs as {result.prepared.facts.qemu_user}")] if result.prepared.facts.qemu_user else []),
         *_supply_rows(pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")
+
+
+def _disks(domain: DesiredDomain) -> str:
+    if domain.disposable:
+        return "disposable: writes are not flushed, and a crash of the host may cost the POD (cache=unsafe)"
+    return "flushed as guests ask for it (cache=writeback)"
 
 
 def _bundle(via: BundleVia, domain: DesiredDomain) -> str:

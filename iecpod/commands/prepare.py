@@ -66,6 +66,7 @@ def prepare(
             service_cidr=inputs.service_cidr,
             vcpus=inputs.chosen.vcpus,
             memory_mib=inputs.chosen.memory_mib,
+            disposable=inputs.chosen.disposable is True,
             pod_dir=PurePosixPath(tools.pod_dir),
             bundle_disks=_bundle_disks(inputs, tools),
         )

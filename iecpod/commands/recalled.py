@@ -33,7 +33,8 @@ class Recalled:
 
     `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
     out, without `bundle_via` the release has no bundle. `bundle` is the digest of one that was given (--bundle),
-    `bundle_digest` the one that was demanded, `bundle_signers` the file of those who may sign it.
+    `bundle_digest` the one that was demanded, `bundle_signers` the file of those who may sign it. `disposable` is as in
+    `DesiredDomain`.
     """
 
     uri: HypervisorUri | None = None
@@ -47,6 +48,7 @@ class Recalled:
     virt_type: VirtType | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
+    disposable: bool | None = None
     bundle_via: BundleVia | None = None
     bundle: str | None = None
     bundle_digest: str | None = None
@@ -72,6 +74,7 @@ class Recalled:
         data = _known_fields(cls, written)
         if written.get("baked") is not None:  # as it was written before a bundle could come on a disk
             data.setdefault("bundle_via", "image" if written["baked"] else "ssh")
+        data.setdefault("disposable", True)  # as every POD was before there was a choice
         supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
         for name, value in supply.items():
             supply[name] = tuple(value) if isinstance(value, list) else value

@@ -38,18 +38,20 @@ class DefaultSoftware:
 class LabDefaults:
     """`connect` None takes the libvirt URI from the nodes' `remote_management.address`.
 
-    `software` is in the order of preference: the first whose sources answer is the lab's default.
+    `software` is in the order of preference: the first whose sources answer is the lab's default. A crash of the host
+    may cost a `disposable` POD.
     """
 
     connect: HypervisorUri | None
     software: tuple[DefaultSoftware, ...]
+    disposable: bool
 
     def for_release(self, release: str | None) -> DefaultSoftware:
         """The lab's default with that release, where it is one of its own; else the first."""
         return next((one for one in self.software if one.release == release), self.software[0])
 
 
-_CONNECTED_LAB = LabDefaults(None, (DefaultSoftware("k8s-1.36", "k8-calico-iec-noha"),))
+_CONNECTED_LAB = LabDefaults(None, (DefaultSoftware("k8s-1.36", "k8-calico-iec-noha"),), disposable=False)
 _LABS = {
     "local": LabDefaults(
         EMBEDDED,
@@ -57,6 +59,7 @@ _LABS = {
             DefaultSoftware("k8s-1.37-go", "k8-kube-router-iec-noha"),
             DefaultSoftware("debian12", "k8-bridge-iec-noha"),
         ),
+        disposable=True,
     )
 }
 
@@ -90,6 +93,7 @@ class PodRequest:
     addressing: Scheme | None = None
     vcpus: int | None = None
     memory_mib: int | None = None
+    disposable: bool | None = None
     bundle_via: BundleVia | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()

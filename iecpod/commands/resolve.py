@@ -143,6 +143,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         virt_type=request.virt_type or recalled.virt_type,
         vcpus=request.vcpus or recalled.vcpus,
         memory_mib=request.memory_mib or recalled.memory_mib,
+        disposable=_first_known(request.disposable, recalled.disposable, defaults.disposable),
         bundle_via=recalled.bundle_via,
         bundle=request.bundle or (recalled.bundle if request.release is None else None),
         bundle_digest=demanded_digest(request, recalled),
@@ -154,6 +155,10 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
 def demanded_digest(request: PodRequest, recalled: Recalled) -> str | None:
     """That of the bundle, if one is demanded. `--release` goes back to the sources, and forgets it with the bundle."""
     return request.bundle_digest or (recalled.bundle_digest if request.release is None else None)
+
+
+def _first_known(*choices: bool | None) -> bool:
+    return next((choice for choice in choices if choice is not None), False)
 
 
 def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: HypervisorUri) -> BundleVia | None:

@@ -72,7 +72,8 @@ class DesignInputs:
 
     `lab_bridges` are the host's Linux bridges that no libvirt network of this POD made; `pod_dir` is the POD's
     directory on the hypervisor. `vcpus` and `memory_mib` are sizes of every node, None for those of the PDF.
-    `bundle_disks` are what domains are to have, by architecture; empty where bundles come another way.
+    `bundle_disks` are what domains are to have, by architecture; empty where bundles come another way. `disposable` is
+    whether a crash of the host may cost the POD.
     """
 
     spec: PodSpec
@@ -86,6 +87,7 @@ class DesignInputs:
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
     pod_dir: PurePosixPath
+    disposable: bool
     vcpus: int | None = None
     memory_mib: int | None = None
     bundle_disks: Mapping[Arch, BundleDisk] = field(default_factory=dict)
@@ -162,6 +164,7 @@ def _design_domain(inputs: DesignInputs, index: int, node: Node) -> DesiredDomai
         root_bytes=node.disks[0].capacity_bytes,
         seed_volume=f"{hostname}-seed.iso",
         vnics=tuple(_design_vnic(inputs, index, network) for network in _carried_networks(spec)),
+        disposable=inputs.disposable,
         bundle_disk=inputs.bundle_disks.get(node.arch),
     )
 

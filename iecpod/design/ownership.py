@@ -35,7 +35,7 @@ class Owner:
         return mark.installation == self.installation or (not mark.installation and self.owns_unmarked)
 
     def has_pool_at(self, path: PurePath) -> bool:
-        """Pools drop metadata; what binds one to an installation is that its directory lies in that of the POD."""
+        """Pools drop metadata; what binds one to an installation is its directory, in that of the POD."""
         if self.pod_dir is None:
             return path.parts[-4:] == ("pods", self.ref.lab, self.ref.pod, "pool")
         return path == self.pod_dir / "pool"

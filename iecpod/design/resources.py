@@ -188,8 +188,9 @@ class BundleDisk:
 class DesiredDomain:
     """One VM. Sizes as the PDF says; paths are on the hypervisor.
 
-    `root_volume` and `seed_volume` are names in the POD's pool, whose directory is `pool_path`. `bundle_disk` is of use
-    until the bundle is installed; a domain without it gets the bundle over SSH.
+    `root_volume` and `seed_volume` are names in the POD's pool, whose directory is `pool_path`. Disks of a `disposable`
+    domain are not flushed, so a crash of the host may cost it. `bundle_disk` is of use until the bundle is installed; a
+    domain without it gets the bundle over SSH.
     """
 
     hostname: str
@@ -209,4 +210,5 @@ class DesiredDomain:
     root_bytes: int
     seed_volume: str
     vnics: tuple[Vnic, ...]
+    disposable: bool
     bundle_disk: BundleDisk | None = None

@@ -54,6 +54,7 @@ class Iecpod:
             **os.environ,
             "IECPOD_STATE_DIR": str(self.root / "state"),
             "IECPOD_RUNTIME_DIR": str(self.root / "run"),
+            "IECPOD_DEPLOY_DISPOSABLE": "1",  # as the lab `local` is: others need not wait for the host's disk either
             **self.settings,
         }
 

@@ -353,6 +353,54 @@ def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
     assert later.chosen == chosen and str(later.pod_cidr) == "100.101.0.0/16"
 
 
+@pytest.mark.parametrize(
+    ("lab", "given", "note", "expected"),
+    [
+        ("local", None, None, True),
+        ("local", False, None, False),
+        ("arm", None, None, False),
+        ("arm", True, None, True),
+        ("local", None, {"disposable": False}, False),
+        ("arm", None, {"disposable": True}, True),
+        ("arm", False, {"disposable": True}, False),
+        ("arm", None, {}, True),  # of an earlier version, which knew no other
+    ],
+)
+def test_a_pod_is_disposable_by_its_lab_or_an_option_that_is_remembered(
+    layout: Layout, lab: str, given: bool | None, note: dict[str, bool] | None, expected: bool
+) -> None:
+    recalled = Recalled() if note is None else Recalled.from_json(json.dumps({"uri": "embedded", **note}))
+    request = PodRequest(ref=PodRef(lab, "virtual1"), disposable=given)
+    chosen = resolve_request(request, layout, recalled).chosen
+    assert chosen.disposable is expected
+    assert Recalled.from_json(chosen.to_json()).disposable is expected
+
+
+@pytest.mark.parametrize(
+    ("disposable", "words", "cache"),
+    [
+        (None, "disposable: writes are not flushed, and a crash of the host may cost the POD (cache=unsafe)", "unsafe"),
+        (False, "flushed as guests ask for it (cache=writeback)", "writeback"),
+    ],
+)
+def test_the_plan_says_whether_a_pod_is_disposable(
+    layout: Layout, tools: FakeTools, disposable: bool | None, words: str, cache: str
+) -> None:
+    inputs = resolve(layout, disposable=disposable)
+    result = make_pod_plan(inputs, tools)
+    assert f"disks         {words}" in plan_text(inputs, result)
+    caches = {f"cache='{cache}'" in domain.resource.xml for domain in result.prepared.rendered.domains}
+    assert caches == {True}
+
+
+def test_a_pod_that_stands_does_not_stop_being_disposable(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    with pytest.raises(PreflightError) as caught:
+        deploy(resolve(layout, disposable=False), tools, lambda _report: None)
+    assert [problem.rule for problem in caught.value.problems] == ["changed-in-place"] * 3
+    assert "another definition" in caught.value.problems[0].message
+
+
 def test_an_option_that_is_given_again_takes_the_place_of_itself_alone(layout: Layout) -> None:
     known = Supply(registry_mirrors={"docker.io": "https://hub.lab"}, http_proxy="http://old:1", no_proxy=("a", "b"))
     given = Supply(registry_mirrors={"k8s.gcr.io": "https://k8s.lab"}, http_proxy="http://new:2")

@@ -80,7 +80,7 @@ def recorded_domain() -> ObservedResource:
 
 
 def test_what_an_earlier_version_made_is_ours_and_in_place_where_the_pod_says_so() -> None:
-    seen, wanted = recorded_domain(), resource_of(pods.domain(), pods.STAMP)
+    seen, wanted = recorded_domain(), resource_of(dataclasses.replace(pods.domain(), disposable=True), pods.STAMP)
     assert not is_owned(seen, pods.owner())
     owner = dataclasses.replace(pods.owner(), owns_unmarked=True)
     (change,) = make_plan([wanted], [seen], owner).changes

@@ -48,6 +48,10 @@ def bundle_disk_domain() -> DesiredDomain:
     return dataclasses.replace(pods.domain(), bundle_disk=BundleDisk("/cache/bundle-disks/k3y/bundle.img", "u-1"))
 
 
+def disposable_domain() -> DesiredDomain:
+    return dataclasses.replace(pods.domain(), disposable=True)
+
+
 RENDERED = {
     "network-nat-dhcp": lambda: render.render_network(pods.admin_network(), MARK),
     "network-isolated": lambda: render.render_network(pods.private_network(), MARK),
@@ -57,6 +61,7 @@ RENDERED = {
     "domain-x86_64-qemu": lambda: render.render_domain(pods.domain(), MARK),
     "domain-x86_64-kvm-four-nics": lambda: render.render_domain(kvm_domain(), MARK),
     "domain-x86_64-qemu-bundle-disk": lambda: render.render_domain(bundle_disk_domain(), MARK),
+    "domain-x86_64-qemu-disposable": lambda: render.render_domain(disposable_domain(), MARK),
     "domain-aarch64-qemu": lambda: render.render_domain(aarch64_domain(), MARK),
 }
 
@@ -108,6 +113,13 @@ def test_every_root_port_has_an_address_of_its_own_beyond_eight() -> None:
     assert addresses[0] == ("0x01", "0x0", "on")
     assert addresses[7] == ("0x01", "0x7", None)
     assert addresses[8] == ("0x02", "0x0", "on")
+
+
+@pytest.mark.parametrize(("disposable", "cache"), [(True, "unsafe"), (False, "writeback")])
+def test_flushes_are_ignored_where_the_pod_is_disposable_alone(disposable: bool, cache: str) -> None:
+    domain = dataclasses.replace(bundle_disk_domain(), disposable=disposable)
+    drivers = ElementTree.fromstring(render.render_domain(domain)).findall("devices/disk/driver")
+    assert [driver.get("cache") for driver in drivers] == [cache, cache, None], "that of the bundle is only read"
 
 
 def test_values_are_escaped() -> None:
