@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.error
-import urllib.request
+
+from iecpod.web import open_url
 
 _TIMEOUT_SECONDS = 30.0
 
@@ -20,9 +21,9 @@ class FetchFailed(Exception):
 
 def fetch(uri: str, max_bytes: int) -> bytes:
     """What an http or https URI holds, cut one byte after `max_bytes`. Raises `FetchFailed`."""
-    request = urllib.request.Request(uri, headers={"User-Agent": "iecpod", "Accept": "*/*"})
+    headers = {"User-Agent": "iecpod", "Accept": "*/*"}
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        with open_url(uri, timeout_seconds=_TIMEOUT_SECONDS, headers=headers) as response:
             return _read(response, max_bytes)
     except urllib.error.HTTPError as error:
         remedy = "check lab, POD and base URI (-b)" if error.code == 404 else "check the base URI (-b) and your access"

@@ -7,7 +7,6 @@ import http.client
 import json
 import shutil
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from iecpod.images.qcow2 import names_other_files
 from iecpod.images.signature import check_signature, missing_for
 from iecpod.images.store import NewImage
 from iecpod.ports import Reporter
+from iecpod.web import open_url
 
 _MIB = 1024 * 1024
 _SUMS_LIMIT_BYTES = 1024 * 1024
@@ -148,7 +148,7 @@ def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str)
 
 def _read_url(url: str) -> Iterator[tuple[bytes, int]]:
     """Pieces, each with the length of the whole (0 where the server does not say)."""
-    with _explain_http(url), urllib.request.urlopen(url, timeout=_STALLED_SECONDS) as answer:
+    with _explain_http(url), open_url(url, timeout_seconds=_STALLED_SECONDS) as answer:
         length = int(answer.headers.get("Content-Length") or 0)
         received = 0
         while chunk := answer.read(_MIB):

@@ -10,7 +10,6 @@ import http.client
 import json
 import re
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from iecpod.design.supply import DOCKER_HUB, registry_server
 from iecpod.errors import ImageError
 from iecpod.model import Arch
+from iecpod.web import leads_on, open_url
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -176,14 +176,17 @@ def _select_platform(index: Mapping[str, Any], reference: str, arch: Arch) -> st
     for entry in index.get("manifests", ()):
         platform = entry.get("platform", {})
         if (platform.get("os"), platform.get("architecture")) == ("linux", arch.debian):
-            return str(entry["digest"])
+            digest = str(entry["digest"])
+            if not _DIGEST.fullmatch(digest):  # it becomes part of an address
+                raise ImageError(f"the list of {reference} names a manifest by another digest than SHA-256")
+            return digest
     raise ImageError(f"{reference} is not there for {arch.debian}", "name an image of that architecture in the release")
 
 
 def _fetch_token(url: str, challenge: Mapping[str, str]) -> str:
     """What anybody gets, without a password."""
     realm = challenge.get("realm", "")
-    if urlsplit(realm).scheme not in ("http", "https"):
+    if not leads_on(url, realm):
         raise ImageError(f"{url} wants a password", "use a registry or mirror that anybody may read")
     query = urlencode({key: challenge[key] for key in ("service", "scope") if key in challenge})
     with _open(f"{realm}?{query}", "") as answer:
@@ -192,12 +195,9 @@ def _fetch_token(url: str, challenge: Mapping[str, str]) -> str:
 
 
 def _open(url: str, token: str) -> http.client.HTTPResponse:
-    request = urllib.request.Request(url, headers={"Accept": ", ".join((*_INDEXES, *_MANIFESTS))})
-    if token:
-        # The servers that blobs are often led on to refuse what is not meant for them.
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_STALLED_SECONDS)
-    return answer
+    """The servers that blobs are often led on to refuse a token that is not meant for them."""
+    headers = {"Accept": ", ".join((*_INDEXES, *_MANIFESTS))}
+    return open_url(url, timeout_seconds=_STALLED_SECONDS, headers=headers, token=token)
 
 
 @contextmanager

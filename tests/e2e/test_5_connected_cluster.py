@@ -9,13 +9,14 @@ import json
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from iecpod.images.cache import Cache
 from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown, connected_machines
-from tests.e2e.outside.helm import fetch_helm
+from tests.e2e.outside.helm import served_helm
 from tests.e2e.outside.releases import add_helm
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
@@ -38,10 +39,10 @@ Machines = tuple[Iecpod, Servers]
 
 @pytest.fixture(scope="module")
 def machines(host_before: HostSnapshot, world: OutsideWorld, cache: Cache) -> Iterator[Machines]:
-    if shutil.which("npm"):
-        add_helm(world.root / "lab", "docker", fetch_helm(cache))
-    with connected_machines(world, PAIR, "docker", world.key) as machines:
-        yield machines
+    with ExitStack() as stack:
+        if shutil.which("npm"):
+            add_helm(world.root / "lab", "docker", stack.enter_context(served_helm(cache)))
+        yield stack.enter_context(connected_machines(world, PAIR, "docker", world.key))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("printable", "layout", "file_writer", "locks"),
+        *("printable", "layout", "file_writer", "locks", "web"),
     ),
     ("hypervisor_uri", "model", "naming"),
     ("descriptors",),
@@ -105,6 +105,11 @@ def test_a_library_has_one_importer(library: str) -> None:
     importers = {module for module in MODULES if any(name.split(".")[0] == library for name in imports_of(module))}
     assert importers or library == "libvirt_qemu", f"nobody imports {library}: take it out of setup.cfg"
     assert {name for name in importers if not any(is_in(name, room) for room in ONLY_IMPORTERS[library])} == set()
+
+
+def test_servers_are_reached_by_one_module() -> None:
+    """It refuses what Python's own opener would read besides: files, and servers that another leads on to."""
+    assert {module for module in MODULES if "urllib.request" in imports_of(module)} == {"web"}
 
 
 def test_verbs_about_descriptors_reach_no_hypervisor() -> None:

@@ -136,9 +136,11 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "check network and proxy" in caught.value.remedy
 
 
-def test_no_address() -> None:
-    with pytest.raises(ImageError, match="unknown url type"):
-        fetch_bytes("nonsense")
+@pytest.mark.parametrize("address", ["nonsense", "file:///etc/passwd", "data:,x", "ftp://127.0.0.1/x", "FILE:///x", ""])
+def test_no_address_of_a_server(address: str, tmp_path: Path) -> None:
+    for fetch in (lambda: fetch_bytes(address), lambda: fetch_image(address, address, tmp_path, RecordingReporter())):
+        with pytest.raises(ImageError, match="its address begins neither with http:// nor with https://"):
+            fetch()
 
 
 def test_pinned_file(site: Site) -> None:
