@@ -64,6 +64,7 @@ _SCHEMA = {
     "cidr": ("a CIDR is a network with its prefix length", "RFC 4632"),
     "vlan": ("VLAN ids are 1 to 4094", "IEEE 802.1Q"),
     "nic-vlan": ("VLAN ids are 1 to 4094", "IEEE 802.1Q"),
+    "http-url": ("servers are reached by it, and it stands in files of apt and of nodes", "RFC 3986"),
     "libvirt-uri": ("libvirt starts programs and reads files for other URIs", "libvirt, Connection URIs"),
     "management-address": ("libvirt starts programs and reads files for other URIs", "libvirt, Connection URIs"),
     "device": ("Linux names its NICs in 15 characters", "Linux (IFNAMSIZ)"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iecpod.descriptors import values
+from iecpod.http_url import check_http_url
 from iecpod.hypervisor_uri import parse_described
 from iecpod.units import parse_size_bytes, parse_speed_mbps
 
@@ -21,6 +22,7 @@ FORMATS: dict[str, Callable[[Any], object]] = {
     "vlan": values.parse_vlan,
     "nic-vlan": values.check_nic_vlan,
     "uri": values.check_uri,
+    "http-url": check_http_url,
     "libvirt-uri": parse_described,
     "management-address": values.check_management_address,
     "emails": values.check_emails,

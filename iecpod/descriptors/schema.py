@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -67,8 +68,19 @@ def _make_validator(path: Path) -> Any:
         yield from check_reference(validator, reference, instance, schema) or ()
 
     schema, checker = _load_schema(path)
-    strict = _extend(Draft202012Validator, {"$ref": check_once}, type_checker=_TYPES)
+    strict = _extend(Draft202012Validator, {"$ref": check_once, "pattern": _check_pattern}, type_checker=_TYPES)
     return strict(schema, format_checker=checker)
+
+
+def _check_pattern(validator: Any, pattern: str, instance: object, schema: Any) -> Iterator[ValidationError]:
+    """JSON Schema's `$` is the end of the text; Python's also matches before a last line break."""
+    if isinstance(instance, str) and not _compile_pattern(pattern).search(instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+@functools.cache
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\$\Z", r"\\Z", pattern))
 
 
 @functools.cache

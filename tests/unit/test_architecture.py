@@ -17,7 +17,7 @@ FLOORS = (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
         *("printable", "layout", "file_writer", "locks", "web"),
     ),
-    ("hypervisor_uri", "model", "naming"),
+    ("http_url", "hypervisor_uri", "model", "naming"),
     ("descriptors",),
     ("design",),
     ("render",),

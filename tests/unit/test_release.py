@@ -166,7 +166,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         ("iec-r1", {"base_os": "ubuntu1604"}, "variants.ubuntu1604", "release-variant"),
         (
             "debian12",
-            {"helm": {"version": "4.2.4", "location": {"x86_64": "x"}}},
+            {"helm": {"version": "4.2.4", "location": {"x86_64": "https://example.org/x"}}},
             "helm.location.x86_64",
             "release-helm",
         ),
