@@ -11,7 +11,7 @@ import click
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, base_os_option, bundle_trust_options
 from iecpod.cli.output import echo, echo_entry, echo_json
-from iecpod.cli.supply import make_supply, source_options
+from iecpod.cli.supply import apt_mirror_option, make_supply, source_options
 from iecpod.errors import ImageError
 from iecpod.model import Arch
 
@@ -41,7 +41,7 @@ def bundle() -> None:
     metavar="DIR|FILE.tar",
     help="Write a copy: a new directory, or with a name in .tar one archive. Default: it stays in the cache.",
 )
-@click.option("--apt-mirror", default="", help="Mirror of the distribution's archive to build from.")
+@apt_mirror_option("Mirror of the distribution's archive to build from.")
 @source_options
 @click.pass_obj
 def build(

@@ -11,6 +11,7 @@ import click
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options import Invocation, base_os_option, storage_dir_option
 from iecpod.cli.output import echo, echo_json
+from iecpod.cli.supply import apt_mirror_option
 from iecpod.cli.upkeep import duration
 from iecpod.model import Arch
 
@@ -66,7 +67,7 @@ def ls(invocation: Invocation, /, output: str, storage_dir: Path | None) -> None
 @click.option("--release", required=True, help="Release, by name or file.", shell_complete=complete_release)
 @click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
 @base_os_option
-@click.option("--apt-mirror", default="", help="Debian mirror to build from, instead of the release's.")
+@apt_mirror_option("Debian mirror to build from, instead of the release's.")
 @storage_dir_option
 @click.pass_obj
 def bake(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from iecpod.cli.completion import complete_lab, complete_pod, complete_release, complete_rule, complete_scenario
-from iecpod.cli.supply import make_supply, supply_options
+from iecpod.cli.supply import apt_mirror_option, make_supply, supply_options
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
@@ -250,7 +250,7 @@ def design_options(function: F) -> F:
         ),
         bundle_trust_options,
         addressing_option("as deployed, or fuel"),
-        click.option("--apt-mirror", default="", help="Mirror of the distribution's archive, for nodes and images."),
+        apt_mirror_option("Mirror of the distribution's archive, for nodes and images."),
         demote_option,
         base_os_option,
         supply_options,

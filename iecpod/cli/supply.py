@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from iecpod.http_url import check_open_url
+
 if TYPE_CHECKING:
     from iecpod.design.supply import Supply
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_REGISTRY = re.compile(r"[a-z0-9.-]+(:[0-9]+)?")
-_HTTP = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(?![^/?#])")
-_UNSAFE = re.compile(r"[\s\"'\\<>]")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----")
+
+
+def apt_mirror_option(help_text: str) -> Callable[[F], F]:
+    """Also for verbs that take no other of these options."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+        return _url("--apt-mirror", value)
+
+    return click.option("--apt-mirror", default="", callback=check, help=help_text)
 
 
 def supply_options(function: F) -> F:
@@ -105,9 +113,12 @@ def _url(option: str, value: str) -> str:
     """A password would be readable in lists of processes, and in files of every node: it is not even shown here."""
     if "@" in value.partition("://")[2].partition("/")[0]:
         raise click.UsageError(f"{option} must not hold a user or password; use a server that asks for none")
-    if value and (not _HTTP.match(value) or _UNSAFE.search(value)):
-        raise click.UsageError(f"{option} {value!r} is not a URL: it begins with http:// or https:// and a host")
-    return value
+    try:
+        return check_open_url(value) if value else ""
+    except ValueError:
+        raise click.UsageError(
+            f"{option} {value!r} is not a URL: it begins with http:// or https:// and a host"
+        ) from None
 
 
 def _urls(option: str, values: Iterable[str]) -> dict[str, str]:
@@ -115,16 +126,20 @@ def _urls(option: str, values: Iterable[str]) -> dict[str, str]:
 
 
 def _registry_mirrors(values: Iterable[str]) -> dict[str, str]:
+    from iecpod.design.supply import REGISTRY
+
     mirrors = _urls("--registry-mirror", values)
     for registry in mirrors:
-        if not _REGISTRY.fullmatch(registry):
+        if not REGISTRY.fullmatch(registry):
             raise click.UsageError(f"--registry-mirror: {registry!r} is not the host of a registry")
     return mirrors
 
 
 def _no_proxy(values: Iterable[str]) -> Iterable[str]:
+    from iecpod.design.supply import DIRECT
+
     for entry in ",".join(values).split(","):
-        if re.search(r"[^A-Za-z0-9._:/*-]", entry.strip()):
+        if entry.strip() and not DIRECT.fullmatch(entry.strip()):
             raise click.UsageError(f"--no-proxy: {entry.strip()!r} is neither host, domain nor network")
         if entry.strip():
             yield entry.strip()

@@ -13,7 +13,7 @@ from iecpod.errors import UsageError
 from iecpod.model import NetworkName
 from iecpod.naming import resource_name
 from iecpod.phases.kubectl import ADMIN_CONF
-from iecpod.render.exports import PINNED_SSH
+from iecpod.render.exports import PINNED_SSH, ssh_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +54,19 @@ def select_node(inputs: PodInputs, name: str | None) -> str:
 
 def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Sequence[str], *, tty: bool) -> list[str]:
     """ssh with the POD's key and the pinned host keys; the user's own configuration and agent stay out of it."""
-    options = {**PINNED_SSH, "UserKnownHostsFile": str(access.known_hosts), "LogLevel": "ERROR"}
+    options = {
+        **PINNED_SSH,
+        "IdentityFile": ssh_path(access.private_key),
+        "UserKnownHostsFile": ssh_path(access.known_hosts),
+        "LogLevel": "ERROR",
+    }
     flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
     target = f"{inputs.release.user}@{node_addresses(inputs)[hostname]}"
     return [
         *access.command_prefix,
-        *("ssh", "-F", "none", "-i", str(access.private_key), *flags),
+        *("ssh", "-F", "none", *flags),
         *(["-t"] if tty else []),
-        target,
+        *("--", target),
         *(["--", shlex.join(command)] if command else []),
     ]
 

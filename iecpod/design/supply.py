@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePosixPath
@@ -11,12 +12,19 @@ from urllib.parse import urlsplit, urlunsplit
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import AptRepository, ImageSource, ImageSourceType, Release
 from iecpod.errors import UsageError
+from iecpod.http_url import check_open_url
 from iecpod.model import PodSpec
 
 #: The one registry that docker can be given mirrors of.
 DOCKER_HUB = "docker.io"
 #: It answers at another name than the one that images are called by.
 _DOCKER_HUB_SERVER = "https://registry-1.docker.io"
+
+#: Host of a registry, which names a directory of nodes.
+REGISTRY = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?")
+
+#: Host, domain or network, as in `no_proxy`.
+DIRECT = re.compile(r"[A-Za-z0-9._:/*-]+")
 
 #: Addresses of the link itself (RFC 3927), such as those of metadata services and of DNS caches on nodes.
 _LINK_LOCAL = "169.254.0.0/16"
@@ -41,6 +49,18 @@ class Supply:
     https_proxy: str = ""
     no_proxy: tuple[str, ...] = ()
     ca_certificates: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError`: these values stand in files of apt, systemd and container runtimes on every node."""
+        urls = [self.apt_mirror, self.image_url, self.http_proxy, self.https_proxy]
+        urls += [*self.repositories.values(), *self.registry_mirrors.values()]
+        urls += [key for key in self.repository_keys.values() if "://" in key]
+        for url in filter(None, urls):
+            check_open_url(url)
+        for pattern, names in ((REGISTRY, self.registry_mirrors), (DIRECT, self.no_proxy)):
+            for name in names:
+                if pattern.fullmatch(name) is None:
+                    raise ValueError(f"{name!r} is not a host")
 
     @property
     def has_proxy(self) -> bool:

@@ -5,12 +5,16 @@ The host's apt settings (proxies) apply; its sources and its installed packages 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.errors import ImageError
 from iecpod.images.process import read_tool, run_tool
+
+#: In the one-line style, a space ends a word, brackets hold options, and `#` begins a comment.
+_WORD = re.compile(r"[^\s\[\]#\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,15 @@ class AptSuite:
     suites: tuple[str, ...]
     keyring: str
     components: tuple[str, ...] = ("main",)
+
+    def __post_init__(self) -> None:
+        """Raises `ImageError` for what would not be one word of a line of apt's sources."""
+        for word in (self.mirror, *self.suites, *self.components, self.keyring):
+            if _WORD.fullmatch(word) is None:
+                raise ImageError(
+                    f"{word!r} cannot stand in apt's list of sources: there is a space, a bracket or the like in it",
+                    "correct the release or --apt-mirror; where it is a path of the cache, keep that elsewhere (-S)",
+                )
 
     def source_lines(self, *types: str) -> str:
         """One-line-style sources, e.g. of types `deb` and `deb-src`."""
@@ -52,16 +65,16 @@ class AptRoot:
 
     def download_source(self, package: str, directory: Path) -> None:
         """The files of the newest source package, verified by apt."""
-        self._run("source", "--download-only", package, directory=directory, purpose=f"fetching source {package}")
+        self._run("source", "--download-only", "--", package, directory=directory, purpose=f"fetching source {package}")
 
     def download(self, packages: Sequence[str], directory: Path) -> None:
         """The named packages only, verified by apt."""
-        self._run("download", *packages, directory=directory, purpose=f"fetching {' '.join(packages)}")
+        self._run("download", "--", *packages, directory=directory, purpose=f"fetching {' '.join(packages)}")
 
     def download_missing(self, packages: Sequence[str]) -> tuple[Path, ...]:
         """The packages and what they need beyond `dpkg_status`, without recommendations."""
         self._run(
-            "install", "--download-only", "--no-install-recommends", "--yes", *packages,
+            "install", "--download-only", "--no-install-recommends", "--yes", "--", *packages,
             purpose=f"fetching {' '.join(packages)}",
         )  # fmt: skip
         return tuple(sorted((self.directory / "cache/archives").glob("*.deb")))

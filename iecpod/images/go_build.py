@@ -225,7 +225,7 @@ def _tags(module: GoModule) -> tuple[str, str]:
 
 def _linker_flags(module: GoModule) -> str:
     version = module_version(module)
-    variables = [f"-X={name}={value.format(version=version)}" for name, value in module.variables.items()]
+    variables = [f"-X={name}=" + value.replace("{version}", version) for name, value in module.variables.items()]
     static = ["-linkmode=external -extldflags=-static"] if module.cgo else []
     return " ".join([_LINKER_FLAGS, *static, *variables])
 

@@ -71,9 +71,9 @@ def _probe_argv(image: BaseImage, emulator: Emulator, virt_type: VirtType, work:
         shutil.copyfile(emulator.firmware.nvram_template, variables)
         firmware = [
             "-drive",
-            f"if=pflash,unit=0,format=raw,readonly=on,file={emulator.firmware.code}",
+            f"if=pflash,unit=0,format=raw,readonly=on,file={_escaped(emulator.firmware.code)}",
             "-drive",
-            f"if=pflash,unit=1,format=raw,file={variables}",
+            f"if=pflash,unit=1,format=raw,file={_escaped(variables)}",
         ]
     options = {
         "-machine": f"{emulator.machine},accel={_ACCELERATORS[virt_type]}",
@@ -86,13 +86,18 @@ def _probe_argv(image: BaseImage, emulator: Emulator, virt_type: VirtType, work:
         "-serial": "stdio",
         # Read-only will do: the kernel speaks long before anything wants to write to its disk.
         "-blockdev": (
-            f"driver={image.format},node-name=root,read-only=on,file.driver=file,file.filename={image.path},"
-            "file.read-only=on,file.locking=off"
+            f"driver={image.format},node-name=root,read-only=on,file.driver=file,"
+            f"file.filename={_escaped(image.path)},file.read-only=on,file.locking=off"
         ),
         "-device": "virtio-blk-pci,drive=root,bootindex=0",
     }
     arguments = [part for option in options.items() for part in option]
     return ["setpriv", "--pdeathsig", "KILL", emulator.path, "-no-reboot", *firmware, *arguments]
+
+
+def _escaped(path: Path | str) -> str:
+    """In an option of QEMU's, a comma begins the next setting."""
+    return str(path).replace(",", ",,")
 
 
 def _sees_sign_of_life(process: subprocess.Popen[bytes], timeout_seconds: float) -> bool:

@@ -76,20 +76,23 @@ rm -rf "$root"/var/log/apt "$root"/var/log/*.log "$root"/var/cache/debconf/*-old
 touch "$root/etc/.updated" "$root/var/.updated"
 """
 
+#: Hooks are programs of a shell: what differs from run to run reaches them as variables, and is never part of them.
+_SOURCES_HOOK = 'printf %s "$IECPOD_SOURCES" > "$1/etc/apt/sources.list"'
+_STATUS_HOOK = 'cp -- "$1/var/lib/dpkg/status" "$IECPOD_STATUS"'
+
 
 def ensure_rootfs(cache: Cache, source: ImageSource, arch: Arch, apt_mirror: str = "") -> Artifact:
     """`rootfs.tar` of a guest: kernel, cloud-init, sshd, no Kubernetes; `status` is dpkg's list of what is in it."""
 
     def make(directory: Path) -> Mapping[str, Any]:
         customize = _SYSTEM_HOOK.replace("@ROOT_UUID@", root_uuid(arch))
-        arguments = [
+        hooks = [
             f"--essential-hook={_ESSENTIAL_HOOK}",
-            f"--customize-hook={customize}",
-            f"--customize-hook=cat > \"$1/etc/apt/sources.list\" <<'END'\n{_sources(source)}END",
-            f"--customize-hook=cp \"$1/var/lib/dpkg/status\" '{directory}/status'",
+            *(f"--customize-hook={hook}" for hook in (customize, _SOURCES_HOOK, _STATUS_HOOK)),
         ]
+        variables = {"IECPOD_SOURCES": _sources(source), "IECPOD_STATUS": str(directory / "status")}
         tree = _Tree(cache, source, arch, apt_mirror)
-        tree.build(directory / "rootfs.tar", "minbase", source.packages, arguments)
+        tree.build(directory / "rootfs.tar", "minbase", source.packages, hooks, variables)
         return {}
 
     doing = f"building {source.suite} for {arch.debian} (about a minute; ten where the host emulates it)"
@@ -107,7 +110,7 @@ def ensure_layer(
 
     def make(directory: Path) -> Mapping[str, Any]:
         tree = _Tree(cache, source, arch, apt_mirror)
-        tree.build(directory / "layer.tar", "essential", packages, [])
+        tree.build(directory / "layer.tar", "essential", packages, [], {})
         return {}
 
     recipe = layer_recipe(source, packages, arch)
@@ -128,10 +131,14 @@ class _Tree:
     arch: Arch
     apt_mirror: str
 
-    def build(self, tar: Path, variant: str, packages: tuple[str, ...], arguments: list[str]) -> None:
+    def build(
+        self, tar: Path, variant: str, packages: tuple[str, ...], hooks: list[str], variables: Mapping[str, str]
+    ) -> None:
+        """`variables` are what the hooks read."""
         check_keyring(self.source.keyring)
         _check_runs_here(self.arch)
         archives = image_archives(self.source, self.apt_mirror)
+        include = ",".join(package.replace("{arch}", self.arch.debian) for package in packages)
         with self.cache.staging("mmdebstrap") as scratch:
             scratch.chmod(0o755)  # apt reads below it as another user
             argv = [
@@ -139,11 +146,12 @@ class _Tree:
                 "--mode=root",
                 f"--variant={variant}",
                 f"--architectures={self.arch.debian}",
-                f"--include={','.join(package.format(arch=self.arch.debian) for package in packages)}",
+                f"--include={include}",
                 *(f"--dpkgopt={option}" for option in _DPKG_EXCLUDES),
                 '--aptopt=Acquire::Languages "none"',
                 '--aptopt=Acquire::Retries "3"',
-                *arguments,
+                *hooks,
+                "--",
                 self.source.suite,
                 str(tar),
                 *(line for archive in archives for line in archive.source_lines("deb").splitlines()),
@@ -152,7 +160,7 @@ class _Tree:
                 argv,
                 purpose=f"building a tree of {self.source.suite} for {self.arch.debian}",
                 log_path=self.cache.log_path(f"mmdebstrap-{variant}-{self.source.suite}-{self.arch.debian}"),
-                environment={"TMPDIR": str(scratch)},
+                environment={"TMPDIR": str(scratch), **variables},
                 network=True,
             )
 

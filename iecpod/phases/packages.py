@@ -50,7 +50,7 @@ def _commands(packages: Sequence[str]) -> str:
         ["export", "DEBIAN_FRONTEND=noninteractive"],
         ["dpkg", "--configure", "--pending", _KEEP],  # after a power cut
         [*_APT, f"Dpkg::Options::={_KEEP}", "update"],
-        [*_APT, f"Dpkg::Options::={_KEEP}", "install", *packages],
+        [*_APT, f"Dpkg::Options::={_KEEP}", "install", "--", *packages],
     ]
     return "\n".join([*(shlex.join(step) for step in steps), HOLD, LINK_CNI])
 

@@ -76,7 +76,7 @@ from_bundle() {
         -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt/cache" -o Dpkg::Options::=--force-confold "$@"
 }
 from_bundle update
-from_bundle install @PACKAGES@
+from_bundle install -- @PACKAGES@
 rm -r "$apt"
 """
 
@@ -125,13 +125,13 @@ fi
 _LOAD = {
     "containerd": (
         'ctr --namespace k8s.io images import "$archive"',
-        'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"',
+        'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings -- "$reference"',
     ),
     "containerd 2": (
         'ctr --namespace k8s.io images import --local --discard-unpacked-layers "$archive"',
-        'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings "$reference"',
+        'ctr --namespace k8s.io images ls --quiet | grep --quiet --line-regexp --fixed-strings -- "$reference"',
     ),
-    "docker": ('docker load --quiet --input "$archive"', 'docker image inspect --format "{{.Id}}" "$reference"'),
+    "docker": ('docker load --quiet --input "$archive"', 'docker image inspect --format "{{.Id}}" -- "$reference"'),
 }
 
 

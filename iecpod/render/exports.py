@@ -94,8 +94,8 @@ def render_ssh_config(pod: ExportedPod) -> str:
     blocks = [f"Host {node.hostname} {node.address}\n    HostName {node.address}\n" for node in pod.nodes]
     common = {
         "User": pod.user,
-        "IdentityFile": _ssh_path(pod.private_key),
-        "UserKnownHostsFile": _ssh_path(pod.known_hosts),
+        "IdentityFile": ssh_path(pod.private_key),
+        "UserKnownHostsFile": ssh_path(pod.known_hosts),
         **PINNED_SSH,
     }
     if pod.command_prefix:
@@ -127,7 +127,7 @@ def render_inventory(pod: ExportedPod) -> str:
     return dump_yaml(inventory)
 
 
-def _ssh_path(path: Path) -> str:
+def ssh_path(path: Path) -> str:
     """Quoted for ssh_config(5), where % begins a token."""
     text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import libvirt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.commands.pod_state import NOTE, make_pod_dir, pod_dir_of, recall, remember
@@ -135,6 +135,7 @@ def test_another_machine_is_told_as_not_supported(text: str) -> None:
             parse(text)
 
 
+@settings(deadline=None)  # machines are shared
 @given(
     st.text()
     | st.from_regex(

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.adapters.libvirt_observed import parse_network
@@ -79,6 +79,7 @@ def test_nothing_else_is_a_pod(name: str) -> None:
         assert caught.value.cause == f"{name!r} cannot be the name of a {'lab' if lab == name else 'POD'}"
 
 
+@settings(deadline=None)  # machines are shared
 @given(st.text(), st.text())
 def test_any_two_texts_are_a_pod_or_an_error(lab: str, pod: str) -> None:
     """A place two components below, whatever the texts."""
@@ -93,6 +94,7 @@ def test_any_two_texts_are_a_pod_or_an_error(lab: str, pod: str) -> None:
     assert is_name(pool_name(ref))
 
 
+@settings(deadline=None)  # machines are shared
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True))
 def test_names_of_real_labs_stay(name: str) -> None:
     assert str(PodRef(name, name)) == f"{name}/{name}"

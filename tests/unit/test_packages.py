@@ -90,7 +90,7 @@ def test_systemd_runs_apt() -> None:
     assert commands[0] == "export DEBIAN_FRONTEND=noninteractive"
     assert [words.split()[0] for words in commands[1:5]] == ["dpkg", "apt-get", "apt-get", "apt-mark"]
     assert commands[2].endswith(" update")
-    assert commands[3].endswith(" install docker.io 'kubeadm=1.20.2-*'") and "--force-confold" in commands[3]
+    assert commands[3].endswith(" install -- docker.io 'kubeadm=1.20.2-*'") and "--force-confold" in commands[3]
     assert "ln -s /usr/lib/cni /opt/cni/bin" in script
 
 

@@ -419,7 +419,7 @@ CASES: list[tuple[str, dict[str, object], list[tuple[str, str, str, str]]]] = [
         [
             (
                 "idf.fuel.network.node[0].interfaces[0]",
-                "'enp1s0/1' is not an interface name: 1 to 15 characters, no space, '/' or ':'",
+                "'enp1s0/1' is not an interface name: 1 to 15 letters, digits, '-', '_' or '.'",
                 "A Linux interface name, at most 15 characters.",
                 "schema-device",
             )
