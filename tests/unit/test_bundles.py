@@ -219,7 +219,7 @@ def test_packages_are_all_installed_where_the_image_is_known_and_chosen_elsewher
     known, fetched = install_script(load("debian12")), install_script(load("k8s-1.36"))
     assert "dpkg --unpack" in known and "apt-get" not in known
     assert "dpkg --unpack" not in fetched
-    assert "from_bundle install 'containerd.io=2.*' 'kubeadm=1.36.4-*'" in fetched
+    assert "from_bundle install -- 'containerd.io=2.*' 'kubeadm=1.36.4-*'" in fetched
     assert "install -m 755" in known and "install -m 755" not in fetched
     assert "apt-mark hold kubeadm kubelet kubectl" in fetched and "apt-mark" not in known
     connected = dataclasses.replace(load("debian12"), bundle=None, packages=("kubeadm",), runtime="docker")

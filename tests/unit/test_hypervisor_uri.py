@@ -97,7 +97,7 @@ class Trap:
         return template.replace("{script}", str(self.script)).replace("{secret}", str(self.secret))
 
     def check(self, output: str) -> None:
-        """That libvirt was not asked, nothing ran, and nothing was told."""
+        """That libvirt was not asked, no program ran, and no secret was shown."""
         assert self.opened == [] and not self.trace.exists()
         assert "topsecret" not in output and "Traceback" not in output
 
@@ -126,7 +126,7 @@ def test_nothing_else_is_a_hypervisor(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", REMOTE)
-def test_another_machine_is_told_as_not_supported(text: str) -> None:
+def test_another_machine_is_not_supported(text: str) -> None:
     assert not HypervisorUri(text).is_on_this_host
     for parse in (parse_connect, parse_described):
         with pytest.raises(

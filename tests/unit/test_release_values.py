@@ -94,6 +94,13 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "packages[0]": ("./x.deb", "/x.deb", "{arch}", "a-", "a*"),
         "extra_images[0]": ("-a/b:c", "a/../b:c"),
     },
+    "k8s-1.37-go": {
+        "bundle.go.modules[0].name": ("../x", "a/b"),
+        "bundle.go.modules[0].tags[0]": ("a,b", "a.b"),
+        "bundle.go.modules[1].source": ("../x", "./x", "http://x"),
+        "bundle.go.modules[4].libraries[0]": ("./x.deb", "/x.deb", "a-"),
+        "coredns_version": ("a/b",),
+    },
     "iec-r1": {
         "helm.sha256sums.x86_64": ("file:///x", "data:,x"),
         "calico.image_names.aarch64.quay.io/coreos/etcd:v3.3.9": ("a b",),
@@ -179,6 +186,14 @@ def test_values_of_real_releases_stay(name: str, place: str, value: str) -> None
 @pytest.mark.parametrize(("name", "place"), [("debian12", "description"), ("iec-r1", "repositories[0].withdrawn")])
 def test_text_for_people_is_one_line(name: str, place: str, text: str) -> None:
     assert [problem.path for problem in _problems(_edited(name, {place: text}))] == [place]
+
+
+@pytest.mark.parametrize("value", ["a b", "{version.title}", "{0}", "{", "a'b", "-X x=y", "a\n"])
+def test_a_variable_of_the_linker_is_one_word(value: str) -> None:
+    name = "k8s.io/component-base/version.gitVersion"
+    data: Any = shipped("k8s-1.37-go")
+    data["bundle"]["go"]["modules"][0]["variables"][name] = value
+    assert [problem.path for problem in _problems(data)] == [f"bundle.go.modules[0].variables.{name}"]
 
 
 def test_names_of_images_are_checked_as_keys_too() -> None:
