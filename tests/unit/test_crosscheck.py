@@ -117,6 +117,36 @@ CASES = (
         remedy="give at least 1536M to a worker and 2560M to the first node",
     ),
     Case(
+        rule="memory-too-small",
+        pdf={"nodes[1].node.memory": "900K"},
+        idf={},
+        severity=Severity.ERROR,
+        path="nodes[1].node.memory",
+        source="memory: 900K",
+        message="no machine starts with 900K of memory",
+        remedy="give at least 1536M to a worker and 2560M to the first node",
+    ),
+    Case(
+        rule="bridge-name-reserved",
+        pdf={},
+        idf={"idf.fuel.jumphost.bridges.mgmt": "all"},
+        severity=Severity.ERROR,
+        path="idf.fuel.jumphost.bridges.mgmt",
+        source="mgmt: all",
+        message="no bridge can be named 'all'",
+        remedy="name another bridge, or ~ to let iecpod make one",
+    ),
+    Case(
+        rule="device-name-reserved",
+        pdf={},
+        idf={"idf.fuel.network.node[1].interfaces[0]": "lo"},
+        severity=Severity.ERROR,
+        path="idf.fuel.network.node[1].interfaces[0]",
+        source="- lo",
+        message="no NIC can be named 'lo'",
+        remedy="write the name that the NIC has on the node, such as enp1s0",
+    ),
+    Case(
         rule="root-disk-tiny",
         pdf={"nodes[1].disks[0].disk_capacity": "500M"},
         idf={},
@@ -760,3 +790,26 @@ def test_a_fault_that_aliases_share_is_told_once() -> None:
     text = sound_text("virtual.yaml").replace("cores: 1, memory: 2G", "cores: 1, memory: 512M")
     pod = Descriptors(load_yaml(text, "virtual.yaml"), break_pod().idf)
     assert [(problem.rule, problem.path) for problem in check_pod(pod)] == [("memory-tiny", "nodes[1].node.memory")]
+
+
+@pytest.mark.parametrize(
+    ("memory", "machine", "rules"),
+    [
+        ("63M", "virtual", ["memory-too-small"]),
+        ("64K", "virtual", ["memory-too-small"]),
+        ("64M", "virtual", ["memory-tiny"]),
+        ("64K", "baremetal", ["memory-tiny"]),
+        ("1G", "virtual", []),
+    ],
+)
+def test_memory_is_told_once(memory: str, machine: str, rules: list[str]) -> None:
+    edits = {**(BAREMETAL if machine == "baremetal" else {}), "nodes[1].node.memory": memory}
+    assert [problem.rule for problem in check_descriptors(break_pod(edits), SCHEMAS_DIR)] == rules
+
+
+@pytest.mark.parametrize("name", ["all", "default", "lo"])
+def test_names_that_linux_keeps_cannot_be_demoted(name: str) -> None:
+    edits: Edits = {"idf.fuel.jumphost.bridges.public": name, "idf.fuel.network.node[0].interfaces[2]": name}
+    found = {problem.rule for problem in check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)}
+    assert found == {"bridge-name-reserved", "device-name-reserved"}
+    assert all(rule.fixed for rule in RULES if rule.name in found)

@@ -14,6 +14,7 @@ from iecpod.yaml_document import Document
 
 _LABS = "34 descriptor pairs that labs used"
 _GIB = 1 << 30
+_LEAST_MEMORY_BYTES = 64 << 20
 _SMALLEST_ROOT_BYTES = 4 * _GIB
 _MOST_VCPUS = 512
 
@@ -95,18 +96,43 @@ def _mixed(pod: PodView, key: str, found: list[str | None], what: str) -> Iterat
         )
 
 
+@error(
+    "memory-too-small",
+    reason="no kernel boots in so little",
+    source="cloud images of Debian and Ubuntu",
+    fixed="no such machine would start",
+)
+def memory_too_small(pod: PodView) -> Iterator[Finding]:
+    for node, memory, size in _memories(pod):
+        if node.type == "virtual" and size < _LEAST_MEMORY_BYTES:
+            yield Finding(
+                pod.pdf,
+                (*node.path, "node", "memory"),
+                f"no machine starts with {memory} of memory",
+                "give at least 1536M to a worker and 2560M to the first node",
+            )
+
+
 @warning("memory-tiny", reason="no Kubernetes node starts with less than 1 GiB", source="kubeadm's requirements")
 def memory_tiny(pod: PodView) -> Iterator[Finding]:
-    for node in pod.nodes:
-        memory = node.data.get("node", {}).get("memory") if isinstance(node.data.get("node"), dict) else None
-        size = read(parse_size_bytes, memory)
-        if size is not None and size < _GIB:
+    for node, memory, size in _memories(pod):
+        least = _LEAST_MEMORY_BYTES if node.type == "virtual" else 0
+        if least <= size < _GIB:
             yield Finding(
                 pod.pdf,
                 (*node.path, "node", "memory"),
                 f"{memory} of memory is too little for a node",
                 "give at least 1536M to a worker and 2560M to the first node",
             )
+
+
+def _memories(pod: PodView) -> Iterator[tuple[MachineView, object, int]]:
+    """Nodes whose memory can be read: as written, and in bytes."""
+    for node in pod.nodes:
+        memory = node.data.get("node", {}).get("memory") if isinstance(node.data.get("node"), dict) else None
+        size = read(parse_size_bytes, memory)
+        if size is not None:
+            yield node, memory, size
 
 
 @warning("root-disk-tiny", reason="no node's system fits", source="Debian's and Ubuntu's cloud images, Kubernetes")
