@@ -126,12 +126,28 @@ class Node:
     interfaces: tuple[Interface, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class StatedAddress:
+    """An address that the PDF gives to something. `owner` says in words to what, `node` is the index of its node.
+
+    `node` is None for what belongs to the jump host.
+    """
+
+    address: IpAddress
+    owner: str
+    node: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pdf:
-    """`nodes` keeps the file's order: roles are mapped by index. The jump host is whatever machine iecpod runs on."""
+    """`nodes` keeps the file's order: roles are mapped by index. The jump host is whatever machine iecpod runs on.
+
+    `stated_addresses` are those of BMCs and NICs, the jump host's too.
+    """
 
     version: str
     nodes: tuple[Node, ...]
+    stated_addresses: tuple[StatedAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,9 @@ _DEPLOY = {
     "pod-cidr-overlap": ("an address is then in two networks", _HOST),
     "service-cidr-overlap": ("an address is then in two networks", _HOST),
     "idf-network-overlap": ("an address is then in two networks", _HOST),
+    "bridge-mtu": ("larger packets are lost there", _HOST),
+    "kubeadm-cpus": ("kubeadm refuses to begin", "kubeadm's check NumCPU"),
+    "kubeadm-memory": ("kubeadm refuses to begin", "kubeadm's check Mem"),
     "registry-mirror-unused": ("images would come from upstream after all", "docker's daemon.json"),
 }
 _DEPLOY_WARNS = {
@@ -114,6 +117,7 @@ _DEPLOY_WARNS = {
 }
 #: With the reason why nothing can be built then.
 _DEPLOY_FIXED = {
+    "dhcp-range-too-wide": ("libvirt gives out addresses of one /16", "libvirt", "libvirt would refuse the network"),
     "address-exhausted": ("every node needs an address", _FUEL, "nodes would have no address"),
     "node-not-virtual": ("iecpod makes VMs", _HOST, "iecpod installs no machines"),
     "pod-cidr-syntax": ("pods get their addresses from it", _KUBERNETES, _NO_VALUE),
@@ -141,6 +145,7 @@ _DEPLOY_FIXED = {
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
     "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
     "nothing-to-reuse": ("-f takes machines as they are", "-f of deploy", "there is nothing to deploy to"),
+    "bridge-name-taken": ("libvirt makes the bridge", _HOST, "two devices cannot have one name"),
     "bridge-exists": ("libvirt makes the bridge", _HOST, "libvirt refuses a bridge that is there"),
 }
 

@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from typing import Literal, TypeAlias
 
 from iecpod.errors import Problem
-from iecpod.model import IpAddress, IpNetwork, Network, NetworkName, PodSpec
+from iecpod.model import IpAddress, IpNetwork, Network, NetworkName, PodSpec, StatedAddress
 
 Scheme: TypeAlias = Literal["fuel", "compact"]
 AddressRange: TypeAlias = tuple[IpAddress, IpAddress]
@@ -67,12 +67,14 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
     for name in _SLOTS:
         network = pod.idf.network(name)
         if network is not None and network.cidr is not None:
-            layout = _NetworkLayout(network, network.cidr, len(pod.pdf.nodes), scheme)
+            stated = tuple(stated for stated in pod.pdf.stated_addresses if stated.address in network.cidr)
+            layout = _NetworkLayout(network, network.cidr, len(pod.pdf.nodes), scheme, stated)
             hosts[name] = layout.host_address
             addresses = layout.node_addresses()
             nodes.update({(index, name): address for index, address in addresses.items()})
             pools[name] = layout.pool(addresses)
             problems.extend(_check_network(pod, layout, addresses))
+    problems.extend(_check_dhcp_range(pod, pools.get(NetworkName.ADMIN)))
     problems.extend(_check_public_pool(pod, nodes, hosts.get(NetworkName.PUBLIC)))
     return Allocation(
         scheme=scheme,
@@ -86,12 +88,13 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
 
 @dataclass(frozen=True, slots=True)
 class _NetworkLayout:
-    """The arithmetic of one network that has `node_count` nodes."""
+    """The arithmetic of one network that has `node_count` nodes, and where the PDF gives `stated` addresses away."""
 
     network: Network
     cidr: IpNetwork
     node_count: int
     scheme: Scheme
+    stated: tuple[StatedAddress, ...] = ()
 
     @property
     def first_host(self) -> IpAddress:
@@ -139,10 +142,23 @@ class _NetworkLayout:
 
     def _free_addresses(self) -> Iterator[IpAddress]:
         first = max(self.network.ip_range[0], self.first_host) if self.network.ip_range else self.first_host
+        taken = {int(address) for address in self._reserved()}
         for number in range(int(first), int(self.last_usable) + 1):
-            address = self._address(number)
-            if address not in (self.host_address, self.network.gateway):
-                yield address
+            if number not in taken:
+                yield self._address(number)
+
+    def _reserved(self) -> Iterator[IpAddress]:
+        """What is somebody's, and no node's of this allocation."""
+        yield self.host_address
+        if self.network.gateway is not None:
+            yield self.network.gateway
+        yield from (stated.address for stated in self.stated)
+
+    def owner_of(self, address: IpAddress, node: int) -> str:
+        """Who has the address that a node would get; empty where nobody else does."""
+        if address in (self.network.gateway, self.host_address):
+            return "the gateway" if address == self.network.gateway else "the host"
+        return next((s.owner for s in self.stated if s.address == address and s.node != node), "")
 
     def pool(self, taken: Mapping[int, IpAddress]) -> AddressRange | None:
         """What is left behind the nodes: for DHCP on admin, for workloads on public (whose last host Fuel spares)."""
@@ -155,8 +171,8 @@ class _NetworkLayout:
         last = int(self.last_usable)
         if self.network.name is NetworkName.PUBLIC:
             last = min(last, int(self.last_host) - 1)
-        # The longest stretch without the addresses of host and gateway, which may lie anywhere.
-        reserved = {int(address) for address in (self.host_address, self.network.gateway) if address is not None}
+        # The longest stretch without the addresses of host, gateway and the PDF, which may lie anywhere.
+        reserved = {int(address) for address in self._reserved()}
         edges = [first - 1, *sorted(number for number in reserved if first <= number <= last), last + 1]
         first, last = max(((low + 1, high - 1) for low, high in pairwise(edges)), key=lambda ends: ends[1] - ends[0])
         return (self._address(first), self._address(last)) if first <= last else None
@@ -176,14 +192,31 @@ def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int,
         message = f"the range {where} ends before the addresses of {_join(beyond)}"
         yield _problem(pod, network.name, "ip-range", message, _ROOM_REMEDY, "address-beyond-range")
     for index, address in addresses.items():
-        if address in (network.gateway, layout.host_address):
-            owner = "the gateway" if address == network.gateway else "the host"
+        owner = layout.owner_of(address, index)
+        if owner:
             message = f"{names[index]} would get {address}, which is the address of {owner}"
             remedy = "move ip-range, so that it begins behind that address"
             yield _problem(pod, network.name, "ip-range", message, remedy, "address-taken")
     if network.name is NetworkName.PUBLIC and network.gateway is not None and network.gateway not in cidr:
         message = f"nodes cannot reach the gateway {network.gateway}: it lies outside {cidr}"
         yield _problem(pod, network.name, "gateway", message, "correct gateway, network or mask", "gateway-unreachable")
+
+
+def _check_dhcp_range(pod: PodSpec, given_out: AddressRange | None) -> Iterator[Problem]:
+    """On a bridge of the lab, which only the hypervisor knows, iecpod gives out no addresses."""
+    if given_out is not None and pod.idf.bridge(NetworkName.ADMIN) is None and is_too_wide(given_out):
+        yield too_wide_problem(pod, given_out)
+
+
+def is_too_wide(given_out: AddressRange) -> bool:
+    """Whether libvirt refuses to give out such a range by DHCP: both ends must lie in one /16."""
+    return int(given_out[0]) >> 16 != int(given_out[1]) >> 16
+
+
+def too_wide_problem(pod: PodSpec, given_out: AddressRange) -> Problem:
+    message = f"DHCP on admin would give out {given_out[0]}-{given_out[1]}, and libvirt takes no range beyond one /16"
+    remedy = "use a network with mask 16 or more, or an ip-range that ends within the same /16"
+    return _problem(pod, NetworkName.ADMIN, "ip-range", message, remedy, "dhcp-range-too-wide")
 
 
 def _check_public_pool(

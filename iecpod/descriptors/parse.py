@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address
 
@@ -32,6 +32,7 @@ from iecpod.model import (
     PodRef,
     PodSpec,
     RemoteManagement,
+    StatedAddress,
 )
 from iecpod.units import parse_size_bytes, parse_speed_mbps
 
@@ -61,7 +62,22 @@ def _parse_pdf(data: _Mapping) -> Pdf:
     return Pdf(
         version=_parse_version(data),
         nodes=tuple(_parse_node(node) for node in get_mappings(data, "nodes")),
+        stated_addresses=tuple(_stated_addresses(data)),
     )
+
+
+def _stated_addresses(data: _Mapping) -> Iterator[StatedAddress]:
+    jumphost: tuple[str, int | None, _Mapping] = ("the jump host", None, get_mapping(data, "jumphost"))
+    nodes = ((get_text(node, "name"), index, node) for index, node in enumerate(get_mappings(data, "nodes")))
+    for name, node, machine in (jumphost, *nodes):
+        places = [("the BMC", get_mapping(machine, "remote_management"))]
+        places += [(f"NIC {number}", nic) for number, nic in enumerate(get_mappings(machine, "interfaces"), start=1)]
+        for what, place in places:
+            try:
+                address = parse_ipv4_interface(get_text(place, "address"))
+            except ValueError:  # of a hypervisor: a URI; or there is none
+                continue
+            yield StatedAddress(address, f"{what} of {name}", node)
 
 
 def _parse_version(data: _Mapping) -> str:

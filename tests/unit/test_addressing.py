@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.source import load_descriptors
-from iecpod.model import Network, NetworkName, PodRef, PodSpec
-from tests.unit.broken_pod import ROOT
+from iecpod.model import Network, NetworkName, PodRef, PodSpec, StatedAddress
+from tests.unit.broken_pod import ROOT, Edits, break_pod
+from tests.unit.test_crosscheck import IPMI
 
 ADMIN, MGMT, PRIVATE, PUBLIC = NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC
 
@@ -75,6 +76,98 @@ def test_local_virtual1() -> None:
     assert found.problems == ()
     assert found.host_addresses[PUBLIC] == IPv4Address("10.0.19.1")
     assert found.public_pool == ip_range("10.0.19.141", "10.0.19.150")
+
+
+def with_stated(spec: PodSpec, *stated: tuple[str, str, int | None]) -> PodSpec:
+    entries = tuple(StatedAddress(IPv4Address(address), owner, node) for address, owner, node in stated)
+    return dataclasses.replace(spec, pdf=dataclasses.replace(spec.pdf, stated_addresses=entries))
+
+
+def test_addresses_that_the_pdf_gives_to_bmcs_and_nics_are_taken() -> None:
+    spec = with_stated(
+        pod(),
+        ("172.16.10.36", "NIC 2 of node-1", 0),  # its own
+        ("172.16.10.37", "the BMC of node-1", 0),
+        ("172.16.10.38", "NIC 1 of the jump host", None),
+        ("172.16.10.1", "NIC 2 of the jump host", None),  # the host itself
+    )
+    remedy = "move ip-range, so that it begins behind that address"
+    assert messages(spec) == [
+        (
+            "address-taken",
+            "idf.net_config.mgmt.ip-range",
+            "node-2 would get 172.16.10.37, which is the address of the BMC of node-1",
+            remedy,
+        ),
+        (
+            "address-taken",
+            "idf.net_config.mgmt.ip-range",
+            "node-3 would get 172.16.10.38, which is the address of NIC 1 of the jump host",
+            remedy,
+        ),
+    ]
+
+
+def test_compact_addresses_and_pools_pass_over_them() -> None:
+    plain = allocate(pod(), "compact")
+    first, second, third = (IPv4Address(address) for address in addresses(plain, MGMT))
+    assert second == first + 1 and plain.admin_dhcp_range is not None
+    spec = with_stated(
+        pod(),
+        (str(first), "the BMC of node-1", 0),
+        (str(third), "the BMC of node-2", 1),
+        (str(plain.admin_dhcp_range[0]), "the BMC of node-3", 2),
+    )
+    found = allocate(spec, "compact")
+    assert found.problems == ()
+    assert addresses(found, MGMT) == [str(second), str(second + 2), str(second + 3)]
+    assert found.admin_dhcp_range == (plain.admin_dhcp_range[0] + 1, plain.admin_dhcp_range[1])
+
+
+def test_stated_addresses_are_read_from_the_pdf() -> None:
+    edits: Edits = {
+        "jumphost.interfaces[0].address": "10.0.19.5/24",
+        "nodes[1].interfaces[2].address": "172.16.10.40",
+        "nodes[2].remote_management": IPMI,
+    }
+    stated = parse_pod(PodRef("unit", "virtual"), break_pod(edits)).pdf.stated_addresses
+    assert [(str(entry.address), entry.owner, entry.node) for entry in stated] == [
+        ("198.51.100.2", "the BMC of the jump host", None),
+        ("10.0.19.5", "NIC 1 of the jump host", None),
+        ("10.0.19.137", "NIC 4 of node-1", 0),
+        ("172.16.10.40", "NIC 3 of node-2", 1),
+        ("10.0.19.138", "NIC 4 of node-2", 1),
+        ("198.51.100.9", "the BMC of node-3", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "range_", "expected"),
+    [
+        ("10.0.0.0/15", None, "10.0.0.36-10.1.255.254"),
+        ("10.0.0.0/15", ("10.0.250.0", "10.1.0.9"), "10.0.250.35-10.1.0.9"),
+        ("10.0.0.0/15", ("10.0.250.0", "10.0.255.9"), ""),
+        ("10.0.0.0/16", None, ""),
+    ],
+)
+def test_libvirt_gives_out_addresses_of_one_slash_16(cidr: str, range_: tuple[str, str] | None, expected: str) -> None:
+    changes = {"cidr": IPv4Network(cidr), "ip_range": ip_range(*range_) if range_ else None}
+    spec = with_network(pod("local", "virtual1"), ADMIN, **changes)
+    found = messages(spec)
+    assert found == (
+        [
+            (
+                "dhcp-range-too-wide",
+                "idf.net_config.admin.ip-range",
+                f"DHCP on admin would give out {expected}, and libvirt takes no range beyond one /16",
+                "use a network with mask 16 or more, or an ip-range that ends within the same /16",
+            )
+        ]
+        if expected
+        else []
+    )
+    on_a_bridge = dataclasses.replace(spec, idf=dataclasses.replace(spec.idf, bridges=((ADMIN, "pxebr"),)))
+    assert messages(on_a_bridge) == []
 
 
 def test_the_whole_network_where_there_is_no_range() -> None:
@@ -256,9 +349,19 @@ BASE = pod()
 def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> None:
     found_networks = tuple(data.draw(networks(name)) for name in (ADMIN, MGMT, PUBLIC))
     nodes = BASE.pdf.nodes[:1] * data.draw(st.integers(1, 40))
+    every = [
+        network.cidr[offset]
+        for network in found_networks
+        if network.cidr
+        for offset in range(min(200, network.cidr.num_addresses))
+    ]
+    stated = tuple(
+        StatedAddress(address, "a BMC", data.draw(st.none() | st.integers(0, 3)))
+        for address in data.draw(st.lists(st.sampled_from(every), max_size=5))
+    )
     spec = dataclasses.replace(
         BASE,
-        pdf=dataclasses.replace(BASE.pdf, nodes=nodes),
+        pdf=dataclasses.replace(BASE.pdf, nodes=nodes, stated_addresses=stated),
         idf=dataclasses.replace(BASE.idf, networks=found_networks),
     )
     found = allocate(spec, scheme)
@@ -273,6 +376,8 @@ def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> Non
             continue
         assert len(taken) == len(nodes)
         assert host not in taken and network.gateway not in taken
+        given = {(address, index) for (index, name), address in found.node_addresses.items() if name is network.name}
+        assert not any((s.address, index) in given for s in stated for index in range(len(nodes)) if index != s.node)
         if network.ip_range:
             assert all(network.ip_range[0] <= address <= network.ip_range[1] for address in taken)
     for name, pool in ((ADMIN, found.admin_dhcp_range), (PUBLIC, found.public_pool)):
@@ -281,6 +386,6 @@ def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> Non
             assert pool[0] <= pool[1] and pool[0] in cidr and pool[1] in cidr
             inside = [a for (_, on), a in found.node_addresses.items() if on is name and pool[0] <= a <= pool[1]]
             assert inside == []
-            stated = next(network.gateway for network in found_networks if network.name is name)
-            for address in (stated, found.host_addresses[name]):
+            gateway = next(network.gateway for network in found_networks if network.name is name)
+            for address in (gateway, found.host_addresses[name], *(s.address for s in stated)):
                 assert address is None or not pool[0] <= address <= pool[1]
