@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from iecpod.adapters import namespaces, qemu_account
-from iecpod.adapters.host_routes import find_bridges, find_routes
+from iecpod.adapters.host_routes import find_links, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
 from iecpod.adapters.namespaces import NamespaceMark, NetworkNamespace, Process, namespace_name
 from iecpod.adapters.private_mounts import PrivateMounts
@@ -134,7 +134,7 @@ class EmbeddedHost:
     def connect(self) -> LibvirtHypervisor:
         try:
             return LibvirtHypervisor.open(
-                self.uri, self._owner, lambda: find_bridges(self.command_prefix), find_account()
+                self.uri, self._owner, lambda: find_links(self.command_prefix), find_account()
             )
         except HypervisorUnavailable as error:
             raise HypervisorUnavailable(

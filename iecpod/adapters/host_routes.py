@@ -1,4 +1,4 @@
-"""IPv4 networks that a host already uses, and its Linux bridges, from `ip -j`."""
+"""IPv4 networks that a host already uses, and its network devices, from `ip -j`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from iecpod.adapters.programs import run_program
-from iecpod.design.resources import Route
+from iecpod.design.resources import Link, Route
 
 #: Ranges that no POD can clash with: loopback, link-local, multicast.
 _NOT_ROUTED = (IPv4Network("127.0.0.0/8"), IPv4Network("169.254.0.0/16"), IPv4Network("224.0.0.0/4"))
@@ -31,10 +31,19 @@ def find_routes(prefix: Sequence[str] = ()) -> tuple[Route, ...]:
     return parse_routes(routes, addresses)
 
 
-def find_bridges(prefix: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the Linux bridges where `prefix` leads, sorted."""
-    links = _parse_list(run_program([*prefix, "ip", "-j", "link", "show", "type", "bridge"]))
-    return tuple(sorted(str(link["ifname"]) for link in links if "ifname" in link))
+def find_links(prefix: Sequence[str] = ()) -> tuple[Link, ...]:
+    """The network devices where `prefix` leads, by name."""
+    return parse_links(run_program([*prefix, "ip", "-j", "-details", "link", "show"]))
+
+
+def parse_links(links_json: str) -> tuple[Link, ...]:
+    """Sorted by name."""
+    found = (
+        Link(str(link["ifname"]), int(link.get("mtu", 0)), link.get("linkinfo", {}).get("info_kind") == "bridge")
+        for link in _parse_list(links_json)
+        if "ifname" in link
+    )
+    return tuple(sorted(found, key=lambda link: link.name))
 
 
 def parse_routes(routes_json: str, addresses_json: str) -> tuple[Route, ...]:

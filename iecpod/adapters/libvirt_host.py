@@ -14,7 +14,7 @@ from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_netw
 from iecpod.adapters.libvirt_storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
 from iecpod.adapters.qemu_account import Account, find_kvm
 from iecpod.design.ownership import Owner, check_owned
-from iecpod.design.resources import Emulator, HostFacts, Kind, ObservedResource, Resource
+from iecpod.design.resources import Emulator, HostFacts, Kind, Link, ObservedResource, Resource
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import Arch
 from iecpod.render.libvirt import render_raw_volume
@@ -38,7 +38,7 @@ class LibvirtHypervisor:
         self,
         connection: Any,
         owner: Owner,
-        find_bridges: Callable[[], tuple[str, ...]],
+        find_links: Callable[[], tuple[Link, ...]],
         account: Account | None = None,
     ) -> None:
         """`connection` is a `libvirt.virConnect`; use a connection of its own in every thread.
@@ -47,17 +47,17 @@ class LibvirtHypervisor:
         """
         self._connection = connection
         self._owner = owner
-        self._find_bridges = find_bridges
+        self._find_links = find_links
         self._account = account
 
     @classmethod
     def open(
-        cls, uri: str, owner: Owner, find_bridges: Callable[[], tuple[str, ...]], account: Account | None = None
+        cls, uri: str, owner: Owner, find_links: Callable[[], tuple[Link, ...]], account: Account | None = None
     ) -> LibvirtHypervisor:
-        """`find_bridges` lists the Linux bridges where the hypervisor's guests are. Raises `HypervisorUnavailable`."""
+        """`find_links` lists the network devices where the hypervisor's guests are. Raises `HypervisorUnavailable`."""
         silence_libvirt()
         with translate_errors(f"connect to {uri}"):
-            return cls(libvirt.open(uri), owner, find_bridges, account)
+            return cls(libvirt.open(uri), owner, find_links, account)
 
     def close(self) -> None:
         with translate_errors("close the connection"):
@@ -75,7 +75,7 @@ class LibvirtHypervisor:
             memory_mib=memory_mib,
             libvirt_version=f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}",
             emulators={arch: emulator for arch, emulator in found.items() if emulator is not None},
-            bridges=self._find_bridges(),
+            links=self._find_links(),
             qemu_user=str(self._account or ""),
             has_kvm_device=self._account is not None and find_kvm() is not None,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from iecpod.adapters.host_routes import find_bridges, find_routes
+from iecpod.adapters.host_routes import find_links, find_routes
 from iecpod.adapters.libvirt_host import LibvirtHypervisor
 from iecpod.design.ownership import Owner
 from iecpod.design.resources import Route
@@ -37,7 +37,7 @@ class SystemHost:
         """Nothing: who runs this libvirt starts it."""
 
     def connect(self) -> LibvirtHypervisor:
-        return LibvirtHypervisor.open(self._uri, self._owner, find_bridges)
+        return LibvirtHypervisor.open(self._uri, self._owner, find_links)
 
     def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         return socket.create_connection((address, port), timeout_seconds)

@@ -100,6 +100,7 @@ def check_prepared(prepared: Prepared, inputs: PodInputs, tools: PodTools, host:
         owner=prepared.owner,
         routes=host.routes(),
         free_bytes=tools.free_bytes(prepared.pod.pool_path),
+        with_kubernetes=not inputs.request.stops_before_kubernetes,
     )
     old = check_support(inputs.release, tools.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(prepared.plan)

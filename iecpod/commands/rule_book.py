@@ -105,8 +105,6 @@ _DEPLOY = {
     "service-cidr-overlap": ("an address is then in two networks", _HOST),
     "idf-network-overlap": ("an address is then in two networks", _HOST),
     "bridge-mtu": ("larger packets are lost there", _HOST),
-    "kubeadm-cpus": ("kubeadm refuses to begin", "kubeadm's check NumCPU"),
-    "kubeadm-memory": ("kubeadm refuses to begin", "kubeadm's check Mem"),
     "registry-mirror-unused": ("images would come from upstream after all", "docker's daemon.json"),
 }
 _DEPLOY_WARNS = {
@@ -145,6 +143,8 @@ _DEPLOY_FIXED = {
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
     "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
     "nothing-to-reuse": ("-f takes machines as they are", "-f of deploy", "there is nothing to deploy to"),
+    "kubeadm-cpus": ("kubeadm wants 2 there", "kubeadm's check NumCPU", "kubeadm would refuse to begin"),
+    "kubeadm-memory": ("kubeadm wants 1700 MB there", "kubeadm's check Mem", "kubeadm would refuse to begin"),
     "bridge-name-taken": ("libvirt makes the bridge", _HOST, "two devices cannot have one name"),
     "bridge-exists": ("libvirt makes the bridge", _HOST, "libvirt refuses a bridge that is there"),
 }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from iecpod.descriptors.addressing import is_too_wide, too_wide_problem
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, idf_networks
 from iecpod.design.bundle_check import check_bundle
 from iecpod.design.desired import DesiredPod
+from iecpod.design.first_node import check_first_node
 from iecpod.design.ownership import Owner, is_owned
 from iecpod.design.plan import Action, Plan
+from iecpod.design.reached import reached_networks
 from iecpod.design.release_check import check_release
 from iecpod.design.release_trust import check_trust
 from iecpod.design.replacement import plan_replacement
@@ -32,8 +35,9 @@ def check_preflight(
     owner: Owner,
     routes: Sequence[Route],
     free_bytes: int,
+    with_kubernetes: bool = True,
 ) -> tuple[Problem, ...]:
-    """Every reason why the plan cannot be carried out on this host."""
+    """Every reason why the plan cannot be carried out on this host; `with_kubernetes` unless machines are all of it."""
     return (
         *plan.conflicts,
         *_check_replaced(pod, plan),
@@ -41,8 +45,10 @@ def check_preflight(
         *_check_kvm(pod, facts),
         *_check_networks(pod, observed, owner, routes),
         *_check_bridges(pod, plan, facts),
+        *_check_mtu(pod, facts),
         *_check_memory(pod, plan, facts),
         *_check_disk(pod, plan, free_bytes),
+        *(check_first_node(pod) if with_kubernetes else ()),
         *_check_cni(pod),
         *check_release(pod.cluster, pod.supply),
         *check_trust(pod.cluster.release, pod.cluster.arch, pod.supply),
@@ -133,26 +139,52 @@ def _check_networks(
         *check_cidrs(
             str(pod.cluster.pod_cidr),
             str(pod.cluster.service_cidr),
-            (*idf_networks(pod.spec), *foreign_routes, *foreign_networks),
+            (*idf_networks(pod.spec), *reached_networks(pod), *foreign_routes, *foreign_networks),
             nodes=len(pod.cluster.nodes),
         ),
         *check_idf_networks([taken for taken in idf_networks(pod.spec) if taken.network in made], elsewhere),
     )
 
 
-def _check_bridges(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Problem]:
+def _check_bridges(pod: DesiredPod, plan: Plan, facts: HostFacts) -> Iterator[Problem]:
     to_create = {change.name for change in plan.pending if change.kind is Kind.NETWORK and change.action.value == "+"}
-    return [
-        Problem(
-            path=f"network {network.name}",
-            message=f"its bridge {network.bridge!r} exists on the host and is not iecpod's",
-            remedy=f"name it in idf.fuel.jumphost.bridges.{network.network.value} to use it as the lab's own bridge, "
-            "name another one there, or deploy with -c embedded",
-            rule="bridge-exists",
-        )
-        for network in pod.networks
-        if network.name in to_create and network.bridge in facts.bridges
-    ]
+    links = {link.name: link for link in facts.links}
+    for network in pod.networks:
+        link = links.get(network.bridge) if network.name in to_create else None
+        key = f"idf.fuel.jumphost.bridges.{network.network.value}"
+        if link is not None and link.is_bridge:
+            yield Problem(
+                path=f"network {network.name}",
+                message=f"its bridge {network.bridge!r} exists on the host and is not iecpod's",
+                remedy=f"name it in {key} to use it as the lab's own bridge, name another one there, or deploy with "
+                "-c embedded",
+                rule="bridge-exists",
+            )
+        elif link is not None:
+            yield Problem(
+                path=f"network {network.name}",
+                message=f"its bridge would be named {network.bridge!r}, and the host has a device of that name that is "
+                "no bridge",
+                remedy=f"name another one in {key}, or deploy with -c embedded",
+                rule="bridge-name-taken",
+            )
+        if network.dhcp_range is not None and pod.spec.idf.bridge(network.network) and is_too_wide(network.dhcp_range):
+            yield too_wide_problem(pod.spec, network.dhcp_range)
+
+
+def _check_mtu(pod: DesiredPod, facts: HostFacts) -> Iterator[Problem]:
+    """Bridges of the lab, which pass on no packet larger than their MTU."""
+    wanted = {vnic.host_bridge: vnic.mtu for domain in pod.domains for vnic in domain.vnics}
+    for link in facts.links:
+        if link.mtu < wanted.get(link.name, 0):
+            yield Problem(
+                path="idf.fuel.network.interface_mtu",
+                message=f"nodes would have an MTU of {wanted[link.name]} on the bridge {link.name!r}, whose own is "
+                f"{link.mtu}",
+                remedy=f"set interface_mtu to {link.mtu} or less, or raise the MTU of the bridge and of what is on it",
+                file=pod.spec.idf_file,
+                rule="bridge-mtu",
+            )
 
 
 def _check_memory(pod: DesiredPod, plan: Plan, facts: HostFacts) -> list[Problem]:

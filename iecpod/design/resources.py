@@ -112,9 +112,18 @@ class Emulator:
     firmware: Firmware | None
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A network device of a host; `mtu` in bytes."""
+
+    name: str
+    mtu: int
+    is_bridge: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
-    """The hypervisor as libvirt describes it; `bridges` are the host's own Linux bridges.
+    """The hypervisor as libvirt describes it; `links` are the network devices where guests have bridges.
 
     `qemu_user` is whom QEMU runs as, where iecpod sees to that; then `has_kvm_device` tells of the host itself, whether
     QEMU may use the device or not.
@@ -125,9 +134,14 @@ class HostFacts:
     memory_mib: int
     libvirt_version: str
     emulators: dict[Arch, Emulator] = field(default_factory=dict)
-    bridges: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
     qemu_user: str = ""
     has_kvm_device: bool = False
+
+    @property
+    def bridges(self) -> tuple[str, ...]:
+        """Names of the host's Linux bridges."""
+        return tuple(link.name for link in self.links if link.is_bridge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ import libvirt_qemu
 import pytest
 
 from iecpod.adapters.embedded import EmbeddedHost
-from iecpod.adapters.host_routes import find_bridges
+from iecpod.adapters.host_routes import find_links
 from iecpod.adapters.qemu_account import find_account
 from iecpod.design.resources import BundleDisk, Firmware, Kind, Resource, Route, VirtType, Vnic
 from iecpod.errors import HypervisorUnavailable, ResourceConflict
@@ -145,7 +145,7 @@ def test_nothing_of_it_shows_on_the_host(host: EmbeddedHost, hypervisor: Hypervi
     hypervisor.define(resource_of(pods.admin_network(), pods.STAMP))
     assert host.routes() == (Route(IPv4Network("192.168.11.0/24"), "pxebr", "interface pxebr"),)
     assert hypervisor.describe().bridges == ("pxebr",)
-    assert "pxebr" not in find_bridges()
+    assert "pxebr" not in {link.name for link in find_links()}
     assert "libvirt" not in Path("/proc/self/mountinfo").read_text()
 
 

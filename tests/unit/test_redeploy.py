@@ -45,8 +45,8 @@ def test_without_a_pod_it_is_a_deploy(layout: Layout, tools: FakeTools) -> None:
 
 def test_options_that_a_deploy_refuses_may_change(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
-    redeploy(resolve(layout, service_cidr="172.16.2.0/24", vcpus=1), tools, lambda _report: None)
-    assert tools.recalled.service_cidr == "172.16.2.0/24" and tools.recalled.vcpus == 1
+    redeploy(resolve(layout, service_cidr="172.16.2.0/24", vcpus=3), tools, lambda _report: None)
+    assert tools.recalled.service_cidr == "172.16.2.0/24" and tools.recalled.vcpus == 3
 
 
 def test_what_could_not_be_built_again_is_not_removed(layout: Layout, tools: FakeTools) -> None:
@@ -77,9 +77,9 @@ def test_what_was_removed_and_could_not_be_built_is_built_by_the_next_run(
     deploy(resolve(layout, service_cidr="172.16.2.0/24"), tools, lambda _report: None)
     tools.fake_host = _HostThatStartsNoMore(tools.hypervisor)
     with pytest.raises(HostError, match="does not start"):
-        verb(resolve(layout, service_cidr="172.16.2.0/24", vcpus=1), tools, lambda _report: None)
+        verb(resolve(layout, service_cidr="172.16.2.0/24", vcpus=3), tools, lambda _report: None)
     assert tools.hypervisor.observe() == ()
-    assert (tools.recalled.service_cidr, tools.recalled.vcpus) == ("172.16.2.0/24", 1)
+    assert (tools.recalled.service_cidr, tools.recalled.vcpus) == ("172.16.2.0/24", 3)
 
 
 def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: Layout, tools: FakeTools) -> None:
@@ -87,6 +87,10 @@ def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: L
     with pytest.raises(PreflightError) as caught:
         redeploy(resolve(layout, memory_mib=20000), tools, lambda _report: None)
     assert [problem.rule for problem in caught.value.problems if problem.rule != "changed-in-place"] == ["memory"]
+    assert _made_by(tools, "0123456789ab") == _ALL
+    with pytest.raises(PreflightError) as caught:
+        redeploy(resolve(layout, vcpus=1), tools, lambda _report: None)
+    assert [problem.rule for problem in caught.value.problems if problem.rule != "changed-in-place"] == ["kubeadm-cpus"]
     assert _made_by(tools, "0123456789ab") == _ALL
 
 
@@ -224,7 +228,7 @@ def test_the_refusal_of_a_deploy_says_which_redeploy_helps(layout: Layout, tools
         "`iecpod redeploy --changed` makes it anew; or go back to the descriptors and options that it was made from"
     )
     with pytest.raises(PreflightError) as caught:
-        deploy(resolve(layout, vcpus=1), tools, lambda _report: None)
+        deploy(resolve(layout, vcpus=3), tools, lambda _report: None)
     assert {problem.remedy.split(";")[0] for problem in caught.value.problems} == {
         "`iecpod redeploy` makes the whole POD anew"
     }

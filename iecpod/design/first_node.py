@@ -1,0 +1,42 @@
+"""Whether `kubeadm init` would take the first node: it refuses one with too few processors or too little memory.
+
+Source: kubeadm's preflight checks NumCPU and Mem (`ControlPlaneNumCPU`, `ControlPlaneMem`), the latter since 1.20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from iecpod.design.desired import DesiredPod
+from iecpod.design.kubernetes_version import kubernetes_minor
+from iecpod.errors import Problem, Severity
+
+_CPUS, _MEMORY_MIB = 2, 1700
+#: A kernel keeps some memory for itself, so a guest sees less than its machine has: about 60 MiB of 1700.
+_CERTAIN_MEMORY_MIB = 1800
+_MEMORY_CHECKED_SINCE = (1, 20)
+
+
+def check_first_node(pod: DesiredPod) -> Iterator[Problem]:
+    """Nothing where the release has kubeadm pass over these checks."""
+    domain = next(domain for domain in pod.domains if domain.name == pod.control_plane_domain)
+    release = pod.cluster.release
+    ignored = {name.lower() for name in release.ignored_preflight_checks}
+    if not ignored & {"numcpu", "all"} and domain.vcpus < _CPUS:
+        yield Problem(
+            path=f"domain {domain.name}",
+            message=f"the first node has {domain.vcpus} CPU, and kubeadm wants {_CPUS} there",
+            remedy="give it more in the PDF or with --vcpus, or a release with NumCPU among ignored_preflight_checks",
+            rule="kubeadm-cpus",
+        )
+    is_checked = kubernetes_minor(release.kubernetes_version) >= _MEMORY_CHECKED_SINCE
+    if is_checked and not ignored & {"mem", "all"} and domain.memory_mib < _CERTAIN_MEMORY_MIB:
+        too_little = domain.memory_mib < _MEMORY_MIB
+        yield Problem(
+            path=f"domain {domain.name}",
+            message=f"the first node has {domain.memory_mib} MiB of memory, and kubeadm wants {_MEMORY_MIB}"
+            + ("" if too_little else " beside what the kernel keeps for itself"),
+            remedy="give it 2G in the PDF or with --memory, or a release with Mem among ignored_preflight_checks",
+            rule="kubeadm-memory",
+            severity=Severity.ERROR if too_little else Severity.WARNING,
+        )
