@@ -136,7 +136,7 @@ def _find_digest(url: str, sums_url: str, reporter: Reporter, keyring: str) -> s
 
 
 def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str) -> None:
-    """Warns where this host cannot check the signature, which lies beside the sums."""
+    """Warns where this host cannot check the signature, whose address is that of the sums and `.gpg`."""
     if missing := missing_for(keyring):
         reporter.warn(
             f"the signature of {sums_url} was not checked: {missing}\n"

@@ -32,8 +32,8 @@ def check_signature(content: bytes, signature: bytes, keyring: str, url: str) ->
         argv = ["gpgv", "--homedir", directory, "--status-fd", "1", "--keyring", keyring, str(detached), str(signed)]
         trace_command("host", argv)
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    told = [line.removeprefix(_STATUS) for line in done.stdout.splitlines() if line.startswith(_STATUS)]
-    words = {line.partition(" ")[0] for line in told}
+    status = [line.removeprefix(_STATUS) for line in done.stdout.splitlines() if line.startswith(_STATUS)]
+    words = {line.partition(" ")[0] for line in status}
     if "GOODSIG" not in words or "BADSIG" in words:
         raise ImageError(
             f"{url} is not signed by a key of {keyring}\n{done.stderr.rstrip()}",

@@ -802,7 +802,7 @@ def test_a_fault_that_aliases_share_is_told_once() -> None:
         ("1G", "virtual", []),
     ],
 )
-def test_memory_is_told_once(memory: str, machine: str, rules: list[str]) -> None:
+def test_memory_breaks_one_rule(memory: str, machine: str, rules: list[str]) -> None:
     edits = {**(BAREMETAL if machine == "baremetal" else {}), "nodes[1].node.memory": memory}
     assert [problem.rule for problem in check_descriptors(break_pod(edits), SCHEMAS_DIR)] == rules
 

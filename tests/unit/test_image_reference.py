@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.bundle_manifest import load_bundled_release, parse_bundle_manifest
+from iecpod.design.bundle_manifest import BundleManifest, parse_bundle_manifest
+from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.image_reference import by_digest, digest_of, without_digest
 from iecpod.design.release import ProvidedBundle
 from iecpod.design.scenario import Cni
 from iecpod.errors import ImageError
 from iecpod.images.connected import each_once
-from iecpod.model import Arch
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import ManifestText
 from iecpod.render.node_files import render_node_files
@@ -26,6 +26,10 @@ from tests.unit.test_release import ROOT, load, problems_of, shipped
 DIGEST = "sha256:" + "ab" * 32
 TAGGED = "registry.example:5000/a/b:1.2"
 PINNED = f"{TAGGED}@{DIGEST}"
+
+
+def bundled(name: str) -> BundleManifest:
+    return parse_bundle_manifest(json.dumps(manifest_of(name)).encode(), "b.tar")
 
 
 def test_the_parts_of_a_name() -> None:
@@ -69,8 +73,7 @@ def test_every_image_once_and_by_digest_where_one_is_known() -> None:
 
 
 def test_nodes_from_a_bundle_know_its_images_by_tag(tmp_path: Path) -> None:
-    manifest = parse_bundle_manifest(json.dumps(manifest_of("k8s-1.36")).encode(), "b.tar")
-    release = load_bundled_release(manifest, tmp_path, ROOT / "schemas")
+    release = load_bundled_release(bundled("k8s-1.36"), tmp_path, ROOT / "schemas")
     assert (release.pause_image, release.nginx_image) == (
         "registry.k8s.io/pause:3.10.2",
         "docker.io/library/nginx:1.30.4",
@@ -85,8 +88,8 @@ def test_manifests_name_images_by_tag_for_nodes_from_a_bundle(
     pinned = f"{image}@{DIGEST}".encode()
     assert image.encode() in FLANNEL.content
     manifest = ManifestText("flannel.yaml", FLANNEL.content.replace(image.encode(), pinned))
-    provided = ProvidedBundle(path=tmp_path, digest="0" * 64, arch=Arch.X86_64) if from_bundle else None
-    release = dataclasses.replace(load("k8s-1.36"), provided=provided)
+    provided = ProvidedBundle(path=tmp_path, manifest=bundled("k8s-1.36"))
+    release = dataclasses.replace(load("k8s-1.36"), provided=provided if from_bundle else None)
     patched = render_cni_manifest([manifest], dataclasses.replace(cluster, release=release, cni=Cni.FLANNEL))
     assert (DIGEST in patched.text) is not from_bundle
     assert any(f"image: {image}@{DIGEST} -> {image}" in change for change in patched.changes) is from_bundle

@@ -76,12 +76,12 @@ def test_a_host_that_cannot_check_says_so(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/qemu-img").symlink_to(shutil.which("qemu-img") or "/usr/bin/qemu-img")
     fetch(site, tmp_path, keyring, reporter)
-    told = [line.partition("\n") for line in reporter.lines if line.startswith("warning")]
-    assert [first for first, _, _ in told] == [
+    warnings = [line.partition("\n") for line in reporter.lines if line.startswith("warning")]
+    assert [first for first, _, _ in warnings] == [
         f"warning: the signature of {site.url(SUMS)} was not checked: there is no key ring /nowhere/ring.gpg",
         f"warning: the signature of {site.url(SUMS)} was not checked: the program gpgv is not installed",
     ]
-    assert {rest for _, _, rest in told} == {
+    assert {rest for _, _, rest in warnings} == {
         "    -> install gpgv and the key ring: Ubuntu has it in ubuntu-keyring; elsewhere, copy the file from there"
     }
 

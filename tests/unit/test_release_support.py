@@ -1,4 +1,4 @@
-"""Releases that upstream mends no more are told of by plan, deploy and status; the day is the clock's."""
+"""plan, deploy and status warn of releases that upstream mends no more; the day is the clock's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.test_commands import FakeTools, layout, resolve, run_deploy, too
 __all__ = ["layout", "tools"]
 
 LAST = datetime.date(2022, 2, 28)
-TOLD = (
+WARNING = (
     "warning: warning: release debian12 is past its support: Kubernetes 1.20.2 gets no fixes from upstream since "
     "2022-02-28, also none for security [release-unsupported]"
 )
@@ -33,17 +33,17 @@ def test_the_last_day_is_still_one_of_support() -> None:
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_plan_deploy_and_status_warn_and_go_on(layout: Layout, tools: FakeTools, passed: bool) -> None:
+def test_plan_deploy_and_status_warn_and_refuse_nothing(layout: Layout, tools: FakeTools, passed: bool) -> None:
     tools.clock.date = LAST + datetime.timedelta(days=passed)
 
-    def told() -> list[str]:
+    def warnings() -> list[str]:
         lines = [line.partition("\n")[0] for line in tools.reporter.lines]
         tools.reporter.lines.clear()
         return [line for line in lines if "release-unsupported" in line]
 
     assert make_pod_plan(resolve(layout), tools).problems == ()
-    assert told() == [TOLD] * passed
+    assert warnings() == [WARNING] * passed
     assert run_deploy(layout, tools).outcome == "done"
-    assert told() == [TOLD] * passed
+    assert warnings() == [WARNING] * passed
     assert observe_status(resolve(layout), tools).state == "ready"
-    assert told() == [TOLD] * passed
+    assert warnings() == [WARNING] * passed

@@ -1,8 +1,9 @@
-"""What nothing vouches for is told before it is fetched."""
+"""Warnings about software that nothing vouches for, before it is fetched."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from iecpod.commands.plan import make_pod_plan
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
+from iecpod.design.bundle_manifest import parse_bundle_manifest
 from iecpod.design.release import ProvidedBundle, Release
 from iecpod.design.release_file import load_release
 from iecpod.design.release_trust import check_trust
@@ -19,6 +21,7 @@ from iecpod.errors import Severity
 from iecpod.model import Arch
 from tests.unit.command_line import layout_below
 from tests.unit.conftest import make_release
+from tests.unit.test_bundles import manifest_of
 from tests.unit.test_commands import REF, FakeTools
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +42,10 @@ def test_shipped_releases_leave_little_open() -> None:
     found = {
         (name, arch): rules(shipped(name), arch=arch) for name in ("debian12", "k8s-1.36", "iec-r1") for arch in Arch
     }
-    assert {place: told for place, told in found.items() if told} == {("iec-r1", Arch.AARCH64): ["helm-not-pinned"]}
+    assert {place: rules for place, rules in found.items() if rules} == {("iec-r1", Arch.AARCH64): ["helm-not-pinned"]}
 
 
-def test_a_key_that_nobody_names_is_told() -> None:
+def test_a_key_without_a_fingerprint() -> None:
     release = shipped("k8s-1.36")
     kubernetes, docker = release.repositories
     open_one = dataclasses.replace(release, repositories=(dataclasses.replace(kubernetes, key_fingerprint=()), docker))
@@ -76,7 +79,7 @@ def test_a_key_that_nobody_names_is_told() -> None:
         ),
     ],
 )
-def test_what_plain_http_leaves_open_is_told(supply: Supply, message: str) -> None:
+def test_what_plain_http_leaves_open(supply: Supply, message: str) -> None:
     release = apply_supply(shipped("k8s-1.36"), supply)
     (problem,) = check_trust(release, Arch.X86_64, supply)
     assert (problem.rule, problem.message) == ("plain-http", message)
@@ -90,7 +93,7 @@ def test_what_plain_http_leaves_open_is_told(supply: Supply, message: str) -> No
         Supply(manifests={"calico": "/srv/calico.yaml"}),
     ],
 )
-def test_what_is_protected_otherwise_is_not_told(supply: Supply) -> None:
+def test_what_is_protected_otherwise(supply: Supply) -> None:
     assert rules(apply_supply(shipped("k8s-1.36"), supply), supply) == []
 
 
@@ -105,7 +108,8 @@ def test_the_sums_of_helm_over_plain_http() -> None:
 def test_images_of_nodes_that_pull_none_and_of_bundles_are_no_matter(tmp_path: Path) -> None:
     supply = Supply(registry_mirrors={"docker.io": "http://lab:5000"})
     assert rules(shipped("debian12"), supply) == []
-    provided = ProvidedBundle(path=tmp_path, digest="0" * 64, arch=Arch.AARCH64)
+    manifest = parse_bundle_manifest(json.dumps(manifest_of("iec-r1", arch="aarch64")).encode(), "b.tar")
+    provided = ProvidedBundle(path=tmp_path, manifest=manifest)
     assert rules(dataclasses.replace(shipped("iec-r1"), provided=provided), supply, Arch.AARCH64) == []
 
 
@@ -121,6 +125,6 @@ def warnings_of_plan(tmp_path: Path, text: str) -> list[str]:
 
 def test_plan_warns_and_refuses_nothing(tmp_path: Path) -> None:
     lines = (ROOT / "iecpod/releases/k8s-1.36.yaml").read_text().splitlines(keepends=True)
-    (told,) = warnings_of_plan(tmp_path, "".join(line for line in lines if "DE15B144" not in line))
-    assert told.startswith("warning: warning: nothing says which key signs the repository kubernetes: ")
-    assert told.endswith(" [key-not-pinned]")
+    (warning,) = warnings_of_plan(tmp_path, "".join(line for line in lines if "DE15B144" not in line))
+    assert warning.startswith("warning: warning: nothing says which key signs the repository kubernetes: ")
+    assert warning.endswith(" [key-not-pinned]")
