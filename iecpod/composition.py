@@ -12,6 +12,9 @@ from iecpod.adapters.keys import find_pod_keys
 from iecpod.adapters.reporters import make_reporter
 from iecpod.commands import deploy, guest_access, plan, redeploy, status, teardown
 from iecpod.commands.bundles import BundleOrder
+from iecpod.commands.conformance import run_conformance
+from iecpod.commands.conformance_report import ConformanceReport
+from iecpod.commands.conformance_run import ConformanceOrder
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.outputs import RunOutputs, saved_reports
@@ -21,6 +24,7 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import DefaultSoftware, PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, demanded_digest, resolve_request
 from iecpod.commands.tools import PodTools
+from iecpod.conformance_bench import ConformanceBench
 from iecpod.design.bundle_manifest import not_whole
 from iecpod.design.release_file import load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
@@ -97,6 +101,11 @@ class Composition:
             tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
             with tools.lock():  # what is recalled is what the run that held it has left
                 return teardown.teardown(tools, self._teardown_uri(request, tools))
+
+    def conformance(self, request: PodRequest, order: ConformanceOrder, events: Path | None) -> ConformanceReport:
+        run = Run(new_run_id(), "conformance", request.ref)
+        with self._pod(request, run, events) as (inputs, tools):
+            return run_conformance(inputs, tools, ConformanceBench(self.layout, tools.reporter), order)
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
         with self._pod(request) as (inputs, tools):

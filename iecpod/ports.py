@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,14 @@ class LockHolder:
 
     def __str__(self) -> str:
         return f"process {self.pid} (`{self.command}`, since {self.since})"
+
+
+class ProgramEnd(enum.Enum):
+    """How a program of this host came to its end: by itself, as its time was up, or by a signal to this process."""
+
+    ENDED = "ended"
+    TIMED_OUT = "timed out"
+    INTERRUPTED = "interrupted"
 
 
 class Clock(Protocol):

@@ -15,7 +15,7 @@ from typing import cast
 import click
 
 import iecpod
-from iecpod.cli import bundles, checks, images, pods, releases, upkeep
+from iecpod.cli import bundles, checks, conformance, images, pods, releases, upkeep
 from iecpod.cli.options import Invocation
 from iecpod.cli.output import PrintableFormatter, echo, echo_entry, echo_usage_error
 from iecpod.descriptors.secrets import shown_command
@@ -49,7 +49,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(*pods.COMMANDS, *bundles.COMMANDS, *upkeep.COMMANDS),
+    *(*pods.COMMANDS, *conformance.COMMANDS, *bundles.COMMANDS, *upkeep.COMMANDS),
     *(*checks.COMMANDS, *releases.COMMANDS, *images.COMMANDS),
 )
 for command in _COMMANDS:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "inventory": "inventory.yaml"}
 
 
-def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
+def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
     """Makes the composition root when a command runs, so that the others need not load libvirt, SSH and templates."""
 
     @click.pass_obj
@@ -53,7 +53,7 @@ def _pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @design_options
 @fuel_options
 @run_options
-@_pass_composition
+@pass_composition
 @log_file_option
 def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
@@ -70,7 +70,7 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
 @fuel_options
 @run_options
 @click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
-@_pass_composition
+@pass_composition
 @log_file_option
 def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
     """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
@@ -107,7 +107,7 @@ def _build(
 @pod_options
 @design_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")
-@_pass_composition
+@pass_composition
 def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:
     """Shows what deploy would make: machines, addresses, networks, cluster."""
     pending = composition.plan(make_request(composition.layout, options), echo)
@@ -119,7 +119,7 @@ def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -
 @pod_options
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 where something has drifted.")
-@_pass_composition
+@pass_composition
 def status(composition: Composition, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
     """Shows the POD's machines and its cluster, and where they are not what they were deployed as."""
     result = composition.status(make_request(composition.layout, options))
@@ -135,7 +135,7 @@ def status(composition: Composition, /, output: str, detailed_exitcode: bool, **
 @pod_options
 @events_option
 @wait_lock_option
-@_pass_composition
+@pass_composition
 def teardown(composition: Composition, /, events: Path | None, **options: Any) -> None:
     """Removes everything of the POD that iecpod made, and proves it. Caches stay."""
     _print_removed(composition.teardown(make_request(composition.layout, options), events))
@@ -148,7 +148,7 @@ _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 @pod_options
 @click.argument("node", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@_pass_composition
+@pass_composition
 def ssh(composition: Composition, /, node: str | None, command: tuple[str, ...], **options: Any) -> None:
     """Opens a shell on NODE (default: the first), or runs COMMAND there.
 
@@ -165,7 +165,7 @@ def ssh(composition: Composition, /, node: str | None, command: tuple[str, ...],
 @click.command(context_settings=_PASS_THROUGH)
 @pod_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@_pass_composition
+@pass_composition
 def kubectl(composition: Composition, /, arguments: tuple[str, ...], **options: Any) -> None:
     """Runs the cluster's own kubectl, as its administrator; standard input goes through.
 
@@ -177,7 +177,7 @@ def kubectl(composition: Composition, /, arguments: tuple[str, ...], **options: 
 
 @click.command()
 @pod_options
-@_pass_composition
+@pass_composition
 def kubeconfig(composition: Composition, /, **options: Any) -> None:
     """Prints the cluster's admin kubeconfig."""
     echo_document(composition.kubeconfig(make_request(composition.layout, options)))
@@ -186,7 +186,7 @@ def kubeconfig(composition: Composition, /, **options: Any) -> None:
 @click.command()
 @pod_options
 @click.argument("what", type=click.Choice(list(EXPORTED)))
-@_pass_composition
+@pass_composition
 def export(composition: Composition, /, what: str, **options: Any) -> None:
     """Prints what other programs read of the POD; deploy leaves the same as files in the POD's directory.
 
@@ -199,7 +199,7 @@ def export(composition: Composition, /, what: str, **options: Any) -> None:
 @click.command()
 @pod_options
 @click.argument("node", required=False)
-@_pass_composition
+@pass_composition
 def console(composition: Composition, /, node: str | None, **options: Any) -> None:
     """Attaches to the serial console of NODE (default: the first); leave it with Ctrl+]."""
     _become(composition.console_argv(make_request(composition.layout, options), node))

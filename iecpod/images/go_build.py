@@ -24,6 +24,7 @@ from iecpod.model import Arch
 
 #: The kind of artifact that programs are.
 PROGRAMS = "programs"
+_TESTS = "tests"
 
 #: A change of how programs are compiled.
 _VERSION = 1
@@ -77,11 +78,16 @@ class GoBuild:
                 self._compile_tests(job, directory)
             return {"version": module_version(module), "packages": len(job.packages)}
 
-        recipe = {**self._recipe(module, arch), "programs": module.tests}
-        return self.cache.ensure("tests", recipe, make, f"compiling the tests of {_title(module)}")
+        return self.cache.ensure(_TESTS, self._tests_recipe(module), make, f"compiling the tests of {_title(module)}")
 
     def is_compiled(self, module: GoModule, arch: Arch) -> bool:
         return self.cache.place(PROGRAMS, self._recipe(module, arch)).exists()
+
+    def are_tests_compiled(self, module: GoModule) -> bool:
+        return self.cache.place(_TESTS, self._tests_recipe(module)).exists()
+
+    def _tests_recipe(self, module: GoModule) -> dict[str, Any]:
+        return {**self._recipe(module, Arch.of_this_machine()), "programs": module.tests}
 
     def _recipe(self, module: GoModule, arch: Arch) -> dict[str, Any]:
         return compile_recipe(module, self.toolchain, self.c_toolchain.image, arch)

@@ -62,12 +62,7 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
             f"release {release.name} is of Kubernetes {release.kubernetes_version}, and its module of {version}",
             "give kubernetes_version the version of releases/modules/kubernetes/go.mod",
         )
-    build = GoBuild(
-        cache=cache,
-        toolchain=source.toolchain,
-        go_root=ensure_go(cache, source.toolchain),
-        c_toolchain=CToolchain(cache, release.image, apt_mirror),
-    )
+    build = start_build(cache, release, source, apt_mirror)
     later = [module for module in source.modules[1:] if not build.is_compiled(module, arch)]
     threading.Thread(target=build.prefetch, args=(later, arch), daemon=True).start()
     programs = {module.name: build.ensure(module, arch) for module in source.modules}
@@ -83,6 +78,16 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
         vendor={_VENDOR_LABEL: _VENDOR},
     )
     return GoSoftware(release, source, programs, test_images)
+
+
+def start_build(cache: Cache, release: Release, source: GoSource, apt_mirror: str = "") -> GoBuild:
+    """With the compiler fetched where this host has none. Raises `ImageError`."""
+    return GoBuild(
+        cache=cache,
+        toolchain=source.toolchain,
+        go_root=ensure_go(cache, source.toolchain),
+        c_toolchain=CToolchain(cache, release.image, apt_mirror),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ FLOORS = (
     ("ports", "results", "wait"),
     ("adapters", "images", "phases", "watch", "workflow"),
     ("commands",),
-    ("cli", "composition", "pod_adapters", "cache_keeping", "upkeep", "__main__"),
+    ("cli", "composition", "pod_adapters", "cache_keeping", "conformance_bench", "upkeep", "__main__"),
 )
 
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.

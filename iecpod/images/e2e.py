@@ -1,0 +1,31 @@
+"""Upstream's end-to-end tests, compiled for the host that runs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from iecpod.design.release import Release
+from iecpod.images.cache import Cache
+from iecpod.images.go_modules import module_version
+from iecpod.images.go_software import start_build
+from iecpod.model import Arch
+
+_TESTS = "e2e.test"
+
+
+def ensure_e2e(cache: Cache, release: Release) -> tuple[Path, Path, str]:
+    """The tests, Kubernetes' binary, which is a kubectl by another name, and the version of both.
+
+    For guests of this host's architecture the binary is there already. Raises `ImageError`.
+    """
+    assert release.bundle is not None and release.bundle.go is not None, "another release has no tests"
+    source = release.bundle.go
+    assert source.tests is not None
+    module, arch = source.module("kubernetes"), Arch.of_this_machine()
+    build = start_build(cache, release, source)
+    in_place = build.is_compiled(module, arch) and build.are_tests_compiled(source.tests)
+    kubernetes = build.ensure(module, arch)
+    tests = build.ensure_tests(source.tests)
+    if not in_place:
+        build.finish()
+    return tests.path / _TESTS, kubernetes.path / "kubernetes", module_version(source.tests)
