@@ -62,11 +62,11 @@ class ConformanceReport:
     def to_text(self) -> str:
         """A row a test, what did not pass below it, and the counts."""
         rows = [(test.outcome, _shown(test.seconds), test.name) for test in self.tests]
-        told = [_told(test) for test in (*self.suite_failures, *self.tests) if test.text]
+        explained = [_explained(test) for test in (*self.suite_failures, *self.tests) if test.text]
         ended = ", timed out" if self.timed_out else ""
         summary = f"Kubernetes {self.version}, {self.selection}: {self.counts} in {self.seconds:.0f} s{ended}"
         table = format_table(("RESULT", "SECONDS", "TEST"), rows)
-        return "\n".join([table, *told, "", summary, f"the log is {self.directory}/{LOG}"])
+        return "\n".join([table, *explained, "", summary, f"the log is {self.directory}/{LOG}"])
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "outcome": self.outcome}, indent=2) + "\n"
@@ -124,7 +124,7 @@ def _shown(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f}"
 
 
-def _told(test: SpecResult) -> str:
+def _explained(test: SpecResult) -> str:
     return f"\n{test.outcome}: {test.name}\n" + "\n".join(f"  {line}" for line in test.text.splitlines())
 
 

@@ -264,7 +264,7 @@ def test_tests_that_are_not_there(inputs: PodInputs, pod: FakeTools) -> None:
     assert "no test has a name like" in empty.value.cause
 
 
-def test_images_that_a_node_lacks_are_told_before_anything_is_compiled(inputs: PodInputs, pod: FakeTools) -> None:
+def test_images_that_a_node_lacks_are_named_before_anything_is_compiled(inputs: PodInputs, pod: FakeTools) -> None:
     pod.node_shells["iec01"] = cluster_shell(IMAGES[1:])
     bench = FakeBench("run")
     with pytest.raises(PreflightError) as caught:

@@ -28,19 +28,19 @@ NAMES = (DNS, DNS_SERVICES, PODS, PODS_TWICE)
 
 
 def read_lines(content: bytes, size: int) -> tuple[list[str], dict[str, SpecResult]]:
-    """What is told of output that comes in pieces of `size` bytes, and the results."""
-    told: list[str] = []
-    lines = GinkgoLines(NAMES, lambda name: told.append(f"> {name}"), lambda result: told.append(f"< {result.name}"))
+    """What is seen of output that comes in pieces of `size` bytes, and the results."""
+    seen: list[str] = []
+    lines = GinkgoLines(NAMES, lambda name: seen.append(f"> {name}"), lambda result: seen.append(f"< {result.name}"))
     for start in range(0, len(content), size):
         lines.feed(content[start : start + size])
-    return told, lines.results
+    return seen, lines.results
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
 def test_each_test_is_told_as_it_begins_and_ends(size: int) -> None:
-    told, results = read_lines((RECORDED / "run.log").read_bytes(), size)
+    seen, results = read_lines((RECORDED / "run.log").read_bytes(), size)
     order = (DNS, PODS, PODS_TWICE, DNS_SERVICES)
-    assert told == [f"{mark} {name}" for name in order for mark in "><"]
+    assert seen == [f"{mark} {name}" for name in order for mark in "><"]
     outcomes = {name: (result.outcome, result.seconds) for name, result in results.items()}
     assert outcomes == {
         DNS: (PASSED, 1.201),
@@ -56,10 +56,10 @@ def test_a_test_that_ran_out_of_time_has_failed() -> None:
 
 
 def test_what_no_test_says_is_no_result() -> None:
-    told, results = read_lines((RECORDED / "broken.log").read_bytes(), 4096)
-    assert (told, results) == ([], {})
-    told, _ = read_lines(b"------------------------------\n" + DNS.encode() + b" and more\n", 4096)
-    assert told == []
+    seen, results = read_lines((RECORDED / "broken.log").read_bytes(), 4096)
+    assert (seen, results) == ([], {})
+    seen, _ = read_lines(b"------------------------------\n" + DNS.encode() + b" and more\n", 4096)
+    assert seen == []
 
 
 def test_lines_that_never_end_take_bounded_memory() -> None:
