@@ -37,7 +37,7 @@ def read_lines(content: bytes, size: int) -> tuple[list[str], dict[str, SpecResu
 
 
 @pytest.mark.parametrize("size", [1, 7, 1 << 20])
-def test_each_test_is_told_as_it_begins_and_ends(size: int) -> None:
+def test_each_test_is_seen_as_it_begins_and_ends(size: int) -> None:
     seen, results = read_lines((RECORDED / "run.log").read_bytes(), size)
     order = (DNS, PODS, PODS_TWICE, DNS_SERVICES)
     assert seen == [f"{mark} {name}" for name in order for mark in "><"]
