@@ -22,7 +22,7 @@ from iecpod.images.go_progress import CompileProgress, DownloadWatch
 from iecpod.images.process import run_tool
 from iecpod.model import Arch
 
-#: The kind of artifact that programs are.
+#: The kinds of artifacts that programs and tests are.
 PROGRAMS = "programs"
 _TESTS = "tests"
 
