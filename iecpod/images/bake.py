@@ -62,13 +62,9 @@ touch /etc/.updated /var/.updated
 """
 
 
-#: Images of a release that is compiled here come from no registry: they are unpacked, so their archives can go, and the
-#: kubelet must never remove them. A program that several of them and the node have is one file (hard links), which
-#: the kernel has in memory once.
+#: Images are unpacked, so their archives can go. A program that several of them and the node have is one file (hard
+#: links), which the kernel has in memory once.
 _SETTLE = """
-for reference; do
-    ctr --namespace k8s.io images label "$reference" io.cri-containerd.pinned=pinned > /dev/null
-done
 ctr --namespace k8s.io content prune references > /dev/null
 for copy in /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs/usr/local/bin/*; do
     program=/usr/bin/${copy##*/}
@@ -79,19 +75,23 @@ done
 """
 
 
-def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) -> None:
-    """Installs the software into the tree. Raises `ImageError` with the end of the log."""
-    _write_files(tree, {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG})
-    inside = (
+def bake_script(release: Release) -> str:
+    """Shell, inside the tree."""
+    return (
         _INSIDE.replace("@INSTALL@", install_script(release))
         .replace("@IMPORT@", import_script(release))
         .replace("@SETTLE@", _SETTLE if release.is_compiled_whole else "")
     )
+
+
+def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) -> None:
+    """Installs the software into the tree. Raises `ImageError` with the end of the log."""
+    _write_files(tree, {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG})
     run_tool(
         ["sh", "-c", _ENTER, "bake", str(software.path), str(tree), *software.references],
         purpose=f"installing the software of {release.name} into the tree",
         log_path=log_path,
-        environment={"INSIDE": inside},
+        environment={"INSIDE": bake_script(release)},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.errors import ImageError
-from iecpod.images.bake import BAKE_VERSION, bake_tree, unpack_tree
+from iecpod.images.bake import BAKE_VERSION, bake_script, bake_tree, unpack_tree
 from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
 from iecpod.images.fetch import check_image, copy_image, fetch_image
@@ -20,6 +20,7 @@ from iecpod.images.software import find_software, software_recipe
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.model import Arch
 from iecpod.ports import BaseImage, Reporter
+from iecpod.render.bundle_install import render_bundle_files
 from iecpod.render.node_files import render_node_files
 
 
@@ -114,6 +115,8 @@ class ReleaseImages:
             if not provided:
                 recipe["bundle"] = software_recipe(self.release, arch)
             recipe["files"] = render_node_files(self.release)
+            if self.release.is_compiled_whole:
+                recipe["installed"] = [render_bundle_files(self.release), bake_script(self.release)]
         return recipe
 
     def _build_from_packages(self, cache: Cache, work: Path, arch: Arch) -> NewImage:

@@ -121,6 +121,9 @@ if [ -d /usr/lib/cni ] && [ ! -e /opt/cni/bin ]; then
 fi
 """
 
+#: Images that were made here come from no registry: the kubelet must never remove them.
+_KEEP_IMAGE = '    ctr --namespace k8s.io images label "$reference" io.cri-containerd.pinned=pinned > /dev/null\n'
+
 #: How an archive of images is loaded, and how to see that an image is there.
 _LOAD = {
     "containerd": (
@@ -176,13 +179,14 @@ def _install_go_programs(source: GoSource) -> str:
 def import_script(release: Release) -> str:
     """Shell; with the container runtime at work. The arguments are references that must be there afterwards."""
     load, look = _LOAD["containerd 2" if release.is_compiled_whole else release.runtime]
+    keep = _KEEP_IMAGE if release.is_compiled_whole else ""
     return f"""
 for archive in "$bundle"/images/*.tar; do
     {load}
 done
 for reference; do
     {look}
-done
+{keep}done
 """
 
 

@@ -29,10 +29,19 @@ from iecpod.model import Arch, PodRef
 from tests.e2e import small_lab
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import OutsideWorld, make_world
+from tests.e2e.time_budget import TimeBudget
 
 LAB, POD = "local", "virtual1"
 HOSTNAMES = ("iec01", "iec02", "iec03")
 CACHE_DIR = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
+
+
+_BUDGET = TimeBudget.of_environment()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if refusal := _BUDGET.refusal(item.path.name, time.monotonic()):
+        pytest.skip(refusal)
 
 
 @dataclass(frozen=True)

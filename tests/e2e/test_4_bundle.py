@@ -19,7 +19,7 @@ from iecpod.naming import BUNDLE_DISK
 from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown
 from tests.e2e.small_lab import LAB, SINGLE, write_descriptors
 
-BUNDLE = ("bundle", "build", "--release", "debian12", "--output")
+BUNDLE = ("bundle", "build", "--release", "k8s-1.37-go", "--output")
 #: Nobody is reached from there, not even this host.
 ALONE = ("unshare", "--net", "--")
 
@@ -28,7 +28,7 @@ ALONE = ("unshare", "--net", "--")
 def bundle(as_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One archive, as it is carried off. It takes more room than is left to lie about."""
     directory = tmp_path_factory.mktemp("elsewhere")
-    path = directory / "debian12.tar"
+    path = directory / "k8s.tar"
     environ = {**os.environ, "IECPOD_STATE_DIR": str(directory / "state")}
     subprocess.run([sys.executable, "-m", "iecpod", *BUNDLE, str(path)], env=environ, check=True)
     yield path
@@ -52,9 +52,9 @@ def node(host_before: HostSnapshot, bundle: Path, tmp_path_factory: pytest.TempP
 
 def test_the_node_has_what_the_bundle_holds(node: Iecpod) -> None:
     assert {phase["name"]: phase["outcome"] for phase in node.report()["phases"]}["runtime"] == "done"
-    assert node.on_node("iec01", "kubeadm", "version", "--output=short").strip() == "v1.20.2"
+    assert node.on_node("iec01", "kubeadm", "version", "--output=short").strip() == "v1.37.2"
     images = node.on_node("iec01", "sudo", "ctr", "--namespace=k8s.io", "images", "ls", "--quiet").split()
-    assert {"k8s.gcr.io/kube-apiserver:v1.20.2", "docker.io/library/nginx:stable"} <= set(images)
+    assert {"registry.iecpod.internal/kube-apiserver:v1.37.2", "registry.iecpod.internal/nginx:bookworm"} <= set(images)
 
 
 def test_it_came_on_a_disk_that_nobody_writes_to(node: Iecpod) -> None:
@@ -64,7 +64,7 @@ def test_it_came_on_a_disk_that_nobody_writes_to(node: Iecpod) -> None:
 
 def test_nothing_was_made_but_of_the_bundle(node: Iecpod) -> None:
     made = {path.name for path in (node.root / "cache").iterdir() if any(path.iterdir())}
-    assert made.isdisjoint({"kubernetes", "layer", "rootfs", "software"}) and {"bundles", "bundle-disks"} <= made
+    assert made.isdisjoint({"go", "layer", "programs", "rootfs", "software"}) and {"bundles", "bundle-disks"} <= made
 
 
 def test_plan_names_the_bundle(node: Iecpod, bundle: Path) -> None:
