@@ -1,7 +1,7 @@
 """A tree and a bundle become one tree: a node that has Kubernetes before it first boots.
 
 Loading images costs an emulated guest minutes, and the host seconds; so the host does it, with the tree's own
-containerd in namespaces of its own.
+containerd, confined to the tree.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from iecpod.design.release import Release
 from iecpod.errors import ImageError
 from iecpod.images.beneath import Beneath, Links
+from iecpod.images.confinement import FOR_CONTAINERD, FOR_PACKAGES, FOR_UNPACKING, Confinement, of_this_host
+from iecpod.images.overlay_marks import settle_overlay_marks
 from iecpod.images.process import run_tool
 from iecpod.images.software import Software
 from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
@@ -23,27 +25,20 @@ _IMPORT_CONFIG = """version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 """
 
-#: Arguments: bundle, tree, references.
-_ENTER = """
+#: Both run inside the tree, with the bundle at /mnt.
+_INSTALL = """
 set -eu
-mount --bind "$1" "$2/mnt"
-tree=$2
-shift 2
-exec chroot "$tree" sh -c "$INSIDE" bake "$@"
-"""
-
-#: Runs inside the tree, in private namespaces, with the bundle at /mnt; fails unless every reference is there.
-_INSIDE = """
-set -eu
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
-mount -t proc proc /proc
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 bundle=/mnt
 @INSTALL@
 rm /usr/sbin/policy-rc.d
+"""
+
+#: Arguments: references; fails unless every one is there.
+_IMPORT = """
+set -eu
+bundle=/mnt
 containerd --config /etc/containerd/import.toml --log-level warn &
 daemon=$!
 tries=0
@@ -56,17 +51,19 @@ done
 @SETTLE@
 kill $daemon
 wait $daemon || true
+rm -rf @SNAPSHOTS@/*/work/work
 rm /etc/containerd/import.toml
 rm -rf /var/log/apt /var/log/*.log /var/log/alternatives.log /var/cache/debconf/*-old /var/lib/dpkg/*-old
 touch /etc/.updated /var/.updated
 """
 
+_SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
 
 #: Images are unpacked, so their archives can go. A program that several of them and the node have is one file (hard
 #: links), which the kernel has in memory once.
 _SETTLE = """
 ctr --namespace k8s.io content prune references > /dev/null
-for copy in /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs/usr/local/bin/*; do
+for copy in @SNAPSHOTS@/*/fs/usr/local/bin/*; do
     program=/usr/bin/${copy##*/}
     if [ -f "$copy" ] && [ ! -L "$copy" ] && cmp -s "$copy" "$program"; then
         ln -f "$program" "$copy"
@@ -75,24 +72,31 @@ done
 """
 
 
-def bake_script(release: Release) -> str:
-    """Shell, inside the tree."""
-    return (
-        _INSIDE.replace("@INSTALL@", install_script(release))
-        .replace("@IMPORT@", import_script(release))
-        .replace("@SETTLE@", _SETTLE if release.is_compiled_whole else "")
-    )
+def bake_scripts(release: Release) -> tuple[str, str]:
+    """Shell, inside the tree: what installs, and what loads the images that are its arguments."""
+    settle = _SETTLE if release.is_compiled_whole else ""
+    load = _IMPORT.replace("@IMPORT@", import_script(release)).replace("@SETTLE@", settle)
+    return _INSTALL.replace("@INSTALL@", install_script(release)), load.replace("@SNAPSHOTS@", _SNAPSHOTS)
 
 
 def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) -> None:
     """Installs the software into the tree. Raises `ImageError` with the end of the log."""
     _write_files(tree, {**render_bundle_files(release), "/etc/containerd/import.toml": _IMPORT_CONFIG})
+    given = {"/mnt": software.path}
+    install, load = bake_scripts(release)
     run_tool(
-        ["sh", "-c", _ENTER, "bake", str(software.path), str(tree), *software.references],
+        ["sh", "-c", install],
         purpose=f"installing the software of {release.name} into the tree",
         log_path=log_path,
-        environment={"INSIDE": bake_script(release)},
+        confined=Confinement(root=tree, readable=given, capabilities=FOR_PACKAGES),
     )
+    run_tool(
+        ["sh", "-c", load, "load", *software.references],
+        purpose=f"loading the images of {release.name} into the tree",
+        log_path=log_path,
+        confined=Confinement(root=tree, readable=given, capabilities=FOR_CONTAINERD),
+    )
+    settle_overlay_marks(tree, _SNAPSHOTS)
 
 
 def _write_files(tree: Path, files: Mapping[str, str]) -> None:
@@ -108,7 +112,12 @@ def _write_files(tree: Path, files: Mapping[str, str]) -> None:
 
 
 def unpack_tree(tar: Path, tree: Path, log_path: Path) -> None:
-    """Unpacks a tar of `rootfs` with its owners, device nodes and file capabilities."""
+    """Unpacks a tar of `rootfs` with its owners, device nodes and file capabilities; nothing is written elsewhere."""
     tree.mkdir()
     unpack = ["tar", "--extract", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
-    run_tool([*unpack, f"--file={tar}", f"--directory={tree}"], purpose="unpacking the tree", log_path=log_path)
+    run_tool(
+        [*unpack, f"--file={tar}", f"--directory={tree}"],
+        purpose="unpacking the tree",
+        log_path=log_path,
+        confined=of_this_host(readable=[tar], writable=[tree], capabilities=FOR_UNPACKING),
+    )

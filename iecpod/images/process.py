@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from iecpod.adapters.trace import trace_command
 from iecpod.errors import ImageError
+from iecpod.images.confinement import Confinement
 from iecpod.printable import overwritten
 
 _TAIL_LINES = 25
@@ -18,6 +21,12 @@ _END_BYTES = 256 * 1024
 #: A PID namespace whose init dies with this process, and everything in it with init: a killed build leaves nothing
 #: running, and a private mount namespace leaves nothing mounted.
 _CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+#: What a confined program has apart besides: nothing of it is a way to other programs of this host.
+_APART = ("--net", "--ipc", "--uts", "--cgroup")
+_PLAIN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+_CHUNK_BYTES = 64 * 1024
+_MOST_OUTPUT_BYTES = 64 * 1024 * 1024
 
 
 def run_tool(
@@ -29,8 +38,11 @@ def run_tool(
     environment: Mapping[str, str] | None = None,
     network: bool = False,
     watch: Callable[[str], None] | None = None,
+    confined: Confinement | None = None,
 ) -> None:
     """Runs a program to its end, in namespaces that end with this process; `environment` is added to our own.
+
+    One that is `confined` starts at the root that it is given, and with nothing but `environment`.
 
     Without `network` it has not even a loopback. `watch` is called every few seconds with what this program has printed
     so far; what it raises ends the program. Raises `ImageError` with the end of the log when the program is missing or
@@ -38,19 +50,53 @@ def run_tool(
     """
     trace_command("host", argv)
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    variables = [f"{name}={value}" for name, value in (environment or {}).items()]
-    contained = [*_CONTAINED, *(() if network else ("--net",)), "--", "env", "LC_ALL=C.UTF-8", *variables, *argv]
-    with (
-        log_path.open("ab") as log,
-        _explain_missing(contained[0], purpose),
-        subprocess.Popen(contained, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory) as process,
-    ):
-        returncode = _wait(process, _log_reader(log_path, log.tell(), watch))
+    with log_path.open("ab") as log, _explain_missing(_CONTAINED[0], purpose):
+        if confined is None:
+            variables = [f"{name}={value}" for name, value in (environment or {}).items()]
+            contained = [
+                *_CONTAINED,
+                *(() if network else ("--net",)),
+                "--",
+                "env",
+                "LC_ALL=C.UTF-8",
+                *variables,
+                *argv,
+            ]
+            with subprocess.Popen(
+                contained, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory
+            ) as process:
+                returncode = _wait(process, _log_reader(log_path, log.tell(), watch))
+        else:
+            returncode = _run_confined(confined.command(argv, {**_PLAIN, **(environment or {})}), log)
     if returncode:
         raise ImageError(
             f"{purpose}: `{Path(argv[0]).name}` exited with {returncode}\n{log_tail(log_path)}",
             _remedy(returncode, log_path),
         )
+
+
+def _run_confined(command: Sequence[str], log: IO[bytes]) -> int:
+    """Through a pipe: whoever has the log open could change its mode, or fill the disk with it.
+
+    In a session of its own, since who has our terminal could type into it.
+    """
+    left = _MOST_OUTPUT_BYTES
+    with subprocess.Popen(
+        [*_CONTAINED, *_APART, "--", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None, "it is a pipe"
+        try:
+            while chunk := os.read(process.stdout.fileno(), _CHUNK_BYTES):
+                log.write(chunk[:left])
+                left = max(0, left - len(chunk))
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def read_tool(argv: Sequence[str], *, purpose: str) -> str:

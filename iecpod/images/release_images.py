@@ -9,7 +9,7 @@ from typing import Any
 
 from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.errors import ImageError
-from iecpod.images.bake import BAKE_VERSION, bake_script, bake_tree, unpack_tree
+from iecpod.images.bake import BAKE_VERSION, bake_scripts, bake_tree, unpack_tree
 from iecpod.images.cache import Cache
 from iecpod.images.disk import DISK_VERSION, build_disk
 from iecpod.images.fetch import check_image, copy_image, fetch_image
@@ -116,7 +116,7 @@ class ReleaseImages:
                 recipe["bundle"] = software_recipe(self.release, arch)
             recipe["files"] = render_node_files(self.release)
             if self.release.is_compiled_whole:
-                recipe["installed"] = [render_bundle_files(self.release), bake_script(self.release)]
+                recipe["installed"] = [render_bundle_files(self.release), *bake_scripts(self.release)]
         return recipe
 
     def _build_from_packages(self, cache: Cache, work: Path, arch: Arch) -> NewImage:
