@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,16 +10,21 @@ from pathlib import Path, PurePosixPath
 from iecpod.design.image_reference import digest_of, without_digest
 from iecpod.design.release import Release
 from iecpod.errors import ImageError
+from iecpod.images.beneath import Beneath, Links
 from iecpod.images.cache import Cache
+from iecpod.images.confinement import of_this_host
 from iecpod.images.files import place_file
 from iecpod.images.manifests import load_manifest
 from iecpod.images.packages import PackageSources
-from iecpod.images.process import read_tool
+from iecpod.images.process import run_tool
 from iecpod.images.pulled import PulledImage, pull_image
 from iecpod.images.registry import Registries, full_reference
 from iecpod.model import Arch
 from iecpod.render.kubeadm import render_images_config
 from iecpod.render.manifest import image_names
+
+_LIST_IMAGES = 'exec "$1" config images list --config "$2" > "$3"'
+_MOST_CHARACTERS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +51,7 @@ class ConnectedSources:
     def _image_names(self, packages: PackageSources, arch: Arch, debs: Path) -> Iterator[str]:
         release = self.release
         with self.cache.staging("kubeadm") as work:
-            kubeadm = packages.unpack_kubeadm(arch, debs, work)
-            config = work / "config.yaml"
-            config.write_text(render_images_config(release))
-            argv = [str(kubeadm), "config", "images", "list", "--config", str(config)]
-            listed = read_tool(argv, purpose=f"asking kubeadm {release.kubernetes_version} for its images").split()
+            listed = self._ask_kubeadm(packages.unpack_kubeadm(arch, debs, work), work)
         yield from (
             name for name in listed if release.coredns or PurePosixPath(name).name.partition(":")[0] != "coredns"
         )
@@ -61,6 +63,21 @@ class ConnectedSources:
         pinned = [manifest for manifest in release.manifests if manifest.is_pinned]
         texts = [load_manifest(manifest, self.cache.root, self.cache.reporter) for manifest in pinned]
         yield from image_names(texts, release.image_names(arch))
+
+    def _ask_kubeadm(self, kubeadm: Path, work: Path) -> list[str]:
+        """A program of the release's repository is not one of this host's: it is given its configuration alone."""
+        version = self.release.kubernetes_version
+        config, answers = work / "config.yaml", work / "answers"
+        config.write_text(render_images_config(self.release))
+        answers.mkdir()
+        run_tool(
+            ["sh", "-c", _LIST_IMAGES, "list", str(kubeadm), str(config), str(answers / "images")],
+            purpose=f"asking kubeadm {version} for its images",
+            log_path=self.cache.log_path("kubeadm-images"),
+            confined=of_this_host(readable=[kubeadm, config], writable=[answers], capabilities=()),
+        )
+        with Beneath.of(answers, Links.NONE) as given, os.fdopen(given.open_file("images")) as file:
+            return file.read(_MOST_CHARACTERS).split()
 
 
 def each_once(references: Iterable[str]) -> tuple[str, ...]:

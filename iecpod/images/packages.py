@@ -10,6 +10,7 @@ from iecpod.design.release import AptRepository, ImageSourceType, Release
 from iecpod.errors import ImageError, UsageError
 from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.cache import Cache
+from iecpod.images.confinement import FOR_UNPACKING, of_this_host
 from iecpod.images.files import sha256_of_file
 from iecpod.images.process import run_tool
 from iecpod.images.repository_keys import fetch_key
@@ -60,7 +61,12 @@ class PackageSources:
                 "add it to `packages` of the release",
             )
         unpack = ["dpkg-deb", "--extract", str(packages[0]), str(work / "kubeadm")]
-        run_tool(unpack, purpose=f"unpacking {packages[0].name}", log_path=self.cache.log_path("kubeadm"))
+        run_tool(
+            unpack,
+            purpose=f"unpacking {packages[0].name}",
+            log_path=self.cache.log_path("kubeadm"),
+            confined=of_this_host(readable=[packages[0]], writable=[work], capabilities=FOR_UNPACKING),
+        )
         return work / "kubeadm/usr/bin/kubeadm"
 
     def _apt(self, arch: Arch, debian_arch: str, work: Path, installed: bytes) -> AptRoot:
