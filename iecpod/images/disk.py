@@ -179,13 +179,22 @@ def _copy(tree: Beneath, name: str, target: Path) -> None:
 
 
 def _measure_mib(tree: Path) -> int:
-    """What the tree takes on a file system with blocks of 4 KiB; a hard link counts once."""
+    """What the tree takes on a file system with blocks of 4 KiB; a hard link counts once. Raises `ImageError`."""
     seen = set()
     total = 0
-    for parent, directories, names in os.walk(tree):
-        for name in (*directories, *names):
-            status = (Path(parent) / name).lstat()
+    left = [str(tree)]
+    while left:
+        try:
+            with os.scandir(left.pop()) as entries:
+                found = [(entry, entry.stat(follow_symlinks=False)) for entry in entries]
+        except OSError as error:
+            raise ImageError(
+                f"the tree cannot be read: {error.strerror}", "build the tree or the bundle again"
+            ) from error
+        for entry, status in found:
             if status.st_ino not in seen:
                 seen.add(status.st_ino)
                 total += -(-status.st_size // 4096) * 4096 if not status.st_blocks else status.st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                left.append(entry.path)
     return total // _MIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def staging(
             _sweep(other)
         yield stage
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        _remove(stage)
         lock_file.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -61,7 +62,15 @@ def remove_abandoned(stage: Path) -> None:
     """Nothing where somebody works there. Raises `OSError` for what cannot be removed."""
     with _abandoned(stage) as is_free:
         if is_free and stage.exists():
-            shutil.rmtree(stage)
+            _remove(stage, ignore_errors=False)
+
+
+def _remove(stage: Path, *, ignore_errors: bool = True) -> None:
+    """However deep it is: Python's removal calls itself for each level, and who makes a tree chooses how deep."""
+    try:
+        shutil.rmtree(stage, ignore_errors=ignore_errors)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(stage)], check=False)
 
 
 def _directories(work: Path) -> list[Path]:
@@ -71,7 +80,7 @@ def _directories(work: Path) -> list[Path]:
 def _sweep(stage: Path) -> None:
     with _abandoned(stage) as is_free:
         if is_free:
-            shutil.rmtree(stage, ignore_errors=True)
+            _remove(stage)
 
 
 @contextmanager

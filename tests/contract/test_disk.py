@@ -144,6 +144,16 @@ def test_a_kernel_without_end_fills_no_disk(tmp_path: Path) -> None:
     assert not (tmp_path / "esp/vmlinuz").exists() or (tmp_path / "esp/vmlinuz").stat().st_size == 0
 
 
+def test_a_tree_that_is_too_deep_makes_no_disk(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", "systemd-bootx64.efi")
+    run("sh", "-c", 'cd "$0" && for i in $(seq 3000); do mkdir a && cd -P a; done', tree)
+    try:
+        with pytest.raises(ImageError, match="the tree cannot be read: File name too long"):
+            build_disk(tree, tmp_path, Arch.X86_64, [], tmp_path / "log")
+    finally:
+        run("rm", "-rf", tree)
+
+
 def test_failure_brings_the_end_of_the_log(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         run_tool(["sh", "-c", "echo one; echo two >&2; exit 7"], purpose="trying", log_path=tmp_path / "log")

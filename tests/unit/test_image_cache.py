@@ -245,3 +245,16 @@ def test_unchanged_image_is_not_hashed_again(cache: Cache, monkeypatch: pytest.M
     assert json.loads(index.read_text())["seen"][1] == 1
     monkeypatch.setattr("iecpod.images.store.sha256_of_file", lambda path: pytest.fail(f"{path} was hashed"))
     assert store.find("key") == image
+
+
+def test_a_work_directory_is_removed_however_deep_it_is(tmp_path: Path) -> None:
+    """Deeper than Python calls itself, and than a path is long: packages of others make trees there."""
+    with staging(tmp_path, "deep") as stage:
+        descriptor = os.open(stage, os.O_RDONLY)
+        for _ in range(3000):
+            os.mkdir("a", dir_fd=descriptor)
+            inner = os.open("a", os.O_RDONLY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        os.close(descriptor)
+    assert not stage.exists()
