@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.adapters.embedded import EmbeddedHost
+from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.adapters.lock import RunLock, find_holder, pod_lock
@@ -46,6 +47,7 @@ from iecpod.images.software import find_software
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
+from iecpod.render.calico_etcd import EtcdTls, etcd_cluster_ip
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
@@ -175,7 +177,13 @@ class PodAdapters:
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         manifests = cluster.release.manifests_of(cluster.cni)
         texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in manifests]
-        return render_cni_manifest(texts, cluster)
+        return render_cni_manifest(texts, cluster, lambda: self._etcd_tls(cluster))
+
+    def _etcd_tls(self, cluster: DesiredCluster) -> EtcdTls:
+        """Not kept for a plan of a POD that has no keys yet."""
+        addresses = (etcd_cluster_ip(cluster.service_cidr), cluster.control_plane.address)
+        keys = find_pod_keys(self.pod_dir / "keys")
+        return ensure_etcd_tls(keys.directory, addresses) if keys else make_etcd_tls(addresses)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

@@ -22,12 +22,13 @@ def find_go_program(program: str) -> Path | None:
 
 def find_layer() -> Path | None:
     """The layer that images share, with etcd in it."""
-    return _find("layer", "layer.tar")
+    return _find("layer", "layer.tar", package="etcd-server")
 
 
-def _find(kind: str, name: str) -> Path | None:
+def _find(kind: str, name: str, package: str | None = None) -> Path | None:
     for path in CACHE.glob(f"{kind}/*/{name}"):
         recipe = json.loads((path.parent / "manifest.json").read_text())["recipe"]
-        if recipe["arch"] == Arch.of_this_machine().debian:
+        is_whole = package is None or package in recipe["packages"]
+        if recipe["arch"] == Arch.of_this_machine().debian and is_whole:
             return path
     return None

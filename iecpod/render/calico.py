@@ -1,56 +1,50 @@
 """Calico's upstream manifests for a cluster of ours.
 
-Sources: Calico's pages on calico/node's environment, on MTU and on overlay networking; for an etcd of its own the IEC
-text, whose scripts put its address into Service and ConfigMap alike.
+Sources: Calico's pages on calico/node's environment, on MTU and on overlay networking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
-from iecpod.model import Arch
+from iecpod.render.calico_etcd import EtcdTls, patch_etcd
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest, containers_of, mapping_in
 
 _REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"
 _NODE = "DaemonSet calico-node"
 _CONFIG = "ConfigMap calico-config"
 _BIRD_PROBES = ("-bird-live", "-bird-ready")
-#: The IEC's scripts take the 136th address of the service CIDR.
-_ETCD_INDEX = 136
-_ETCD_PORT = 6666
 #: The first version that serves policy/v1.
 _POLICY_V1 = (1, 21)
 
 
 def patch_calico_manifest(
-    manifests: Sequence[ManifestText], cluster: DesiredCluster, calico: CalicoSource
+    manifests: Sequence[ManifestText],
+    cluster: DesiredCluster,
+    calico: CalicoSource,
+    make_etcd_tls: Callable[[], EtcdTls],
 ) -> PatchedManifest:
     """Sets pool, encapsulation, MTU, address autodetection and what else the cluster's versions ask for.
 
     Autodetection left at `first-found` takes any NIC of a node that has four (IEC text, "BGP not established").
-    Raises `DescriptorError` with everything that the manifests lack.
+    `make_etcd_tls` is asked where Calico has an etcd of its own. Raises `DescriptorError` with everything that the
+    manifests lack.
     """
     patch = ManifestPatch.of(manifests, rule="calico-manifest", remedy=_REMEDY)
     _patch_node(patch, cluster, calico)
     _patch_config(patch, cluster, calico)
     if calico.own_etcd:
-        _patch_etcd(patch, cluster)
+        patch_etcd(patch, cluster, make_etcd_tls())
     patch.rename_images(calico.image_names.get(cluster.arch, {}))
     if cluster.release.provided is not None:
         patch.name_images_by_tag()
     if kubernetes_minor(cluster.release.kubernetes_version) < _POLICY_V1:
         _use_old_policy(patch)
     return patch.result("the Calico manifest cannot be patched")
-
-
-def etcd_cluster_ip(service_cidr: IPv4Network) -> IPv4Address:
-    """The address of Calico's own etcd: the IEC's index, or the last one that is usable."""
-    return service_cidr[min(_ETCD_INDEX, service_cidr.num_addresses - 2)]
 
 
 def _patch_node(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSource) -> None:
@@ -112,22 +106,6 @@ def _patch_config(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoS
     backend = "vxlan" if calico.encapsulation is Encapsulation.VXLAN else "bird"
     patch.set_key(_CONFIG, data, "calico_backend", backend)
     patch.set_key(_CONFIG, data, "veth_mtu", str(cluster.mgmt_mtu - calico.encapsulation.overhead_bytes))
-    if calico.own_etcd:
-        endpoint = f"http://{etcd_cluster_ip(cluster.service_cidr)}:{_ETCD_PORT}"
-        patch.set_key(_CONFIG, data, "etcd_endpoints", endpoint)
-
-
-def _patch_etcd(patch: ManifestPatch, cluster: DesiredCluster) -> None:
-    """A cluster IP is given out of the service CIDR, and Calico must know it before there is any DNS."""
-    service = patch.find("Service", "calico-etcd")
-    if service is not None:
-        address = str(etcd_cluster_ip(cluster.service_cidr))
-        patch.set_key("Service calico-etcd", mapping_in(service, "spec"), "clusterIP", address)
-    daemon_set = patch.find("DaemonSet", "calico-etcd")
-    if daemon_set is not None and cluster.arch is Arch.AARCH64:
-        for container in containers_of(daemon_set):
-            # etcd 3.3 refuses to start there unless it is told that nobody vouches for it.
-            patch.set_environment("DaemonSet calico-etcd", container, "ETCD_UNSUPPORTED_ARCH", "arm64", add=True)
 
 
 def _use_old_policy(patch: ManifestPatch) -> None:

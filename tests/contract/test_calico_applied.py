@@ -13,6 +13,7 @@ from iecpod.phases.kubectl import UNCHECKED
 from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.manifest import ManifestText
 from tests.contract.api_server import Api
+from tests.unit.calico_of_the_iec import make_tls
 
 UPSTREAM = Path(__file__).parents[3] / "shared/calico/v3.24.6/calico.yaml"
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.skipif(not UPSTREAM.exists(), reason="Calico's manifest
 def test_the_patched_manifest_is_taken_whole(api: Api, cluster: DesiredCluster) -> None:
     upstream = ManifestText("calico.yaml", UPSTREAM.read_bytes())
     calico = CalicoSource(manifests=(), encapsulation=Encapsulation.VXLAN)
-    patched = patch_calico_manifest([upstream], cluster, calico)
+    patched = patch_calico_manifest([upstream], cluster, calico, make_tls)
     apply = ["apply", UNCHECKED, "--openapi-patch=false", "-f", "-"]
     done = api.kubectl(*apply, stdin=patched.text)
     assert done.returncode == 0, done.stderr
@@ -42,7 +43,9 @@ def test_a_newer_cluster_s_manifest_is_refused_for_its_budget_alone(api: Api, cl
     """Why the budget is changed at all."""
     newer = dataclasses.replace(cluster.release, kubernetes_version="1.21.0")
     upstream = ManifestText("calico.yaml", UPSTREAM.read_bytes())
-    patched = patch_calico_manifest([upstream], dataclasses.replace(cluster, release=newer), CalicoSource(manifests=()))
+    patched = patch_calico_manifest(
+        [upstream], dataclasses.replace(cluster, release=newer), CalicoSource(manifests=()), make_tls
+    )
     done = api.kubectl("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=patched.text)
     assert done.returncode != 0
     assert (

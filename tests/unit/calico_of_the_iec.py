@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from iecpod.render.calico_etcd import EtcdTls
 from iecpod.render.manifest import ManifestText
 
 _ETCD = b"""
@@ -17,6 +18,15 @@ spec:
           env:
             - name: CALICO_ETCD_IP
               valueFrom: {fieldRef: {fieldPath: status.podIP}}
+          command: [/usr/local/bin/etcd]
+          args:
+            - --name=calico
+            - --data-dir=/var/etcd/calico-data
+            - --advertise-client-urls=http://$(CALICO_ETCD_IP):6666
+            - --listen-client-urls=http://0.0.0.0:6666
+            - --listen-peer-urls=http://0.0.0.0:6667
+          volumeMounts: [{name: var-etcd, mountPath: /var/etcd}]
+      volumes: [{name: var-etcd, hostPath: {path: /var/etcd}}]
 ---
 kind: Service
 apiVersion: v1
@@ -35,7 +45,19 @@ _CALICO = b"""
 kind: ConfigMap
 apiVersion: v1
 metadata: {name: calico-config, namespace: kube-system}
-data: {etcd_endpoints: "http://10.96.232.136:6666", calico_backend: bird, veth_mtu: "1440"}
+data:
+  etcd_endpoints: "http://10.96.232.136:6666"
+  etcd_ca: ""
+  etcd_cert: ""
+  etcd_key: ""
+  calico_backend: bird
+  veth_mtu: "1440"
+---
+kind: Secret
+apiVersion: v1
+type: Opaque
+metadata: {name: calico-etcd-secrets, namespace: kube-system}
+data:
 ---
 kind: DaemonSet
 apiVersion: extensions/v1beta1
@@ -47,12 +69,31 @@ spec:
         - name: calico-node
           image: calico/node:v3.3.2
           env:
+            - {name: ETCD_CA_CERT_FILE, valueFrom: {configMapKeyRef: {name: calico-config, key: etcd_ca}}}
+            - {name: ETCD_KEY_FILE, valueFrom: {configMapKeyRef: {name: calico-config, key: etcd_key}}}
+            - {name: ETCD_CERT_FILE, valueFrom: {configMapKeyRef: {name: calico-config, key: etcd_cert}}}
             - {name: IP, value: autodetect}
             - {name: IP_AUTODETECTION_METHOD, value: can-reach=host.example}
             - {name: CALICO_IPV4POOL_IPIP, value: Always}
             - {name: CALICO_IPV4POOL_CIDR, value: 192.168.0.0/16}
           readinessProbe: {exec: {command: [/bin/calico-node, -bird-ready, -felix-ready]}}
+          volumeMounts: [{name: etcd-certs, mountPath: /calico-secrets}]
+      volumes: [{name: etcd-certs, secret: {secretName: calico-etcd-secrets, defaultMode: 0400}}]
 """
+
+#: Nobody reads it here.
+TLS = EtcdTls(
+    authority=b"authority\n",
+    server_certificate=b"server certificate\n",
+    server_key=b"server key\n",
+    client_certificate=b"client certificate\n",
+    client_key=b"client key\n",
+)
+
+
+def make_tls() -> EtcdTls:
+    return TLS
+
 
 MANIFESTS = (
     ManifestText("etcd.yaml", _ETCD),

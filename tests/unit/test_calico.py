@@ -14,10 +14,11 @@ from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
 from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.render.calico import etcd_cluster_ip, patch_calico_manifest
+from iecpod.render.calico import patch_calico_manifest
+from iecpod.render.calico_etcd import etcd_cluster_ip
 from iecpod.render.manifest import ManifestText
 from iecpod.yaml_document import load_yaml_all
-from tests.unit.calico_of_the_iec import MANIFESTS
+from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.conftest import with_release
 from tests.unit.golden_files import check_golden
 
@@ -48,7 +49,7 @@ def test_upstream_is_patched_as_read(
     cluster: DesiredCluster, version: str, encapsulation: Encapsulation, kubernetes: str
 ) -> None:
     original = upstream(version)
-    patched = patch_calico_manifest([original], with_release(cluster, kubernetes), source(encapsulation))
+    patched = patch_calico_manifest([original], with_release(cluster, kubernetes), source(encapsulation), make_tls)
     check_golden(
         f"releases/manifests/calico-{version}-{encapsulation.value}-kubernetes-{kubernetes}.txt",
         "".join(f"{change}\n" for change in patched.changes),
@@ -60,8 +61,10 @@ def test_upstream_is_patched_as_read(
 
 @pytest.mark.parametrize("version", ["v3.24.6", "v3.32.1"])
 def test_patching_again_changes_nothing(cluster: DesiredCluster, version: str) -> None:
-    patched = patch_calico_manifest([upstream(version)], cluster, source(Encapsulation.IPIP))
-    again = patch_calico_manifest([ManifestText("x", patched.text.encode())], cluster, source(Encapsulation.IPIP))
+    patched = patch_calico_manifest([upstream(version)], cluster, source(Encapsulation.IPIP), make_tls)
+    again = patch_calico_manifest(
+        [ManifestText("x", patched.text.encode())], cluster, source(Encapsulation.IPIP), make_tls
+    )
     assert (again.changes, again.text) == ((), patched.text)
 
 
@@ -70,21 +73,50 @@ def test_calico_of_the_iec_keeps_its_data_in_an_etcd_of_its_own(cluster: Desired
     release = load_release("iec-r1", ROOT / "iecpod/releases", ROOT / "schemas")
     assert release.calico is not None
     cluster = dataclasses.replace(cluster, release=release, arch=arch)
-    patched = patch_calico_manifest(MANIFESTS, cluster, release.calico)
+    patched = patch_calico_manifest(MANIFESTS, cluster, release.calico, make_tls)
     check_golden(f"releases/manifests/iec-r1-{arch.value}.yaml", patched.text)
     assert [found["kind"] for found in objects(patched.text)] == [
-        *("DaemonSet", "Service", "ClusterRole", "ConfigMap", "DaemonSet")
+        *("DaemonSet", "Service", "ClusterRole", "ConfigMap", "Secret", "DaemonSet", "Secret")
     ]
 
 
 def test_changes_are_told(cluster: DesiredCluster) -> None:
-    assert patch_calico_manifest(MANIFESTS, cluster, IEC).changes == (
+    assert patch_calico_manifest(MANIFESTS, cluster, IEC, make_tls).changes == (
         "DaemonSet calico-node: CALICO_IPV4POOL_CIDR: 192.168.0.0/16 -> 100.100.0.0/16",
         "DaemonSet calico-node: IP_AUTODETECTION_METHOD: can-reach=host.example -> interface=enp2s0",
         "ConfigMap calico-config: veth_mtu: 1440 -> 1480",
-        "ConfigMap calico-config: etcd_endpoints: http://10.96.232.136:6666 -> http://172.16.1.136:6666",
+        "ConfigMap calico-config: etcd_endpoints: http://10.96.232.136:6666 -> https://172.16.1.136:6666",
+        "ConfigMap calico-config: etcd_ca:  -> /calico-secrets/etcd-ca",
+        "ConfigMap calico-config: etcd_cert:  -> /calico-secrets/etcd-cert",
+        "ConfigMap calico-config: etcd_key:  -> /calico-secrets/etcd-key",
+        "Secret calico-etcd-secrets: etcd-ca, etcd-cert, etcd-key: made for this POD",
         "Service calico-etcd: clusterIP: 10.96.232.136 -> 172.16.1.136",
+        "DaemonSet calico-etcd: --advertise-client-urls=http://$(CALICO_ETCD_IP):6666 -> "
+        "--advertise-client-urls=https://$(CALICO_ETCD_IP):6666",
+        "DaemonSet calico-etcd: --listen-client-urls=http://0.0.0.0:6666 -> "
+        "--listen-client-urls=https://$(CALICO_ETCD_IP):6666",
+        "DaemonSet calico-etcd: --listen-peer-urls=http://0.0.0.0:6667 -> --listen-peer-urls=http://127.0.0.1:6667",
+        "DaemonSet calico-etcd: --cert-file: (unset) -> /calico-etcd/server.crt",
+        "DaemonSet calico-etcd: --key-file: (unset) -> /calico-etcd/server.key",
+        "DaemonSet calico-etcd: --trusted-ca-file: (unset) -> /calico-etcd/ca.crt",
+        "DaemonSet calico-etcd: --client-cert-auth: (unset) -> true",
+        "Secret calico-etcd-server: ca.crt, server.crt, server.key: made for this POD",
     )
+
+
+def test_an_etcd_that_a_shell_starts_has_no_place_for_certificates(cluster: DesiredCluster) -> None:
+    etcd, *others = MANIFESTS
+    script = etcd.content.replace(b"command: [/usr/local/bin/etcd]", b"command: [/bin/sh, -c]")
+    script = (
+        script[: script.index(b"          args:")]
+        + b"          args: [etcd --name=calico]\n---\n"
+        + script.partition(b"---\n")[2]
+    )
+    assert messages((ManifestText("etcd.yaml", script), *others), cluster, IEC) == [
+        "the manifest has no argument `--advertise-client-urls` in DaemonSet calico-etcd",
+        "the manifest has no argument `--listen-client-urls` in DaemonSet calico-etcd",
+        "the manifest has no argument `--listen-peer-urls` in DaemonSet calico-etcd",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +129,7 @@ def test_the_address_of_etcd_is_a_service_address(cidr: str, address: str) -> No
 
 def messages(manifests: tuple[ManifestText, ...], cluster: DesiredCluster, calico: CalicoSource) -> list[str]:
     with pytest.raises(DescriptorError) as caught:
-        patch_calico_manifest(manifests, cluster, calico)
+        patch_calico_manifest(manifests, cluster, calico, make_tls)
     assert {problem.rule for problem in caught.value.problems} == {"calico-manifest"}
     return [problem.message for problem in caught.value.problems]
 
@@ -107,6 +139,7 @@ def test_all_that_a_foreign_manifest_lacks_is_told(cluster: DesiredCluster) -> N
     assert messages((ManifestText("other.yaml", b"kind: ConfigMap\nmetadata: {name: x}\n"),), cluster, calico) == [
         "the manifest has no DaemonSet `calico-node`",
         "the manifest has no ConfigMap `calico-config`",
+        "the manifest has no Secret `calico-etcd-secrets`",
         "the manifest has no Service `calico-etcd`",
         "the manifest has no DaemonSet `calico-etcd`",
         "the manifest has no image that begins with `quay.io/`",
@@ -124,6 +157,14 @@ def test_a_calico_without_vxlan_cannot_have_it(cluster: DesiredCluster) -> None:
 def test_an_etcd_that_is_not_there_cannot_be_led_to(cluster: DesiredCluster) -> None:
     assert messages((upstream("v3.32.1"),), with_release(cluster, "1.36.4"), IEC) == [
         "the manifest has no `etcd_endpoints` in ConfigMap calico-config",
+        "the manifest has no `etcd_ca` in ConfigMap calico-config",
+        "the manifest has no `etcd_cert` in ConfigMap calico-config",
+        "the manifest has no `etcd_key` in ConfigMap calico-config",
+        "the manifest has no volume of Secret calico-etcd-secrets in DaemonSet calico-node",
+        "the manifest has no variable `ETCD_CA_CERT_FILE` in DaemonSet calico-node",
+        "the manifest has no variable `ETCD_CERT_FILE` in DaemonSet calico-node",
+        "the manifest has no variable `ETCD_KEY_FILE` in DaemonSet calico-node",
+        "the manifest has no Secret `calico-etcd-secrets`",
         "the manifest has no Service `calico-etcd`",
         "the manifest has no DaemonSet `calico-etcd`",
     ]
@@ -136,6 +177,6 @@ def test_mtu_is_that_of_mgmt_less_what_the_encapsulation_takes(cluster: DesiredC
         (Encapsulation.VXLAN, "8950"),
         (Encapsulation.NONE, "9000"),
     ):
-        patched = patch_calico_manifest([upstream("v3.32.1")], jumbo, source(encapsulation))
+        patched = patch_calico_manifest([upstream("v3.32.1")], jumbo, source(encapsulation), make_tls)
         (config,) = [found for found in objects(patched.text) if found["metadata"]["name"] == "calico-config"]
         assert config["data"]["veth_mtu"] == mtu

@@ -17,7 +17,7 @@ from iecpod.errors import DescriptorError, ImageError, PreflightError
 from iecpod.layout import Layout
 from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.manifest import ManifestText, PatchedManifest
-from tests.unit.calico_of_the_iec import MANIFESTS
+from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below
 from tests.unit.test_commands import REF, FakeTools
 
@@ -37,7 +37,7 @@ class CalicoTools(FakeTools):
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         assert cluster.release.calico is not None
-        return patch_calico_manifest(self.load(), cluster, cluster.release.calico)
+        return patch_calico_manifest(self.load(), cluster, cluster.release.calico, make_tls)
 
 
 @pytest.fixture
@@ -86,6 +86,7 @@ def test_a_manifest_that_cannot_be_patched_is_a_problem_of_the_plan(layout: Layo
     assert [problem.message for problem in problems] == [
         "the manifest has no DaemonSet `calico-node`",
         "the manifest has no ConfigMap `calico-config`",
+        "the manifest has no Secret `calico-etcd-secrets`",
     ]
 
 
@@ -102,5 +103,6 @@ def test_the_iec_release_without_a_mirror_says_so_before_it_starts(layout: Layou
     assert [problem.rule for problem in caught.value.problems] == [
         "repository-withdrawn",
         *["manifest-not-pinned"] * 3,
+        "release-unsupported",
     ]
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()

@@ -40,6 +40,7 @@ from iecpod.render.pod import NodeSecrets
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.unit.admin_conf import SERVER, admin_conf
+from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
@@ -142,7 +143,7 @@ class FakeTools:
         raise AssertionError("debian12 has no repositories")
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        return render_cni_manifest((), cluster)
+        return render_cni_manifest((), cluster, make_tls)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         raise AssertionError("debian12 has no Helm")

@@ -19,6 +19,7 @@ from iecpod.images.connected import each_once
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import ManifestText
 from iecpod.render.node_files import render_node_files
+from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.cni_manifests import FLANNEL
 from tests.unit.test_bundles import manifest_of
 from tests.unit.test_release import ROOT, load, problems_of, shipped
@@ -90,6 +91,6 @@ def test_manifests_name_images_by_tag_for_nodes_from_a_bundle(
     manifest = ManifestText("flannel.yaml", FLANNEL.content.replace(image.encode(), pinned))
     provided = ProvidedBundle(path=tmp_path, manifest=bundled("k8s-1.36"))
     release = dataclasses.replace(load("k8s-1.36"), provided=provided if from_bundle else None)
-    patched = render_cni_manifest([manifest], dataclasses.replace(cluster, release=release, cni=Cni.FLANNEL))
+    patched = render_cni_manifest([manifest], dataclasses.replace(cluster, release=release, cni=Cni.FLANNEL), make_tls)
     assert (DIGEST in patched.text) is not from_bundle
     assert any(f"image: {image}@{DIGEST} -> {image}" in change for change in patched.changes) is from_bundle

@@ -17,7 +17,7 @@ from iecpod.model import Arch
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import ManifestText
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
-from tests.unit.calico_of_the_iec import MANIFESTS
+from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 NAMES = {Arch.AARCH64: {"quay.io/": "registry.example/", "ghcr.io/": "registry.example/"}}
@@ -53,7 +53,7 @@ def test_whatever_stands_in_one_place_is_taken_or_refused(cluster: DesiredCluste
         for value in (None, 3, "x", [], [None], {}, {"x": None}):
             manifest = ManifestText("odd.yaml", dump_yaml_all(replaced(objects, place, value)).encode())
             try:
-                render_cni_manifest([manifest], cluster)
+                render_cni_manifest([manifest], cluster, make_tls)
             except DescriptorError as error:
                 assert error.problems
                 refused += 1

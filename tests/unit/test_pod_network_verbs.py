@@ -19,6 +19,7 @@ from iecpod.images.manifests import load_manifest
 from iecpod.layout import Layout
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import ManifestText, PatchedManifest
+from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
 from tests.unit.test_commands import REF, FakeTools
@@ -30,7 +31,7 @@ class ManifestTools(FakeTools):
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         manifests = cluster.release.manifests_of(cluster.cni)
         texts = [load_manifest(manifest, self.pod_dir / "cache", self.reporter) for manifest in manifests]
-        return render_cni_manifest(texts, cluster)
+        return render_cni_manifest(texts, cluster, make_tls)
 
 
 @pytest.fixture
