@@ -46,9 +46,9 @@ class LabDefaults:
     software: tuple[DefaultSoftware, ...]
     disposable: bool
 
-    def for_release(self, release: str | None) -> DefaultSoftware:
-        """The lab's default with that release, where it is one of its own; else the first."""
-        return next((one for one in self.software if one.release == release), self.software[0])
+    def in_order_for(self, release: str | None) -> tuple[DefaultSoftware, ...]:
+        """Where the release is one of the lab's own, with that first."""
+        return tuple(sorted(self.software, key=lambda one: one.release != release))
 
 
 _CONNECTED_LAB = LabDefaults(None, (DefaultSoftware("k8s-1.36", "k8-calico-iec-noha"),), disposable=False)

@@ -63,8 +63,12 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     """
     chosen = choose(request, layout, recalled)
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
-    scenario = select_scenario(chosen.scenario, load_scenarios(layout.scenarios_dir, layout.schemas_dir))
     release = _load_release(request, chosen, layout)
+    scenarios = load_scenarios(layout.scenarios_dir, layout.schemas_dir)
+    if request.scenario or recalled.scenario:
+        scenario = select_scenario(chosen.scenario, scenarios)
+    else:
+        scenario = _default_scenario(request, release, scenarios)
     scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
         chosen.base_uri,
@@ -99,6 +103,13 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     )
 
 
+def _default_scenario(request: PodRequest, release: Release, scenarios: tuple[Scenario, ...]) -> Scenario:
+    """The lab's, of several the first whose pod network the release has."""
+    names = [software.scenario for software in lab_defaults(request.ref.lab).in_order_for(release.name)]
+    found = [select_scenario(name, scenarios) for name in names]
+    return next((scenario for scenario in found if scenario.cni.value in release.cnis), found[0])
+
+
 def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Release:
     """From its file, or from the bundle, which takes the place of all its sources."""
     assert chosen.release
@@ -130,7 +141,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     release = _lasting_release(request.release) or recalled.release
     if release != recalled.release:
         recalled = recalled.of_any_release()
-    software = defaults.for_release(release)
+    software = defaults.in_order_for(release)[0]
     return Recalled(
         uri=request.connect or recalled.uri or defaults.connect,
         addressing=request.addressing or recalled.addressing or "fuel",

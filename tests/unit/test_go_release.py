@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from iecpod.adapters.reporters import LogReporter
+from iecpod.commands.recalled import Recalled
+from iecpod.commands.request import PodRequest
+from iecpod.commands.resolve import resolve_request
 from iecpod.design.go_source import GoModule, GoSource, required_version, source_digest
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
@@ -21,8 +24,9 @@ from iecpod.images.go_build import compile_recipe
 from iecpod.images.go_modules import module_digest, module_dir, module_files, module_version
 from iecpod.images.go_progress import CompileProgress, DownloadWatch
 from iecpod.images.go_software import go_recipe
-from iecpod.model import Arch
+from iecpod.model import Arch, PodRef
 from iecpod.render.bundle_install import install_script, render_bundle_files
+from tests.unit.command_line import layout_below
 
 ROOT = Path(__file__).parents[2]
 RELEASE = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
@@ -210,3 +214,13 @@ def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
         assert tar.getmember("bin/sh").linkname == "busybox" and tar.getmember("bin/[[").issym()
         assert (tar.getmember("bin/busybox").mode, tar.getmember("tmp").mode) == (0o755, 0o1777)
         assert len(tar.getnames()) == len(set(tar.getnames()))
+
+
+@pytest.mark.parametrize(
+    ("release", "scenario"),
+    [(None, "k8-kube-router-iec-noha"), ("debian12", "k8-bridge-iec-noha"), ("k8s-1.36", "k8-bridge-iec-noha")],
+)
+def test_the_scenario_of_lab_local_fits_its_release(tmp_path: Path, release: str | None, scenario: str) -> None:
+    """The first of the lab's whose pod network the release has."""
+    request = PodRequest(ref=PodRef("local", "virtual1"), release=release)
+    assert resolve_request(request, layout_below(tmp_path), Recalled()).scenario.name == scenario
