@@ -18,7 +18,7 @@ _DAEMON_SET = f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/{NAME}"
 
 @dataclass(frozen=True, slots=True)
 class KubeRouterPhase:
-    """Runs before the workers join: their files are there then, and kube-router comes up on them at once."""
+    """Runs before the workers join: their files and Nodes are there then, and kube-router comes up on them at once."""
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
@@ -38,7 +38,8 @@ class KubeRouterPhase:
 
     def run(self) -> None:
         self._node_network.install(self.watch)
-        assign_pod_cidrs(self._kubectl, [self.cluster.control_plane])
+        # All of them: what pods send to nodes that their kube-router has not heard of is masqueraded.
+        assign_pod_cidrs(self._kubectl, self.cluster.nodes)
         self._kubectl.apply(render_kube_router(self.cluster).text)
 
     @property

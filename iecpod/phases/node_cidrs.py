@@ -19,6 +19,11 @@ def assign_pod_cidrs(kubectl: Kubectl, nodes: Iterable[ClusterNode]) -> None:
     kubectl.apply(dump_yaml_all(_node(node) for node in nodes))
 
 
+def has_reported(item: dict[str, Any]) -> bool:
+    """Whether a kubelet has ever reported for that Node of the API."""
+    return bool(item.get("status", {}).get("nodeInfo", {}).get("bootID", "unknown"))
+
+
 def _node(node: ClusterNode) -> dict[str, Any]:
     cidr = str(node.pod_cidr)
     addresses = [

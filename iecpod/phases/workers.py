@@ -12,7 +12,7 @@ from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl
-from iecpod.phases.node_cidrs import assign_pod_cidrs
+from iecpod.phases.node_cidrs import assign_pod_cidrs, has_reported
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.verify import RECORD_PATH
@@ -27,7 +27,7 @@ _UNIT = "iecpod-kubeadm-join.service"
 _JOIN_SECONDS = 150.0
 
 #: A node that is in the API may be that of an earlier machine: the one there now has joined where kubeadm says so.
-_HAS_JOINED = 'test -e "$1" && test "$(systemctl is-active "$2")" != activating'
+HAS_JOINED = 'test -e "$1" && test "$(systemctl is-active "$2")" != activating'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,19 @@ class WorkersPhase:
     summary: str = "kubeadm join on the other nodes"
 
     def probe(self) -> str | None:
-        listed = self._find_listed()
-        if listed is None or self._missing(listed):
+        nodes = self._find_nodes()
+        if nodes is None or self._missing(nodes):
             return None
         return f"{len(self.cluster.workers)} joined"
 
     def run(self) -> None:
-        listed = self._find_listed() or frozenset()
-        missing = self._missing(listed)
-        self._discard_former([node.hostname for node in missing if node.hostname in listed])
-        if self.cluster.cni is Cni.KUBE_ROUTER:
-            assign_pod_cidrs(Kubectl(self._control_plane), missing)
+        nodes = self._find_nodes() or {}
+        missing = self._missing(nodes)
+        former = [node for node in missing if nodes.get(node.hostname)]
+        self._discard_former([node.hostname for node in former])
+        unlisted = [node for node in missing if node in former or node.hostname not in nodes]
+        if self.cluster.cni is Cni.KUBE_ROUTER and unlisted:
+            assign_pod_cidrs(Kubectl(self._control_plane), unlisted)
         pin = self._find_pin()
         seconds = self.watch.seconds(_JOIN_SECONDS)
         with registered_token(Kubectl(self._control_plane), 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:
@@ -74,19 +76,19 @@ class WorkersPhase:
             remedy = "see what it runs with `iecpod ssh`"
             raise NodeError(shell.node, f"{_CA_CERTIFICATE} has no public key that can be read", remedy) from error
 
-    def _find_listed(self) -> frozenset[str] | None:
-        """Names of the nodes that the API server lists, or None where it does not answer."""
+    def _find_nodes(self) -> dict[str, bool] | None:
+        """Of the nodes that the API server lists, whether a kubelet has reported; None where it does not answer."""
         listing = Kubectl(self._control_plane).find(NODES)
-        return None if listing is None else frozenset(item["metadata"]["name"] for item in listing["items"])
+        return None if listing is None else {item["metadata"]["name"]: has_reported(item) for item in listing["items"]}
 
-    def _missing(self, listed: frozenset[str]) -> tuple[ClusterNode, ...]:
-        """Workers that are not listed, or listed as the machine that they were before."""
-        seen = [node.hostname for node in self.cluster.workers if node.hostname in listed]
+    def _missing(self, nodes: Mapping[str, bool]) -> tuple[ClusterNode, ...]:
+        """Workers that no kubelet has reported for, or that of the machine that they were before."""
+        seen = [node.hostname for node in self.cluster.workers if nodes.get(node.hostname)]
         joined = run_on_nodes(seen, self._has_joined)
         return tuple(node for node in self.cluster.workers if not joined.get(node.hostname, False))
 
     def _has_joined(self, hostname: str) -> bool:
-        argv = ["sh", "-c", _HAS_JOINED, "has-joined", _KUBELET_CONF, _UNIT]
+        argv = ["sh", "-c", HAS_JOINED, "has-joined", _KUBELET_CONF, _UNIT]
         return self.shells[hostname].run(argv, check=False).returncode == 0
 
     def _discard_former(self, hostnames: list[str]) -> None:

@@ -23,6 +23,9 @@ _HEALTH_PORT = 20244
 #: GoBGP's gRPC API, where kube-router 2.1 lets everyone change routes and peers.
 _BGP_API_PORT = 50051
 
+#: For routes and rules, for ipset's and iptables' sockets, and for BGP's port.
+CAPABILITIES = ("NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE")
+
 GUARD_UNIT = "iecpod-kube-router-guard.service"
 _GUARD_UNIT_PATH = f"/etc/systemd/system/{GUARD_UNIT}"
 
@@ -87,6 +90,9 @@ def render_arguments(cluster: DesiredCluster) -> list[str]:
         # All nodes have an address in mgmt: packets need no tunnel.
         "--enable-overlay=false",
         "--bgp-graceful-restart=true",
+        # By its default it hears of the pods of a node that was added within five minutes, and until then masquerades
+        # what its own pods send there: no policy that names those pods lets them in.
+        "--routes-sync-period=1m",
         # Where a node may reach services while policies are in force.
         f"--service-cluster-ip-range={cluster.service_cidr}",
         f"--health-port={_HEALTH_PORT}",
@@ -111,8 +117,11 @@ def _container(cluster: DesiredCluster) -> dict[str, Any]:
         ],
         "livenessProbe": _PROBE,
         "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}},
-        # It writes below /proc/sys, which is read-only for others.
-        "securityContext": {"privileged": True},
+        # Upstream's is privileged, for its service proxy. What it would write below /proc/sys, nodes have already.
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)},
+        },
         "volumeMounts": [{"name": "xtables-lock", "mountPath": "/run/xtables.lock"}],
     }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +20,7 @@ from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.node_network import NodeNetwork
 from iecpod.render.kube_router import GUARD_UNIT, render_node_network
 from tests.contract.api_server import Api
+from tests.contract.net_namespaces import Namespace, joined, wait_until
 from tests.contract.test_pod_networks_applied import shell_of
 from tests.fakes import fake_watch
 
@@ -49,7 +50,7 @@ def test_kube_router_is_taken_whole_and_found_again(
     assert phase.probe() == "kube-router applied"
     phase.run()
     container = api.get("-n", "kube-system", "daemonset", "kube-router")["spec"]["template"]["spec"]["containers"][0]
-    assert container["securityContext"] == {"privileged": True}
+    assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
     assert api.get("clusterrolebinding", "kube-router")["roleRef"]["name"] == "kube-router"
     other = dataclasses.replace(cluster, service_cidr=IPv4Network("10.96.0.0/16"))
     assert dataclasses.replace(phase, cluster=other).probe() is None
@@ -83,75 +84,32 @@ def test_a_node_that_is_there_gets_its_cidr_and_keeps_its_status(api: Api) -> No
 # The guard
 
 _LISTEN = """
-import socket, sys, time
+import socket, time
 servers = [socket.create_server(("0.0.0.0", port)) for port in (50051, 50052)]
-print("ready", flush=True)
 time.sleep(60)
 """
-_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()"
-_SETUP = """
-ip link set lo up
-ip link add mgmt type veth peer name peer netns "$1"
-ip addr add 172.16.10.37/24 dev mgmt
-ip link set mgmt up
-nsenter --target "$1" --net sh -euc 'ip link set lo up; ip addr add 172.16.10.99/24 dev peer; ip link set peer up'
-"""
-
-
-class Namespace:
-    """A network namespace that lives as long as the process that holds it."""
-
-    def __init__(self) -> None:
-        self.holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "echo made; exec sleep 120"], stdout=subprocess.PIPE
-        )
-        assert self.holder.stdout is not None and self.holder.stdout.readline()
-
-    def argv(self, *argv: str) -> list[str]:
-        return ["nsenter", "--target", str(self.holder.pid), "--net", *argv]
-
-    def connects(self, address: str, port: int) -> bool:
-        argv = self.argv(sys.executable, "-c", _CONNECT, address, str(port))
-        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
-
-    def end(self) -> None:
-        self.holder.kill()
-        self.holder.wait()
 
 
 @pytest.fixture
-def node_and_peer() -> Iterator[tuple[Namespace, Namespace]]:
+def node_and_peer() -> Iterator[tuple[Namespace, ...]]:
     if os.geteuid() != 0 or shutil.which("iptables") is None:
         pytest.skip("only root makes network namespaces, and rules need iptables")
-    node, peer = Namespace(), Namespace()
-    try:
-        subprocess.run(node.argv("sh", "-euc", _SETUP, "setup", str(peer.holder.pid)), check=True)
-        yield node, peer
-    finally:
-        node.end()
-        peer.end()
+    with joined(["172.16.10.37", "172.16.10.99"]) as namespaces:
+        yield namespaces
 
 
 def test_the_bgp_api_is_closed_to_all_but_the_node(
-    node_and_peer: tuple[Namespace, Namespace], cluster: DesiredCluster
+    node_and_peer: tuple[Namespace, Namespace], cluster: DesiredCluster, tmp_path: Path
 ) -> None:
     node, peer = node_and_peer
-    server = subprocess.Popen(node.argv(sys.executable, "-c", _LISTEN), stdout=subprocess.PIPE)
-    try:
-        assert server.stdout is not None and server.stdout.readline()
-        assert peer.connects("172.16.10.37", 50051), "it is open before"
-        for _ in range(2):  # a unit that is restarted adds no second rule
-            subprocess.run(node.argv("sh", "-euc", guard_command(cluster)), check=True)
-        assert not peer.connects("172.16.10.37", 50051)
-        assert peer.connects("172.16.10.37", 50052)
-        assert node.connects("172.16.10.37", 50051) and node.connects("127.0.0.1", 50051)
-        rules = subprocess.run(
-            node.argv("iptables", "-t", "raw", "-S", "PREROUTING"), capture_output=True, text=True, check=True
-        ).stdout
-        assert rules.count("--dport 50051") == 1
-    finally:
-        server.kill()
-        server.wait()
+    node.start(sys.executable, "-c", _LISTEN, log=tmp_path / "log")
+    assert wait_until(lambda: peer.connects("172.16.10.37", 50051), 20), "it is open before"
+    for _ in range(2):  # a unit that is restarted adds no second rule
+        node.run("sh", "-euc", guard_command(cluster))
+    assert not peer.connects("172.16.10.37", 50051)
+    assert peer.connects("172.16.10.37", 50052)
+    assert node.connects("172.16.10.37", 50051) and node.connects("127.0.0.1", 50051)
+    assert node.run("iptables", "-t", "raw", "-S", "PREROUTING").stdout.count("--dport 50051") == 1
 
 
 def guard_command(cluster: DesiredCluster) -> str:

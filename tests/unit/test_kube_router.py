@@ -16,8 +16,7 @@ from iecpod.errors import WaitTimeout
 from iecpod.phases.cni_kube_router import KubeRouterPhase
 from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.phases.ready import ReadyPhase
-from iecpod.phases.workers import WorkersPhase
-from iecpod.ports import CommandResult
+from iecpod.phases.workers import HAS_JOINED, WorkersPhase
 from iecpod.render.kube_router import render_daemon_set, render_kube_router, render_node_network
 from iecpod.yaml_document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_watch
@@ -53,6 +52,10 @@ def test_it_neither_serves_services_nor_tunnels_nor_reaches_into_the_host(cluste
     assert not any(argument.startswith("--advertise") for argument in container["args"])
     assert f"--service-cluster-ip-range={cluster.service_cidr}" in container["args"]
     assert "hostPID" not in pod and "initContainers" not in pod
+    assert (
+        "privileged" not in container["securityContext"]
+        and not container["securityContext"]["allowPrivilegeEscalation"]
+    )
     assert [volume["hostPath"]["path"] for volume in pod["volumes"]] == ["/run/xtables.lock"]
 
 
@@ -100,7 +103,7 @@ def test_it_is_applied_once_the_nodes_have_their_files(cluster: DesiredCluster) 
         pairs = [word for pair in render_node_network(cluster, node).items() for word in pair]
         assert list(installed[4:]) == ["iecpod-kube-router-guard.service", *pairs]
     own, manifest = (sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
-    assert podcidrs(own) == {"iec01": "100.100.0.0/24"}
+    assert podcidrs(own) == {"iec01": "100.100.0.0/24", "iec02": "100.100.1.0/24", "iec03": "100.100.2.0/24"}
     assert manifest == render_kube_router(cluster).text.encode()
 
 
@@ -133,30 +136,50 @@ def test_it_is_in_place_with_its_options_and_files(
 # Workers
 
 
-def test_workers_are_listed_with_their_cidrs_before_they_join(cluster: DesiredCluster) -> None:
-    """kube-router ends on a node without a pod CIDR, and makes a peer of a node that has an address when it appears."""
-    first = FakeShell("iec01").on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout='{"items": []}')
+def listed(*nodes: tuple[str, str]) -> str:
+    """By name and boot, as the API lists them."""
+    items = [{"metadata": {"name": name}, "status": {"nodeInfo": {"bootID": boot}}} for name, boot in nodes]
+    return json.dumps({"items": items})
+
+
+def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
+    """Returns the first node's shell."""
+    first = FakeShell("iec01").on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=nodes)
     first.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
     first.on(*KUBECTL, "delete", stderr="Error from server (NotFound): x", returncode=1)
-    first.on(*KUBECTL, "delete", "secret").on(*KUBECTL, "create")
+    first.on(*KUBECTL, "delete", "secret").on(*KUBECTL, "create").on(*KUBECTL, "apply")
     shells = {"iec01": first}
-
-    def join(hostname: str) -> CommandResult:
-        assert first.called(*KUBECTL, "apply"), f"{hostname} joins before it is listed"
-        return CommandResult(0, "", "")
-
     for worker in cluster.workers:
         shell = shells[worker.hostname] = FakeShell(worker.hostname).on("sh", "-c").on("rm").on("test", returncode=1)
-        shell.on("systemctl", stdout="inactive\n").reply(
-            ("systemd-run",), lambda _argv, _stdin, name=worker.hostname: join(name)
-        )
+        shell.on("sh", "-c", HAS_JOINED, returncode=1).on("systemctl", stdout="inactive\n").on("systemd-run")
         shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
-    first.on(*KUBECTL, "apply")
     WorkersPhase(cluster, shells, fake_watch()).run()
+    assert all(shells[worker.hostname].called("systemd-run") for worker in cluster.workers)
+    return first
+
+
+def applied(first: FakeShell) -> list[dict[str, str]]:
+    return [podcidrs(sent) for call, sent in zip(first.calls, first.inputs, strict=True) if "apply" in call]
+
+
+def test_nodes_that_await_their_kubelets_are_no_machines_of_before(cluster: DesiredCluster) -> None:
+    first = join_workers(cluster, listed(("iec01", "b"), ("iec02", ""), ("iec03", "")))
+    assert not any("/api/v1/nodes/" in argument for call in first.calls for argument in call if "delete" in call)
+    assert applied(first) == []
+
+
+def test_a_machine_that_was_replaced_is_listed_again_with_its_cidr(cluster: DesiredCluster) -> None:
+    first = join_workers(cluster, listed(("iec01", "b"), ("iec02", "former"), ("iec03", "")))
+    assert first.called(*KUBECTL, "delete", "--raw=/api/v1/nodes/iec02")
+    assert applied(first) == [{"iec02": "100.100.1.0/24"}]
+
+
+def test_a_node_that_is_not_listed_at_all_is_listed_with_address_and_cidr(cluster: DesiredCluster) -> None:
+    first = join_workers(cluster, listed(("iec01", "b"), ("iec03", "")))
+    assert applied(first) == [{"iec02": "100.100.1.0/24"}]
     (sent,) = (sent for call, sent in zip(first.calls, first.inputs, strict=True) if "apply" in call)
-    assert podcidrs(sent) == {"iec02": "100.100.1.0/24", "iec03": "100.100.2.0/24"}
-    addresses = [document.data["status"]["addresses"][0] for document in load_yaml_all(sent, "x")]  # type: ignore[index]
-    assert [entry["address"] for entry in addresses] == ["172.16.10.37", "172.16.10.38"]
+    data = load_yaml_all(sent, "x")[0].data
+    assert isinstance(data, dict) and data["status"]["addresses"][0]["address"] == "172.16.10.37"
 
 
 # Readiness
