@@ -36,6 +36,7 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
     _check_images(inputs, source, kubectl)
     run = ConformanceRun(inputs, tools, bench, order, bench.programs(inputs.release), host.command_prefix)
     run.prepare()
+    run.check_images(source.test_images)
     order = replace(order, selection=run.select())
     remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=_REMOVAL_SECONDS)  # of a run that was killed
     wait_seconds = 0.0

@@ -22,6 +22,7 @@ from iecpod.yaml_document import dump_yaml
 #: Below the POD's; the last run's files stay there until the next one.
 _DIRECTORY = "conformance"
 _DRY_RUN_LOG = "dry-run.log"
+_IMAGES_LOG = "images.log"
 _DRY_RUN_SECONDS = 600.0
 
 #: Beyond the time for the tests, which Ginkgo itself watches over, to begin and to end.
@@ -74,7 +75,7 @@ class ConformanceOrder:
 
 
 class ConformanceRun:
-    """`prepare` first, then `select`, then `run`."""
+    """`prepare` first, `run` last."""
 
     def __init__(
         self,
@@ -111,6 +112,22 @@ class ConformanceRun:
         (self._directory / "kubectl").symlink_to(self._programs.kubectl)
         repositories = dump_yaml(registries(self._inputs.release.image_repository))
         (self._directory / "repositories.yaml").write_text(repositories)
+
+    def check_images(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Raises `HostError` where the tests ask for images of these names by other tags."""
+        self._execute(self._call.images_argv(), _IMAGES_LOG, lambda _output: None, _DRY_RUN_SECONDS)
+        repository = self._inputs.release.image_repository
+        lines = (self._directory / _IMAGES_LOG).read_text(errors="replace").splitlines()
+        asked = {line.strip() for line in lines if line.partition(":")[0] in {f"{repository}/{name}" for name in tags}}
+        if not asked:
+            raise HostError(f"upstream's tests name no images: {self._log_tail(_IMAGES_LOG)}")
+        known = {f"{repository}/{name}:{tag}" for name in tags for tag in tags[name]}
+        if unknown := sorted(asked - known):
+            raise HostError(
+                f"upstream's tests of Kubernetes {self._programs.version} ask for {', '.join(unknown)}, and release "
+                f"{self._inputs.release.name} has other tags",
+                "correct test_images of the release",
+            )
 
     def select(self) -> Selection:
         """With the names of the tests that the program finds. Raises `UsageError`, `HostError`."""

@@ -44,14 +44,14 @@ _NOT_IN_FULL = r"\[Disruptive\]|\[Flaky\]"
 #: A test that is interrupted has so long to end, and so has each step of its cleaning up.
 _GRACE_SECONDS = 20
 
-#: Of test/utils/image/manifest.go. `invalidRegistry` is left out: tests pull from it to see that fail.
+#: Of test/utils/image/manifest.go. Left out are `invalidRegistry`, from which tests pull to see that fail, and
+#: `privateRegistry`, whose agnhost is another one.
 _REGISTRIES = (
     "promoterE2eRegistry",
     "buildImageRegistry",
     "gcEtcdRegistry",
     "gcRegistry",
     "sigStorageRegistry",
-    "privateRegistry",
     "dockerLibraryRegistry",
     "cloudProviderGcpRegistry",
 )
@@ -109,6 +109,10 @@ class E2eCall:
     def dry_argv(self, selection: Selection) -> list[str]:
         """Reports which tests would run, and asks no cluster."""
         return [*self._base(selection), "--ginkgo.dry-run"]
+
+    def images_argv(self) -> list[str]:
+        """Prints a line an image that any of the tests may run."""
+        return [str(self.program), "--provider=skeleton", "--list-images"]
 
     def _base(self, selection: Selection) -> list[str]:
         return [

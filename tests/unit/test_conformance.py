@@ -62,6 +62,7 @@ class FakeBench:
         self.compiled: list[str] = []
         self.calls: list[tuple[list[str], Mapping[str, str]]] = []
         self.seconds: list[float] = []
+        self.images = "".join(f"registry.iecpod.internal/{image}\n" for image in (*IMAGES, "nginx:1.27.0-2"))
 
     def programs(self, release: Release) -> E2ePrograms:
         self.compiled.append(release.name)
@@ -81,6 +82,9 @@ class FakeBench:
         self.calls.append((list(argv), environment))
         self.seconds.append(seconds)
         results = directory / "results"
+        if "--list-images" in argv:
+            log_path.write_text(self.images)
+            return ProgramEnd.ENDED
         if "--ginkgo.dry-run" in argv:
             log_path.write_text("panic: regexp: Compile(`(`): error parsing regexp: missing closing )\n\ngoroutine 5\n")
             if self.dry:
@@ -151,7 +155,7 @@ def test_a_run(inputs: PodInputs, pod: FakeTools, tmp_path: Path) -> None:
 def test_how_the_tests_are_called(inputs: PodInputs, pod: FakeTools) -> None:
     bench = FakeBench("run")
     run_conformance(inputs, pod, bench, order())
-    (dry, _), (argv, environment) = bench.calls
+    (images, _), (dry, _), (argv, environment) = bench.calls
     directory = pod.pod_dir / "conformance"
     base = [
         "/cache/e2e.test",
@@ -160,6 +164,7 @@ def test_how_the_tests_are_called(inputs: PodInputs, pod: FakeTools) -> None:
         f"--ginkgo.focus={FOCUS.focus}",
         "--ginkgo.no-color",
     ]
+    assert images == ["/cache/e2e.test", "--provider=skeleton", "--list-images"]
     assert dry == [*base, "--ginkgo.dry-run"]
     assert argv == [
         *base,
@@ -177,7 +182,7 @@ def test_how_the_tests_are_called(inputs: PodInputs, pod: FakeTools) -> None:
     assert repositories == registries("registry.iecpod.internal")
     assert environment["HOME"] == environment["TMPDIR"] == f"{directory}/tmp"
     # Ginkgo ends the tests itself; who waits for it waits longer.
-    assert bench.seconds[1] > 3600
+    assert bench.seconds[-1] > 3600
 
 
 def test_the_prefix_leads_into_the_network_of_the_pod(
@@ -187,8 +192,8 @@ def test_the_prefix_leads_into_the_network_of_the_pod(
     monkeypatch.setattr(type(pod.fake_host), "command_prefix", property(lambda _self: prefix))
     bench = FakeBench("run")
     run_conformance(inputs, pod, bench, order())
-    assert tuple(bench.calls[1][0][:3]) == (*prefix, "/cache/e2e.test")
-    assert bench.calls[0][0][0] == "/cache/e2e.test"  # asks no cluster
+    assert tuple(bench.calls[-1][0][:3]) == (*prefix, "/cache/e2e.test")
+    assert {call[0] for call, _ in bench.calls[:-1]} == {"/cache/e2e.test"}  # these ask no cluster
 
 
 def test_what_earlier_runs_and_this_one_left_is_removed(inputs: PodInputs, pod: FakeTools) -> None:
@@ -335,7 +340,25 @@ def test_a_pod_of_another_architecture() -> None:
 
 def test_no_image_of_a_test_is_looked_for_elsewhere() -> None:
     assert set(registries("r.example").values()) == {"r.example"}
-    assert "invalidRegistry" not in registries("r.example")
+    assert not {"invalidRegistry", "privateRegistry"} & registries("r.example").keys()
+
+
+@pytest.mark.parametrize(
+    ("images", "cause"),
+    [
+        (
+            "registry.iecpod.internal/agnhost:2.67\nregistry.iecpod.internal/busybox:1.37.0-2\n",
+            "ask for registry.iecpod.internal/agnhost:2.67, and",
+        ),
+        ("panic: no such flag\n", "name no images: panic: no such flag"),
+    ],
+)
+def test_tests_that_ask_for_other_images(inputs: PodInputs, pod: FakeTools, images: str, cause: str) -> None:
+    bench = FakeBench("run")
+    bench.images = images
+    with pytest.raises(HostError) as caught:
+        run_conformance(inputs, pod, bench, order())
+    assert cause in caught.value.cause
 
 
 REPORT = ConformanceReport(
