@@ -127,7 +127,8 @@ class GoBuild:
         """Held by one build at a time; the sources of `programs` are there."""
         with self.cache.lock("go-build"):
             self._check_room()
-            log_path = self.cache.log_path(f"go-{module.name}-{arch.debian}")
+            what = f"{module.name}-tests" if programs is module.tests else module.name
+            log_path = self.cache.log_path(f"go-{what}-{arch.debian}")
             job = _Job(module, arch, self.work_dir / module.name, log_path)
             shutil.rmtree(job.work, ignore_errors=True)
             copy_module(module, job.work)
