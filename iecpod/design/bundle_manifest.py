@@ -19,7 +19,7 @@ from iecpod.outside_json import Bounds, Json, parse_json
 
 MANIFEST = "manifest.json"
 
-#: Lies beside the manifest and is not named in it, since it is made of it.
+#: A file beside the manifest, and not named in it, since it is made of it.
 SIGNATURE = "manifest.json.sig"
 
 #: A change of what lies where in a bundle.

@@ -121,7 +121,7 @@ def _read_file(tree: Beneath, name: str, most_bytes: int) -> bytes | None:
 
 
 def _read_archive(path: Path, file: IO[bytes]) -> OpenBundle:
-    """The manifest stands first; a signature is the next, or lies beside the archive."""
+    """The manifest stands first; a signature is the next, or it is a file beside the archive."""
     members = _members_of_archive(file)
     manifest = _content_of(next(members, None), MANIFEST, MOST_MANIFEST_BYTES)
     second = next(members, None)
