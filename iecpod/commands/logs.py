@@ -95,13 +95,22 @@ def _add_descriptor(collection: Collection, read: ReadPod, file: str) -> None:
     """As written; one from a server as it was understood. What was encrypted stays so."""
     name = f"descriptors/{file.rpartition('/')[2]}"
     if "://" not in file:
-        collection.add_file(name, Path(file), 8 * _MIB)
+        if _leads_out(Path(file)):
+            collection.miss(name, f"{file} is a link that leads out of its base")
+        else:
+            collection.add_file(name, Path(file), 8 * _MIB)
         return
     document = next((d for d in (read.descriptors.pdf, read.descriptors.idf) if d.file == file), None)
     if document is None:
         collection.miss(name, f"{file} could not be read")
     else:
         collection.add(name, dump_yaml(document.data).encode())
+
+
+def _leads_out(descriptor: Path) -> bool:
+    """Whether a descriptor below labs/LAB is a file of elsewhere, such as one that its author may not read."""
+    base = descriptor.absolute().parents[2]
+    return not descriptor.resolve().is_relative_to(base.resolve())
 
 
 def _add_hypervisor(collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost) -> None:

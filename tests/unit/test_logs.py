@@ -418,3 +418,18 @@ def test_a_run_does_not_begin_without_a_place_for_its_logs(tmp_path: Path) -> No
     refused = run(tmp_path, "deploy", "-l", "local", "-p", "virtual1", "-L", "none/x.tar.gz")
     assert isinstance(refused.exception, UsageError)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_descriptor_that_is_a_link_to_elsewhere_is_left_out(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+    """Who writes descriptors does not get what root may read; a link to another descriptor of the base is one."""
+    write_pod(tmp_path / "base", "local", "virtual1")
+    lab = tmp_path / "base" / "labs" / "local"
+    (tmp_path / "secret").write_text("hunter22\n")
+    (lab / "virtual1.yaml").unlink()
+    (lab / "virtual1.yaml").symlink_to(tmp_path / "secret")
+    (lab / "idf-virtual1.yaml").rename(lab / "idf-shared.yaml")
+    (lab / "idf-virtual1.yaml").symlink_to("idf-shared.yaml")
+    kept = collect(layout, tools, None, base=str(tmp_path / "base"))
+    assert "descriptors/idf-virtual1.yaml" in kept.files and "descriptors/virtual1.yaml" not in kept.files
+    assert f"descriptors/virtual1.yaml: {lab}/virtual1.yaml is a link that leads out of its base" in kept.missing
+    assert not any(b"hunter22" in content for content in kept.files.values())
