@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iecpod.adapters.log_archive import check_writable, new_archive
 from iecpod.cli.options import Invocation, pod_options
-from iecpod.cli.pods import _pass_composition
+from iecpod.cli.pods import pass_composition
 from iecpod.cli.upkeep import log_file_option
 from iecpod.commands import collection
 from iecpod.commands.collection import Collection
@@ -354,7 +354,7 @@ def test_the_verb_prints_the_name_of_its_archive(tmp_path: Path) -> None:
 def _deploy_that(error: BaseException | None, tmp_path: Path, log_file: Path) -> Result:
     @click.command()
     @pod_options
-    @_pass_composition
+    @pass_composition
     @log_file_option
     def deploy(composition: Composition, /, **options: object) -> None:
         assert composition.layout == layout_below(tmp_path) and "log_file" not in options
