@@ -10,6 +10,8 @@
 #     IECPOD_VENV     the virtual environment (default: .venv beside this script)
 #     IECPOD_PYTHON   the Python it is made with (default: /usr/bin/python3, the one apt's headers are for)
 set -euo pipefail
+# What root runs from the virtual environment, nobody else may change.
+umask 022
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 venv=${IECPOD_VENV:-$root/.venv}

@@ -7,6 +7,8 @@ IecpodError
 ├── HostError                   1   libvirt, storage or a local program failed
 │   ├── HypervisorUnavailable   4   no libvirt there, or no permission; 1 in a phase, as it went away
 │   ├── ResourceConflict        4   a name of ours is taken by an object that is not ours
+│   ├── FileError               1   the operating system refused a file or stream, which is named with the reason
+│   ├── PathRefused             4   a directory or file of iecpod's that others may change, or that cannot be used
 │   ├── LockTimeout             1   a lock was held for longer than iecpod ever does; in `locks`
 │   └── ImageError              1   an image or bundle could not be fetched, built or verified
 ├── NodeError                   1
@@ -155,6 +157,14 @@ class HypervisorUnavailable(HostError):
 
 
 class ResourceConflict(HostError):
+    exit_code = ExitCode.PREFLIGHT
+
+
+class FileError(HostError):
+    pass
+
+
+class PathRefused(HostError):
     exit_code = ExitCode.PREFLIGHT
 
 

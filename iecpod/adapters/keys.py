@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from iecpod.errors import HostError
+from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, create_file, replace_file
 
 _CLIENT_KEY = "id_ed25519"
@@ -87,7 +88,7 @@ def _ensure_private_key(path: Path, comment: str) -> str:
 
 def _read_private_key(path: Path) -> str | None:
     try:
-        text = path.read_text(encoding="ascii", errors="replace")
+        text = read_own(path).decode("ascii", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -17,6 +17,7 @@ from iecpod.layout import Layout
 from iecpod.locks import LockTimeout, closing, open_lock, wait_for_lock
 from iecpod.model import PodRef
 from iecpod.ports import LockHolder
+from iecpod.trusted import make_directory
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def pod_lock(
     """
     path, holder_file = _files(layout, ref)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         descriptor = open_lock(path)
     except OSError as error:
         raise HostError(

@@ -69,7 +69,8 @@ def build(
 def _build(invocation: Invocation, order: BundleOrder) -> Path:
     from iecpod.composition import Composition
 
-    composition = Composition(invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    layout = invocation.stored_layout()
+    composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
     return composition.build_bundle(order)
 
 

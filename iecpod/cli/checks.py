@@ -142,7 +142,7 @@ def labs(invocation: Invocation, /, base_uri: str | None, output: str) -> None:
     """Lists the PODs of a base: their nodes, whether their descriptors are valid, and whether they are deployed."""
     from iecpod.commands.labs import list_labs
 
-    listed = list_labs(base_uri or str(invocation.layout.pdf_dir), invocation.layout)
+    listed = list_labs(base_uri or str(invocation.layout.pdf_dir), invocation.stored_layout())
     if output == "json":
         echo_json(listed.to_json())
     else:

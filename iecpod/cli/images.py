@@ -40,7 +40,7 @@ def _complete_name(context: click.Context, _parameter: click.Parameter, incomple
 def _keeping(invocation: Invocation, storage_dir: Path | None) -> CacheKeeping:
     from iecpod.cache_keeping import CacheKeeping
 
-    return CacheKeeping(invocation.layout.stored_in(storage_dir))
+    return CacheKeeping(invocation.stored_layout(storage_dir))
 
 
 @image.command()
@@ -85,7 +85,7 @@ def bake(
     """
     from iecpod.composition import Composition
 
-    layout = invocation.layout.stored_in(storage_dir)
+    layout = invocation.stored_layout(storage_dir)
     composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
     echo(composition.bake_image(release, Arch(arch) if arch else None, base_os, apt_mirror))
 

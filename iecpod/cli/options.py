@@ -17,6 +17,7 @@ from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.layout import Layout
 from iecpod.model import PodRef, check_name
+from iecpod.trusted import check_layout
 from iecpod.units import parse_size_bytes
 
 _MIB = 1024 * 1024
@@ -94,6 +95,15 @@ class Invocation:
     layout: Layout
     environ: Mapping[str, str]
     is_terminal: bool
+
+    def stored_layout(self, directory: Path | None = None) -> Layout:
+        """For every verb that reads or writes state, caches or locks; with the first two below `directory`.
+
+        Raises `PathRefused` where others may change what is kept there.
+        """
+        layout = self.layout.stored_in(directory)
+        check_layout(layout)
+        return layout
 
 
 def lab_option(*, required: bool) -> Callable[[F], F]:

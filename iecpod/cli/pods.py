@@ -39,7 +39,7 @@ def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
     def run(invocation: Invocation, /, *arguments: Any, **options: Any) -> None:
         from iecpod.composition import Composition
 
-        layout, debug = invocation.layout.stored_in(options.get("storage_dir")), options.pop("debug", False)
+        layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
         with tracing_commands(debug):

@@ -27,10 +27,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LOG = logging.getLogger("iecpod")
 
 
-def _upkeep(invocation: Invocation, layout: Layout | None = None) -> Upkeep:
+def _upkeep(invocation: Invocation, layout: Layout) -> Upkeep:
     from iecpod.upkeep import Upkeep
 
-    return Upkeep(layout or invocation.layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    return Upkeep(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
 
 
 @click.command()
@@ -44,7 +44,7 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     containers and, from the first, the cluster's objects and events. MANIFEST in it says what could not be had, and
     why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
     """
-    layout = invocation.layout.stored_in(options["storage_dir"])
+    layout = invocation.stored_layout(options["storage_dir"])
     echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
 
 
@@ -80,7 +80,7 @@ def gc(
     \b
     Example: iecpod gc --older-than 2d --dry-run
     """
-    gathered = _upkeep(invocation).gc(
+    gathered = _upkeep(invocation, invocation.stored_layout()).gc(
         older_than_seconds=older_than, connect=connect, everything=everything, dry_run=dry_run
     )
     echo(gathered.to_text())

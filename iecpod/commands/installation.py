@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from iecpod.errors import HostError
+from iecpod.file_reader import read_own
 from iecpod.file_writer import READABLE, create_file
+from iecpod.trusted import make_directory
 
 _NAME = "installation"
 #: Of a UUID as text, with room for a line end or two.
@@ -43,11 +44,9 @@ def _explained(path: Path) -> Iterator[None]:
 def _read(path: Path) -> str:
     """Empty where there is none yet."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        text = read_own(path, _MOST_BYTES + 1).decode("ascii", "replace").strip()
     except FileNotFoundError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        text = file.read(_MOST_BYTES + 1).decode("ascii", "replace").strip()
     try:
         if str(uuid.UUID(text)) == text:
             return text
@@ -67,6 +66,6 @@ def _proposed(state_dir: Path) -> str:
 
 def _make(state_dir: Path) -> str:
     """Where two runs make one at the same time, the first counts for both."""
-    state_dir.mkdir(parents=True, exist_ok=True)
+    make_directory(state_dir)
     create_file(state_dir / _NAME, f"{_proposed(state_dir)}\n", READABLE)
     return _read(state_dir / _NAME)

@@ -10,9 +10,11 @@ from pathlib import Path
 from iecpod.commands.installation import ensure_installation
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import HostError, ResourceConflict, UsageError
+from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.trusted import check_directory, make_directory
 
 #: Written by every deploy as it begins, and again when all is checked.
 NOTE = "deployed.json"
@@ -37,21 +39,22 @@ def pod_dir_of(layout: Layout, ref: PodRef) -> Path:
 def make_pod_dir(layout: Layout, ref: PodRef) -> None:
     """Others may pass through (libvirt's own user opens disks below), and list nothing.
 
-    Raises `ResourceConflict` as `check_pod_dir`.
+    Raises as `check_pod_dir`.
     """
     check_pod_dir(layout, ref)
     ensure_installation(layout.state_dir)
     pod_dir = pod_dir_of(layout, ref)
-    pod_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    make_directory(pod_dir, 0o711)
     (pod_dir / _MARK).touch(mode=0o600)
     for name in ("nvram", "console"):  # domains name files in them, and libvirt makes files only
-        (pod_dir / name).mkdir(mode=0o711, exist_ok=True)
+        make_directory(pod_dir / name, 0o711)
 
 
 def check_pod_dir(layout: Layout, ref: PodRef) -> None:
     """Raises `ResourceConflict` where the POD's directory is reached by a link, or is not a POD's.
 
-    Whoever put a link there, what it leads to is not ours to read, fill or remove.
+    Whoever put a link there, what it leads to is not ours to read, fill or remove. Raises `PathRefused` where others
+    may change what is in it.
     """
     pod_dir = pod_dir_of(layout, ref)
     for path in (_pods_dir(layout), pod_dir.parent, pod_dir):
@@ -63,6 +66,7 @@ def check_pod_dir(layout: Layout, ref: PodRef) -> None:
         raise _not_ours(pod_dir, "not a directory")
     if not _is_marked(pod_dir):
         raise _not_ours(pod_dir, "a directory that iecpod did not make")
+    check_directory(pod_dir, levels=1)
 
 
 def _pods_dir(layout: Layout) -> Path:
@@ -98,9 +102,11 @@ def read_kubeconfig(layout: Layout, ref: PodRef) -> str | None:
     if path.is_symlink():
         raise _not_ours(path, "a symbolic link")
     try:
-        return path.read_text()
+        return read_own(path).decode(errors="replace")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}", "check its owner and permissions") from error
 
 
 def remember(pod_dir: Path, chosen: Recalled, installation: str) -> None:
@@ -132,17 +138,17 @@ def is_of_earlier_version(pod_dir: Path) -> bool:
 
 
 def recall(pod_dir: Path) -> Recalled:
-    """Raises `HostError` where the note is not what `remember` wrote."""
+    """Raises `HostError` where the note is not what `remember` wrote, `PathRefused` where others may change it."""
     path = pod_dir / NOTE
+    remedy = "remove that file, and give the options of the deploy again (-c, -b, --release …)"
     try:
-        return Recalled.from_json(path.read_text())
+        return Recalled.from_json(read_own(path))
     except FileNotFoundError:
         return Recalled()
-    except (ValueError, TypeError) as error:
-        raise HostError(
-            f"{path} does not say what the POD was deployed with",
-            "remove that file, and give the options of the deploy again (-c, -b, --release …)",
-        ) from error
+    except OSError as error:
+        raise HostError(f"{path} cannot be read: {error.strerror}", f"if you may read it, {remedy}") from error
+    except ValueError as error:
+        raise HostError(f"{path} does not say what the POD was deployed with: {error}", remedy) from error
 
 
 def remove_pod_dir(layout: Layout, ref: PodRef) -> None:

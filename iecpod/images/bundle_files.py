@@ -30,6 +30,7 @@ from iecpod.images.bundle_reader import Member, OpenBundle, open_bundle
 from iecpod.images.bundle_trust import ANY_BUNDLE, BundleTrust
 from iecpod.images.cache import Artifact, Cache, artifact_lease, find_damage, write_seen
 from iecpod.images.files import explain_os_error, place_file, place_open_file, sha256_of_file
+from iecpod.trusted import make_directory
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -90,7 +91,7 @@ class StoredBundle:
                     stage = work / manifest.digest
                     stage.mkdir()
                     self._fill(stage, manifest, bundle)
-                    final.parent.mkdir(parents=True, exist_ok=True)
+                    make_directory(final.parent)
                     shutil.rmtree(final, ignore_errors=True)
                     commit_tree(stage, final)
             return manifest.digest

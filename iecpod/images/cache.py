@@ -15,6 +15,7 @@ from iecpod.file_writer import commit_tree
 from iecpod.images.files import (
     Fingerprint,
     explain_os_error,
+    plain_status,
     read_json,
     recipe_key,
     sha256_of_file,
@@ -24,6 +25,7 @@ from iecpod.images.lease import hold
 from iecpod.images.work import staging
 from iecpod.locks import Tell, locked
 from iecpod.ports import Reporter
+from iecpod.trusted import check_directory, is_ours, make_directory
 
 MANIFEST = "manifest.json"
 #: What was seen of files when they were last hashed: of this cache, and not of the artifact.
@@ -73,7 +75,7 @@ class Cache:
                 content.mkdir()
                 facts = make(content)
                 write_manifest(content, recipe, facts)
-                final.parent.mkdir(parents=True, exist_ok=True)
+                make_directory(final.parent)
                 commit_tree(content, final)
         made = load_artifact(final, key)
         assert made is not None, "a manifest that was just written is readable"
@@ -87,7 +89,7 @@ class Cache:
     def lock(self, name: str) -> Iterator[None]:
         """One maker at a time, across processes; says for whom when it has to wait."""
         directory = self.root / "locks"
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
 
         with locked(directory / f"{name}.lock", seconds=MAKING_SECONDS, tell=self._told(f"makes {name}")):
             yield
@@ -109,7 +111,7 @@ class Cache:
     def log_path(self, label: str) -> Path:
         """A new, empty log; the last one of the same label is replaced."""
         path = self.root / "logs" / f"{label}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         path.unlink(missing_ok=True)
         return path
 
@@ -143,7 +145,7 @@ def write_seen(directory: Path, names: Iterable[str]) -> None:
 
 
 def load_artifact(directory: Path, key: str) -> Artifact | None:
-    """None where there is no readable manifest."""
+    """None where there is no readable manifest. Raises `PathRefused` where others may change it."""
     manifest = read_json(directory / MANIFEST)
     if not isinstance(manifest, dict) or not {"recipe", "facts", "files"} <= manifest.keys():
         return None
@@ -153,21 +155,26 @@ def load_artifact(directory: Path, key: str) -> Artifact | None:
 def find_damage(artifact: Artifact, *, thorough: bool = False) -> tuple[str, ...]:
     """Names of files that are not what the manifest says.
 
-    A file that has not changed since it was last hashed is not hashed again, unless `thorough`.
+    A file that has not changed since it was last hashed is not hashed again, unless `thorough` or others may change it:
+    libvirt gives disks to the user that QEMU runs as. Raises `PathRefused` for directories that others may change.
     """
+    check_directory(artifact.path, levels=1)
     seen = read_json(artifact.path / SEEN)
     known: dict[str, Any] = seen if isinstance(seen, dict) and not thorough else {}
     damaged = []
     fresh = dict(known)
     for name, entry in artifact.files.items():
         path = artifact.path / name
-        if not path.is_file() or path.stat().st_size != entry["size_bytes"]:
+        status = plain_status(path)
+        if status is None or status.st_size != entry["size_bytes"]:
             damaged.append(name)
-        elif known.get(name) != Fingerprint.of(path).as_list():
+            continue
+        fingerprint = Fingerprint.from_status(status).as_list()
+        if known.get(name) != fingerprint or not is_ours(status):
             if sha256_of_file(path) != entry["sha256"]:
                 damaged.append(name)
             else:
-                fresh[name] = Fingerprint.of(path).as_list()
+                fresh[name] = fingerprint
     if fresh != known and not damaged:
         with contextlib.suppress(OSError):  # a cache that can only be read is still a cache
             write_json(artifact.path / SEEN, fresh)

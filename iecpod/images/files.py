@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.errors import ImageError
+from iecpod.file_reader import read_own
 from iecpod.file_writer import READABLE, replace_file
 
 _CHUNK_BYTES = 1024 * 1024
@@ -30,7 +32,10 @@ class Fingerprint:
 
     @classmethod
     def of(cls, path: Path) -> Fingerprint:
-        status = path.stat()
+        return cls.from_status(path.stat())
+
+    @classmethod
+    def from_status(cls, status: os.stat_result) -> Fingerprint:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def as_list(self) -> list[int]:
@@ -55,11 +60,23 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value, or None where the file is missing or is not JSON: a cache treats both as not there."""
+    """The value, or None where the file is missing or is not JSON: a cache treats both as not there.
+
+    Raises `PathRefused` where others may change the file: it says of others what they are.
+    """
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return json.loads(read_own(path))
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def plain_status(path: Path) -> os.stat_result | None:
+    """None for what is no plain file: a link may lead to what others change."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def place_file(source: Path, target: Path) -> None:

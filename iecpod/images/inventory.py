@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iecpod.errors import PathRefused
 from iecpod.images.cache import MANIFEST, artifact_lease
 from iecpod.images.files import read_json
 from iecpod.images.lease import last_use
@@ -59,12 +60,12 @@ def remove_item(cache_dir: Path, item: CacheItem) -> None:
         return
     item.path.unlink(missing_ok=True)
     for entry in _entry_paths(cache_dir):
-        if _digest_of(read_json(entry)) == item.name:
+        if _digest_of(_read(entry)) == item.name:
             entry.unlink(missing_ok=True)
 
 
 def _find_images(cache_dir: Path) -> Iterator[CacheItem]:
-    entries = {path.stem: read_json(path) for path in _entry_paths(cache_dir)}
+    entries = {path.stem: _read(path) for path in _entry_paths(cache_dir)}
     for path in _list(cache_dir / IMAGES):
         if path.is_symlink() or not path.is_file():
             continue
@@ -88,7 +89,7 @@ def _find_artifacts(cache_dir: Path) -> Iterator[CacheItem]:
             manifest = path / MANIFEST
             dated = manifest if manifest.is_file() else path
             is_whole = dated is manifest and not _is_set_aside(path)
-            what = _describe_recipe(read_json(manifest)) if is_whole else _without_entry(path)
+            what = _describe_recipe(_read(manifest)) if is_whole else _without_entry(path)
             lease = artifact_lease(kind.name, path.name)
             with suppress(FileNotFoundError):
                 yield _item(cache_dir, dated, kind=kind.name, name=path.name, path=path, lease=lease, what=what)
@@ -103,6 +104,14 @@ def _item(cache_dir: Path, dated: Path, **known: Any) -> CacheItem:
 
 def _list(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _read(path: Path) -> Any:
+    """None also where others may change the file: what it says is not believed, and the thing is listed anyway."""
+    try:
+        return read_json(path)
+    except PathRefused:
+        return None
 
 
 def _entry_paths(cache_dir: Path) -> list[Path]:

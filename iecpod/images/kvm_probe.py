@@ -17,6 +17,7 @@ from iecpod.images.files import Fingerprint, read_json, recipe_key, write_json
 from iecpod.images.work import staging
 from iecpod.model import Arch
 from iecpod.ports import BaseImage
+from iecpod.trusted import make_directory
 
 #: The first line of every Linux kernel; images of a release send it to their serial console.
 _SIGN_OF_LIFE = b"Linux version "
@@ -45,7 +46,7 @@ def kvm_boots(
         boots = does_kernel_start(image, emulator, VirtType.KVM, work, timeout_seconds=timeout_seconds)
     # An emulator that gave up at once says why KVM is missing today, not that it hangs; asking again costs nothing.
     if boots or time.monotonic() - started >= timeout_seconds:
-        answer_path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(answer_path.parent)
         write_json(answer_path, {"boots": boots, **question})
     return boots
 

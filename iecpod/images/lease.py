@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from iecpod.locks import Tell, open_lock, try_lock, wait_for_lock
+from iecpod.trusted import make_directory
 
 #: A cache that can only be read is still a cache.
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -92,5 +93,5 @@ def _lease_file(cache_dir: Path, name: str) -> Path:
 
 
 def _open(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     return open_lock(path)

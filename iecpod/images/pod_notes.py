@@ -8,13 +8,14 @@ import os
 from pathlib import Path
 
 from iecpod.images.lease import READ_ONLY
+from iecpod.trusted import make_directory
 
 
 def note_pod(cache_dir: Path, pod_dir: Path) -> None:
     """Before its disks are made. A POD stays noted: where its directory is gone, or has no such disks, that is seen."""
     note = _notes(cache_dir) / hashlib.sha256(os.fsencode(pod_dir)).hexdigest()[:32]
     try:
-        note.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(note.parent)
         with contextlib.suppress(FileExistsError):
             note.symlink_to(pod_dir)  # a link, since that is there in one step
     except OSError as error:

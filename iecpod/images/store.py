@@ -17,11 +17,13 @@ from iecpod.images.cache import Cache
 from iecpod.images.files import (
     Fingerprint,
     explain_os_error,
+    plain_status,
     read_json,
     sha256_of_file,
     write_json,
 )
 from iecpod.ports import BaseImage
+from iecpod.trusted import is_ours, make_directory
 
 #: Of an entry that says nothing of what its image is.
 NO_FACTS: Mapping[str, str] = MappingProxyType({})
@@ -64,7 +66,10 @@ class ImageStore:
                 return self._add(key, make(work), facts)
 
     def find(self, key: str) -> BaseImage | None:
-        """None where the image is not there or is not what it was; unchanged files are not hashed again."""
+        """None where the image is not there or is not what it was.
+
+        An unchanged file is not hashed again, unless others may change it: libvirt gives disks to QEMU's user.
+        """
         entry = self._read_entry(key)
         if entry is None:
             return None
@@ -75,10 +80,11 @@ class ImageStore:
             format=entry["format"],
             virtual_size_bytes=entry["virtual_size_bytes"],
         )
-        if not image.path.is_file():
+        status = plain_status(image.path)
+        if status is None:
             return None
-        fingerprint = Fingerprint.of(image.path).as_list()
-        if fingerprint != entry["seen"]:
+        fingerprint = Fingerprint.from_status(status).as_list()
+        if fingerprint != entry["seen"] or not is_ours(status):
             if fingerprint[0] != entry["seen"][0] or sha256_of_file(image.path) != image.sha256:
                 return None
             with contextlib.suppress(OSError):  # a store that can only be read is still a store
@@ -114,7 +120,7 @@ class ImageStore:
         digest = sha256_of_file(new.path)
         self.cache.hold(image_lease(digest))
         final = self._directory / f"{digest}.{_SUFFIXES[new.format]}"
-        (self._directory / "index").mkdir(parents=True, exist_ok=True)
+        make_directory(self._directory / "index")
         commit_file(new.path, final, 0o444)
         entry = {
             "sha256": digest,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from iecpod.locks import SHORT_SECONDS, Tell, claimed, locked, open_lock, try_lock
+from iecpod.trusted import make_directory
 
 
 def _quietly(_holder: str) -> None:
@@ -26,7 +27,7 @@ def staging(
     Where others hold the lock of all work directories, `tell` is given who; raises `LockTimeout` after the patience.
     """
     work = cache_dir / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    make_directory(work)
     with locked(work / ".sweep.lock", seconds=patience_seconds, tell=tell):
         others = _directories(work)
         stage = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("printable", "layout", "file_writer", "locks", "web"),
+        *("printable", "layout", "file_reader", "file_writer", "locks", "trusted", "web"),
     ),
     ("http_url", "hypervisor_uri", "model", "naming"),
     ("descriptors",),
