@@ -16,11 +16,12 @@ from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbag
 from iecpod.commands.installation import find_installation
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.pod_state import check_pod_dir, find_noted_pods
+from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, choose, resolve_request
 from iecpod.descriptors.source import load_descriptors
 from iecpod.design.ownership import Owner
-from iecpod.errors import HostError, IecpodError, ResourceConflict
+from iecpod.errors import HostError, IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
@@ -66,14 +67,14 @@ class Upkeep:
 
     def _noted_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         for ref in find_noted_pods(self._layout):
+            tools = PodAdapters(self._layout, ref, reporter, "")
             try:
                 check_pod_dir(self._layout, ref)
-            except ResourceConflict as error:
+                # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
+                uri = tools.recall().uri or EMBEDDED
+            except IecpodError as error:
                 yield Leftover(name=f"POD {ref}", made_at=None, in_use=error.cause, remove=lambda: None)
                 continue
-            tools = PodAdapters(self._layout, ref, reporter, "")
-            # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
-            uri = tools.recall().uri or EMBEDDED
             if connect in (None, uri):
                 yield examine_pod(tools, uri, everything=everything)
 
@@ -99,10 +100,11 @@ class Upkeep:
             yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)
 
     def _log_request(self, request: PodRequest, tools: PodAdapters, outcome: str, nodes_left_out: str) -> LogRequest:
-        known = tools.recall()
+        known = Recalled()
         inputs: PodInputs | None = None
         not_valid = ""
         try:
+            known = tools.recall()
             inputs = resolve_request(request, self._layout, known)
         except IecpodError as error:
             not_valid = error.cause

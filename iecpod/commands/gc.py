@@ -7,7 +7,6 @@ the limit: neither the objects with its mark nor the note of its last deploy.
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +17,18 @@ from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
 from iecpod.design.ownership import is_owned
 from iecpod.errors import CleanupError, IecpodError, PodLocked
+from iecpod.file_reader import read_own
 from iecpod.hypervisor_uri import HypervisorUri
+from iecpod.outside_json import parse_json
 from iecpod.results import FAILED
 from iecpod.units import format_age
 
 _ALL_HINT = "--all takes it, too"
 NOT_FROM_HERE = f"not deployed from here, so nobody knows whether it is in use ({_ALL_HINT})"
+
+
+class _Kept(IecpodError):
+    """Something that was left over when it was looked at, and is not any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +91,35 @@ def examine_pod(tools: PodTools, uri: HypervisorUri, *, everything: bool, kept_f
 
     `kept_for` is a reason to keep it that the caller knows.
     """
-    in_use = "" if everything else kept_for or _finished(tools)
-    made_at = None
+
+    def judge() -> tuple[float | None, str]:
+        in_use = "" if everything else kept_for or _finished(tools)
+        return max((*_noted_at(tools), *_marked_at(tools, uri)), default=None), in_use
+
+    def remove() -> None:
+        """A run may have come in between, and another one may come until this one has the lock."""
+        with tools.lock():
+            if judge() != (made_at, in_use):
+                raise _Kept("a run was at work on it meanwhile")
+            teardown(tools, uri).check()
+
+    made_at, in_use = None, ""
     try:
         with tools.lock():
-            made_at = max((*_noted_at(tools), *_marked_at(tools, uri)), default=None)
+            made_at, in_use = judge()
     except PodLocked as error:
         in_use = error.cause
-    return Leftover(
-        name=f"POD {tools.ref}", made_at=made_at, in_use=in_use, remove=lambda: teardown(tools, uri).check()
-    )
+    return Leftover(name=f"POD {tools.ref}", made_at=made_at, in_use=in_use, remove=remove)
 
 
 def _finished(tools: PodTools) -> str:
+    """Why it stays; empty only where its report says that the deploy failed, or there is none: it was killed."""
     try:
-        outcome = json.loads((tools.pod_dir / "report.json").read_text())["outcome"]
-    except (OSError, ValueError, KeyError, TypeError):
+        outcome = parse_json(read_own(tools.pod_dir / "report.json"), ValueError).text("outcome")
+    except FileNotFoundError:
         return ""
+    except (IecpodError, OSError, ValueError) as error:
+        return f"its report cannot be read, so nobody knows how its deploy ended ({error}; {_ALL_HINT})"
     return "" if outcome == FAILED else f"its deploy went well ({_ALL_HINT})"
 
 
@@ -134,7 +151,7 @@ def _marked_at(tools: PodTools, uri: HypervisorUri) -> Iterator[float]:
 def _remove(leftover: Leftover) -> tuple[str, str]:
     try:
         leftover.remove()
-    except PodLocked as error:
+    except (PodLocked, _Kept) as error:
         return "kept", error.cause
     except IecpodError as error:
         return "failed", error.cause

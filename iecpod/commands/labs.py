@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from iecpod.commands.pod_state import pod_dir_of, recall
+from iecpod.commands.pod_state import check_pod_dir, pod_dir_of, recall
 from iecpod.commands.request import lab_defaults
 from iecpod.commands.table import format_table
 from iecpod.commands.validate import load_tree
 from iecpod.descriptors.pod import check_read_pod
 from iecpod.descriptors.source import ReadPod
-from iecpod.errors import count_errors
+from iecpod.errors import IecpodError, count_errors
 from iecpod.layout import Layout
 
 
@@ -20,7 +20,8 @@ from iecpod.layout import Layout
 class ListedPod:
     """`archs` and `types` are those of its nodes, each once, as written; `hypervisor` is empty where nobody names one.
 
-    `deployed` tells that a deploy from here has begun and that no teardown has ended it.
+    `deployed` tells that a deploy from here has begun and that no teardown has ended it. `fault`, where there is one,
+    is why nothing more is known of that.
     """
 
     lab: str
@@ -32,6 +33,7 @@ class ListedPod:
     warnings: int
     deployed: bool
     hypervisor: str
+    fault: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,13 @@ class Labs:
                 ",".join(pod.archs) or "-",
                 ",".join(pod.types) or "-",
                 f"no: {pod.errors} error{'' if pod.errors == 1 else 's'}" if pod.errors else "yes",
-                "yes" if pod.deployed else "no",
+                "unknown" if pod.fault else "yes" if pod.deployed else "no",
                 pod.hypervisor or "-",
             )
             for pod in self.pods
         ]
-        return format_table(("POD", "NODES", "ARCH", "TYPE", "VALID", "DEPLOYED", "HYPERVISOR"), rows)
+        table = format_table(("POD", "NODES", "ARCH", "TYPE", "VALID", "DEPLOYED", "HYPERVISOR"), rows)
+        return "\n".join([table, *(f"{pod.lab}/{pod.pod}: {pod.fault}" for pod in self.pods if pod.fault)])
 
 
 def list_labs(base_uri: str, layout: Layout) -> Labs:
@@ -66,7 +69,7 @@ def _listed(read: ReadPod, layout: Layout) -> ListedPod:
     problems = check_read_pod(read, layout.schemas_dir).problems
     errors = count_errors(problems)
     nodes = list(_nodes(read))
-    known = recall(pod_dir_of(layout, read.ref)).uri if read.ref is not None else None
+    known, fault = _noted(read, layout)
     lab, _, pod = read.name.partition("/")
     described = _texts(nodes, "remote_management", "address")
     return ListedPod(
@@ -77,9 +80,21 @@ def _listed(read: ReadPod, layout: Layout) -> ListedPod:
         types=_texts(nodes, "node", "type"),
         errors=errors,
         warnings=len(problems) - errors,
-        deployed=known is not None,
+        deployed=known is not None or bool(fault),
         hypervisor=known or lab_defaults(lab).connect or ", ".join(described),
+        fault=fault,
     )
+
+
+def _noted(read: ReadPod, layout: Layout) -> tuple[str | None, str]:
+    """The hypervisor that the POD was deployed on, and what is wrong with the note of it."""
+    if read.ref is None:
+        return None, ""
+    try:
+        check_pod_dir(layout, read.ref)
+        return recall(pod_dir_of(layout, read.ref)).uri, ""
+    except IecpodError as error:
+        return None, error.cause
 
 
 def _nodes(read: ReadPod) -> Iterator[object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from iecpod.design.supply import Supply
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.model import PodRef
+from iecpod.outside_json import Json, parse_json
 
 #: What a POD cannot change while it lives, and how a sentence says it. For all else the plan tells what would change.
 _FIXED = {
@@ -65,33 +66,51 @@ class Recalled:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Recalled:
+    def from_json(cls, text: bytes | str) -> Recalled:
         """Reads what `to_json` wrote; names of other versions of iecpod are passed over.
 
-        Raises `ValueError` or `TypeError` for anything else.
+        Raises `ValueError` for anything else.
         """
-        written = json.loads(text)
-        data = _known_fields(cls, written)
-        if written.get("baked") is not None:  # as it was written before a bundle could come on a disk
-            data.setdefault("bundle_via", "image" if written["baked"] else "ssh")
-        data.setdefault("disposable", True)  # as every POD was before there was a choice
-        supply: dict[str, Any] = _known_fields(Supply, data.pop("supply", {}))
-        for name, value in supply.items():
-            supply[name] = tuple(value) if isinstance(value, list) else value
-        readers: dict[str, Callable[[str], object]] = {
-            "uri": parse_connect,
-            "virt_type": VirtType,
-            "bundle_via": BundleVia,
-            "bundle": check_digest,
+        note = parse_json(text, ValueError)
+        found = note.members()
+        values: dict[str, Any] = {
+            known.name: _READERS.get(known.name, Json.as_text)(found[known.name])
+            for known in fields(cls)
+            if known.name in found
         }
-        for name, read in readers.items():
-            if data.get(name) is not None:
-                data[name] = read(data[name])
-        return cls(**data, supply=Supply(**supply))
+        if "baked" in found:  # as it was written before a bundle could come on a disk
+            values.setdefault("bundle_via", BundleVia.IMAGE if found["baked"].as_flag() else BundleVia.SSH)
+        values.setdefault("disposable", True)  # as every POD was before there was a choice
+        return cls(**values)
 
 
-def _known_fields(of: type[Recalled] | type[Supply], data: dict[str, Any]) -> dict[str, Any]:
-    return {known.name: data[known.name] for known in fields(of) if known.name in data}
+def _read_supply(found: Json) -> Supply:
+    """A field is read as that which it is when empty."""
+    members, empty = found.members(), Supply()
+    values: dict[str, Any] = {}
+    for known in fields(Supply):
+        if known.name in members:
+            value, default = members[known.name], getattr(empty, known.name)
+            if isinstance(default, Mapping):
+                values[known.name] = {name: inner.as_text() for name, inner in value.members().items()}
+            elif isinstance(default, tuple):
+                values[known.name] = tuple(entry.as_text() for entry in value.as_entries())
+            else:
+                values[known.name] = value.as_text()
+    return Supply(**values)
+
+
+#: Of what is no text.
+_READERS: dict[str, Callable[[Json], object]] = {
+    "uri": lambda found: parse_connect(found.as_text()),
+    "virt_type": lambda found: VirtType(found.as_text()),
+    "vcpus": Json.as_integer,
+    "memory_mib": Json.as_integer,
+    "disposable": Json.as_flag,
+    "bundle_via": lambda found: BundleVia(found.as_text()),
+    "bundle": lambda found: check_digest(found.as_text()),
+    "supply": _read_supply,
+}
 
 
 def fixed_differences(known: Recalled, wanted: Recalled) -> tuple[str, ...]:

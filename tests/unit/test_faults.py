@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from iecpod.adapters.lock import RunLock, pod_lock
 from iecpod.cli.main import main
 from iecpod.commands.deploy import deploy
 from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.pod_state import NOTE, pod_dir_of, recall, remember, remove_pod_dir
+from iecpod.commands.pod_state import NOTE, make_pod_dir, pod_dir_of, recall, remember, remove_pod_dir
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
@@ -25,13 +26,13 @@ from iecpod.commands.teardown import teardown
 from iecpod.design.ownership import Owner
 from iecpod.design.resources import Kind, ObservedResource, Resource
 from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
-from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
-from tests.unit.command_line import layout_below
+from tests.unit.command_line import layout_below, run
 from tests.unit.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
@@ -298,13 +299,65 @@ def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not pod_dir.parent.exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", '{"virt_type": "xen"}', '{"bundle_via": "fax"}'])
-def test_a_damaged_note_is_told(tmp_path: Path, text: str) -> None:
-    (tmp_path / NOTE).write_text(text)
+DAMAGED = [
+    (b"", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+    (b"[1", "not JSON: Expecting ',' delimiter: line 1 column 3 (char 2)"),
+    (b"\xff", "not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    (b"null", "an object is expected, not null"),
+    (b"[]", "an object is expected, not a list"),
+    (b"5", "an object is expected, not an integer"),
+    (b"[" * 1000, "nested deeper than 64 levels"),
+    (b'{"uri": 5}', "uri: a text is expected, not an integer"),
+    (b'{"vcpus": "2"}', "vcpus: an integer is expected, not a text"),
+    (b'{"virt_type": "xen"}', "'xen' is not a valid VirtType"),
+    (b'{"bundle_via": "fax"}', "'fax' is not a valid BundleVia"),
+    (b'{"supply": []}', "supply: an object is expected, not a list"),
+    (b'{"supply": {"no_proxy": "lab"}}', "supply.no_proxy: a list is expected, not a text"),
+    (b'{"supply": {"repositories": {"a": 1}}}', "supply.repositories.a: a text is expected, not an integer"),
+]
+
+
+@pytest.mark.parametrize(("content", "fault"), DAMAGED)
+def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> None:
+    (tmp_path / NOTE).write_bytes(content)
     with pytest.raises(HostError) as caught:
         recall(tmp_path)
-    assert caught.value.cause == f"{tmp_path / NOTE} does not say what the POD was deployed with"
+    assert caught.value.cause == f"{tmp_path / NOTE} does not say what the POD was deployed with: {fault}"
     assert "remove that file" in caught.value.remedy
+
+
+def test_a_note_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / NOTE).mkdir()
+    with pytest.raises(HostError) as caught:
+        recall(tmp_path)
+    assert caught.value.cause == f"{tmp_path / NOTE} cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize("note", [b"[]", b"5", b"{", None])
+def test_a_damaged_note_keeps_no_other_pod_from_being_seen(tmp_path: Path, note: bytes | None) -> None:
+    """None is a directory in its place."""
+    layout = layout_below(tmp_path)
+    pods_dir = layout.state_dir / "pods" / "arm"
+    for name in ("virtual1", "virtual2"):
+        make_pod_dir(layout, PodRef("arm", name))
+        remember(pods_dir / name, Recalled(uri=SYSTEM), pods.INSTALLATION)
+        os.utime(pods_dir / name / NOTE, (0, 0))
+    damaged = pods_dir / "virtual1" / NOTE
+    damaged.unlink()
+    if note is None:
+        damaged.mkdir()
+    else:
+        damaged.write_bytes(note)
+    listed = {pod["pod"]: pod for pod in json.loads(run(tmp_path, "labs", "-o", "json").stdout) if pod["lab"] == "arm"}
+    assert str(damaged) in listed["virtual1"]["fault"] and listed["virtual1"]["deployed"] is True
+    assert (listed["virtual2"]["fault"], listed["virtual2"]["deployed"]) == ("", True)
+    text = run(tmp_path, "labs").stdout
+    assert "unknown" in text and f"arm/virtual1: {damaged} " in text
+    gathered = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run")
+    assert gathered.exit_code == 0, gathered.output
+    lines = {line.split("POD ")[1].split()[0]: line for line in gathered.stdout.splitlines() if "POD arm/" in line}
+    assert lines["arm/virtual1"].startswith("kept") and str(damaged) in lines["arm/virtual1"]
+    assert lines["arm/virtual2"].startswith("would remove")
 
 
 def test_a_note_that_cannot_be_written_says_where(tmp_path: Path) -> None:

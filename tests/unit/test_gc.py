@@ -31,6 +31,7 @@ from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
 from tests.unit.test_commands import REF, FakeTools, run_deploy
 
 DAY = 86_400.0
+UNREADABLE = "its report cannot be read, so nobody knows how its deploy ended ({}; --all takes it, too)"
 NOW = 1_000_000_000.0
 
 
@@ -119,8 +120,13 @@ def test_a_pod_is_as_old_as_the_youngest_thing_of_it(tools: FakeTools) -> None:
     ("report", "kept"),
     [
         (None, ""),
-        ("{", ""),
-        ("[]", ""),
+        ("", UNREADABLE.format("not JSON: Expecting value: line 1 column 1 (char 0)")),
+        (
+            "{",
+            UNREADABLE.format("not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ),
+        ("[]", UNREADABLE.format("an object is expected, not a list")),
+        ('{"outcome": 5}', UNREADABLE.format("outcome: a text is expected, not an integer")),
         (json.dumps({"outcome": "failed"}), ""),
         (json.dumps({"outcome": "done"}), "its deploy went well (--all takes it, too)"),
         (json.dumps({"outcome": "in place"}), "its deploy went well (--all takes it, too)"),
@@ -131,6 +137,39 @@ def test_a_pod_whose_deploy_went_well_stays(tools: FakeTools, report: str | None
         (tools.pod_dir / "report.json").write_text(report)
     assert examine_pod(tools, EMBEDDED, everything=False).in_use == kept
     assert examine_pod(tools, EMBEDDED, everything=True).in_use == ""
+
+
+def test_a_report_that_others_may_have_written_keeps_the_pod(tools: FakeTools) -> None:
+    (tools.pod_dir / "report.json").write_text(json.dumps({"outcome": "failed"}))
+    (tools.pod_dir / "report.json").chmod(0o666)
+    assert "others may change it" in examine_pod(tools, EMBEDDED, everything=False).in_use
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_pod_that_is_deployed_between_look_and_removal_stays(tools: FakeTools, everything: bool) -> None:
+    """gc looks at all PODs before it removes the first, and nobody holds a lock for so long."""
+    set_age(tools, 9 * DAY)
+    found = examine_pod(tools, EMBEDDED, everything=everything)
+    assert found.in_use == ""
+    remember(tools.pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    os.utime(tools.pod_dir / NOTE, (NOW * 2, NOW * 2))
+    (tools.pod_dir / "report.json").write_text(json.dumps({"outcome": "done"}))
+    gathered = collect_garbage([found], now=time.time() + 9 * DAY, older_than_seconds=DAY, dry_run=False)
+    assert actions(gathered) == {f"POD {REF}": ("kept", "a run was at work on it meanwhile")}
+    assert tools.pod_dir.exists() and tools.hypervisor.observe() != ()
+
+
+def test_a_pod_that_a_run_holds_at_removal_stays(tools: FakeTools) -> None:
+    found = examine_pod(tools, EMBEDDED, everything=False)
+
+    @contextlib.contextmanager
+    def held() -> Iterator[None]:
+        raise PodLocked("process 7 is at work")
+        yield
+
+    tools.lock = held  # type: ignore[method-assign]
+    gathered = collect_garbage([found], now=time.time() + 9 * DAY, older_than_seconds=DAY, dry_run=False)
+    assert actions(gathered) == {f"POD {REF}": ("kept", "process 7 is at work")}
 
 
 def test_a_pod_at_work_stays_even_with_all(tools: FakeTools) -> None:
