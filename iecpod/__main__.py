@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
 
 from iecpod.cli import main as command_line
+from iecpod.cli.streams import give_up_failed_output
 from iecpod.errors import ExitCode
 
 
@@ -18,11 +18,9 @@ def main() -> int:
     the lock of an output stream while it shuts down.
     """
     code = command_line.main()
+    give_up_failed_output()
     if code == ExitCode.INTERRUPTED:
         logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-                stream.flush()
         os._exit(code)
     return code
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
 
-from iecpod.errors import HostError
+from iecpod.errors import HostError, UsageError
 
 #: Directories of data that lie beside the package in a checkout and under `share/iecpod` once installed.
 DATA_DIRS = ("pdf", "schemas", "cloud-init")
@@ -37,7 +37,7 @@ class Layout:
         """
         if directory is None:
             return self
-        base = directory.expanduser().absolute()
+        base = _absolute(directory, "-S")
         return replace(self, state_dir=base / "state", cache_dir=base / "cache")
 
 
@@ -48,16 +48,16 @@ def find_layout(environ: Mapping[str, str], *, package_dir: Path, is_root: bool)
     directories for root, those of the XDG specification for everyone else.
     """
     data_dir = _find_data_dir(package_dir)
-    state_dir, cache_dir, runtime_dir = _system_dirs() if is_root else _user_dirs(environ)
+    defaults = _SYSTEM if is_root else _user_defaults(environ)
     return Layout(
         pdf_dir=data_dir / "pdf",
         schemas_dir=data_dir / "schemas",
         cloud_init_dir=data_dir / "cloud-init",
         releases_dir=package_dir / "releases",
         scenarios_dir=package_dir / "scenarios",
-        state_dir=_overridden(environ, "IECPOD_STATE_DIR", state_dir),
-        cache_dir=_overridden(environ, "IECPOD_CACHE_DIR", cache_dir),
-        runtime_dir=_overridden(environ, "IECPOD_RUNTIME_DIR", runtime_dir),
+        state_dir=_directory(environ, "IECPOD_STATE_DIR", defaults),
+        cache_dir=_directory(environ, "IECPOD_CACHE_DIR", defaults),
+        runtime_dir=_directory(environ, "IECPOD_RUNTIME_DIR", defaults),
     )
 
 
@@ -82,17 +82,45 @@ def _data_dir_candidates(package_dir: Path) -> Iterator[Path]:
         yield ancestor / "share" / "iecpod"
 
 
-def _system_dirs() -> tuple[Path, Path, Path]:
-    return Path("/var/lib/iecpod"), Path("/var/cache/iecpod"), Path("/run/iecpod")
+#: Where each directory is that the variable names, made when it is asked for: of users without a home it fails.
+_Defaults = Mapping[str, Callable[[], Path]]
+
+_SYSTEM: _Defaults = {
+    "IECPOD_STATE_DIR": lambda: Path("/var/lib/iecpod"),
+    "IECPOD_CACHE_DIR": lambda: Path("/var/cache/iecpod"),
+    "IECPOD_RUNTIME_DIR": lambda: Path("/run/iecpod"),
+}
 
 
-def _user_dirs(environ: Mapping[str, str]) -> tuple[Path, Path, Path]:
+def _user_defaults(environ: Mapping[str, str]) -> _Defaults:
     """Without a login session there is no runtime directory, and a guessable one in /tmp could be another user's."""
-    state_dir = platformdirs.user_state_path("iecpod")
-    runtime_dir = platformdirs.user_runtime_path("iecpod") if environ.get("XDG_RUNTIME_DIR") else state_dir / "run"
-    return state_dir, platformdirs.user_cache_path("iecpod"), runtime_dir
+
+    def runtime_dir() -> Path:
+        if environ.get("XDG_RUNTIME_DIR"):
+            return platformdirs.user_runtime_path("iecpod")
+        return platformdirs.user_state_path("iecpod") / "run"
+
+    return {
+        "IECPOD_STATE_DIR": lambda: platformdirs.user_state_path("iecpod"),
+        "IECPOD_CACHE_DIR": lambda: platformdirs.user_cache_path("iecpod"),
+        "IECPOD_RUNTIME_DIR": runtime_dir,
+    }
 
 
-def _overridden(environ: Mapping[str, str], variable: str, default: Path) -> Path:
-    """Made absolute: daemons that we start change their working directory."""
-    return Path(environ.get(variable) or default).expanduser().absolute()
+def _directory(environ: Mapping[str, str], variable: str, defaults: _Defaults) -> Path:
+    value = environ.get(variable)
+    try:
+        return _absolute(Path(value) if value else defaults[variable](), variable)
+    except RuntimeError:
+        raise UsageError(
+            "this user has no home directory, where iecpod keeps its state and its cache",
+            f"set HOME, or name a directory in {variable}",
+        ) from None
+
+
+def _absolute(path: Path, name: str) -> Path:
+    """Made absolute: daemons that we start change their working directory. Raises `UsageError` for ~nobody/x."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"{name}: there is no home directory for {path}", "write the whole path") from None

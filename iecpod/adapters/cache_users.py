@@ -15,6 +15,7 @@ from iecpod.adapters.libvirt_observed import find_disk_sources
 from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.orphans import find_domain_files
 from iecpod.errors import HostError
+from iecpod.file_reader import read_regular
 from iecpod.hypervisor_uri import SYSTEM, HypervisorUri
 from iecpod.images.qcow2 import find_chain
 
@@ -62,10 +63,10 @@ def _pod_user(pod: KnownPod) -> _User:
     try:
         named = [str(backing) for file in _files_below(pod.directory) for backing in find_chain(file)]
         for file in find_domain_files(pod.directory):
-            domain = ElementTree.fromstring(file.read_text())
+            domain = ElementTree.fromstring(read_regular(file))
             named += [source["file"] for source in find_disk_sources(domain) if "file" in source]
         with suppress(FileNotFoundError):
-            named.append(pod.note.read_text())
+            named.append(read_regular(pod.note).decode(errors="replace"))
     except OSError as error:
         return _unknown(pod.name, f"{error.filename or pod.directory}: {error.strerror}")
     except (ValueError, ElementTree.ParseError) as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import logging.handlers
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import cast
 
@@ -16,13 +17,22 @@ import click
 
 import iecpod
 from iecpod.cli import bundles, checks, conformance, images, pods, releases, upkeep
+from iecpod.cli.failures import check_working_directory, closed_output, explain_os_failure
 from iecpod.cli.options import Invocation
 from iecpod.cli.output import PrintableFormatter, echo, echo_entry, echo_usage_error
+from iecpod.cli.streams import prepare_streams
 from iecpod.descriptors.secrets import shown_command
-from iecpod.errors import DescriptorError, ExitCode, HostError, IecpodError, Interrupted, PreflightError, Problem
+from iecpod.errors import DescriptorError, ExitCode, IecpodError, Interrupted, PathRefused, PreflightError, Problem
+from iecpod.file_writer import PRIVATE, open_append
 from iecpod.layout import find_layout
+from iecpod.trusted import check_directory, make_directory
 
 _LOG = logging.getLogger("iecpod")
+_LOG.addHandler(logging.NullHandler())  # without a log file, Python would print what is told anyway
+
+#: Whatever that of the caller is: QEMU's user must be able to read images, and nobody else may write anything. What is
+#: for its owner alone is made with a mode of its own.
+UMASK = 0o022
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -99,27 +109,25 @@ def _print_interrupt(error: BaseException) -> None:
     echo_entry(f"iecpod: {text}")
 
 
-def _explained(error: OSError) -> HostError | None:
-    """A disk that takes no more, wherever that shows; None for what nobody could mend."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return None
-    return HostError(
-        f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror),
-        "make room where iecpod keeps its state and its cache, and run the command again: it goes on from here",
-    )
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """For its owner only from the first byte on; arguments may hold what is no text, such as names of files."""
+
+    def _open(self) -> TextIOWrapper:
+        return cast(TextIOWrapper, open_append(Path(self.baseFilename), PRIVATE))
 
 
 def _start_log(state_dir: Path) -> Path | None:
-    """A log for traces and phase lines; where it cannot be written, runs go on without one."""
+    """A log for traces and phase lines; where it cannot be written, runs go on without one.
+
+    So they do where others may write: a verb that needs more than a log says so.
+    """
     path = state_dir / "log" / "iecpod.log"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Arguments may hold what is no text, such as the names of files in another encoding.
-        handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=5_000_000, backupCount=3, encoding="utf-8", errors="backslashreplace"
-        )
-        path.chmod(0o600)
-    except OSError:
+        check_directory(state_dir)
+        make_directory(path.parent)
+        handler = _LogFile(path, maxBytes=5_000_000, backupCount=3)
+        path.chmod(PRIVATE)  # of an earlier version
+    except (OSError, PathRefused):
         return None
     logging.raiseExceptions = False  # a full disk is told once, by what cannot go on without it
     handler.setFormatter(PrintableFormatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
@@ -130,9 +138,14 @@ def _start_log(state_dir: Path) -> Path | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code; every error ends here."""
+    os.umask(UMASK)
+    closed = prepare_streams()
     signal.signal(signal.SIGTERM, _end_by_signal)
     log_file: Path | None = None
     try:
+        if "stdout" in closed:
+            raise closed_output()
+        check_working_directory()
         invocation = _invocation()
         log_file = _start_log(invocation.layout.state_dir)
         _LOG.info("iecpod %s: %s", iecpod.__version__, shown_command(sys.argv[1:] if argv is None else argv))
@@ -151,10 +164,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return int(ExitCode.FAILED)
     except Exception as bug:
-        explained = _explained(bug) if isinstance(bug, OSError) else None
+        explained = explain_os_failure(bug) if isinstance(bug, OSError) else None
         if explained is not None:
+            _LOG.info("the operating system refused", exc_info=bug)
             return _end_by_error(explained, log_file)
         _LOG.exception("bug")
+        if log_file is None:
+            echo_entry(traceback.format_exc())
         echo_entry(f"iecpod: bug: {type(bug).__name__}: {bug}")
         echo_entry(f"iecpod: remedy: please report it with the log {log_file or '(none could be written)'}")
         return int(ExitCode.BUG)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from iecpod.file_reader import is_file, read_regular
 from iecpod.http_url import check_open_url
 
 if TYPE_CHECKING:
@@ -147,13 +148,16 @@ def _no_proxy(values: Iterable[str]) -> Iterable[str]:
 
 def _file(option: str, value: str) -> str:
     path = Path(value).absolute()
-    if not path.is_file():
+    if not is_file(path):
         raise click.UsageError(f"{option}: there is no file {value}")
     return str(path)
 
 
 def _certificates(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_regular(path).decode(errors="replace")
+    except OSError as error:
+        raise click.UsageError(f"--ca-cert: {path}: {error.strerror}") from error
     found = _CERTIFICATE.findall(text)
     if not found or "PRIVATE KEY" in text:
         raise click.UsageError(f"--ca-cert: {path} does not hold certificates in PEM form, and nothing else")

@@ -11,6 +11,7 @@ from typing import Protocol
 from iecpod.commands.scrub import Scrubber
 from iecpod.commands.table import format_table
 from iecpod.errors import IecpodError
+from iecpod.file_reader import open_regular
 from iecpod.printable import printable, printable_line
 
 MANIFEST = "MANIFEST"
@@ -82,7 +83,7 @@ class Collection:
 
 def read_end(path: Path, most_bytes: int) -> tuple[bytes, int]:
     """The end of a file, and how many bytes come before it. Raises `OSError`."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         start = max(0, size - most_bytes - 1)
         file.seek(start)

@@ -22,6 +22,7 @@ from iecpod.design.resources import VirtType
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
 from iecpod.design.supply import apply_supply
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
+from iecpod.file_reader import is_there
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.layout import Layout
 from iecpod.model import NodeType, PodSpec
@@ -184,7 +185,7 @@ def _lasting_release(name_or_path: str | None) -> str | None:
 
 def _lasting(name_or_path: str | None) -> str | None:
     """A path that exists becomes one that holds wherever a later command is called; names and URIs stay."""
-    if name_or_path is None or not Path(name_or_path).exists():
+    if name_or_path is None or not is_there(Path(name_or_path)):
         return name_or_path
     return str(Path.cwd() / name_or_path)
 

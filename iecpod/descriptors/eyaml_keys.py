@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from iecpod.descriptors.encrypted import Decrypt
 from iecpod.errors import UsageError
+from iecpod.file_reader import read_regular
 
 _REMEDY = "give the pair that `eyaml createkeys` made: private_key.pkcs7.pem and public_key.pkcs7.pem"
 
@@ -45,6 +46,6 @@ def load_eyaml_keys(private_key: Path, public_key: Path) -> Decrypt:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", _REMEDY) from None

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from iecpod.descriptors.tree import explain_missing
 from iecpod.errors import DescriptorError, Problem, UsageError
+from iecpod.file_reader import is_directory, is_file, read_regular
 from iecpod.model import PodRef
 from iecpod.yaml_builder import MAX_BYTES
 from iecpod.yaml_document import Document, load_yaml, split_path
@@ -75,7 +76,7 @@ def load_files(paths: Sequence[Path]) -> list[ReadPod]:
     Raises `UsageError` for a directory.
     """
     for path in paths:
-        if path.is_dir():
+        if is_directory(path):
             raise UsageError(f"{path} is a directory", "give files, or check a whole base with --all -b")
     pairs = dict.fromkeys(map(_pdf_beside, paths))
     return [_load_pair(pdf, pdf.with_name(f"idf-{pdf.name}"), paths) for pdf in pairs]
@@ -88,7 +89,7 @@ def _pdf_beside(path: Path) -> Path:
 
 def _load_pair(pdf: Path, idf: Path, given: Sequence[Path]) -> ReadPod:
     problems: list[Problem] = []
-    files = [path for path in (pdf, idf) if path in given or path.is_file()]
+    files = [path for path in (pdf, idf) if path in given or is_file(path)]
     documents = {path: _document(str(path), lambda file: _read(Path(file)), problems) for path in files}
     descriptors = Descriptors(documents.get(pdf, NOT_GIVEN), documents.get(idf, NOT_GIVEN))
     if idf not in documents and _is_idf(descriptors.pdf):
@@ -153,8 +154,7 @@ def _resolve_base(base_uri: str) -> tuple[str, bool]:
 
 def _read(path: Path, ref: PodRef | None = None, base: Path | None = None) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_regular(path, MAX_BYTES + 1)
     except FileNotFoundError:
         message, remedy = explain_missing(path, ref, base) if ref and base else ("no such file", "check the path")
         raise _unreadable(str(path), message, remedy) from None

@@ -27,7 +27,9 @@ from iecpod.design.release import (
 )
 from iecpod.design.release_rules import check_release_rules
 from iecpod.errors import DescriptorError, UsageError
+from iecpod.file_reader import is_file, read_regular
 from iecpod.model import Arch
+from iecpod.yaml_builder import MAX_BYTES
 from iecpod.yaml_document import load_yaml
 
 _T = TypeVar("_T")
@@ -45,7 +47,11 @@ def load_release(name_or_path: str, releases_dir: Path, schemas_dir: Path, base_
 def read_release(name_or_path: str, releases_dir: Path, schemas_dir: Path) -> dict[str, Any]:
     """What the file says, checked. Raises as `load_release`."""
     path = find_release_file(name_or_path, releases_dir)
-    return check_release_text(path.read_bytes(), str(path), schemas_dir)
+    try:
+        content = read_regular(path, MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "give a release file that you may read") from error
+    return check_release_text(content, str(path), schemas_dir)
 
 
 def check_release_text(content: bytes, file: str, schemas_dir: Path) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def names_file(name_or_path: str) -> bool:
 def find_release_file(name_or_path: str, releases_dir: Path) -> Path:
     if names_file(name_or_path):
         path = Path(name_or_path)
-        if not path.is_file():
+        if not is_file(path):
             raise UsageError(f"there is no release file {path}", "give the name of a release or the path of its file")
         return path
     known = known_releases(releases_dir)

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from iecpod.errors import ImageError
+from iecpod.file_reader import open_regular
 from iecpod.images.process import read_tool
 from iecpod.images.qcow2 import names_other_files
 from iecpod.images.signature import check_signature, missing_for
@@ -73,10 +74,14 @@ def copy_image(location: str, directory: Path) -> NewImage:
     source = Path(location)
     path = directory / "image"
     try:
-        with source.open("rb") as content, path.open("wb") as file:
+        with open_regular(source) as content, path.open("wb") as file:
             shutil.copyfileobj(content, file, _MIB)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise ImageError(f"there is no image file {source}", "correct `image.location` of the release") from error
+    except OSError as error:
+        if error.filename != location:
+            raise
+        raise ImageError(f"{source}: {error.strerror}", "correct `image.location` of the release") from error
     return describe_image(path, location)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from iecpod.design.release import Manifest
 from iecpod.errors import ImageError
+from iecpod.file_reader import read_regular
 from iecpod.images.cache import Cache
 from iecpod.images.fetch import fetch_bytes
 from iecpod.ports import Reporter
@@ -37,6 +38,6 @@ def load_manifest(manifest: Manifest, cache_dir: Path, reporter: Reporter) -> Ma
 
 def _read(path: Path, name: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror}", f"correct the file given for --manifest {name}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from iecpod.design.release import AptRepository
 from iecpod.errors import ImageError
+from iecpod.file_reader import read_regular
 from iecpod.images.fetch import fetch_bytes
 from iecpod.images.openpgp import key_ring, primary_fingerprints
 
@@ -33,7 +34,7 @@ def fetch_key(repository: AptRepository) -> bytes:
 
 def _read(repository: AptRepository) -> bytes:
     try:
-        return Path(repository.key_url).read_bytes()
+        return read_regular(Path(repository.key_url))
     except OSError as error:
         raise ImageError(f"{repository.key_url}: {error.strerror}", _remedy(repository)) from error
 
