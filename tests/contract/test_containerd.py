@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.design.image_reference import by_digest
 from iecpod.design.release_file import load_release
 from iecpod.render.node_files import render_node_files
 from tests.compiled import find_go_program
@@ -29,7 +30,7 @@ def test_configuration_is_understood(name: str, tmp_path: Path) -> None:
     assert "unknown key" not in done.stderr and "deprecated" not in done.stderr
     lines = {line.strip() for line in done.stdout.splitlines()}
     assert {
-        f"sandbox = '{release.pause_image}'",
+        f"sandbox = '{by_digest(release.pause_image)}'",
         "config_path = '/etc/containerd/certs.d'",
         "stats_collect_period = '10s'",
         "SystemdCgroup = true",
