@@ -67,7 +67,7 @@ def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Seq
         *("ssh", "-F", "none", *flags),
         *(["-t"] if tty else []),
         *("--", target),
-        *(["--", shlex.join(command)] if command else []),
+        *([shlex.join(command)] if command else []),  # after a first `--` ssh takes a second one for the command
     ]
 
 

@@ -209,7 +209,7 @@ def test_neither_a_path_nor_a_command_is_an_option_of_ssh(layout: Layout) -> Non
         command_prefix=(), uri="x", private_key=directory / "id", known_hosts=directory / "known_hosts"
     )
     argv = ssh_argv(resolve(layout), access, "iec01", ["-oProxyCommand=touch pwned", "a b"], tty=False)
-    assert argv[-4:] == ["--", "ubuntu@172.16.10.36", "--", "'-oProxyCommand=touch pwned' 'a b'"]
+    assert argv[-3:] == ["--", "ubuntu@172.16.10.36", "'-oProxyCommand=touch pwned' 'a b'"]
     shown = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=True).stdout.splitlines()
     assert {f"identityfile {directory}/id", "hostname 172.16.10.36", "user ubuntu"} <= set(shown)
     assert not any(line.startswith("proxycommand") for line in shown)
