@@ -46,7 +46,7 @@ def check_directory(directory: Path, *, levels: int = 0) -> None:
         _check_way(directory)
         if levels:
             for entry in _entries(directory):
-                if entry.is_symlink() or entry.is_dir():
+                if entry.is_dir():  # a link to a file is for its reader to refuse
                     check_directory(Path(entry.path), levels=levels - 1)
     except PathRefused:
         raise
