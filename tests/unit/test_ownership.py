@@ -120,11 +120,11 @@ def test_the_note_tells_which_version_deployed(
 
 
 def test_a_pod_of_an_earlier_version_is_remembered_as_such(tmp_path: Path) -> None:
-    """A later deploy writes the note again; its objects have no other mark than before, and it stays disposable."""
-    known = Recalled(uri=EMBEDDED, vcpus=2)
+    """A later deploy writes the note again; its objects have no other mark than before."""
+    known = Recalled(uri=EMBEDDED, vcpus=2, disposable=False)  # a deploy always says whether it is
     (tmp_path / NOTE).write_text(known.to_json())
     remember(tmp_path, known, pods.INSTALLATION)
-    assert is_of_earlier_version(tmp_path) and recall(tmp_path) == dataclasses.replace(known, disposable=True)
+    assert is_of_earlier_version(tmp_path) and recall(tmp_path) == known
     (tmp_path / NOTE).unlink()
     remember(tmp_path, known, pods.INSTALLATION)
     assert not is_of_earlier_version(tmp_path) and recall(tmp_path) == known
