@@ -46,6 +46,14 @@ def read_regular(path: Path, most_bytes: int = -1) -> bytes:
         return file.read(most_bytes)
 
 
+def read_small(path: Path, most_bytes: int) -> bytes:
+    """As `open_regular`, for a file of bounded length: `OSError`, too, for one that is longer."""
+    content = read_regular(path, most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"It has more than {most_bytes} bytes", str(path))
+    return content
+
+
 def read_own(path: Path, most_bytes: int = -1) -> bytes:
     """Of a file that iecpod keeps. Raises `OSError`, and `PathRefused` where others may change the file."""
     file, status = _opened(path, _READ | os.O_NOFOLLOW)

@@ -1,36 +1,214 @@
-"""The one way to a web server: http and https, and nothing that either leads on to.
+"""The one way to a web server: http and https and nothing that either leads on to, bounded in size and in time.
 
 Python's own opener also reads `file:`, `ftp:` and `data:`, and follows a redirect from https to http.
+`urllib` bounds each read of a socket. A server that sends a byte a minute, in its headers or in its body, holds such a
+client for years, so here a deadline is looked at before every read of the connection, of proxies and redirections, too.
 """
 
 from __future__ import annotations
 
 import http.client
+import io
+import socket
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 _SCHEMES = ("http", "https")
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_CHUNK_BYTES = 1024 * 1024
+_MOST_REASON_CHARACTERS = 200
 
 
-def open_url(
-    url: str, *, timeout_seconds: float, headers: Mapping[str, str] = _NO_HEADERS, token: str = ""
-) -> http.client.HTTPResponse:
-    """An answer to GET; proxies are those of the environment. `token` is for this server alone, and not where it leads.
+class WebError(Exception):
+    """Why there is no answer, or not all of it; `status` is what the server answered instead, 0 where that was nothing.
 
-    Raises `ValueError` for any other scheme, and what urllib raises: `URLError`, `HTTPException`, `OSError`.
+    `challenge` is the server's WWW-Authenticate.
     """
-    if urlsplit(url).scheme not in _SCHEMES:
-        raise ValueError("it is not fetched: its address begins neither with http:// nor with https://")
-    request = urllib.request.Request(url, headers=dict(headers))
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    answer: http.client.HTTPResponse = _opener().open(request, timeout=timeout_seconds)
-    return answer
+
+    def __init__(self, cause: str, status: int = 0, challenge: str = "") -> None:
+        super().__init__(cause)
+        self.status = status
+        self.challenge = challenge
+
+
+class WrongSize(WebError):
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """The time for an answer: `seconds`, and one more for each `slowest_bytes_a_second` that have come.
+
+    A connection that is silent for `stalled_seconds` ends before that.
+    """
+
+    seconds: float = 60.0
+    slowest_bytes_a_second: float = 20_000.0
+    stalled_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What a body may have at most, or, where that is known beforehand, what it must have."""
+
+    most_bytes: int
+    is_exact: bool = False
+
+    def check(self, found_bytes: int, *, is_all: bool) -> None:
+        """Raises `WebError`."""
+        if self.is_exact and (found_bytes > self.most_bytes or (is_all and found_bytes != self.most_bytes)):
+            raise WrongSize(f"it does not have the {self.most_bytes} bytes that it should have")
+        if found_bytes > self.most_bytes:
+            raise WrongSize(f"it has more than {self.most_bytes} bytes")
+
+
+@dataclass(slots=True)
+class Answer:
+    """`length_bytes` is what the server says of the body, None where it says nothing."""
+
+    _response: http.client.HTTPResponse
+    _deadline: _Deadline
+    _size: Size
+    length_bytes: int | None
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, once. Raises `WebError` where it is not of its size, late, or not whole."""
+        while piece := self._read():
+            self._deadline.received_bytes += len(piece)
+            self._size.check(self._deadline.received_bytes, is_all=False)
+            yield piece
+        received = self._deadline.received_bytes
+        if self.length_bytes is not None and received < self.length_bytes:
+            raise WebError(f"the connection ended after {received} of {self.length_bytes} bytes")
+        self._size.check(received, is_all=True)
+
+    def content(self) -> bytes:
+        return b"".join(self.pieces())
+
+    def _read(self) -> bytes:
+        with _explained():
+            return self._response.read1(_CHUNK_BYTES)
+
+
+@contextmanager
+def open_url(
+    url: str,
+    size: Size,
+    *,
+    headers: Mapping[str, str] | None = None,
+    token: str = "",
+    patience: Patience = Patience(),
+) -> Iterator[Answer]:
+    """The answer to GET; proxies are those of the environment. `token` is for this server alone, not where it leads.
+
+    Raises `WebError`, also for any other scheme.
+    """
+    deadline = _Deadline(patience)
+    with _explained():
+        if urlsplit(url).scheme not in _SCHEMES:
+            raise ValueError("it is not fetched: its address begins neither with http:// nor with https://")
+        request = urllib.request.Request(url, headers={"User-Agent": "iecpod", "Accept": "*/*", **(headers or {})})
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
+        response: http.client.HTTPResponse = _opener(deadline).open(request, timeout=patience.stalled_seconds)
+    with closing(response):
+        yield _answer(response, deadline, size)
+
+
+def read_page(connection: socket.socket, host: str, size: Size, patience: Patience) -> bytes:
+    """What is at `/` of the server at the other end of a connection. Raises `WebError`."""
+    deadline = _Deadline(patience)
+    client = _connecting(http.client.HTTPConnection, deadline)(host)
+    client.sock = connection
+    with _explained():
+        client.request("GET", "/")
+        response = client.getresponse()
+    with closing(response):
+        return _answer(response, deadline, size).content()
+
+
+def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size) -> Answer:
+    if response.length is not None:
+        size.check(response.length, is_all=True)
+    return Answer(response, deadline, size, response.length)
+
+
+@dataclass(slots=True)
+class _Deadline:
+    patience: Patience
+    received_bytes: int = 0
+    start: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        """Seconds until the next read has to be done. Raises `TimeoutError` where there are none."""
+        whole = self.patience.seconds + self.received_bytes / self.patience.slowest_bytes_a_second
+        left = self.start + whole - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"it took longer than {whole:.0f} s")
+        return min(left, self.patience.stalled_seconds)
+
+
+class _Bounded(io.RawIOBase):
+    """What is read of a connection, by its deadline."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, deadline: _Deadline) -> None:
+        self._raw, self._connection, self._deadline = raw, connection, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._connection.settimeout(self._deadline.left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, connection: socket.socket, *arguments: Any, deadline: _Deadline, **options: Any) -> None:
+        super().__init__(connection, *arguments, **options)
+        self.fp = io.BufferedReader(_Bounded(self.fp.detach(), connection, deadline))
+
+    def read(self, amount: int | None = None) -> bytes:
+        """urllib reads all that is in a redirection, however much that is."""
+        return super().read(_CHUNK_BYTES if amount is None else amount)
+
+
+def _connecting(
+    kind: type[http.client.HTTPConnection], deadline: _Deadline
+) -> Callable[..., http.client.HTTPConnection]:
+    def connect(*arguments: Any, **options: Any) -> http.client.HTTPConnection:
+        connection = kind(*arguments, **options)
+        connection.response_class = partial(_Response, deadline=deadline)  # type: ignore[assignment]
+        return connection
+
+    return connect
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._connect = _connecting(http.client.HTTPConnection, deadline)
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connect, request)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__()
+        self._connect = _connecting(http.client.HTTPSConnection, deadline)
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._connect, request)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -48,15 +226,32 @@ def leads_on(url: str, to: str) -> bool:
     return urlsplit(to).scheme in schemes
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _HttpHandler(deadline),
+        _HttpsHandler(deadline),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirects(),
     ):
         opener.add_handler(handler)
     return opener
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Maps whatever fails on the way to `WebError`."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        with closing(error):
+            challenge = error.headers.get("WWW-Authenticate", "") or ""
+            reason = str(error.reason)[:_MOST_REASON_CHARACTERS]
+            raise WebError(f"{error.code} {reason}", error.code, challenge) from error
+    except http.client.IncompleteRead as error:
+        raise WebError("the connection ended in the middle of it") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = str(getattr(error, "reason", None) or error).strip() or type(error).__name__
+        raise WebError(reason[:_MOST_REASON_CHARACTERS]) from error

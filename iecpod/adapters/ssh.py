@@ -35,6 +35,7 @@ _DEAD_PEER_MILLISECONDS = 90_000
 #: The guest ends a command itself so long after we gave up on it, so that nothing runs on unseen.
 _GUEST_GRACE_SECONDS = 5
 _TAIL_CHARACTERS = 4000
+_MOST_FILE_BYTES = 4 * 1024 * 1024
 
 #: The content arrives on stdin; it is seen under its name only when it is complete and has its mode.
 _WRITE_FILE = """
@@ -135,11 +136,12 @@ class SshShell:
         """Raises `CommandFailed` for a file that cannot be read, or is too long to be held."""
         argv = ["cat", "--", path]
         trace_command(self._node, argv)
-        done = self._execute(argv, b"", 600.0)
-        if done.returncode == 0 and not done.stdout.dropped_bytes:
-            return done.stdout.content()
-        text = done.stderr.text() or f"longer than can be read by {done.stdout.dropped_bytes} bytes"
-        raise CommandFailed(self._node, argv, done.returncode, text)
+        done = self._execute(argv, b"", 600.0, most_bytes=_MOST_FILE_BYTES)
+        if done.stdout.dropped_bytes:
+            raise CommandFailed(self._node, argv, 1, "it is longer than can be read")
+        if done.returncode != 0:
+            raise CommandFailed(self._node, argv, done.returncode, done.stderr.text()[-_TAIL_CHARACTERS:])
+        return done.stdout.content()
 
     def connect(self) -> None:
         """Makes the connection unless it stands. Raises `NodeUnreachable`; a node that is not up takes seconds."""
@@ -192,14 +194,16 @@ class SshShell:
             raise
         return client
 
-    def _execute(self, argv: Sequence[str], stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
+    def _execute(
+        self, argv: Sequence[str], stdin: bytes | mmap.mmap, timeout_seconds: float, most_bytes: int = 0
+    ) -> Exchange:
         limit = f"{timeout_seconds + _GUEST_GRACE_SECONDS:.0f}"
         command = shlex.join(["sudo", "-n", "--", "timeout", "--kill-after=10", limit, *argv])
         channel = self._open_channel()
         with self._reachable(f"the connection broke while `{_shown(argv)}` ran"), contextlib.closing(channel):
             try:
                 channel.exec_command(command)
-                return exchange(channel, stdin, timeout_seconds)
+                return exchange(channel, stdin, timeout_seconds, most_bytes)
             except TimeIsUp as time_is_up:
                 awaited = f"{self._node}: `{_shown(argv)}`"
                 raise WaitTimeout(awaited, timeout_seconds, time_is_up.last_line) from time_is_up

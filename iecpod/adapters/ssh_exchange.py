@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import select
 import time
-from collections import deque
 from dataclasses import dataclass
 
 import paramiko
@@ -13,6 +12,7 @@ import paramiko
 #: What is kept of each output stream; the beginning is dropped beyond it.
 MAX_KEPT_BYTES = 32 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
+_LINE_BYTES = 1000
 #: A daemon that a command left behind may hold the output open; so long is waited for the rest of it.
 _AFTER_EXIT_SECONDS = 2.0
 _POLL_SECONDS = 0.5
@@ -30,27 +30,30 @@ class TimeIsUp(Exception):
 
 
 class Capture:
-    """The last `MAX_KEPT_BYTES` of a stream; `dropped_bytes` went before."""
+    """The last `most_bytes` of a stream; `dropped_bytes` went before."""
 
-    def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._kept_bytes = 0
+    def __init__(self, most_bytes: int) -> None:
+        self._kept = bytearray()
+        self._most_bytes = most_bytes
         self.dropped_bytes = 0
 
     def add(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._kept_bytes += len(chunk)
-        while self._kept_bytes > MAX_KEPT_BYTES:
-            first = self._chunks.popleft()
-            self._kept_bytes -= len(first)
-            self.dropped_bytes += len(first)
+        self._kept += chunk
+        excess = len(self._kept) - self._most_bytes
+        if excess > 0:
+            del self._kept[:excess]
+            self.dropped_bytes += excess
 
     def content(self) -> bytes:
-        return b"".join(self._chunks)
+        return bytes(self._kept)
 
     def text(self) -> str:
         note = f"[{self.dropped_bytes} bytes left out]\n" if self.dropped_bytes else ""
-        return note + self.content().decode(errors="replace")
+        return note + self._kept.decode(errors="replace")
+
+    def last_line(self) -> str:
+        lines = self._kept[-_LINE_BYTES:].decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,14 @@ class Exchange:
     stderr: Capture
 
 
-def exchange(channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
-    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection."""
-    stdout, stderr = Capture(), Capture()
+def exchange(
+    channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_seconds: float, most_bytes: int = 0
+) -> Exchange:
+    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection.
+
+    With `most_bytes`, a command that prints more is not waited for: the exchange ends, with `dropped_bytes`.
+    """
+    stdout, stderr = Capture(min(most_bytes or MAX_KEPT_BYTES, MAX_KEPT_BYTES)), Capture(MAX_KEPT_BYTES)
     pending = memoryview(stdin)
     deadline = time.monotonic() + timeout_seconds
     exit_seen_at: float | None = None
@@ -75,13 +83,15 @@ def exchange(channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_second
         elif not pending and not sent_eof:
             channel.shutdown_write()
             sent_eof = True
+        if most_bytes and stdout.dropped_bytes:
+            return Exchange(-1, stdout, stderr)
         now = time.monotonic()
         if channel.exit_status_ready() and not moved:
             exit_seen_at = exit_seen_at or now
             if channel.eof_received or channel.closed or now - exit_seen_at > _AFTER_EXIT_SECONDS:
                 break
         if now >= deadline:
-            raise TimeIsUp(_last_line(stdout, stderr))
+            raise TimeIsUp(stderr.last_line() or stdout.last_line())
         if not moved:
             _wait_for_data(channel, _SEND_POLL_SECONDS if pending else min(_POLL_SECONDS, deadline - now))
     return Exchange(_exit_status(channel), stdout, stderr)
@@ -122,8 +132,3 @@ def _exit_status(channel: paramiko.Channel) -> int:
         if not transport.is_active():
             raise EOFError("connection lost")
     return status
-
-
-def _last_line(stdout: Capture, stderr: Capture) -> str:
-    lines = (stderr.text() or stdout.text())[-1000:].strip().splitlines()
-    return lines[-1] if lines else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from iecpod.file_reader import is_file, read_regular
+from iecpod.file_reader import is_file, read_small
 from iecpod.http_url import check_open_url
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_MOST_CERTIFICATE_BYTES = 4 * 1024 * 1024
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\s]+?-----END CERTIFICATE-----")
 
 
@@ -155,7 +156,7 @@ def _file(option: str, value: str) -> str:
 
 def _certificates(path: Path) -> list[str]:
     try:
-        text = read_regular(path).decode(errors="replace")
+        text = read_small(path, _MOST_CERTIFICATE_BYTES).decode(errors="replace")
     except OSError as error:
         raise click.UsageError(f"--ca-cert: {path}: {error.strerror}") from error
     found = _CERTIFICATE.findall(text)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import gzip
 import io
-import tarfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import BinaryIO, cast
 
 from iecpod.errors import NodeError
 from iecpod.phases.kubectl import ADMIN_CONF
 from iecpod.ports import Shell
+from iecpod.tar_files import OddTar, TarBounds, read_tar
 
 _KIB = 1 << 10
 _MIB = 1 << 20
@@ -48,8 +48,11 @@ _CONTAINER_BYTES = 128 * _KIB
 #: A command that hangs, as kubectl without an API server, costs its own output only.
 _COMMAND_SECONDS = 120
 _NODE_SECONDS = 900.0
-_MOST_BYTES = 256 * _MIB
+#: The sections are 60 MiB at most, and the containers 25.
+_BOUNDS = TarBounds(total_bytes=128 * _MIB, members=2000)
 _MISSING = "MISSING"
+_MOST_LINES = 1000
+_MOST_CHARACTERS = 1000
 
 _SCRIPT = """
 umask 077
@@ -113,23 +116,18 @@ def fetch_guest_logs(shell: Shell, *, with_cluster: bool) -> GuestLogs:
     script = gather_script(with_cluster=with_cluster)
     output = shell.run(["sh", "-c", script], timeout_seconds=_NODE_SECONDS).stdout
     try:
-        files = dict(_unpack(base64.b64decode(output, validate=True)))
-    except (binascii.Error, ValueError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        with gzip.open(io.BytesIO(base64.b64decode(output, validate=True))) as stream:
+            files = {_path(file.name): file.content() for file in read_tar(cast(BinaryIO, stream), _BOUNDS)}
+    except (ValueError, OddTar) as error:
         raise NodeError(shell.node, f"its logs arrived damaged: {error}", "collect them again") from error
-    missing = files.pop(_MISSING, b"").decode(errors="replace").splitlines()
-    return GuestLogs(files, tuple(missing))
+    missing = files.pop(_MISSING, b"").decode(errors="replace").splitlines()[:_MOST_LINES]
+    if files.pop("", None) is not None:
+        missing.append("logs: some files have names that no log has")
+    return GuestLogs(files, tuple(line[:_MOST_CHARACTERS] for line in missing))
 
 
-def _unpack(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Regular files only, in memory and within bounds: a node is not trusted with paths or sizes."""
-    left = _MOST_BYTES
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as tar:
-        for entry in tar:
-            path = PurePosixPath(entry.name)
-            if not entry.isreg() or path.is_absolute() or ".." in path.parts:
-                continue
-            left -= entry.size
-            if left < 0:
-                raise ValueError(f"more than {_MOST_BYTES // _MIB} MiB")
-            file = tar.extractfile(entry)
-            yield str(path), file.read() if file else b""
+def _path(name: str) -> str:
+    """Below the directory of the logs; empty where that is no such name, since a node may write what it likes."""
+    path = PurePosixPath(name)
+    is_one = not path.is_absolute() and ".." not in path.parts and len(name) <= _MOST_CHARACTERS and name.isprintable()
+    return str(path) if is_one else ""

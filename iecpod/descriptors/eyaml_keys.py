@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from iecpod.descriptors.encrypted import Decrypt
 from iecpod.errors import UsageError
-from iecpod.file_reader import read_regular
+from iecpod.file_reader import read_small
 
+_MOST_BYTES = 1024 * 1024
 _REMEDY = "give the pair that `eyaml createkeys` made: private_key.pkcs7.pem and public_key.pkcs7.pem"
 
 
@@ -46,6 +47,6 @@ def load_eyaml_keys(private_key: Path, public_key: Path) -> Decrypt:
 
 def _read(path: Path) -> bytes:
     try:
-        return read_regular(path)
+        return read_small(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", _REMEDY) from None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import time
-import urllib.error
+import sys
 
-from iecpod.web import open_url
+from iecpod.web import Patience, Size, WebError, open_url
 
-_TIMEOUT_SECONDS = 30.0
+_PATIENCE = Patience(seconds=30.0, slowest_bytes_a_second=float("inf"), stalled_seconds=30.0)
 
 
 class FetchFailed(Exception):
@@ -21,24 +19,16 @@ class FetchFailed(Exception):
 
 def fetch(uri: str, max_bytes: int) -> bytes:
     """What an http or https URI holds, cut one byte after `max_bytes`. Raises `FetchFailed`."""
-    headers = {"User-Agent": "iecpod", "Accept": "*/*"}
-    try:
-        with open_url(uri, timeout_seconds=_TIMEOUT_SECONDS, headers=headers) as response:
-            return _read(response, max_bytes)
-    except urllib.error.HTTPError as error:
-        remedy = "check lab, POD and base URI (-b)" if error.code == 404 else "check the base URI (-b) and your access"
-        raise FetchFailed(f"the server answers {error.code} {error.reason}", remedy) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = str(getattr(error, "reason", None) or error).strip()
-        raise FetchFailed(f"it cannot be fetched: {reason}", "check the base URI (-b) and the network") from error
-
-
-def _read(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
-    """In bounded time even from a server that dribbles."""
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
     content = b""
-    while len(content) <= max_bytes and (chunk := response.read1(1 << 16)):
-        content += chunk
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not all of it came within {_TIMEOUT_SECONDS:.0f} s")
-    return content
+    try:
+        with open_url(uri, Size(most_bytes=sys.maxsize), patience=_PATIENCE) as answer:
+            pieces = answer.pieces()
+            while len(content) <= max_bytes and (piece := next(pieces, b"")):
+                content += piece
+        return content[: max_bytes + 1]
+    except WebError as error:
+        if error.status:
+            is_missing = error.status == 404
+            remedy = "check lab, POD and base URI (-b)" if is_missing else "check the base URI (-b) and your access"
+            raise FetchFailed(f"the server answers {error}", remedy) from error
+        raise FetchFailed(f"it cannot be fetched: {error}", "check the base URI (-b) and the network") from error

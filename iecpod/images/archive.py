@@ -14,9 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from iecpod.errors import ImageError
 from iecpod.images.files import sha256_of_file
 from iecpod.model import Arch
+from iecpod.outside_json import parse_json
+from iecpod.tar_files import OddTar, TarBounds, read_tar
 
+_MANIFEST = "manifest.json"
+_MANIFEST_LIMIT_BYTES = 4 * 1024 * 1024
+_MOST_MEMBERS = 10_000
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -105,16 +111,27 @@ def pack_images(path: Path, images: Sequence[PackedImage], layers: Mapping[str, 
                     "Layers": [f"{digest}/layer.tar" for digest in image.layers],
                 }
             )
-        _add_bytes(tar, "manifest.json", json.dumps(manifest).encode())
+        _add_bytes(tar, _MANIFEST, json.dumps(manifest).encode())
 
 
 def read_image_ids(path: Path) -> dict[str, str]:
-    """The id of each image of an archive, by reference."""
-    with tarfile.open(path, "r:") as tar:
-        manifest = tar.extractfile("manifest.json")
-        assert manifest is not None, "an archive that we have written holds its manifest"
-        entries = json.load(manifest)
-    return {reference: entry["Config"].removesuffix(".json") for entry in entries for reference in entry["RepoTags"]}
+    """The id of each image of an archive, by reference. Raises `ImageError` for what `pack_images` has not written."""
+
+    def refuse(why: str) -> ImageError:
+        return ImageError(f"{path} is not an archive of images: {why}", "remove it from the cache, and run again")
+
+    try:
+        with path.open("rb") as stream:
+            bounds = TarBounds(total_bytes=path.stat().st_size, members=_MOST_MEMBERS)
+            files = (file for file in read_tar(stream, bounds) if file.name == _MANIFEST)
+            manifest = next((file.content() for file in files if file.size_bytes <= _MANIFEST_LIMIT_BYTES), b"")
+    except OddTar as error:
+        raise refuse(str(error)) from error
+    ids: dict[str, str] = {}
+    for entry in parse_json(manifest, refuse).as_entries():
+        image_id = entry.text("Config").removesuffix(".json")
+        ids.update((reference.as_text(), image_id) for reference in entry.entries("RepoTags"))
+    return ids
 
 
 def _render_configuration(image: ContainerImage, layers: Sequence[str], arch: Arch) -> bytes:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import shutil
-import urllib.error
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,11 +16,11 @@ from iecpod.images.qcow2 import names_other_files
 from iecpod.images.signature import check_signature, missing_for
 from iecpod.images.store import NewImage
 from iecpod.ports import Reporter
-from iecpod.web import open_url
+from iecpod.web import Size, WebError, WrongSize, open_url
 
 _MIB = 1024 * 1024
-_SUMS_LIMIT_BYTES = 1024 * 1024
-_STALLED_SECONDS = 60.0
+_SUMS_LIMIT_BYTES = _MIB
+_IMAGE_LIMIT_BYTES = 64 * 1024 * _MIB
 _FORMATS = ("qcow2", "raw")
 
 
@@ -35,31 +31,41 @@ def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter, ke
     """
     wanted = _find_digest(url, sums_url, reporter, keyring)
     path = directory / "image"
-    digest = hashlib.sha256()
-    received = reported = 0
-    with path.open("wb") as file:
-        for chunk, length in _read_url(url):
-            digest.update(chunk)
-            file.write(chunk)
-            received += len(chunk)
-            if length and received * 10 // length > reported:
-                reported = received * 10 // length
-                reporter.progress(f"fetched {reported * 10} % of {length / _MIB:.1f} MiB")
-    if digest.hexdigest() != wanted:
+    try:
+        digest = _fetch_file(url, path, reporter)
+    except WebError as error:
+        raise refused(url, error) from error
+    if digest != wanted:
         raise ImageError(
-            f"{url}: its SHA-256 is {digest.hexdigest()}, but {sums_url} says {wanted}",
+            f"{url}: its SHA-256 is {digest}, but {sums_url} says {wanted}",
             "run again; if it stays so, the mirror is not to be trusted: use another one",
         )
     return describe_image(path, url)
 
 
-def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 16 * 1024 * 1024) -> bytes:
+def _fetch_file(url: str, path: Path, reporter: Reporter) -> str:
+    """The digest of what was fetched."""
+    digest = hashlib.sha256()
+    received = reported = 0
+    with open_url(url, Size(most_bytes=_IMAGE_LIMIT_BYTES)) as answer, path.open("wb") as file:
+        length = answer.length_bytes or 0
+        for piece in answer.pieces():
+            digest.update(piece)
+            file.write(piece)
+            received += len(piece)
+            if length and received * 10 // length > reported:
+                reported = received * 10 // length
+                reporter.progress(f"fetched {reported * 10} % of {length / _MIB:.1f} MiB")
+    return digest.hexdigest()
+
+
+def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 10 * _MIB) -> bytes:
     """A small file, such as a signing key or a manifest; checked where its digest is given. Raises `ImageError`."""
-    content = b""
-    for chunk, _ in _read_url(url):
-        content += chunk
-        if len(content) > limit_bytes:
-            raise ImageError(f"{url} has more than {limit_bytes} bytes", "correct the address in the release file")
+    try:
+        with open_url(url, Size(most_bytes=limit_bytes)) as answer:
+            content = answer.content()
+    except WebError as error:
+        raise refused(url, error) from error
     found = hashlib.sha256(content).hexdigest()
     if sha256 and found != sha256:
         raise ImageError(
@@ -151,27 +157,11 @@ def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str)
     check_signature(content, fetch_bytes(f"{sums_url}.gpg", limit_bytes=_SUMS_LIMIT_BYTES), keyring, sums_url)
 
 
-def _read_url(url: str) -> Iterator[tuple[bytes, int]]:
-    """Pieces, each with the length of the whole (0 where the server does not say)."""
-    with _explain_http(url), open_url(url, timeout_seconds=_STALLED_SECONDS) as answer:
-        length = int(answer.headers.get("Content-Length") or 0)
-        received = 0
-        while chunk := answer.read(_MIB):
-            received += len(chunk)
-            yield chunk, length
-    if received < length:
-        raise ImageError(f"{url}: the connection ended after {received} of {length} bytes", "run again")
-
-
-@contextmanager
-def _explain_http(url: str) -> Iterator[None]:
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        raise ImageError(f"{url}: {error.code} {error.reason}", "correct the address in the release file") from error
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
-        reason = getattr(error, "reason", "") or error
-        raise ImageError(
-            f"{url}: {reason}",
-            "check network and proxy; without a network use a release with a bundle, such as debian12",
-        ) from error
+def refused(url: str, error: WebError) -> ImageError:
+    """Why a server did not give what it should have, for people."""
+    if error.status or isinstance(error, WrongSize):
+        return ImageError(f"{url}: {error}", "correct the address in the release file")
+    return ImageError(
+        f"{url}: {error}",
+        "check network and proxy, and run again; without a network use a release with a bundle, such as debian12",
+    )

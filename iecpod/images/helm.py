@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
-import tarfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
 
 from iecpod.design.release import HelmSource
 from iecpod.errors import ImageError
@@ -15,8 +15,11 @@ from iecpod.images.cache import Cache
 from iecpod.images.fetch import fetch_bytes
 from iecpod.model import Arch
 from iecpod.ports import Reporter
+from iecpod.tar_files import OddTar, TarBounds, read_tar
 
-_ARCHIVE_LIMIT_BYTES = 256 * 1024 * 1024
+#: Helm 3 and Tiller are 20 MiB of archive and 120 MiB of programs.
+_ARCHIVE_LIMIT_BYTES = 128 * 1024 * 1024
+_BOUNDS = TarBounds(total_bytes=512 * 1024 * 1024, members=1000)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,11 +58,10 @@ def _fetch_digest(sums_url: str) -> str:
 def _member(archive: bytes, name: str, url: str) -> bytes:
     """The program of that name, from whichever directory of the archive."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-            for entry in tar:
-                file = tar.extractfile(entry) if entry.isfile() and Path(entry.name).name == name else None
-                if file is not None:
-                    return file.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+        with gzip.open(io.BytesIO(archive)) as stream:
+            for file in read_tar(cast(BinaryIO, stream), _BOUNDS):
+                if PurePosixPath(file.name).name == name:
+                    return file.content()
+    except OddTar as error:
         raise ImageError(f"{url} is not an archive: {error}", "correct `helm.location` of the release") from error
     raise ImageError(f"{url} holds no program {name}", "correct `helm.location` of the release")

@@ -8,13 +8,14 @@ from typing import Any
 
 from iecpod.design.release import Manifest
 from iecpod.errors import ImageError
-from iecpod.file_reader import read_regular
+from iecpod.file_reader import read_small
 from iecpod.images.cache import Cache
 from iecpod.images.fetch import fetch_bytes
 from iecpod.ports import Reporter
 from iecpod.render.manifest import ManifestText
 
 _NAME = "manifest.yaml"
+_LIMIT_BYTES = 10 * 1024 * 1024
 
 
 def load_manifest(manifest: Manifest, cache_dir: Path, reporter: Reporter) -> ManifestText:
@@ -28,7 +29,7 @@ def load_manifest(manifest: Manifest, cache_dir: Path, reporter: Reporter) -> Ma
         )
 
     def make(directory: Path) -> Mapping[str, Any]:
-        (directory / _NAME).write_bytes(fetch_bytes(manifest.url, sha256=manifest.sha256))
+        (directory / _NAME).write_bytes(fetch_bytes(manifest.url, sha256=manifest.sha256, limit_bytes=_LIMIT_BYTES))
         return {}
 
     recipe = {"url": manifest.url, "sha256": manifest.sha256}
@@ -38,6 +39,6 @@ def load_manifest(manifest: Manifest, cache_dir: Path, reporter: Reporter) -> Ma
 
 def _read(path: Path, name: str) -> bytes:
     try:
-        return read_regular(path)
+        return read_small(path, _LIMIT_BYTES)
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror}", f"correct the file given for --manifest {name}") from error

@@ -36,15 +36,15 @@ def pull_image(cache: Cache, registries: Registries, reference: str, arch: Arch)
     def make(directory: Path) -> Mapping[str, Any]:
         with cache.staging("layers") as work:
             layers = {}
-            for digest in found.layer_digests:
-                hexadecimal = digest.removeprefix("sha256:")
+            for layer in found.layers:
+                hexadecimal = layer.digest.removeprefix("sha256:")
                 layers[hexadecimal] = work / hexadecimal
                 if not layers[hexadecimal].exists():  # empty layers are often there more than once
-                    registries.fetch_blob(found, digest, layers[hexadecimal])
+                    registries.fetch_layer(found, layer, layers[hexadecimal])
             packed = PackedImage(
                 reference=name,
-                configuration=registries.read_blob(found, found.config_digest),
-                layers=tuple(digest.removeprefix("sha256:") for digest in found.layer_digests),
+                configuration=registries.read_config(found),
+                layers=tuple(layer.digest.removeprefix("sha256:") for layer in found.layers),
             )
             pack_images(directory / _NAME, [packed], layers)
         return {}

@@ -6,21 +6,18 @@ Sources: OCI Distribution Specification 1.0, Docker's "Token Authentication", Do
 from __future__ import annotations
 
 import hashlib
-import http.client
-import json
 import re
-import urllib.error
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from iecpod.design.supply import DOCKER_HUB, registry_server
 from iecpod.errors import ImageError
 from iecpod.model import Arch
-from iecpod.web import leads_on, open_url
+from iecpod.outside_json import Bounds, Json, parse_json
+from iecpod.web import Answer, Size, WebError, leads_on, open_url
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -35,10 +32,24 @@ _REFERENCE = re.compile(
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
-_MANIFEST_LIMIT_BYTES = 16 * 1024 * 1024
-_CHUNK_BYTES = 1024 * 1024
-_STALLED_SECONDS = 60.0
+_CHALLENGE = re.compile(r'\b(\w{1,40})="([^"]*)"')
+_CHALLENGE_CHARACTERS = 4096
+
+_MIB = 1024 * 1024
+#: OCI Distribution Specification: registries should take manifests of at least 4 MiB, and few take more.
+_MANIFEST_LIMIT_BYTES = 4 * _MIB
+_CONFIG_LIMIT_BYTES = 4 * _MIB
+_TOKEN_LIMIT_BYTES = _MIB
+_LAYER_LIMIT_BYTES = 10 * 1024 * _MIB
+_JSON_BOUNDS = Bounds(size_bytes=4 * _MIB, depth=32)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """`size_bytes` is what the manifest says, None where it says nothing."""
+
+    digest: str
+    size_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +59,8 @@ class RegistryImage:
     reference: str
     digest: str
     base: str
-    config_digest: str
-    layer_digests: tuple[str, ...]
+    config: Blob
+    layers: tuple[Blob, ...]
 
 
 def full_reference(name: str) -> str:
@@ -91,14 +102,15 @@ class Registries:
                 refusals.append(error.cause)
         raise ImageError("; ".join(refusals), "check network, proxy and --registry-mirror, and the name of the image")
 
-    def read_blob(self, image: RegistryImage, digest: str) -> bytes:
-        return b"".join(self._read(f"{image.base}/blobs/{digest}", digest))
+    def read_config(self, image: RegistryImage) -> bytes:
+        """What a runtime knows of the image. Raises `ImageError`."""
+        return b"".join(self._read(f"{image.base}/blobs/{image.config.digest}", image.config, _CONFIG_LIMIT_BYTES))
 
-    def fetch_blob(self, image: RegistryImage, digest: str, path: Path) -> None:
-        """Writes a blob to `path`. Raises `ImageError` where it is not what its digest says."""
+    def fetch_layer(self, image: RegistryImage, layer: Blob, path: Path) -> None:
+        """Writes a layer to `path`. Raises `ImageError` where it is not what its digest says."""
         with path.open("wb") as file:
-            for chunk in self._read(f"{image.base}/blobs/{digest}", digest):
-                file.write(chunk)
+            for piece in self._read(f"{image.base}/blobs/{layer.digest}", layer, _LAYER_LIMIT_BYTES):
+                file.write(piece)
 
     def _bases(self, registry: str, name: str) -> Iterator[str]:
         for url in (self._mirrors.get(registry), registry_server(registry)):
@@ -107,104 +119,110 @@ class Registries:
 
     def _find_at(self, base: str, reference: str, tag: str, arch: Arch) -> RegistryImage:
         digest, manifest = self._read_manifest(base, tag)
-        if manifest.get("mediaType") in _INDEXES or "manifests" in manifest:
+        if manifest.text("mediaType", "") in _INDEXES or manifest.get("manifests") is not None:
             digest, manifest = self._read_manifest(base, _select_platform(manifest, reference, arch))
-        try:
-            config = str(manifest["config"]["digest"])
-            layers = tuple(str(layer["digest"]) for layer in manifest["layers"])
-        except (KeyError, TypeError):
+        if manifest.get("config") is None or manifest.get("layers") is None:
             raise ImageError(
-                f"{base}: the manifest of {tag} is of an old form", "push the image anew, by a registry of today"
-            ) from None
-        if not all(_DIGEST.fullmatch(digest) for digest in (config, *layers)):
-            raise ImageError(f"{base}: the manifest of {tag} names blobs by other digests than SHA-256")
-        found = RegistryImage(reference=reference, digest=digest, base=base, config_digest=config, layer_digests=layers)
+                f"{base}: the manifest of {tag} is of an old form",
+                "push the image again, with a registry of API version 2",
+            )
+        found = RegistryImage(
+            reference=reference,
+            digest=digest,
+            base=base,
+            config=_blob(manifest.at("config"), _CONFIG_LIMIT_BYTES),
+            layers=tuple(_blob(layer, _LAYER_LIMIT_BYTES) for layer in manifest.entries("layers")),
+        )
         self._check_arch(found, arch)
         return found
 
     def _check_arch(self, image: RegistryImage, arch: Arch) -> None:
         """An image without an index is of one architecture, whichever is asked for."""
-        found = json.loads(self.read_blob(image, image.config_digest)).get("architecture")
+        url = f"{image.base}/blobs/{image.config.digest}"
+        found = _parse(url, self.read_config(image), "the configuration of an image").text(
+            "architecture", "no architecture"
+        )
         if found != arch.debian:
             raise ImageError(
                 f"{image.base}: {image.reference} is for {found}, not for {arch.debian}",
                 "name an image of that architecture in the release",
             )
 
-    def _read_manifest(self, base: str, reference: str) -> tuple[str, dict[str, Any]]:
-        wanted = reference if _DIGEST.fullmatch(reference) else ""
-        content = b"".join(self._read(f"{base}/manifests/{reference}", wanted, limit_bytes=_MANIFEST_LIMIT_BYTES))
-        try:
-            manifest = json.loads(content)
-        except ValueError:
-            manifest = None
-        if not isinstance(manifest, dict):
-            raise ImageError(f"{base}/manifests/{reference} is not a manifest")
+    def _read_manifest(self, base: str, reference: str) -> tuple[str, Json]:
+        url = f"{base}/manifests/{reference}"
+        wanted = Blob(reference if _DIGEST.fullmatch(reference) else "", None)
+        content = b"".join(self._read(url, wanted, _MANIFEST_LIMIT_BYTES))
+        manifest = _parse(url, content, "a manifest")
+        manifest.members()
         return f"sha256:{hashlib.sha256(content).hexdigest()}", manifest
 
-    def _read(self, url: str, digest: str, limit_bytes: int = 0) -> Iterator[bytes]:
-        """Pieces of what is there; raises `ImageError` at the end where it is not what `digest` says."""
-        found, received = hashlib.sha256(), 0
-        with _explained(url), self._open(url) as answer:
-            length = int(answer.headers.get("Content-Length") or 0)
-            while chunk := answer.read(_CHUNK_BYTES):
-                found.update(chunk)
-                received += len(chunk)
-                if limit_bytes and received > limit_bytes:
-                    raise ImageError(f"{url} has more than {limit_bytes} bytes")
-                yield chunk
-        if received < length:
-            raise ImageError(f"{url}: the connection ended after {received} of {length} bytes", "run again")
-        if digest and f"sha256:{found.hexdigest()}" != digest:
+    def _read(self, url: str, blob: Blob, limit_bytes: int) -> Iterator[bytes]:
+        """Pieces of what is there; raises `ImageError` at the end where it is not what `blob` says."""
+        found = hashlib.sha256()
+        size = (
+            Size(most_bytes=limit_bytes) if blob.size_bytes is None else Size(most_bytes=blob.size_bytes, is_exact=True)
+        )
+        try:
+            with self._open(url, size) as answer:
+                for piece in answer.pieces():
+                    found.update(piece)
+                    yield piece
+        except WebError as error:
+            raise ImageError(f"{url}: {error}", "run again") from error
+        if blob.digest and f"sha256:{found.hexdigest()}" != blob.digest:
             raise ImageError(
                 f"{url}: its digest is sha256:{found.hexdigest()}", "run again; if it stays so, do not trust the server"
             )
 
-    def _open(self, url: str) -> http.client.HTTPResponse:
+    @contextmanager
+    def _open(self, url: str, size: Size) -> Iterator[Answer]:
         scope = url.rpartition("/")[0].rpartition("/")[0]
-        try:
-            return _open(url, self._tokens.get(scope, ""))
-        except urllib.error.HTTPError as error:
-            challenge = error.headers.get("WWW-Authenticate", "")
-            if error.code != 401 or not challenge.lower().startswith("bearer "):
-                raise
-        self._tokens[scope] = _fetch_token(url, dict(_CHALLENGE.findall(challenge)))
-        return _open(url, self._tokens[scope])
+        with ExitStack() as stack:
+            try:
+                answer = stack.enter_context(_open(url, size, self._tokens.get(scope, "")))
+            except WebError as error:
+                if error.status != 401 or not error.challenge.lower().startswith("bearer "):
+                    raise
+                self._tokens[scope] = _fetch_token(url, error.challenge)
+                answer = stack.enter_context(_open(url, size, self._tokens[scope]))
+            yield answer
 
 
-def _select_platform(index: Mapping[str, Any], reference: str, arch: Arch) -> str:
-    for entry in index.get("manifests", ()):
-        platform = entry.get("platform", {})
-        if (platform.get("os"), platform.get("architecture")) == ("linux", arch.debian):
-            digest = str(entry["digest"])
-            if not _DIGEST.fullmatch(digest):  # it becomes part of an address
-                raise ImageError(f"the list of {reference} names a manifest by another digest than SHA-256")
-            return digest
+def _blob(entry: Json, limit_bytes: int) -> Blob:
+    """Raises `ImageError` for one that could not be kept or verified."""
+    digest, size = entry.text("digest"), entry.get("size")
+    if not _DIGEST.fullmatch(digest):
+        raise entry.refuse(f"{entry.path} names blobs by other digests than SHA-256")  # they become parts of addresses
+    size_bytes = None if size is None else size.as_integer()
+    if size_bytes is not None and not 0 <= size_bytes <= limit_bytes:
+        raise entry.refuse(f"{entry.path} has {size_bytes} bytes, and at most {limit_bytes} are taken")
+    return Blob(digest, size_bytes)
+
+
+def _parse(url: str, content: bytes, kind: str) -> Json:
+    return parse_json(content, lambda why: ImageError(f"{url} is not {kind}: {why}"), _JSON_BOUNDS)
+
+
+def _select_platform(index: Json, reference: str, arch: Arch) -> str:
+    for entry in index.entries("manifests"):
+        platform = entry.get("platform")
+        if platform and (platform.text("os", ""), platform.text("architecture", "")) == ("linux", arch.debian):
+            return _blob(entry, _MANIFEST_LIMIT_BYTES).digest
     raise ImageError(f"{reference} is not there for {arch.debian}", "name an image of that architecture in the release")
 
 
-def _fetch_token(url: str, challenge: Mapping[str, str]) -> str:
+def _fetch_token(url: str, challenge: str) -> str:
     """What anybody gets, without a password."""
-    realm = challenge.get("realm", "")
+    asked = dict(_CHALLENGE.findall(challenge[:_CHALLENGE_CHARACTERS]))
+    realm = asked.get("realm", "")
     if not leads_on(url, realm):
         raise ImageError(f"{url} wants a password", "use a registry or mirror that anybody may read")
-    query = urlencode({key: challenge[key] for key in ("service", "scope") if key in challenge})
-    with _open(f"{realm}?{query}", "") as answer:
-        told = json.loads(answer.read(_MANIFEST_LIMIT_BYTES))
-    return str(told.get("token") or told.get("access_token") or "")
+    query = urlencode({key: asked[key] for key in ("service", "scope") if key in asked})
+    with open_url(f"{realm}?{query}", Size(most_bytes=_TOKEN_LIMIT_BYTES)) as answer:
+        told = _parse(realm, answer.content(), "a server of tokens")
+    return told.text("token", "") or told.text("access_token", "")
 
 
-def _open(url: str, token: str) -> http.client.HTTPResponse:
-    """The servers that blobs are often led on to refuse a token that is not meant for them."""
-    headers = {"Accept": ", ".join((*_INDEXES, *_MANIFESTS))}
-    return open_url(url, timeout_seconds=_STALLED_SECONDS, headers=headers, token=token)
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        raise ImageError(f"{url}: {error.code} {error.reason}") from error
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ValueError) as error:
-        raise ImageError(f"{url}: {getattr(error, 'reason', '') or error}") from error
+def _open(url: str, size: Size, token: str) -> AbstractContextManager[Answer]:
+    """Blobs are often led on to servers that refuse a token that is not meant for them."""
+    return open_url(url, size, headers={"Accept": ", ".join((*_INDEXES, *_MANIFESTS))}, token=token)

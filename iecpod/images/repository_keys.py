@@ -6,9 +6,11 @@ from pathlib import Path
 
 from iecpod.design.release import AptRepository
 from iecpod.errors import ImageError
-from iecpod.file_reader import read_regular
+from iecpod.file_reader import read_small
 from iecpod.images.fetch import fetch_bytes
 from iecpod.images.openpgp import key_ring, primary_fingerprints
+
+_KEY_LIMIT_BYTES = 1024 * 1024
 
 
 def fetch_key(repository: AptRepository) -> bytes:
@@ -16,7 +18,10 @@ def fetch_key(repository: AptRepository) -> bytes:
 
     Raises `ImageError` where it cannot be had, or does not hold exactly the keys that the release names.
     """
-    content = fetch_bytes(repository.key_url) if "://" in repository.key_url else _read(repository)
+    if "://" in repository.key_url:
+        content = fetch_bytes(repository.key_url, limit_bytes=_KEY_LIMIT_BYTES)
+    else:
+        content = _read(repository)
     try:
         ring = key_ring(content)
         found = primary_fingerprints(ring) if repository.key_fingerprint else ()
@@ -34,7 +39,7 @@ def fetch_key(repository: AptRepository) -> bytes:
 
 def _read(repository: AptRepository) -> bytes:
     try:
-        return read_regular(Path(repository.key_url))
+        return read_small(Path(repository.key_url), _KEY_LIMIT_BYTES)
     except OSError as error:
         raise ImageError(f"{repository.key_url}: {error.strerror}", _remedy(repository)) from error
 

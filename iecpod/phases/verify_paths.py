@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network
@@ -11,11 +10,14 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
 from iecpod.ports import Shell
+from iecpod.web import Patience, Size, WebError, read_page
 
 #: Opens a TCP connection from the machine that iecpod runs on: address, port, seconds.
 OpenSocket = Callable[[str, int, float], socket.socket]
 
 _FETCH_SECONDS = 60.0
+_PAGE_SIZE = Size(most_bytes=1024 * 1024)
+_PATIENCE = Patience(seconds=_FETCH_SECONDS, stalled_seconds=_FETCH_SECONDS)
 
 #: In the network namespace that has the first address: pings the second with the largest packet that its device takes,
 #: forbidding fragments (28 bytes are the headers of IPv4 and ICMP). Exit 3: no namespace has the address.
@@ -62,10 +64,7 @@ def fetch_from_outside(open_socket: OpenSocket, address: str, port: int) -> str:
     """The page at a node's port, fetched from this machine. Raises OSError where nothing answers."""
     with open_socket(address, port, _FETCH_SECONDS) as connection:
         connection.settimeout(_FETCH_SECONDS)
-        client = http.client.HTTPConnection(address, port)
-        client.sock = connection
         try:
-            client.request("GET", "/")
-            return client.getresponse().read().decode(errors="replace")
-        except http.client.HTTPException as error:
-            raise OSError(f"no HTTP answer: {error!r}") from error
+            return read_page(connection, f"{address}:{port}", _PAGE_SIZE, _PATIENCE).decode(errors="replace")
+        except WebError as error:
+            raise OSError(f"no HTTP answer: {error}") from error

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("printable", "layout", "file_reader", "file_writer", "locks", "trusted", "web"),
+        *("printable", "layout", "file_reader", "file_writer", "locks", "tar_files", "trusted", "web"),
     ),
     ("http_url", "hypervisor_uri", "model", "naming"),
     ("descriptors",),
@@ -49,6 +49,8 @@ ONLY_IMPORTERS = {
     "platformdirs": ("layout",),
     "rich": ("adapters.live_display", "adapters.reporters"),
     "click": ("cli",),
+    # of the standard library: what reads from servers is bounded there
+    "http": ("web",),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import hashlib
 import io
 import tarfile
@@ -62,6 +63,7 @@ def test_programs_are_fetched_once(site: Site, tmp_path: Path) -> None:
         (_archive("LICENSE"), "", "holds no program helm"),
         (b"no archive", "", "is not an archive"),
     ],
+    ids=["another digest", "no digest", "no program", "no archive"],
 )
 def test_what_is_not_as_it_should_be_is_not_kept(
     site: Site, tmp_path: Path, archive: bytes, sums: str, complaint: str
@@ -69,6 +71,31 @@ def test_what_is_not_as_it_should_be_is_not_kept(
     with pytest.raises(ImageError, match=complaint):
         _fetch(_publish(site, archive, sums), tmp_path)
     assert not [path for path in (tmp_path / "helm").glob("*/helm")]
+
+
+def _tar_with(header: tarfile.TarInfo, content: bytes = b"") -> bytes:
+    return gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + content + bytes(1024))
+
+
+def _entry(size: int, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo("linux-amd64/helm")
+    entry.size, entry.type = size, kind
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("archive", "complaint"),
+    [
+        (_tar_with(_entry(1 << 40)), "more than 536870912 bytes"),
+        (_tar_with(_entry(512, tarfile.GNUTYPE_SPARSE), bytes(512)), "a file with holes"),
+        (_tar_with(_entry(-512)), "a size is negative"),
+        (_archive("helm")[:-30], "is not an archive"),
+    ],
+    ids=["large", "sparse", "negative", "torn"],
+)
+def test_an_archive_that_would_take_what_there_is(site: Site, tmp_path: Path, archive: bytes, complaint: str) -> None:
+    with pytest.raises(ImageError, match=complaint):
+        _fetch(_publish(site, archive), tmp_path)
 
 
 def test_the_digest_of_the_release_is_what_counts(site: Site, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import struct
 import threading
@@ -156,6 +157,21 @@ def test_file_that_never_ends(site: Site) -> None:
     site.files["/key"] = b"x" * 11
     with pytest.raises(ImageError, match="has more than 10 bytes"):
         fetch_bytes(site.url("/key"), limit_bytes=10)
+
+
+def test_a_manifest_of_the_lab_is_a_plain_file_of_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "etcd.yaml"
+    manifest = Manifest(name="etcd", url="http://nowhere.invalid/etcd.yaml", file=str(path))
+    for cause in ("It is a pipe, not a file", "It has more than 10485760 bytes"):
+        if "pipe" in cause:
+            os.mkfifo(path)
+        else:
+            path.unlink()
+            path.touch()
+            os.truncate(path, 1 << 40)
+        with pytest.raises(ImageError) as caught:
+            load_manifest(manifest, tmp_path, RecordingReporter())
+        assert caught.value.cause == f"{path}: {cause}"
 
 
 def test_sums_in_either_form() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import io
 import os
 import stat
@@ -265,10 +266,50 @@ def test_what_is_no_archive_is_the_nodes_error() -> None:
 
 
 def test_a_node_cannot_write_beside_its_directory() -> None:
-    shell = FakeShell().on(
-        "sh", "-c", stdout=packed({"../evil": b"x", "/evil": b"x", "a/../../b": b"x", "./good": b"x"})
-    )
-    assert set(fetch_guest_logs(shell, with_cluster=False).files) == {"good"}
+    names = ("../evil", "/evil", "a/../../b", "a\x1b[2J", "b" * 2000, "./good")
+    shell = FakeShell().on("sh", "-c", stdout=packed({name: b"x" for name in names}))
+    logs = fetch_guest_logs(shell, with_cluster=False)
+    assert set(logs.files) == {"good"}
+    assert logs.missing == ("logs: some files have names that no log has",)
+
+
+def _tar(*entries: tuple[str, int, bytes]) -> str:
+    """Headers that say of themselves what they like, and no content."""
+    blocks = []
+    for name, size, kind in entries:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.type = size, kind
+        blocks.append(entry.tobuf(tarfile.GNU_FORMAT))
+    return base64.b64encode(gzip.compress(b"".join(blocks) + bytes(1024))).decode()
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        (_tar(("x", 1 << 50, tarfile.REGTYPE)), "more than 134217728 bytes"),
+        (_tar(("x", 1 << 30, tarfile.GNUTYPE_SPARSE)), "a file with holes is in it"),
+        (_tar(("x", 1 << 30, tarfile.XHDTYPE)), "a header has more than 65536 bytes"),
+        (_tar(("x", -512, tarfile.REGTYPE)), "a size is negative"),
+        (_tar(*[("x", 0, tarfile.REGTYPE)] * 2001), "more than 2000 members"),
+        (_tar(*[("x", 0, tarfile.XHDTYPE)] * 2001), "more than 2000 members"),
+        (base64.b64encode(gzip.compress(bytes(512) + bytes(1 << 28))).decode()[:-8], ""),
+    ],
+    ids=["large", "sparse", "long header", "negative", "members", "headers", "after the end"],
+)
+def test_a_node_cannot_take_memory_or_time(output: str, told: str) -> None:
+    shell = FakeShell("iec01").on("sh", "-c", stdout=output)
+    if told:
+        with pytest.raises(NodeError) as caught:
+            fetch_guest_logs(shell, with_cluster=False)
+        assert caught.value.cause == f"iec01: its logs arrived damaged: {told}"
+    else:
+        assert fetch_guest_logs(shell, with_cluster=False).files == {}
+
+
+def test_of_what_a_node_could_not_tell_little_is_kept() -> None:
+    shell = FakeShell().on("sh", "-c", stdout=packed({"MISSING": b"x" * 5000 + b"\n" + b"y\n" * 5000}))
+    missing = fetch_guest_logs(shell, with_cluster=False).missing
+    assert len(missing) == 1000 and max(map(len, missing)) == 1000
 
 
 STUBS = {

@@ -27,6 +27,10 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def described(content: bytes) -> dict[str, object]:
+    return {"digest": digest_of(content), "size": len(content)}
+
+
 class Registry:
     """Answers of `files` by path; `moved` leads elsewhere, `challenge` is what is asked of who brings no token."""
 
@@ -69,8 +73,8 @@ class Registry:
         config = json.dumps({"architecture": arch, "os": "linux"}).encode()
         for content in (config, *layers):
             self.files[f"/v2/{name}/blobs/{digest_of(content)}"] = content
-        manifest: dict[str, Any] = {"schemaVersion": 2, "config": {"digest": digest_of(config)}}
-        manifest["layers"] = [{"digest": digest_of(layer)} for layer in layers]
+        manifest: dict[str, Any] = {"schemaVersion": 2, "config": described(config)}
+        manifest["layers"] = [described(layer) for layer in layers]
         content = json.dumps(manifest).encode()
         self.files[f"/v2/{name}/manifests/1"] = self.files[f"/v2/{name}/manifests/{digest_of(content)}"] = content
         return digest_of(content)
@@ -146,7 +150,7 @@ def test_an_image_of_another_architecture_is_not_taken(registry: Registry) -> No
 def test_bytes_that_are_not_of_their_digest_are_refused(registry: Registry, tmp_path: Path) -> None:
     digest = registry.publish("a", "amd64")
     path = f"/v2/a/blobs/{digest_of(b'layer')}"
-    registry.files[path] = b"other"
+    registry.files[path] = b"other"  # as long as the layer
     registries = Registries({"127.0.0.1:1": registry.url})
     with pytest.raises(ImageError) as caught:
         pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
@@ -188,11 +192,67 @@ def test_a_registry_that_wants_a_password(registry: Registry, challenge: str) ->
         (b'{"schemaVersion": 1, "fsLayers": []}', "the manifest of 1 is of an old form"),
         (b'{"config": {"digest": "sha512:00"}, "layers": []}', "names blobs by other digests than SHA-256"),
         (b'{"config": {"digest": "sha256:../../x"}, "layers": []}', "names blobs by other digests than SHA-256"),
+        (b'{"config": [], "layers": []}', "is not a manifest: config: an object is expected, not a list"),
+        (b'{"config": {"digest": 7}, "layers": []}', "is not a manifest: config.digest: a text is expected"),
+        (b'{"config": {}, "layers": {}}', "is not a manifest: config: `digest` is missing"),
+        (b'{"manifests": 5}', "is not a manifest: manifests: a list is expected"),
+        (b'{"manifests": [5]}', "is not a manifest: manifests[0]: an object is expected"),
+        (b'{"manifests": [{"platform": []}]}', "is not a manifest: manifests[0].platform: an object is expected"),
+        (b'{"mediaType": {}}', "is not a manifest: mediaType: a text is expected"),
+        (b"[" * 100_000, "is not a manifest: nested deeper than 32 levels"),
+        (b"[" + b"{}," * 1_000_000 + b"{}]", "is not a manifest: more than 500000 values"),
+        (b" " * (4 * 1024 * 1024 + 1), "it has more than 4194304 bytes"),
     ],
 )
 def test_what_is_no_manifest(registry: Registry, manifest: bytes, cause: str) -> None:
     registry.files["/v2/a/manifests/1"] = manifest
     assert cause in refusal(registry).cause
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "cause"),
+    [
+        (b"[]", 2, "is not the configuration of an image: an object is expected, not a list"),
+        (b'{"architecture": ["amd64"]}', 27, "architecture: a text is expected, not a list"),
+        (b"{}", 2, "is for no architecture, not for amd64"),
+        (b"{}", 3, "it does not have the 3 bytes that it should have"),
+        (b"{}", 1, "it does not have the 1 bytes that it should have"),
+        (b"{}", 400 * 1024 * 1024, "config has 419430400 bytes, and at most 4194304 are taken"),
+        (b"{}", -1, "config has -1 bytes"),
+        (b"{}", "2", "config.size: an integer is expected, not a text"),
+        (b" " * (4 * 1024 * 1024 + 1), None, "it has more than 4194304 bytes"),
+    ],
+)
+def test_a_configuration_that_is_not_as_it_was_said(
+    registry: Registry, config: bytes, size: object, cause: str
+) -> None:
+    manifest = {"config": {"digest": digest_of(config), "size": size}, "layers": []}
+    registry.files[f"/v2/a/blobs/{digest_of(config)}"] = config
+    registry.files["/v2/a/manifests/1"] = json.dumps(manifest).encode()
+    assert cause in refusal(registry).cause
+
+
+def test_a_layer_has_the_size_that_its_manifest_says(registry: Registry, tmp_path: Path) -> None:
+    registry.publish("a", "amd64")
+    registry.files[f"/v2/a/blobs/{digest_of(b'layer')}"] = b"layer" * 1000
+    registries = Registries({"127.0.0.1:1": registry.url})
+    with pytest.raises(ImageError, match="it does not have the 5 bytes that it should have"):
+        pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
+    assert not list((tmp_path / "pulled-images").glob("*"))
+
+
+@pytest.mark.parametrize("told", [b"[]", b'{"token": 5}', b"x", b'{"token": "a\\r\\nX: y"}', b" " * 2_000_000])
+def test_an_odd_token_is_a_refusal(registry: Registry, told: bytes) -> None:
+    registry.publish("a", "amd64")
+    registry.challenge = f'Bearer realm="{registry.url}/token"'
+    registry.files["/token?"] = told
+    assert refusal(registry).cause.startswith(registry.url)
+
+
+def test_a_long_challenge_is_looked_at_in_time(registry: Registry) -> None:
+    registry.publish("a", "amd64")
+    registry.challenge = "Bearer " + "a" * 60_000
+    assert "wants a password" in refusal(registry).cause
 
 
 @pytest.mark.parametrize("reference", ["127.0.0.1:1/a", "a:1", "127.0.0.1:1/a@sha256:" + "0" * 64, "x y/a:1"])

@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,6 +101,25 @@ def test_only_the_end_of_very_long_output_is_kept(
     (tmp_path / "log").write_bytes(b"x" * 500_000)
     with pytest.raises(CommandFailed, match="longer"):
         shell.read_file(str(tmp_path / "log"))
+
+
+def test_a_file_without_an_end_is_not_waited_for(shell: SshShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_exchange, "MAX_KEPT_BYTES", 200_000)
+    start = time.monotonic()
+    with pytest.raises(CommandFailed, match="it is longer than can be read"):
+        shell.read_file("/dev/zero")
+    assert time.monotonic() - start < 20
+    assert shell.run(["echo", "still there"]).stdout == "still there\n"
+
+
+def test_output_in_many_pieces_takes_no_more_than_its_bytes() -> None:
+    kept = ssh_exchange.Capture(50_000)
+    tracemalloc.start()
+    for _ in range(200_000):
+        kept.add(b"x")
+    assert tracemalloc.get_traced_memory()[1] < 500_000
+    tracemalloc.stop()
+    assert (len(kept.content()), kept.dropped_bytes) == (50_000, 150_000)
 
 
 def test_non_zero_exit_tells_command_status_and_output(shell: SshShell) -> None:

@@ -6,7 +6,6 @@ import datetime
 import ipaddress
 import ssl
 import threading
-import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from iecpod.web import open_url
+from iecpod.web import Size, WebError, open_url
 
 
 class _Leads(BaseHTTPRequestHandler):
@@ -76,8 +75,8 @@ def _url(server: ThreadingHTTPServer, scheme: str = "http", path: str = "/start"
 
 
 def _read(url: str, token: str = "") -> bytes:
-    with open_url(url, timeout_seconds=10, token=token) as answer:
-        return answer.read()
+    with open_url(url, Size(most_bytes=100), token=token) as answer:
+        return answer.content()
 
 
 def test_what_a_server_holds(plain: ThreadingHTTPServer, secure: ThreadingHTTPServer) -> None:
@@ -93,7 +92,7 @@ def test_a_server_may_lead_to_another(plain: ThreadingHTTPServer, secure: Thread
 
 def test_https_leads_to_https_alone(plain: ThreadingHTTPServer, secure: ThreadingHTTPServer) -> None:
     secure.to = _url(plain, path="/content")  # type: ignore[attr-defined]
-    with pytest.raises(urllib.error.URLError, match="which is not https"):
+    with pytest.raises(WebError, match="which is not https"):
         _read(_url(secure, "https"))
 
 
@@ -103,7 +102,7 @@ def test_https_leads_to_https_alone(plain: ThreadingHTTPServer, secure: Threadin
 def test_no_server_leads_to_a_file(plain: ThreadingHTTPServer, secure: ThreadingHTTPServer, to: str) -> None:
     plain.to = secure.to = to  # type: ignore[attr-defined]
     for url in (_url(plain), _url(secure, "https")):
-        with pytest.raises(urllib.error.URLError):
+        with pytest.raises(WebError):
             _read(url)
 
 
@@ -111,7 +110,7 @@ def test_no_server_leads_to_a_file(plain: ThreadingHTTPServer, secure: Threading
     "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "", "/etc/passwd", "javascript:x"]
 )
 def test_nothing_else_is_an_address(url: str) -> None:
-    with pytest.raises(ValueError, match="neither with http:// nor with https://"):
+    with pytest.raises(WebError, match="neither with http:// nor with https://"):
         _read(url)
 
 
