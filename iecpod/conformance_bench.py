@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from iecpod.adapters.long_program import run_long_program
-from iecpod.commands.conformance_run import E2ePrograms
+from iecpod.commands.conformance_host import E2ePrograms
 from iecpod.design.release import Release
 from iecpod.design.release_file import known_releases, load_release
 from iecpod.errors import ImageError

@@ -68,8 +68,8 @@ def conformance(
     """Runs upstream's own end-to-end tests (e2e.test) against the POD's cluster.
 
     They are compiled from the sources of the cluster's Kubernetes, which takes minutes the first time, and run on this
-    host, one after another. What they make in the cluster is removed at the end. Exits with 1 if a test failed or did
-    not run, with 5 if the time was up.
+    host, one after another; where nodes pull their images, upstream's image of the tests runs in the cluster. What they
+    make there is removed at the end. Exits with 1 if a test failed or did not run, with 5 if the time was up.
 
     \b
     Examples:

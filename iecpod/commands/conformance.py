@@ -1,21 +1,28 @@
-"""`iecpod conformance`: upstream's own end-to-end tests against a POD's cluster, from the host that deployed it."""
+"""`iecpod conformance`: upstream's own end-to-end tests against a POD's cluster."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from iecpod.commands.conformance_host import Bench, HostTests
+from iecpod.commands.conformance_pod import PodTests
 from iecpod.commands.conformance_report import ConformanceReport, check_output
-from iecpod.commands.conformance_run import Bench, ConformanceOrder, ConformanceRun
+from iecpod.commands.conformance_run import ConformanceOrder, ConformanceRun, E2eTests, Place
 from iecpod.commands.guest_access import node_addresses
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
+from iecpod.design.conformance import image_of_tests
 from iecpod.design.go_source import GoSource
 from iecpod.errors import PreflightError, Problem, UsageError
 from iecpod.phases.e2e_objects import missing_images, remove_namespaces
+from iecpod.phases.e2e_pod import E2ePod
 from iecpod.phases.kubectl import Kubectl
+from iecpod.ports import HypervisorHost
 
 #: Namespaces take some seconds to go, and minutes on emulated guests whose pods end slowly.
 _REMOVAL_SECONDS = 300.0
+_DIRECTORY = "conformance"
 
 
 def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: ConformanceOrder) -> ConformanceReport:
@@ -23,42 +30,78 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
 
     Raises `UsageError`, `PreflightError` and `ImageError` before any test has begun.
     """
-    source = _source_of(inputs)
-    if not tools.kubeconfig_path.is_file():
-        raise UsageError(
-            f"POD {tools.ref} has no cluster that was deployed from here", f"run `{inputs.request.command('deploy')}`"
-        )
+    _check_possible(inputs, tools)
     if order.output is not None:
         check_output(order.output)
     host = tools.host(inputs.uri)
     first, address = next(iter(node_addresses(inputs).items()))
     kubectl = Kubectl(tools.shells_at(host, {first: address}, inputs.release.user)[first])
-    _check_images(inputs, source, kubectl)
-    run = ConformanceRun(inputs, tools, bench, order, bench.programs(inputs.release), host.command_prefix)
-    run.prepare()
-    run.check_images(source.test_images)
-    order = replace(order, selection=run.select())
-    remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=_REMOVAL_SECONDS)  # of a run that was killed
+    place = Place(tools.pod_dir / _DIRECTORY)
     wait_seconds = 0.0
+    with _tests(inputs, tools, bench, host, kubectl, place) as tests:
+        run = ConformanceRun(tools, tests, order, place)
+        names = run.select()
+        try:
+            report = run.run(names)
+            wait_seconds = _REMOVAL_SECONDS
+            return report
+        finally:
+            remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=wait_seconds)
+
+
+@contextmanager
+def _tests(
+    inputs: PodInputs, tools: PodTools, bench: Bench, host: HypervisorHost, kubectl: Kubectl, place: Place
+) -> Iterator[E2eTests]:
+    """Of the sources of the cluster's Kubernetes where they are compiled here; else of upstream's image."""
+    source = _compiled(inputs)
+    if source is not None:
+        _check_images(inputs, source, kubectl)
+        host_tests = HostTests(inputs, bench, place, tools.kubeconfig_path, host.command_prefix)
+        host_tests.prepare(source.test_images)
+        _remove_left(kubectl, tools)
+        yield host_tests
+        return
+    _remove_left(kubectl, tools)
+    pod = E2ePod(
+        kubectl=kubectl,
+        clock=tools.clock,
+        reporter=tools.reporter,
+        namespace=f"iecpod-conformance-{tools.run_id}",
+        image=image_of_tests(inputs.release),
+        reader_image=inputs.release.nginx_image,
+    )
+    pod_tests = PodTests(pod, place, inputs.release.kubernetes_version)
     try:
-        report = run.run(order)
-        wait_seconds = _REMOVAL_SECONDS
-        return report
+        pod_tests.prepare()
+        yield pod_tests
     finally:
-        remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=wait_seconds)
+        pod_tests.close()
 
 
-def _source_of(inputs: PodInputs) -> GoSource:
+def _remove_left(kubectl: Kubectl, tools: PodTools) -> None:
+    """Of a run that was killed."""
+    remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=_REMOVAL_SECONDS)
+
+
+def _compiled(inputs: PodInputs) -> GoSource | None:
     release = inputs.release
     source = release.bundle.go if release.bundle is not None else None
-    if source is None or source.tests is None:
+    return source if source is not None and source.tests is not None else None
+
+
+def _check_possible(inputs: PodInputs, tools: PodTools) -> None:
+    release = inputs.release
+    if _compiled(inputs) is None and not image_of_tests(release):
         raise UsageError(
-            f"upstream's tests of release {release.name} are not compiled here",
-            f"run their image registry.k8s.io/conformance:v{release.kubernetes_version} in the cluster, with Sonobuoy "
-            f"or Hydrophone and the file of `{inputs.request.command('kubeconfig')}`; or deploy a release whose "
-            "modules have `tests`, such as k8s-1.37-go",
+            f"upstream's tests of release {release.name} are neither compiled here nor an image that nodes can pull",
+            "deploy a release whose modules have `tests`, such as k8s-1.37-go, or one of Kubernetes 1.25 or later "
+            "whose nodes reach a registry",
         )
-    return source
+    if not tools.kubeconfig_path.is_file():
+        raise UsageError(
+            f"POD {tools.ref} has no cluster that was deployed from here", f"run `{inputs.request.command('deploy')}`"
+        )
 
 
 def _check_images(inputs: PodInputs, source: GoSource, kubectl: Kubectl) -> None:

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from iecpod.design.kubernetes_version import kubernetes_minor
+from iecpod.design.release import Release
 from iecpod.model import Arch
 
 #: A cross-section of upstream's conformance tests (test/conformance/testdata/conformance.yaml of Kubernetes 1.37.2):
-#: one or two of each part of a cluster, short, and with no other images than the release has.
+#: one or two of each part of a cluster, short, and with no other images than the release has. Where the tags of a
+#: name are in it is another matter with each version.
 QUICK = (
     # pods
-    "[sig-node] Pods should be submitted and removed [Conformance] [NodeConformance]",
-    "[sig-node] Pods should support remote command execution over websockets [Conformance] [NodeConformance]",
-    "[sig-node] InitContainer should invoke init containers on a RestartNever pod [Conformance] [NodeConformance]",
+    "[sig-node] Pods should be submitted and removed",
+    "[sig-node] Pods should support remote command execution over websockets",
+    "[sig-node] InitContainer should invoke init containers on a RestartNever pod",
     # controllers
-    "[sig-apps] Deployment RollingUpdateDeployment should delete old pods and create new ones [Conformance]",
-    "[sig-apps] Job should run a job to completion when tasks sometimes fail and are locally restarted [Conformance]",
+    "[sig-apps] Deployment RollingUpdateDeployment should delete old pods and create new ones",
+    "[sig-apps] Job should run a job to completion when tasks sometimes fail and are locally restarted",
     # services, by address and by name
-    "[sig-network] Services should serve a basic endpoint from pods [Conformance]",
-    "[sig-network] Services should be able to create a functioning NodePort service [Conformance]",
-    "[sig-network] DNS should provide DNS for the cluster [Conformance]",
-    "[sig-network] DNS should provide DNS for services [Conformance]",
+    "[sig-network] Services should serve a basic endpoint from pods",
+    "[sig-network] Services should be able to create a functioning NodePort service",
+    "[sig-network] DNS should provide DNS for the cluster",
+    "[sig-network] DNS should provide DNS for services",
     # pod to pod, on a node and between nodes; node to pod
-    "[sig-network] Networking Granular Checks: Pods should function for intra-pod communication: http "
-    "[Conformance] [NodeConformance]",
-    "[sig-network] Networking Granular Checks: Pods should function for node-pod communication: http [LinuxOnly] "
-    "[Conformance] [NodeConformance]",
+    "[sig-network] Networking Granular Checks: Pods should function for intra-pod communication: http",
+    "[sig-network] Networking Granular Checks: Pods should function for node-pod communication: http",
     # volumes
-    "[sig-storage] EmptyDir volumes should support (non-root,0666,default) [LinuxOnly] [Conformance] [NodeConformance]",
-    "[sig-storage] ConfigMap should be consumable from pods in volume [Conformance] [NodeConformance]",
-    "[sig-storage] Secrets should be consumable from pods in volume [Conformance] [NodeConformance]",
-    "[sig-storage] Projected combined should project all components that make up the projection API [Projection] "
-    "[Conformance] [NodeConformance]",
-    "[sig-storage] Downward API volume should provide podname only [Conformance] [NodeConformance]",
+    "[sig-storage] EmptyDir volumes should support (non-root,0666,default)",
+    "[sig-storage] ConfigMap should be consumable from pods in volume",
+    "[sig-storage] Secrets should be consumable from pods in volume",
+    "[sig-storage] Projected combined should project all components that make up the projection API",
+    "[sig-storage] Downward API volume should provide podname only",
 )
 
 _CONFORMANCE = r"\[Conformance\]"
+_TAG = re.compile(r" \[[^\]]*\]")
 #: As Sonobuoy's mode `non-disruptive-conformance`: two tests that drive pods off nodes.
 _NOT_IN_FULL = r"\[Disruptive\]|\[Flaky\]"
 
@@ -59,19 +61,38 @@ _REGISTRIES = (
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """`focus` and `skip` are regular expressions of Go over the names of tests; `names` must be those selected.
+    """`focus` and `skip` are regular expressions of Go over the names of tests, with their tags.
 
-    An empty `names` takes what is found.
+    `wanted` are names without tags: of what is found, those and no others; empty takes all.
     """
 
     title: str
     focus: str
     skip: str = ""
-    names: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+
+    def missing(self, found: Iterable[str]) -> list[str]:
+        known = set(map(_without_tags, found))
+        return [name for name in self.wanted if name not in known]
+
+    def choose(self, found: Iterable[str]) -> tuple[str, ...]:
+        """The tests to run, by name."""
+        return tuple(sorted(name for name in found if not self.wanted or _without_tags(name) in self.wanted))
+
+    def only(self, names: Sequence[str]) -> Selection:
+        """That finds `names` and nothing else, where not all that it finds is chosen."""
+        if not self.wanted:
+            return self
+        return replace(self, focus=f"({'|'.join(map(re.escape, names))})$")
+
+
+def _without_tags(name: str) -> str:
+    """The one that it begins with stays."""
+    return _TAG.sub("", name)
 
 
 def quick_selection() -> Selection:
-    return Selection("quick", f"({'|'.join(map(re.escape, QUICK))})$", names=QUICK)
+    return Selection("quick", _CONFORMANCE, wanted=QUICK)
 
 
 def full_selection() -> Selection:
@@ -123,6 +144,30 @@ class E2eCall:
             *([f"--ginkgo.skip={selection.skip}"] if selection.skip else []),
             "--ginkgo.no-color",
         ]
+
+
+def image_of_tests(release: Release) -> str:
+    """Upstream's image of the tests of that Kubernetes; empty where nodes cannot pull it, or its tests are too old.
+
+    In 1.25 it moved to registry.k8s.io, and its tests to the Ginkgo that is read here.
+    """
+    if release.needs_no_network or kubernetes_minor(release.kubernetes_version) < (1, 25):
+        return ""
+    return f"registry.k8s.io/conformance:v{release.kubernetes_version}"
+
+
+def pod_environment(selection: Selection, seconds: int, *, dry_run: bool) -> dict[str, str]:
+    """Of upstream's image, by its test/conformance/image/go-runner."""
+    variables = {
+        "E2E_EXTRA_GINKGO_ARGS": f"--v --timeout={seconds}s --grace-period={_GRACE_SECONDS}s",
+        "E2E_FOCUS": selection.focus,
+        "E2E_PARALLEL": "false",
+        "E2E_PROVIDER": "skeleton",
+        "E2E_SKIP": selection.skip,
+        **({"E2E_DRYRUN": "true"} if dry_run else {}),
+    }
+    # Kubernetes would take `$(NAME)` for a variable.
+    return {name: value.replace("$", "$$") for name, value in variables.items()}
 
 
 def registries(repository: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from iecpod.wait import NotYet, poll
 
 _NAMESPACES = "/api/v1/namespaces"
 #: The label that the tests give each namespace they make (framework.CreateTestingNS).
-_LABEL = "e2e-run"
+LABEL = "e2e-run"
 
 
 def missing_images(kubectl: Kubectl, wanted: Collection[str]) -> dict[str, list[str]]:
@@ -43,12 +43,12 @@ def remove_namespaces(kubectl: Kubectl, clock: Clock, reporter: Reporter, *, wai
     except IecpodError as error:
         reporter.warn(
             f"namespaces of the tests could not be removed: {error.cause}; remove them with "
-            f"`iecpod kubectl … delete namespaces -l {_LABEL}`"
+            f"`iecpod kubectl … delete namespaces -l {LABEL}`"
         )
 
 
 def _find(kubectl: Kubectl) -> list[str]:
-    items = kubectl.load(f"{_NAMESPACES}?labelSelector={_LABEL}")["items"]
+    items = kubectl.load(f"{_NAMESPACES}?labelSelector={LABEL}")["items"]
     return [str(item["metadata"]["name"]) for item in items]
 
 

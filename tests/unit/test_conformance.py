@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 import pytest
 
 from iecpod.commands.conformance import run_conformance
+from iecpod.commands.conformance_host import E2ePrograms
 from iecpod.commands.conformance_report import ConformanceReport, check_output
-from iecpod.commands.conformance_run import ConformanceOrder, E2ePrograms
+from iecpod.commands.conformance_run import ConformanceOrder
 from iecpod.commands.ginkgo import FAILED, NOT_RUN, PASSED, SKIPPED, SpecResult
 from iecpod.commands.resolve import PodInputs
 from iecpod.design.conformance import (
@@ -263,7 +264,7 @@ def test_a_regular_expression_that_is_none(inputs: PodInputs, pod: FakeTools) ->
 def test_tests_that_are_not_there(inputs: PodInputs, pod: FakeTools) -> None:
     with pytest.raises(HostError) as lacking:
         run_conformance(inputs, pod, FakeBench("run"), order(quick_selection()))
-    assert "lack: [sig-apps] Deployment" in lacking.value.cause
+    assert f"lack: {QUICK[0]}; " in lacking.value.cause
     with pytest.raises(UsageError) as empty:
         run_conformance(inputs, pod, FakeBench("run", dry="broken"), order())
     assert "no test has a name like" in empty.value.cause
@@ -287,12 +288,12 @@ def test_a_pod_without_a_cluster(inputs: PodInputs, tools: FakeTools) -> None:  
     assert "no cluster" in caught.value.cause
 
 
-@pytest.mark.parametrize("release", ["debian12", "k8s-1.36"])
-def test_a_release_whose_tests_are_not_compiled_here(layout: Layout, pod: FakeTools, release: str) -> None:  # noqa: F811
-    inputs = resolve(layout, release=release)
+@pytest.mark.parametrize("release", ["debian12", "iec-r1"])
+def test_a_release_whose_tests_are_nowhere(layout: Layout, pod: FakeTools, release: str) -> None:  # noqa: F811
+    scenario = "k8-bridge-iec-noha" if release == "debian12" else "k8-calico-iec-noha"
     with pytest.raises(UsageError) as caught:
-        run_conformance(inputs, pod, FakeBench("run"), order())
-    assert f"registry.k8s.io/conformance:v{inputs.release.kubernetes_version}" in caught.value.remedy
+        run_conformance(resolve(layout, release=release, scenario=scenario), pod, FakeBench("run"), order())
+    assert f"tests of release {release} are neither compiled here nor an image" in caught.value.cause
 
 
 def chosen(selection: Selection, names: Sequence[str]) -> set[str]:
@@ -305,17 +306,26 @@ def chosen(selection: Selection, names: Sequence[str]) -> set[str]:
     }
 
 
-def test_quick_has_tests_of_each_part_and_no_others() -> None:
-    assert len(set(QUICK)) == len(QUICK) == 16
-    assert all(name.startswith("[sig-") and "[Conformance]" in name for name in QUICK)
-    parts = {name.split()[0] for name in QUICK}
-    assert parts == {"[sig-node]", "[sig-apps]", "[sig-network]", "[sig-storage]"}
+#: Tags have other places in 1.36 and 1.37.
+@pytest.mark.parametrize("tags", [("", " [Conformance] [NodeConformance]"), (" [NodeConformance]", " [Conformance]")])
+def test_quick_finds_its_tests_wherever_their_tags_are(tags: tuple[str, str]) -> None:
+    selection = quick_selection()
+    names = [name.replace(" should", f"{tags[0]} should", 1) + tags[1] for name in QUICK]
     others = [
-        "[sig-storage] ConfigMap should be consumable from pods in volume as non-root [Conformance] [NodeConformance]",
-        "[sig-network] DNS should provide DNS for services [Conformance] [Slow]",
+        "[sig-storage] ConfigMap should be consumable from pods in volume as non-root [Conformance]",
         "[sig-network] DNS should provide DNS for the cluster [Provider:GCE]",
     ]
-    assert chosen(quick_selection(), [*QUICK, *others]) == set(QUICK)
+    found = chosen(selection, [*others, *names])
+    assert others[0] in found and others[1] not in found
+    picked = selection.choose(found)
+    assert set(picked) == set(names) and selection.missing(found) == []
+    assert chosen(selection.only(picked), [*others, *names]) == set(names)
+    assert selection.missing(names[1:]) == [QUICK[0]]
+
+
+def test_quick_has_tests_of_each_part() -> None:
+    assert len(set(QUICK)) == len(QUICK) == 16
+    assert {name.split()[0] for name in QUICK} == {"[sig-node]", "[sig-apps]", "[sig-network]", "[sig-storage]"}
 
 
 def test_full_leaves_out_what_disrupts() -> None:
@@ -350,7 +360,7 @@ def test_no_image_of_a_test_is_looked_for_elsewhere() -> None:
             "registry.iecpod.internal/agnhost:2.67\nregistry.iecpod.internal/busybox:1.37.0-2\n",
             "ask for registry.iecpod.internal/agnhost:2.67, and",
         ),
-        ("panic: no such flag\n", "name no images: panic: no such flag"),
+        ("panic: no such flag\n", "name no images; they say: panic: no such flag"),
     ],
 )
 def test_tests_that_ask_for_other_images(inputs: PodInputs, pod: FakeTools, images: str, cause: str) -> None:
