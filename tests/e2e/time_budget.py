@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 USUAL_SECONDS = {
     "test_0_faults.py": 120,
     "test_1_guests.py": 900,
-    "test_2_conformance.py": 420,
+    "test_2_conformance.py": 900,
     "test_2_unpullable.py": 180,
     "test_4_arm.py": 1200,
     "test_4_bundle.py": 400,
