@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +36,6 @@ from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.bundle_trust import BundleTrust
 from iecpod.images.cache import Cache
-from iecpod.images.go_software import find_kubernetes
 from iecpod.images.go_sources import check_go_sources
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
@@ -160,6 +159,12 @@ class Composition:
             images = ReleaseImages(loaded, self.layout.cache_dir, apt_mirror, reporter)
             return images.ensure(arch or Arch.of_this_machine()).path
 
+    def compile_tests(self, release: str) -> None:
+        """The programs that `conformance` runs on this host. Raises `ImageError`, also for a release without any."""
+        with self._reporter() as reporter:
+            loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
+            ConformanceBench(self.layout, reporter).programs(loaded)
+
     @contextmanager
     def _reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:
         told = (events, run) if events and run else None
@@ -242,21 +247,8 @@ class Composition:
             uri=host.uri,
             private_key=keys.private_key_file,
             known_hosts=keys.known_hosts_file,
-            kubectl=self._host_kubectl(inputs, tools),
-            kubeconfig=tools.kubeconfig_path if tools.kubeconfig_path.is_file() else None,
+            kubectl_argv=tools.kubectl_argv(host, inputs.release) if tools.kubeconfig_path.is_file() else (),
         )
-
-    def _host_kubectl(self, inputs: PodInputs, tools: PodAdapters) -> Path | None:
-        """A link of that name in the POD's directory: the binary runs the program that it is called as."""
-        binary = find_kubernetes(Cache(self.layout.cache_dir, tools.reporter), inputs.release)
-        link = tools.pod_dir / "kubectl"
-        if binary is None:
-            return None
-        if not link.is_symlink() or link.readlink() != binary:
-            link.unlink(missing_ok=True)
-            with suppress(FileExistsError):  # another run was quicker
-                link.symlink_to(binary)
-        return link
 
     def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
         return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)

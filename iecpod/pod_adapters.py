@@ -12,6 +12,7 @@ from pathlib import Path
 
 from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
+from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.adapters.lock import RunLock, find_holder, pod_lock
@@ -38,6 +39,7 @@ from iecpod.design.resources import Emulator, Seed
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
+from iecpod.images.go_software import find_kubernetes
 from iecpod.images.helm import fetch_helm
 from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
@@ -46,7 +48,18 @@ from iecpod.images.repository_keys import fetch_key
 from iecpod.images.software import find_software
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
+from iecpod.ports import (
+    BaseImage,
+    BundleDisks,
+    BundleFiles,
+    Clock,
+    HostKubectl,
+    HypervisorHost,
+    Images,
+    LockHolder,
+    Reporter,
+    Shell,
+)
 from iecpod.render.calico_etcd import EtcdTls, etcd_cluster_ip
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
@@ -184,6 +197,17 @@ class PodAdapters:
         addresses = (etcd_cluster_ip(cluster.service_cidr), cluster.control_plane.address)
         keys = find_pod_keys(self.pod_dir / "keys")
         return ensure_etcd_tls(keys.directory, addresses) if keys else make_etcd_tls(addresses)
+
+    def kubectl_argv(self, host: HypervisorHost, release: Release) -> tuple[str, ...]:
+        """What runs kubectl of the release on this host, before its arguments; empty where it was not compiled here."""
+        binary = find_kubernetes(Cache(self._layout.cache_dir, self.reporter), release)
+        if binary is None or not self.pod_dir.is_dir():
+            return ()
+        return host_kubectl_argv(host.command_prefix, link_kubectl(binary, self.pod_dir), self.kubeconfig_path)
+
+    def host_kubectl(self, host: HypervisorHost, release: Release) -> HostKubectl | None:
+        argv = self.kubectl_argv(host, release)
+        return LocalKubectl(argv, self.kubeconfig_path) if argv else None
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

@@ -161,6 +161,16 @@ class Shell(Protocol):
     def close(self) -> None: ...
 
 
+class HostKubectl(Protocol):
+    """kubectl on this host, with a POD's admin kubeconfig and in the network that reaches its API server."""
+
+    def is_ready(self) -> bool:
+        """Whether the kubeconfig is there."""
+
+    def run(self, arguments: Sequence[str], *, stdin: bytes, timeout_seconds: float) -> CommandResult:
+        """Raises `CommandFailed`, `WaitTimeout`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImage:
     """A read-only disk image in the cache, stored under its digest; `sha256` is of the file as stored."""

@@ -68,6 +68,7 @@ def ls(invocation: Invocation, /, output: str, storage_dir: Path | None) -> None
 @click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
 @base_os_option
 @apt_mirror_option("Debian mirror to build from, instead of the release's.")
+@click.option("--tests", is_flag=True, help="Also compile what `iecpod conformance` runs on this host.")
 @storage_dir_option
 @click.pass_obj
 def bake(
@@ -77,6 +78,7 @@ def bake(
     arch: str | None,
     base_os: str | None,
     apt_mirror: str,
+    tests: bool,
     storage_dir: Path | None,
 ) -> None:
     """Makes the image of a release now, so that the next deploy finds it, and prints where it is.
@@ -87,6 +89,8 @@ def bake(
 
     layout = invocation.stored_layout(storage_dir)
     composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    if tests:
+        composition.compile_tests(release)
     echo(composition.bake_image(release, Arch(arch) if arch else None, base_os, apt_mirror))
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import WaitTimeout
+from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.kubectl import NODES, Kubectl
 from iecpod.phases.verify import RECORD_PATH, is_verified
-from iecpod.ports import Shell
 from iecpod.units import format_age
 
 #: An API server that is well answers an emulated guest within two seconds.
@@ -45,15 +44,14 @@ class SeenCluster:
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def look_at_cluster(shell: Shell, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:
-    """Asks on the control plane node. Raises `NodeUnreachable`."""
-    kubectl = Kubectl(shell)
+def look_at_cluster(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:
+    """What an API server that does not answer has is not known. Raises `NodeUnreachable`."""
     try:
         listing = kubectl.find(NODES, timeout_seconds=_PATIENCE_SECONDS)
         if listing is None:
             return SeenCluster()
         record = kubectl.find(RECORD_PATH, timeout_seconds=_PATIENCE_SECONDS)
-    except WaitTimeout:
+    except (CommandFailed, WaitTimeout):
         return SeenCluster()
     nodes = {item["metadata"]["name"]: item for item in listing["items"]}
     first = nodes.get(cluster.control_plane.hostname, {"metadata": {}, "status": {}})

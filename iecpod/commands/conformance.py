@@ -35,7 +35,8 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
         check_output(order.output)
     host = tools.host(inputs.uri)
     first, address = next(iter(node_addresses(inputs).items()))
-    kubectl = Kubectl(tools.shells_at(host, {first: address}, inputs.release.user)[first])
+    shell = tools.shells_at(host, {first: address}, inputs.release.user)[first]
+    kubectl = Kubectl(shell, tools.host_kubectl(host, inputs.release))
     place = Place(tools.pod_dir / _DIRECTORY)
     wait_seconds = 0.0
     with _tests(inputs, tools, bench, host, kubectl, place) as tests:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from iecpod.commands.prepare import (
     Prepared,
@@ -29,6 +30,7 @@ from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.hypervisor import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
+from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.pod_network import pod_network_phase
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import ReadyPhase
@@ -193,6 +195,7 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
     release = run.inputs.release
     archs = {domain.hostname: domain.arch for domain in prepared.pod.domains}
     kubeconfig = tools.kubeconfig_path
+    kubectl_at = partial(Kubectl, on_host=tools.host_kubectl(run.host, release))
     return [
         NetworksPhase(run.hypervisor, rendered.networks),
         StoragePhase(run.hypervisor, rendered.pool),
@@ -214,12 +217,12 @@ def _phases(run: DeployRun, prepared: Prepared, watch: Watch) -> list[Phase]:
             {domain.hostname: domain.bundle_disk.uuid for domain in prepared.pod.domains if domain.bundle_disk},
         ),
         ControlPlanePhase(cluster, first, watch),
-        pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch),
-        WorkersPhase(cluster, shells, watch),
-        ReadyPhase(cluster, shells, watch),
         KubeconfigPhase(cluster, first, kubeconfig),
+        pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at),
+        WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at),
+        ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
-        VerifyPhase(cluster, shells, watch, run.host.open_socket),
+        VerifyPhase(cluster, shells, watch, run.host.open_socket, kubectl_at=kubectl_at),
     ]
 
 

@@ -20,15 +20,14 @@ from iecpod.render.exports import PINNED_SSH, ssh_path
 class GuestAccess:
     """How guests of a POD are reached: `command_prefix` leads into the hypervisor's network namespace.
 
-    `kubectl` is a program of this host that fits the cluster; it and `kubeconfig` are None where they are not there.
+    `kubectl_argv` runs kubectl of the cluster's version on this host; empty where it or the kubeconfig is not there.
     """
 
     command_prefix: tuple[str, ...]
     uri: str
     private_key: Path
     known_hosts: Path
-    kubectl: Path | None = None
-    kubeconfig: Path | None = None
+    kubectl_argv: tuple[str, ...] = ()
 
 
 def node_addresses(inputs: PodInputs) -> dict[str, IPv4Address]:
@@ -77,8 +76,8 @@ def kubectl_argv(inputs: PodInputs, access: GuestAccess, arguments: Sequence[str
     It runs on this host where that version was compiled here, with the admin kubeconfig, in the namespace that reaches
     the API server; else on the control plane node, over SSH.
     """
-    if access.kubectl is not None and access.kubeconfig is not None:
-        return [*access.command_prefix, str(access.kubectl), f"--kubeconfig={access.kubeconfig}", *arguments]
+    if access.kubectl_argv:
+        return [*access.kubectl_argv, *arguments]
     command = ["sudo", "kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
     return ssh_argv(inputs, access, select_node(inputs, None), command, tty=tty)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import uuid
 from collections.abc import Iterator
@@ -35,6 +36,11 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HostError(
+                f"{path} cannot be written: {error.strerror}",
+                "make room there, or name a state directory on another disk (-S, IECPOD_STATE_DIR)",
+            ) from error
         raise HostError(
             f"{path}: {error.strerror or error}",
             "check the owner and the permissions there, or name a state directory of yours (-S, IECPOD_STATE_DIR)",

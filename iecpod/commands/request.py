@@ -22,7 +22,7 @@ DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 #: The phases of a deploy, in order.
 PHASES = (
     *("image", "networks", "storage", "domains", "reachable", "runtime"),
-    *("control-plane", "cni", "workers", "ready", "kubeconfig", "helm", "verify"),
+    *("control-plane", "kubeconfig", "cni", "workers", "ready", "helm", "verify"),
 )
 
 

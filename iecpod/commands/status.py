@@ -20,7 +20,7 @@ from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import HostError, IecpodError, ImageError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import Arch
-from iecpod.phases.kubectl import internal_ip, is_ready
+from iecpod.phases.kubectl import Kubectl, internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Hypervisor, HypervisorHost, LockHolder
 
@@ -158,7 +158,8 @@ def _ask(
     def ask(hostname: str) -> SeenCluster | None:
         try:
             if hostname == first:
-                return look_at_cluster(shells[hostname], cluster, now)
+                kubectl = Kubectl(shells[hostname], tools.host_kubectl(host, cluster.release))
+                return look_at_cluster(kubectl, cluster, now)
             shells[hostname].run(["true"], timeout_seconds=_ANSWER_SECONDS)
         except IecpodError:
             return None

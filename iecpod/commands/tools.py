@@ -16,7 +16,18 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.design.resources import Emulator, Seed
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleDisks, BundleFiles, Clock, HypervisorHost, Images, LockHolder, Reporter, Shell
+from iecpod.ports import (
+    BaseImage,
+    BundleDisks,
+    BundleFiles,
+    Clock,
+    HostKubectl,
+    HypervisorHost,
+    Images,
+    LockHolder,
+    Reporter,
+    Shell,
+)
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
 
@@ -86,6 +97,9 @@ class PodTools(Protocol):
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         """Of a pod network that is made by manifest. Raises `ImageError`, `DescriptorError`."""
+
+    def host_kubectl(self, host: HypervisorHost, release: Release) -> HostKubectl | None:
+        """None where the release's kubectl does not run on this host."""
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""

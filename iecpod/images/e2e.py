@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from iecpod.design.release import Release
+from iecpod.errors import ImageError
 from iecpod.images.cache import Cache
 from iecpod.images.go_modules import module_version
 from iecpod.images.go_software import start_build
@@ -18,9 +19,12 @@ def ensure_e2e(cache: Cache, release: Release) -> tuple[Path, Path, str]:
 
     For guests of this host's architecture the binary is there already. Raises `ImageError`.
     """
-    assert release.bundle is not None and release.bundle.go is not None, "another release has no tests"
-    source = release.bundle.go
-    assert source.tests is not None
+    source = release.bundle.go if release.bundle is not None else None
+    if source is None or source.tests is None:
+        raise ImageError(
+            f"release {release.name} has no tests that are compiled here",
+            "take one whose modules have `tests`, such as k8s-1.37-go",
+        )
     module, arch = source.module("kubernetes"), Arch.of_this_machine()
     build = start_build(cache, release, source)
     in_place = build.is_compiled(module, arch) and build.are_tests_compiled(source.tests)

@@ -31,6 +31,9 @@ _VERSION = 1
 
 _LINKER_FLAGS = "-s -w"
 
+#: Guests and other work of this host come first: compiling beside a POD starves its API server otherwise.
+_YIELDING = ("nice", "-n", "10")
+
 #: A compiler process takes up to this much, and the linker of Kubernetes twice as much.
 _BYTES_A_JOB = 1536 * 1024 * 1024
 
@@ -174,7 +177,7 @@ class GoBuild:
         """Without a network. With `-v`, Go names each package as it begins to compile it."""
         progress = CompileProgress(self.cache.reporter, job.module.name, len(job.packages))
         run_tool(
-            [str(self.go_root / "bin/go"), command, "-mod=readonly", *_tags(job.module), *arguments],
+            [*_YIELDING, str(self.go_root / "bin/go"), command, "-mod=readonly", *_tags(job.module), *arguments],
             purpose=f"compiling {job.module.name}",
             log_path=job.log_path,
             directory=job.work,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt
 from iecpod.phases.node_network import NodeNetwork
 from iecpod.ports import Shell
 from iecpod.render.bridge_cni import CONFLIST_PATH, ROUTES_UNIT, ROUTES_UNIT_PATH, render_conflist, render_routes_unit
@@ -24,6 +24,7 @@ class BridgeCniPhase:
     watch: Watch
     name: str = "cni"
     summary: str = "bridge CNI and routes between the nodes' pods"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
         return f"bridge on {len(self.shells)} nodes" if self._node_network.is_in_place() else None
@@ -52,9 +53,11 @@ class CalicoPhase:
     watch: Watch
     name: str = "cni"
     summary: str = "Calico from the pinned upstream manifest"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/calico-node")
+        path = f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/calico-node"
+        found = self.kubectl_at(self.shell).find_awaited(path, self.watch)
         if found is None:
             return None
         environment = {
@@ -65,7 +68,7 @@ class CalicoPhase:
         return "calico-node applied" if environment.get("CALICO_IPV4POOL_CIDR") == str(self.cluster.pod_cidr) else None
 
     def run(self) -> None:
-        _apply(self.shell, self.load_manifest(), self.watch)
+        _apply(self.kubectl_at(self.shell), self.load_manifest(), self.watch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +81,23 @@ class FlannelPhase:
     watch: Watch
     name: str = "cni"
     summary: str = "flannel from its upstream manifest"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        kubectl = Kubectl(self.shell)
-        configs = kubectl.find(f"/api/v1/configmaps?fieldSelector=metadata.name%3D{CONFIG_NAME}")
+        kubectl = self.kubectl_at(self.shell)
+        path = f"/api/v1/configmaps?fieldSelector=metadata.name%3D{CONFIG_NAME}"
+        configs = kubectl.find_awaited(path, self.watch)
         networks = [parse_network(config) or {} for config in configs["items"]] if configs else []
         if str(self.cluster.pod_cidr) not in (network.get("Network") for network in networks):
             return None
-        daemons = kubectl.find("/apis/apps/v1/daemonsets?labelSelector=app%3Dflannel")
+        daemons = kubectl.find_awaited("/apis/apps/v1/daemonsets?labelSelector=app%3Dflannel", self.watch)
         return "flannel applied" if daemons and daemons["items"] else None
 
     def run(self) -> None:
-        _apply(self.shell, self.load_manifest(), self.watch)
+        _apply(self.kubectl_at(self.shell), self.load_manifest(), self.watch)
 
 
-def _apply(shell: Shell, manifest: PatchedManifest, watch: Watch) -> None:
+def _apply(kubectl: Kubectl, manifest: PatchedManifest, watch: Watch) -> None:
     for change in manifest.changes:
         watch.reporter.progress(change)
-    Kubectl(shell).apply(manifest.text)
+    kubectl.apply(manifest.text)

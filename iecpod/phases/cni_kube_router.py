@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt
 from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.node_network import NodeNetwork
 from iecpod.ports import Shell
@@ -25,9 +25,10 @@ class KubeRouterPhase:
     watch: Watch
     name: str = "cni"
     summary: str = "kube-router: routes to the pods of other nodes, network policies"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        found = self._kubectl.find(_DAEMON_SET)
+        found = self._kubectl.find_awaited(_DAEMON_SET, self.watch)
         if found is None:
             return None
         (container,) = found["spec"]["template"]["spec"]["containers"]
@@ -44,7 +45,7 @@ class KubeRouterPhase:
 
     @property
     def _kubectl(self) -> Kubectl:
-        return Kubectl(self.shells[self.cluster.control_plane.hostname])
+        return self.kubectl_at(self.shells[self.cluster.control_plane.hostname])
 
     @property
     def _node_network(self) -> NodeNetwork:

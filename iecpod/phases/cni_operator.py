@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
-from iecpod.phases.kubectl import Kubectl, api_awaited
+from iecpod.phases.kubectl import Kubectl, KubectlAt, api_awaited
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
@@ -34,17 +34,19 @@ class CalicoOperatorPhase:
     watch: Watch
     name: str = "cni"
     summary: str = "Calico by the Tigera operator"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        kubectl = Kubectl(self.shell)
-        installation = kubectl.find(_INSTALLATION)
+        kubectl = self.kubectl_at(self.shell)
+        installation = kubectl.find_awaited(_INSTALLATION, self.watch)
         pools = installation["spec"].get("calicoNetwork", {}).get("ipPools", []) if installation else []
         if str(self.cluster.pod_cidr) not in (pool["cidr"] for pool in pools):
             return None
-        return "calico-node made by the operator" if kubectl.find(_CALICO_NODE) is not None else None
+        made = kubectl.find_awaited(_CALICO_NODE, self.watch) is not None
+        return "calico-node made by the operator" if made else None
 
     def run(self) -> None:
-        kubectl = Kubectl(self.shell)
+        kubectl = self.kubectl_at(self.shell)
         manifest = self.load_manifest()
         for change in manifest.changes:
             self.watch.reporter.progress(change)
@@ -54,14 +56,14 @@ class CalicoOperatorPhase:
         try:
             self._wait_for("calico-node Running", self._check_running, _RUNNING_SECONDS)
         except WaitTimeout as error:
-            stuck = tell_stuck_pods(self.shell, self.cluster.cni.namespaces)
+            stuck = tell_stuck_pods(self.kubectl_at(self.shell), self.cluster.cni.namespaces)
             error.evidence = "\n".join(filter(None, (stuck, error.evidence)))
             raise
 
     def _wait_for(self, awaited: str, check: Callable[[Kubectl], None], seconds: float) -> None:
         def probe() -> None:
             with api_awaited():
-                check(Kubectl(self.shell))
+                check(self.kubectl_at(self.shell))
 
         self.watch.wait_for(
             awaited,

@@ -49,7 +49,10 @@ class ControlPlanePhase:
         """The add-on phase is kubeadm's last, and the scheduler what starts last: where both are, init has ended."""
         if not self._is_all_written() or is_job_running(self.shell, _UNIT):
             return None
-        found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
+        try:
+            found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
+        except CommandFailed:
+            return None  # `run` waits for an API server that was there before
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:

@@ -110,6 +110,18 @@ class DomainsPhase:
             raise
         except HostError as error:
             raise HostError(error.cause, "; ".join(filter(None, (error.remedy, self.start_remedy)))) from error
+        self._check_running()
+
+    def _check_running(self) -> None:
+        """QEMU starts, and pauses or ends a guest as soon as KVM cannot go on with it."""
+        wanted = [domain.resource.name for domain in self.domains]
+        active = {seen.name for seen in self.hypervisor.observe() if seen.kind is Kind.DOMAIN and seen.active}
+        stopped = [name for name in wanted if name not in active]
+        if stopped:
+            raise HostError(
+                f"domain {' and '.join(stopped)} was started and does not run",
+                "; ".join(filter(None, ("see the hypervisor's log of it in `iecpod logs`", self.start_remedy))),
+            )
 
 
 def _define_and_start(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> None:

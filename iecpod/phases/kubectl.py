@@ -1,15 +1,16 @@
-"""kubectl on the control plane node: the one way in which phases talk to the API server."""
+"""kubectl: the one way in which phases talk to the API server."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
-from iecpod.ports import CommandResult, Shell
+from iecpod.ports import CommandResult, HostKubectl, Shell
 from iecpod.wait import NotYet
+from iecpod.watch import Watch
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
@@ -18,6 +19,11 @@ KUBE_SYSTEM = "namespaces/kube-system"
 SYSTEM_PODS = f"/api/v1/{KUBE_SYSTEM}/pods"
 
 _PATIENCE_SECONDS = 300.0
+
+#: For how long an API server may not answer before that is an error: the kubelet has restarted it by then.
+_AWAY_SECONDS = 120.0
+
+_NOT_FOUND = "(NotFound)"
 
 #: For manifests of our own: leaves checking to the API server.
 UNCHECKED = "--validate=false"
@@ -33,13 +39,20 @@ def api_awaited() -> Iterator[None]:
 
 
 class Kubectl:
-    """Runs as root with the cluster's admin.conf, on the shell of the control plane node."""
+    """Runs on this host where it was compiled here and the cluster's kubeconfig is there: in tenths of a second.
 
-    def __init__(self, shell: Shell) -> None:
+    Else as root with the cluster's admin.conf, on the shell of the control plane node: an emulated guest takes ten
+    seconds for that.
+    """
+
+    def __init__(self, shell: Shell, on_host: HostKubectl | None = None) -> None:
         self.shell = shell
+        self._on_host = on_host
 
     def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = _PATIENCE_SECONDS) -> CommandResult:
         """Raises `CommandFailed`, `NodeUnreachable`, `WaitTimeout`."""
+        if self._on_host is not None and self._on_host.is_ready():
+            return self._on_host.run(arguments, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
         argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
         return self.shell.run(argv, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
 
@@ -51,18 +64,31 @@ class Kubectl:
         return json.loads(self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds).stdout)
 
     def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Any | None:
-        """As `load`; None where the object or the API server is not there."""
+        """As `load`; None where the API server says that there is no such object."""
         try:
             return self.load(path, timeout_seconds=timeout_seconds)
-        except CommandFailed:
-            return None
+        except CommandFailed as error:
+            if _NOT_FOUND in error.tail:
+                return None
+            raise
+
+    def find_awaited(self, path: str, watch: Watch) -> Any | None:
+        """As `find`; an API server that does not answer is waited for. Raises `WaitTimeout`."""
+
+        def probe() -> Any | None:
+            with api_awaited():
+                return self.find(path)
+
+        return watch.wait_for(
+            "an answer of the API server", probe, seconds=_AWAY_SECONDS, node=self.shell.node, interval_seconds=5.0
+        )
 
     def discard(self, path: str) -> None:
         """Deletes what the API has at `path`; nothing happens where there is nothing."""
         try:
             self.run("delete", f"--raw={path}")
         except CommandFailed as error:
-            if "(NotFound)" not in error.tail:
+            if _NOT_FOUND not in error.tail:
                 raise
 
     def apply(self, manifest: str) -> None:
@@ -72,6 +98,10 @@ class Kubectl:
     def apply_on_server(self, manifest: str) -> None:
         """For objects that are larger than an annotation may be, in which `apply` would keep a copy of each."""
         self.run("apply", UNCHECKED, "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
+
+#: Makes the kubectl of the cluster whose control plane node has that shell.
+KubectlAt = Callable[[Shell], Kubectl]
 
 
 def internal_ip(node: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from iecpod.design.scenario import Cni
 from iecpod.phases.cni import BridgeCniPhase, CalicoPhase, FlannelPhase
 from iecpod.phases.cni_kube_router import KubeRouterPhase
 from iecpod.phases.cni_operator import CalicoOperatorPhase
+from iecpod.phases.kubectl import Kubectl, KubectlAt
 from iecpod.ports import Shell
 from iecpod.render.manifest import PatchedManifest
 from iecpod.watch import Watch
@@ -27,8 +28,9 @@ def pod_network_phase(
     shells: Mapping[str, Shell],
     load_manifest: Callable[[], PatchedManifest],
     watch: Watch,
+    kubectl_at: KubectlAt = Kubectl,
 ) -> Phase:
     if cluster.cni in _ON_NODES:
-        return _ON_NODES[cluster.cni](cluster, shells, watch)
+        return _ON_NODES[cluster.cni](cluster, shells, watch, kubectl_at=kubectl_at)
     first = shells[cluster.control_plane.hostname]
-    return _BY_MANIFEST[cluster.cni](cluster, first, load_manifest, watch)
+    return _BY_MANIFEST[cluster.cni](cluster, first, load_manifest, watch, kubectl_at=kubectl_at)

@@ -10,7 +10,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
-from iecpod.phases.kubectl import NODES, Kubectl, api_awaited, internal_ip, is_ready
+from iecpod.phases.kubectl import NODES, Kubectl, KubectlAt, api_awaited, internal_ip, is_ready
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.pod_routes import find_missing_routes
@@ -30,14 +30,15 @@ class ReadyPhase:
     watch: Watch
     name: str = "ready"
     summary: str = "all nodes Ready, with their addresses on mgmt and their pod network"
+    kubectl_at: KubectlAt = Kubectl
 
     @property
     def shell(self) -> Shell:
         return self.shells[self.cluster.control_plane.hostname]
 
     def probe(self) -> str | None:
-        kubectl = Kubectl(self.shell)
-        listing = kubectl.find(NODES)
+        kubectl = self.kubectl_at(self.shell)
+        listing = kubectl.find_awaited(NODES, self.watch)
         if listing is None or self._missing(listing["items"], self._boots()):
             return None
         try:
@@ -47,7 +48,7 @@ class ReadyPhase:
         return None if faults else f"{len(self.cluster.nodes)} nodes Ready"
 
     def run(self) -> None:
-        kubectl = Kubectl(self.shell)
+        kubectl = self.kubectl_at(self.shell)
         if self.cluster.cni is Cni.BRIDGE:
             self._assign_pod_cidrs(kubectl)
         self._wait_until_ready(kubectl)
@@ -96,7 +97,7 @@ class ReadyPhase:
 
     def _stuck_pods(self) -> str:
         """Why nodes are not Ready is often said by the pods of their network."""
-        return tell_stuck_pods(self.shell, ("kube-system", *self.cluster.cni.namespaces))
+        return tell_stuck_pods(self.kubectl_at(self.shell), ("kube-system", *self.cluster.cni.namespaces))
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iecpod.errors import NodeUnreachable, WaitTimeout
+from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.phases.k8s_pods import not_running
 from iecpod.phases.kubectl import Kubectl
-from iecpod.ports import Shell
 
 _LOOK_SECONDS = 60.0
 
 
-def tell_stuck_pods(shell: Shell, namespaces: Iterable[str]) -> str:
+def tell_stuck_pods(kubectl: Kubectl, namespaces: Iterable[str]) -> str:
     """The pods that do not run, with images and reasons; empty where all run, or nobody knows."""
-    kubectl = Kubectl(shell)
     try:
         listings = {
             namespace: kubectl.find(f"/api/v1/namespaces/{namespace}/pods", timeout_seconds=_LOOK_SECONDS)
             for namespace in namespaces
         }
-    except (NodeUnreachable, WaitTimeout):
+    except (CommandFailed, NodeUnreachable, WaitTimeout):
         return ""
     stuck = {namespace: not_running(pods["items"]) for namespace, pods in listings.items() if pods is not None}
     return "\n".join(

@@ -11,7 +11,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeUnreachable, WaitTimeout
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.k8s_pods import is_running, pod_state
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, api_awaited
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
 from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
 from iecpod.ports import Shell
@@ -41,9 +41,11 @@ class VerifyPhase:
     open_socket: OpenSocket
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        return "nginx answered" if is_verified(self.cluster, self._kubectl.find(RECORD_PATH)) else None
+        record = self._kubectl.find_awaited(RECORD_PATH, self.watch)
+        return "nginx answered" if is_verified(self.cluster, record) else None
 
     def run(self) -> None:
         kubectl = self._kubectl
@@ -54,7 +56,7 @@ class VerifyPhase:
             check_addresses(self.cluster, service, pods)
             self._check_service(service)
             self._check_from_outside(service)
-            checks = PodChecks(self.cluster, self.shells, self.watch)
+            checks = PodChecks(self.cluster, self.shells, self.watch, self.kubectl_at)
             checks.check_pod_to_pod(pods)
             if self.cluster.release.coredns:
                 checks.check_name(pods[0])
@@ -64,7 +66,7 @@ class VerifyPhase:
 
     @property
     def _kubectl(self) -> Kubectl:
-        return Kubectl(self.shells[self.cluster.control_plane.hostname])
+        return self.kubectl_at(self.shells[self.cluster.control_plane.hostname])
 
     def _wait_for_pods(self) -> list[dict[str, Any]]:
         def probe() -> list[dict[str, Any]]:

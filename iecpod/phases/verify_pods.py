@@ -11,7 +11,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.phases.console import last_line
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, api_awaited
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
 from iecpod.phases.verify_paths import check_full_mtu
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_denial, render_permission
@@ -39,6 +39,7 @@ class PodChecks:
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
     watch: Watch
+    kubectl_at: KubectlAt = Kubectl
 
     def check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
         """Both directions, each from one pod to the other; on different nodes, where there is more than one."""
@@ -109,7 +110,7 @@ class PodChecks:
 
     @property
     def _kubectl(self) -> Kubectl:
-        return Kubectl(self.shells[self._first])
+        return self.kubectl_at(self.shells[self._first])
 
     def _system_command(self, *arguments: str) -> str:
         return self.watch.command("kubectl", "--namespace", "kube-system", *arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
@@ -11,20 +11,26 @@ from iecpod.errors import CommandFailed, NodeError
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
-from iecpod.phases.kubectl import NODES, Kubectl
+from iecpod.phases.kubectl import NODES, Kubectl, KubectlAt, api_awaited
 from iecpod.phases.node_cidrs import assign_pod_cidrs, has_reported
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.verify import RECORD_PATH
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import render_join_config
+from iecpod.wait import NotYet
 from iecpod.watch import Watch
 
 _CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 _CONFIG = "/etc/kubernetes/iecpod-join.yaml"
+_MANIFESTS = "/etc/kubernetes/manifests"
+#: Whether a join has begun. The directory of static pods is part of Kubernetes' own package; without it, the kubelet
+#: looks for it each second.
+HAS_BEGUN = 'mkdir -p "$2"; test -e "$1"'
 _UNIT = "iecpod-kubeadm-join.service"
 _JOIN_SECONDS = 150.0
+_REPORT_SECONDS = 60.0
 
 #: A node that is in the API may be that of an earlier machine: the one there now has joined where kubeadm says so.
 HAS_JOINED = 'test -e "$1" && test "$(systemctl is-active "$2")" != activating'
@@ -37,24 +43,25 @@ class WorkersPhase:
     watch: Watch
     name: str = "workers"
     summary: str = "kubeadm join on the other nodes"
+    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
         nodes = self._find_nodes()
-        if nodes is None or self._missing(nodes):
+        if self._missing(nodes):
             return None
         return f"{len(self.cluster.workers)} joined"
 
     def run(self) -> None:
-        nodes = self._find_nodes() or {}
+        nodes = self._find_nodes()
         missing = self._missing(nodes)
         former = [node for node in missing if nodes.get(node.hostname)]
         self._discard_former([node.hostname for node in former])
         unlisted = [node for node in missing if node in former or node.hostname not in nodes]
         if self.cluster.cni is Cni.KUBE_ROUTER and unlisted:
-            assign_pod_cidrs(Kubectl(self._control_plane), unlisted)
+            assign_pod_cidrs(self._kubectl, unlisted)
         pin = self._find_pin()
         seconds = self.watch.seconds(_JOIN_SECONDS)
-        with registered_token(Kubectl(self._control_plane), 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:
+        with registered_token(self._kubectl, 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:
             configs = {
                 node.hostname: render_join_config(
                     self.cluster, node, token=token, ca_cert_hash=pin, timeout_seconds=seconds
@@ -62,10 +69,15 @@ class WorkersPhase:
                 for node in missing
             }
             self.watch.on_nodes(tuple(configs), lambda hostname: self._join(hostname, configs[hostname]))
+        self._wait_for_reports([node.hostname for node in missing])
 
     @property
     def _control_plane(self) -> Shell:
         return self.shells[self.cluster.control_plane.hostname]
+
+    @property
+    def _kubectl(self) -> Kubectl:
+        return self.kubectl_at(self._control_plane)
 
     def _find_pin(self) -> str:
         shell = self._control_plane
@@ -76,16 +88,34 @@ class WorkersPhase:
             remedy = "see what it runs with `iecpod ssh`"
             raise NodeError(shell.node, f"{_CA_CERTIFICATE} has no public key that can be read", remedy) from error
 
-    def _find_nodes(self) -> dict[str, bool] | None:
-        """Of the nodes that the API server lists, whether a kubelet has reported; None where it does not answer."""
-        listing = Kubectl(self._control_plane).find(NODES)
-        return None if listing is None else {item["metadata"]["name"]: has_reported(item) for item in listing["items"]}
+    def _find_nodes(self) -> dict[str, bool]:
+        """Of the nodes that the API server lists, whether a kubelet has reported."""
+        listing = self._kubectl.find_awaited(NODES, self.watch) or {"items": []}
+        return {item["metadata"]["name"]: has_reported(item) for item in listing["items"]}
 
     def _missing(self, nodes: Mapping[str, bool]) -> tuple[ClusterNode, ...]:
         """Workers that no kubelet has reported for, or that of the machine that they were before."""
         seen = [node.hostname for node in self.cluster.workers if nodes.get(node.hostname)]
         joined = run_on_nodes(seen, self._has_joined)
         return tuple(node for node in self.cluster.workers if not joined.get(node.hostname, False))
+
+    def _wait_for_reports(self, hostnames: Sequence[str]) -> None:
+        """kubeadm ends when the kubelet has its certificate, a moment before it reports."""
+
+        def probe() -> None:
+            with api_awaited():
+                nodes = {item["metadata"]["name"]: has_reported(item) for item in self._kubectl.load(NODES)["items"]}
+            silent = [hostname for hostname in hostnames if not nodes.get(hostname)]
+            if silent:
+                raise NotYet(f"no report of {' and '.join(silent)}")
+
+        self.watch.wait_for(
+            "reports of the kubelets",
+            probe,
+            seconds=_REPORT_SECONDS,
+            console_of=self.cluster.control_plane.hostname,
+            remedy=f"see `{self.watch.command('kubectl', 'describe', 'nodes')}`",
+        )
 
     def _has_joined(self, hostname: str) -> bool:
         argv = ["sh", "-c", HAS_JOINED, "has-joined", _KUBELET_CONF, _UNIT]
@@ -96,7 +126,7 @@ class WorkersPhase:
 
         Another machine could not join under a name that is Ready, and addresses and pod CIDR of a node never change.
         """
-        kubectl = Kubectl(self._control_plane)
+        kubectl = self._kubectl
         kubectl.discard(RECORD_PATH)
         for hostname in hostnames:
             if not is_job_running(self.shells[hostname], _UNIT):
@@ -108,7 +138,7 @@ class WorkersPhase:
         if is_job_running(shell, _UNIT):
             self.watch.reporter.progress("goes on with the join of an earlier run", hostname)
         else:
-            if shell.run(["test", "-e", _KUBELET_CONF], check=False).returncode == 0:
+            if shell.run(["sh", "-c", HAS_BEGUN, "has-begun", _KUBELET_CONF, _MANIFESTS], check=False).returncode == 0:
                 reset_node(shell, self.cluster)
             shell.write_file(_CONFIG, config.encode(), 0o600)
         with cleaned_up(lambda seconds: shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)):

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from iecpod.design.pace import pace_of
 from iecpod.design.resources import DesiredDomain, Seed, Vnic
 from iecpod.design.supply import Supply
 from iecpod.model import PodRef
+from iecpod.render.low_overhead import GO_ENVIRONMENT
 from iecpod.render.supply_files import APT_CONF_PATH, render_apt_conf, render_ca_files
 from iecpod.render.templating import make_directory_environment
 
@@ -62,6 +64,7 @@ def render_seed(
         apt_conf=render_apt_conf(supply),
         apt_mirror=apt_mirror,
         ca_files=render_ca_files(supply),
+        go_environment=GO_ENVIRONMENT if pace_of(domain.virt_type).calm else {},
     )
     network_config = environment.get_template("network-config.yaml.j2").render(nics=links, vlans=vlans)
     digest = hashlib.sha256(f"{user_data}\0{network_config}".encode()).hexdigest()[:16]

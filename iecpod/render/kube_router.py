@@ -11,6 +11,7 @@ from typing import Any
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.render.bridge_cni import CONFLIST_PATH, render_conflist
+from iecpod.render.low_overhead import GO_VARIABLES
 from iecpod.render.manifest import PatchedManifest
 from iecpod.yaml_document import dump_yaml_all
 
@@ -114,6 +115,7 @@ def _container(cluster: DesiredCluster) -> dict[str, Any]:
             # The API server itself: its service answers only when kube-proxy has come up on the node.
             {"name": "KUBERNETES_SERVICE_HOST", "value": endpoint},
             {"name": "KUBERNETES_SERVICE_PORT", "value": port},
+            *(GO_VARIABLES if cluster.calm else ()),
         ],
         "livenessProbe": _PROBE,
         "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}},

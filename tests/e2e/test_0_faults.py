@@ -143,7 +143,7 @@ def disk(root: Path) -> Iterator[Callable[[str], None]]:
     """Sets the size of the file system that ROOT/small is on; 4 GiB (of nothing) at first."""
     small = root / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4G", "tmpfs", str(small)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4G,mode=0700", "tmpfs", str(small)], check=True)
 
     def resize(size: str) -> None:
         subprocess.run(["mount", "-o", f"remount,size={size}", str(small)], check=True)
@@ -324,7 +324,7 @@ def test_a_disk_that_is_full_from_the_beginning(root: Path, disk: Callable[[str]
             pass
     done = command.deploy()
     assert done.returncode == 1
-    assert "deployed.json cannot be written: No space left on device" in done.stderr
+    assert "installation cannot be written: No space left on device" in done.stderr
     assert "remedy: make room there" in done.stderr and "Traceback" not in done.stderr
     assert command.host.leftovers() == () and not command.pod_dir.exists()
 

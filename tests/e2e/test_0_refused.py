@@ -121,7 +121,7 @@ def test_a_second_run_is_refused_while_the_first_holds_the_pod(iecpod: Iecpod) -
 
 
 @pytest.mark.skipif(not Path("/dev/kvm").exists(), reason="this machine lists no KVM")
-def test_a_kvm_that_boots_no_kernel_is_named(iecpod: Iecpod) -> None:
+def test_a_kvm_that_boots_no_kernel_is_named(iecpod: Iecpod, baked: None) -> None:
     """Needs a POD of its own: its guests never come up. Skipped where KVM works."""
     done = iecpod.run("deploy", "--virt-type", "kvm")
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from iecpod.design.resources import DesiredDomain, Seed, Vnic
+from iecpod.design.resources import DesiredDomain, Seed, VirtType, Vnic
 from iecpod.design.supply import Supply
 from iecpod.render.cloud_init import render_seed
 from iecpod.yaml_document import load_yaml
@@ -137,6 +137,13 @@ def test_timers_are_masked_by_the_first_command() -> None:
     assert "fstrim.timer" in script.split()
 
 
+def test_go_takes_one_processor_of_emulated_guests_only() -> None:
+    command = ["systemctl", "set-environment", "GOMAXPROCS=1"]
+    assert command in user_data(render())["bootcmd"]
+    with_kvm = dataclasses.replace(make_domain(), virt_type=VirtType.KVM)
+    assert command not in user_data(render(with_kvm))["bootcmd"]
+
+
 def test_every_nic_is_matched_by_mac_and_named_as_the_idf_says() -> None:
     config = network(render())
     assert config["version"] == 2
@@ -173,7 +180,7 @@ def test_a_vlan_gets_the_address_and_its_nic_none() -> None:
     assert config["ethernets"]["enp2s0"]["optional"] is True
     vlan = config["vlans"]["enp2s0.100"]
     assert (vlan["id"], vlan["link"], vlan["addresses"]) == (100, "enp2s0", ["172.16.10.36/24"])
-    assert user_data(seed)["bootcmd"][1][-3:] == ["enp2s0", "enp2s0.100", "100"]
+    assert user_data(seed)["bootcmd"][2][-3:] == ["enp2s0", "enp2s0.100", "100"]
 
 
 def test_the_same_input_gives_the_same_seed() -> None:

@@ -33,7 +33,7 @@ from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.pod_adapters import PodAdapters
-from iecpod.ports import BaseImage, BundleFiles, CommandResult, LockHolder, Shell
+from iecpod.ports import BaseImage, BundleFiles, CommandResult, HostKubectl, HypervisorHost, LockHolder, Shell
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
 from iecpod.render.pod import NodeSecrets
@@ -145,6 +145,9 @@ class FakeTools:
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         return render_cni_manifest((), cluster, make_tls)
 
+    def host_kubectl(self, host: HypervisorHost, release: Release) -> HostKubectl | None:
+        return None  # debian12's is compiled for guests
+
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         raise AssertionError("debian12 has no Helm")
 
@@ -224,7 +227,7 @@ def test_deploy_makes_everything_and_the_second_one_nothing(layout: Layout, tool
         ("cni", list(NODES))
     ]
     assert [name for name, outcome in outcomes.items() if outcome == "done"] == [
-        *("networks", "storage", "domains", "cni", "kubeconfig"),
+        *("networks", "storage", "domains", "kubeconfig", "cni"),
     ]
     names = {(seen.kind, seen.name) for seen in tools.hypervisor.observe() if seen.active}
     assert {(Kind.DOMAIN, f"local-virtual1-{node}") for node in NODES} <= names

@@ -16,7 +16,7 @@ from iecpod.errors import WaitTimeout
 from iecpod.phases.cni_kube_router import KubeRouterPhase
 from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.phases.ready import ReadyPhase
-from iecpod.phases.workers import HAS_JOINED, WorkersPhase
+from iecpod.phases.workers import HAS_BEGUN, HAS_JOINED, WorkersPhase
 from iecpod.render.kube_router import render_daemon_set, render_kube_router, render_node_network
 from iecpod.yaml_document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_watch
@@ -145,12 +145,14 @@ def listed(*nodes: tuple[str, str]) -> str:
 def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
     """Returns the first node's shell."""
     first = FakeShell("iec01").on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=nodes)
+    first.on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=listed(*((node.hostname, "b") for node in cluster.nodes)))
     first.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
     first.on(*KUBECTL, "delete", stderr="Error from server (NotFound): x", returncode=1)
     first.on(*KUBECTL, "delete", "secret").on(*KUBECTL, "create").on(*KUBECTL, "apply")
     shells = {"iec01": first}
     for worker in cluster.workers:
-        shell = shells[worker.hostname] = FakeShell(worker.hostname).on("sh", "-c").on("rm").on("test", returncode=1)
+        shell = shells[worker.hostname] = FakeShell(worker.hostname).on("sh", "-c").on("rm")
+        shell.on("sh", "-c", HAS_BEGUN, returncode=1)
         shell.on("sh", "-c", HAS_JOINED, returncode=1).on("systemctl", stdout="inactive\n").on("systemd-run")
         shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     WorkersPhase(cluster, shells, fake_watch()).run()

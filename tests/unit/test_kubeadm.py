@@ -106,6 +106,7 @@ def test_since_1_33_only_what_was_seen_to_be_needed_is_left(cluster: DesiredClus
     assert init["nodeRegistration"]["kubeletExtraArgs"] == [
         {"name": "node-ip", "value": "172.16.10.36"},
         {"name": "address", "value": "172.16.10.36"},
+        {"name": "housekeeping-interval", "value": "60s"},
     ]
     assert set(kubelet) == {
         *("apiVersion", "kind", "cgroupDriver"),
@@ -139,10 +140,11 @@ def test_the_image_of_coredns_has_the_release_s_tag(cluster: DesiredCluster) -> 
     assert "imageTag: v1.14.7" in render_images_config(release)
 
 
-def test_patches_make_probes_patient() -> None:
+def test_patches_make_probes_patient_and_go_frugal() -> None:
     patches = {name: load_yaml_all(text, name)[0].data for name, text in render_patches("1.37.2").items()}
     components = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-    assert set(patches) == {f"{component}+strategic.yaml" for component in components}
+    assert set(patches) == {f"{target}+strategic.yaml" for target in (*components, "corednsdeployment")}
+    shares = []
     for component in components:
         patch = patches[f"{component}+strategic.yaml"]
         assert isinstance(patch, dict)
@@ -150,6 +152,9 @@ def test_patches_make_probes_patient() -> None:
         assert container["name"] == component
         liveness = container["livenessProbe"]
         assert liveness["timeoutSeconds"] * liveness["failureThreshold"] >= 8 * 15 * 8, "eight times kubeadm's own"
+        assert container["env"] == [{"name": "GOMAXPROCS", "value": "1"}]
+        shares.append(int(container["resources"]["requests"]["cpu"].removesuffix("m")))
+    assert sum(shares) <= 100 + 250 + 200 + 100, "kubeadm's own: a node of one processor runs CoreDNS, too"
     assert render_patches("1.32.9") == {}
 
 

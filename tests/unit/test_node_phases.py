@@ -21,7 +21,7 @@ from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
-from iecpod.phases.workers import WorkersPhase
+from iecpod.phases.workers import HAS_BEGUN, WorkersPhase
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_watch
@@ -311,7 +311,7 @@ def _control_plane_that_lists(*names: str) -> FakeShell:
 def _worker(*, has_joined: bool, job: str) -> FakeShell:
     """What `sh -c` says first is whether the node has joined; its other use is to wait for the job."""
     shell = FakeShell("iec02").on("sh", "-c", returncode=0 if has_joined else 1).on("sh", "-c")
-    shell.on("test", "-e", "/etc/kubernetes/kubelet.conf", returncode=0 if has_joined else 1)
+    shell.on("sh", "-c", HAS_BEGUN, returncode=0 if has_joined else 1)
     shell.on("systemctl", "is-active", stdout=f"{job}\n").on("systemctl", "reset-failed").on("systemd-run").on("rm")
     return shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
 
@@ -462,3 +462,19 @@ def test_a_ca_that_cannot_be_read_is_the_nodes_fault(cluster: DesiredCluster, an
     shells["iec01"].on("kubectl", stdout='{"items": []}').on("openssl", stdout=answer)
     with pytest.raises(NodeError, match="has no public key that can be read"):
         WorkersPhase(cluster, shells, fake_watch()).run()
+
+
+def test_an_object_is_missing_only_where_the_api_server_says_so() -> None:
+    missing = CommandResult(1, "", 'Error from server (NotFound): configmaps "iecpod-verified" not found')
+    silent = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused")
+    shell = FakeShell().reply(("kubectl",), missing).reply(("kubectl",), silent)
+    assert Kubectl(shell).find("/api/v1/x") is None
+    with pytest.raises(CommandFailed, match="refused"):
+        Kubectl(shell).find("/api/v1/x")
+
+
+def test_a_probe_waits_for_an_api_server_that_restarts() -> None:
+    silent = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused")
+    shell = FakeShell().reply(("kubectl",), silent).reply(("kubectl",), NodeUnreachable("iec01", "no route"))
+    shell.on("kubectl", stdout="{}")
+    assert Kubectl(shell).find_awaited("/api/v1/x", fake_watch()) == {}

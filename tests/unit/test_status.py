@@ -22,6 +22,7 @@ from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, Wa
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.naming import resource_uuid
+from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.verify import record_of
 from iecpod.ports import CommandResult, LockHolder
 from iecpod.render.libvirt import resource_of
@@ -220,7 +221,11 @@ def _answers(cluster: DesiredCluster, record: dict[str, Any] | None) -> FakeShel
     }
     shell = FakeShell().on(*KUBECTL, "--raw=/api/v1/nodes", stdout=json.dumps({"items": [node]}))
     path = "--raw=/api/v1/namespaces/kube-system/configmaps/iecpod-verified"
-    return shell.on(*KUBECTL, path, stdout=json.dumps(record), returncode=0 if record else 1)
+    return (
+        shell.on(*KUBECTL, path, stdout=json.dumps(record), returncode=0)
+        if record
+        else shell.on(*KUBECTL, path, stderr="Error from server (NotFound): no such configmap", returncode=1)
+    )
 
 
 def test_the_cluster_is_told_in_two_requests(cluster: DesiredCluster) -> None:
@@ -232,7 +237,7 @@ def test_the_cluster_is_told_in_two_requests(cluster: DesiredCluster) -> None:
         "data": record_of(cluster),
     }
     shell = _answers(cluster, record)
-    seen = look_at_cluster(shell, cluster, NOW)
+    seen = look_at_cluster(Kubectl(shell), cluster, NOW)
     assert seen.status == ClusterStatus(
         version="v1.20.2", cni="bridge", age_seconds=172_800, verified=True, verified_seconds_ago=1800
     )
@@ -244,7 +249,7 @@ def test_the_cluster_is_told_in_two_requests(cluster: DesiredCluster) -> None:
 def test_a_cluster_of_other_nodes_or_none_was_verified_for_this(
     cluster: DesiredCluster, record: dict[str, Any] | None
 ) -> None:
-    seen = look_at_cluster(_answers(cluster, record), cluster, NOW)
+    seen = look_at_cluster(Kubectl(_answers(cluster, record)), cluster, NOW)
     assert str(seen.status) == "Kubernetes v1.20.2, CNI bridge, 2d old, not verified"
 
 
@@ -253,7 +258,7 @@ def test_an_api_server_that_does_not_answer_is_no_cluster(
     cluster: DesiredCluster, answer: CommandResult | Exception
 ) -> None:
     shell = FakeShell().reply(("kubectl",), answer)
-    seen = look_at_cluster(shell, cluster, NOW)
+    seen = look_at_cluster(Kubectl(shell), cluster, NOW)
     assert (seen.status, seen.nodes, len(shell.calls)) == (None, {}, 1)
 
 
