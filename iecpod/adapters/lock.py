@@ -16,6 +16,7 @@ from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.locks import LockTimeout, closing, open_lock, wait_for_lock
 from iecpod.model import PodRef
+from iecpod.outside_json import parse_json
 from iecpod.ports import LockHolder
 from iecpod.trusted import make_directory
 
@@ -113,12 +114,12 @@ def _who(holder_file: Path, found: str) -> str:
 def _read_holder(holder_file: Path) -> LockHolder | None:
     """None where it has just begun, or the note is that of a run that died."""
     try:
-        holder = json.loads(holder_file.read_text())
-        pid = int(holder["pid"])
-        if _start_of(pid) != holder["started"]:
+        holder = parse_json(holder_file.read_bytes(), ValueError)
+        pid = holder.integer("pid")
+        if _start_of(pid) != holder.text("started"):
             return None
-        return LockHolder(pid, str(holder["command"]), str(holder["since"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return LockHolder(pid, holder.text("command"), holder.text("since"))
+    except (OSError, ValueError):
         return None
 
 

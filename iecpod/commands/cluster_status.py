@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
-from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, WaitTimeout
-from iecpod.phases.kubectl import NODES, Kubectl
+from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
+from iecpod.outside_json import Json
+from iecpod.phases.kubectl import NODES, Kubectl, name_of
 from iecpod.phases.verify import RECORD_PATH, is_verified
 from iecpod.units import format_age
 
@@ -41,40 +41,54 @@ class SeenCluster:
     """`status` is None where there is no cluster; `nodes` are the API's, by name."""
 
     status: ClusterStatus | None = None
-    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nodes: dict[str, Json] = field(default_factory=dict)
 
 
 def look_at_cluster(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:
-    """What an API server that does not answer has is not known. Raises `NodeUnreachable`."""
+    """What an API server has that does not answer, or not in a way that is understood, is not known.
+
+    Raises `NodeUnreachable`.
+    """
     try:
-        listing = kubectl.find(NODES, timeout_seconds=_PATIENCE_SECONDS)
-        if listing is None:
-            return SeenCluster()
-        record = kubectl.find(RECORD_PATH, timeout_seconds=_PATIENCE_SECONDS)
-    except (CommandFailed, WaitTimeout):
+        return _look(kubectl, cluster, now)
+    except NodeUnreachable:
+        raise
+    except (NodeError, WaitTimeout):
         return SeenCluster()
-    nodes = {item["metadata"]["name"]: item for item in listing["items"]}
-    first = nodes.get(cluster.control_plane.hostname, {"metadata": {}, "status": {}})
+
+
+def _look(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:
+    listing = kubectl.find(NODES, timeout_seconds=_PATIENCE_SECONDS)
+    if listing is None:
+        return SeenCluster()
+    record = kubectl.find(RECORD_PATH, timeout_seconds=_PATIENCE_SECONDS)
+    nodes = {name_of(item): item for item in listing.entries("items")}
+    first = nodes.get(cluster.control_plane.hostname)
+    info = first.at("status").get("nodeInfo") if first else None
     verified = is_verified(cluster, record)
     status = ClusterStatus(
-        version=first["status"].get("nodeInfo", {}).get("kubeletVersion", "unknown"),
+        version=info.text("kubeletVersion", "unknown") if info else "unknown",
         cni=cluster.cni.value,
-        age_seconds=_seconds_since(first["metadata"].get("creationTimestamp"), now),
+        age_seconds=_seconds_since(first.at("metadata").text("creationTimestamp", "") if first else "", now),
         verified=verified,
         verified_seconds_ago=_seconds_since(_written_at(record), now) if verified and record else None,
     )
     return SeenCluster(status, nodes)
 
 
-def _written_at(record: dict[str, Any]) -> str | None:
+def _written_at(record: Json) -> str:
     """When it was written last; what says so is RFC 3339 in UTC, which sorts as it passes."""
-    metadata = record.get("metadata", {})
-    times = [metadata.get("creationTimestamp"), *(entry.get("time") for entry in metadata.get("managedFields", []))]
-    return max((str(time) for time in times if time), default=None)
+    metadata = record.get("metadata")
+    if metadata is None:
+        return ""
+    fields = metadata.entries("managedFields")
+    return max([metadata.text("creationTimestamp", ""), *(entry.text("time", "") for entry in fields)])
 
 
-def _seconds_since(timestamp: str | None, now: datetime.datetime) -> int | None:
-    if timestamp is None:
+def _seconds_since(timestamp: str, now: datetime.datetime) -> int | None:
+    """None where that is no time."""
+    try:
+        made = datetime.datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    except ValueError:
         return None
-    made = datetime.datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
     return max(0, int((now - made).total_seconds()))

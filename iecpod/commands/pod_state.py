@@ -14,6 +14,7 @@ from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.outside_json import parse_json
 from iecpod.trusted import check_directory, make_directory
 
 #: Written by every deploy as it begins, and again when all is checked.
@@ -131,7 +132,7 @@ def is_of_earlier_version(pod_dir: Path) -> bool:
     Where the note is damaged or gone, the keys tell that a POD was deployed from here, and of any version it may be.
     """
     try:
-        noted = json.loads((pod_dir / NOTE).read_text())
+        noted = parse_json((pod_dir / NOTE).read_bytes(), ValueError).value
     except (OSError, ValueError):
         return (pod_dir / "keys").is_dir()
     return isinstance(noted, dict) and "installation" not in noted

@@ -6,7 +6,6 @@ import datetime
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
 from iecpod.commands.prepare import Prepared, assumed_virt_type, new_stamp, prepare
@@ -20,6 +19,7 @@ from iecpod.design.resources import Kind, ObservedResource
 from iecpod.errors import HostError, IecpodError, ImageError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import Arch
+from iecpod.outside_json import Json
 from iecpod.phases.kubectl import Kubectl, internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Hypervisor, HypervisorHost, LockHolder
@@ -217,7 +217,7 @@ def _domain_state(domain: ObservedResource | None) -> str:
     return "running" if domain.active else "off"
 
 
-def _kubernetes_state(item: dict[str, Any] | None) -> str:
+def _kubernetes_state(item: Json | None) -> str:
     if item is None:
         return "-"
     return "Ready" if is_ready(item) else "NotReady"

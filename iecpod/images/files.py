@@ -18,8 +18,11 @@ from typing import Any
 from iecpod.errors import ImageError
 from iecpod.file_reader import read_own
 from iecpod.file_writer import READABLE, replace_file
+from iecpod.outside_json import Bounds, parse_json
 
 _CHUNK_BYTES = 1024 * 1024
+#: What is kept of a bundle names each of its files.
+_BOUNDS = Bounds(size_bytes=64 * 1024 * 1024, values=2_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,8 @@ def read_json(path: Path) -> Any:
     Raises `PathRefused` where others may change the file: it says of others what they are.
     """
     try:
-        return json.loads(read_own(path))
-    except (OSError, ValueError, RecursionError):
+        return parse_json(read_own(path), ValueError, _BOUNDS).value
+    except (OSError, ValueError):
         return None
 
 

@@ -61,9 +61,9 @@ class CalicoPhase:
         if found is None:
             return None
         environment = {
-            variable["name"]: variable.get("value")
-            for container in found["spec"]["template"]["spec"]["containers"]
-            for variable in container.get("env", ())
+            variable.text("name"): variable.text("value", "")
+            for container in found.at("spec").at("template").at("spec").entries("containers")
+            for variable in container.entries("env")
         }
         return "calico-node applied" if environment.get("CALICO_IPV4POOL_CIDR") == str(self.cluster.pod_cidr) else None
 
@@ -87,11 +87,11 @@ class FlannelPhase:
         kubectl = self.kubectl_at(self.shell)
         path = f"/api/v1/configmaps?fieldSelector=metadata.name%3D{CONFIG_NAME}"
         configs = kubectl.find_awaited(path, self.watch)
-        networks = [parse_network(config) or {} for config in configs["items"]] if configs else []
+        networks = [parse_network(config.value) or {} for config in configs.entries("items")] if configs else []
         if str(self.cluster.pod_cidr) not in (network.get("Network") for network in networks):
             return None
         daemons = kubectl.find_awaited("/apis/apps/v1/daemonsets?labelSelector=app%3Dflannel", self.watch)
-        return "flannel applied" if daemons and daemons["items"] else None
+        return "flannel applied" if daemons and daemons.entries("items") else None
 
     def run(self) -> None:
         _apply(self.kubectl_at(self.shell), self.load_manifest(), self.watch)

@@ -31,11 +31,10 @@ class KubeRouterPhase:
         found = self._kubectl.find_awaited(_DAEMON_SET, self.watch)
         if found is None:
             return None
-        (container,) = found["spec"]["template"]["spec"]["containers"]
-        wanted = (self.cluster.release.kube_router_image, render_arguments(self.cluster))
-        if (container["image"], container["args"]) != wanted or not self._node_network.is_in_place():
-            return None
-        return "kube-router applied"
+        wanted = [(self.cluster.release.kube_router_image, list(render_arguments(self.cluster)))]
+        containers = found.at("spec").at("template").at("spec").entries("containers")
+        seen = [(one.text("image"), [word.as_text() for word in one.entries("args")]) for one in containers]
+        return "kube-router applied" if seen == wanted and self._node_network.is_in_place() else None
 
     def run(self) -> None:
         self._node_network.install(self.watch)

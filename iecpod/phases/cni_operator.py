@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
-from iecpod.phases.kubectl import Kubectl, KubectlAt, api_awaited
+from iecpod.phases.kubectl import Kubectl, KubectlAt, api_awaited, condition_of
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.stuck_pods import tell_stuck_pods
 from iecpod.ports import Shell
@@ -39,8 +39,9 @@ class CalicoOperatorPhase:
     def probe(self) -> str | None:
         kubectl = self.kubectl_at(self.shell)
         installation = kubectl.find_awaited(_INSTALLATION, self.watch)
-        pools = installation["spec"].get("calicoNetwork", {}).get("ipPools", []) if installation else []
-        if str(self.cluster.pod_cidr) not in (pool["cidr"] for pool in pools):
+        network = installation.at("spec").get("calicoNetwork") if installation else None
+        pools = network.entries("ipPools") if network else ()
+        if str(self.cluster.pod_cidr) not in (pool.text("cidr", "") for pool in pools):
             return None
         made = kubectl.find_awaited(_CALICO_NODE, self.watch) is not None
         return "calico-node made by the operator" if made else None
@@ -75,8 +76,8 @@ class CalicoOperatorPhase:
 
     def _check_established(self, kubectl: Kubectl) -> None:
         for kind in CUSTOM_KINDS:
-            conditions = kubectl.load(f"{_CRDS}/{kind}").get("status", {}).get("conditions", [])
-            if not any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions):
+            seen = kubectl.load(f"{_CRDS}/{kind}")
+            if seen.get("status") is None or condition_of(seen, "Established") != "True":
                 raise NotYet(f"{kind} is not established")
 
     def _check_running(self, kubectl: Kubectl) -> None:

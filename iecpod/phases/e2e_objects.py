@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from iecpod.errors import IecpodError, WaitTimeout
-from iecpod.phases.kubectl import NODES, Kubectl, api_awaited
+from iecpod.phases.kubectl import NODES, Kubectl, api_awaited, name_of
 from iecpod.ports import Clock, Reporter
 from iecpod.wait import NotYet, poll
 
@@ -17,9 +17,10 @@ LABEL = "e2e-run"
 def missing_images(kubectl: Kubectl, wanted: Collection[str]) -> dict[str, list[str]]:
     """By node, the images of `wanted` that it does not have. A kubelet names up to 50 images, the largest first."""
     missing = {}
-    for node in kubectl.load(NODES)["items"]:
-        present = {name for image in node["status"].get("images", []) for name in image.get("names", [])}
-        missing[str(node["metadata"]["name"])] = sorted(set(wanted) - present)
+    for node in kubectl.load(NODES).entries("items"):
+        images = node.at("status").entries("images")
+        present = {name.as_text() for image in images for name in image.entries("names")}
+        missing[name_of(node)] = sorted(set(wanted) - present)
     return {node: images for node, images in missing.items() if images}
 
 
@@ -48,8 +49,7 @@ def remove_namespaces(kubectl: Kubectl, clock: Clock, reporter: Reporter, *, wai
 
 
 def _find(kubectl: Kubectl) -> list[str]:
-    items = kubectl.load(f"{_NAMESPACES}?labelSelector={LABEL}")["items"]
-    return [str(item["metadata"]["name"]) for item in items]
+    return [name_of(item) for item in kubectl.load(f"{_NAMESPACES}?labelSelector={LABEL}").entries("items")]
 
 
 def _check_gone(kubectl: Kubectl) -> None:

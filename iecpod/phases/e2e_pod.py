@@ -6,9 +6,10 @@ import base64
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from iecpod.errors import IecpodError
+from iecpod.outside_json import Json
 from iecpod.phases.e2e_objects import LABEL
 from iecpod.phases.k8s_pods import pod_state
 from iecpod.phases.kubectl import Kubectl, api_awaited
@@ -22,6 +23,8 @@ from iecpod.render.conformance_pod import (
     render_conformance_pod,
 )
 from iecpod.wait import NotYet, poll
+
+T = TypeVar("T")
 
 LOG = "e2e.log"
 _BINDING_PATH = f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{BINDING}"
@@ -100,13 +103,14 @@ class E2ePod:
         with api_awaited():
             seen = self._load(pod)
         states = _states(seen)
-        if not {TESTS, READER} <= states.keys() or "running" not in states[READER] or "waiting" in states[TESTS]:
+        running = states.keys() >= {TESTS, READER} and states[READER] == "running" and states[TESTS] != "waiting"
+        if not running:
             raise NotYet(pod_state(seen))
 
     def _has_ended(self, pod: str) -> bool:
-        return "terminated" in _states(self._answered(lambda: self._load(pod))).get(TESTS, {})
+        return _states(self._answered(lambda: self._load(pod))).get(TESTS) == "terminated"
 
-    def _load(self, pod: str) -> Any:
+    def _load(self, pod: str) -> Json:
         return self.kubectl.load(f"/api/v1/namespaces/{self.namespace}/pods/{pod}")
 
     def _read(self, pod: str, file: str, offset: int) -> bytes:
@@ -116,14 +120,18 @@ class E2ePod:
         argv = ("exec", f"--namespace={self.namespace}", pod, f"--container={READER}", "--", "sh", "-c", script)
         return base64.b64decode(self._answered(lambda: self.kubectl.run(*argv)).stdout)
 
-    def _answered(self, ask: Callable[[], Any]) -> Any:
-        def probe() -> Any:
+    def _answered(self, ask: Callable[[], T]) -> T:
+        def probe() -> T:
             with api_awaited():
                 return ask()
 
         return poll("the cluster to answer", probe, timeout_seconds=_ANSWER_SECONDS, clock=self.clock)
 
 
-def _states(pod: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Of its containers, by name."""
-    return {entry["name"]: entry.get("state", {}) for entry in pod["status"].get("containerStatuses", [])}
+def _states(pod: Json) -> dict[str, str]:
+    """Of its containers, by name: `waiting`, `running` or `terminated`; empty where it has none yet."""
+    states = {}
+    for entry in pod.at("status").entries("containerStatuses"):
+        state = entry.get("state")
+        states[entry.text("name")] = next(iter(state.members()), "") if state else ""
+    return states

@@ -3,45 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from ipaddress import IPv4Address
+
+from iecpod.outside_json import Json
+from iecpod.phases.kubectl import condition_of, name_of
 
 _NO_REASON = ("Completed", "PodInitializing")
 
 
-def is_running(pod: dict[str, Any]) -> bool:
+def is_running(pod: Json) -> bool:
     """Running with every container ready."""
-    statuses = pod["status"].get("containerStatuses", [])
-    return pod["status"].get("phase") == "Running" and bool(statuses) and all(s["ready"] for s in statuses)
+    status = pod.at("status")
+    containers = status.entries("containerStatuses")
+    ready = all(container.flag("ready") for container in containers)
+    return status.text("phase", "") == "Running" and bool(containers) and ready
 
 
-def pod_state(pod: dict[str, Any]) -> str:
+def pod_state(pod: Json) -> str:
     """Pod, and image and reason of each container that does not run: `x: ErrImagePull docker.io/library/nginx:stable`.
 
     Of a pod without such containers its phase, and why it is on no node.
     """
-    reasons = tuple(_container_reasons(pod["status"])) or (_phase(pod["status"]),)
-    return f"{pod['metadata']['name']}: {', '.join(reasons)}"
+    reasons = tuple(_container_reasons(pod.at("status"))) or (_phase(pod),)
+    return f"{name_of(pod)}: {', '.join(reasons)}"
 
 
-def not_running(pods: Iterable[dict[str, Any]]) -> list[str]:
+def node_of(pod: Json) -> str:
+    return pod.at("spec").text("nodeName")
+
+
+def ip_of(pod: Json) -> IPv4Address:
+    return _address(pod.at("status"), "podIP")
+
+
+def cluster_ip_of(service: Json) -> IPv4Address:
+    return _address(service.at("spec"), "clusterIP")
+
+
+def _address(place: Json, key: str) -> IPv4Address:
+    text = place.text(key)
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        raise place.refuse(f"{place.path}.{key}: {text!r} is no IPv4 address") from None
+
+
+def not_running(pods: Iterable[Json]) -> list[str]:
     """The states of pods that ought to run and do not."""
-    return [pod_state(pod) for pod in pods if pod["status"].get("phase") != "Succeeded" and not is_running(pod)]
+    unended = (pod for pod in pods if pod.at("status").text("phase", "") != "Succeeded")
+    return [pod_state(pod) for pod in unended if not is_running(pod)]
 
 
-def _container_reasons(status: dict[str, Any]) -> Iterator[str]:
+def _container_reasons(status: Json) -> Iterator[str]:
     """Why containers wait or have ended; those that wait for init containers only are no reason."""
-    containers = status.get("containerStatuses", [])
-    for container in (*status.get("initContainerStatuses", []), *containers):
-        state = container.get("state", {})
-        reason = (state.get("waiting") or state.get("terminated") or {}).get("reason", "")
+    containers = status.entries("containerStatuses")
+    for container in (*status.entries("initContainerStatuses"), *containers):
+        state = container.get("state")
+        ended = (state.get("waiting") or state.get("terminated")) if state else None
+        reason = ended.text("reason", "") if ended else ""
         if reason and reason not in _NO_REASON:
-            yield f"{reason} {container['image']}"
-        elif "running" in state and container in containers and not container["ready"]:
-            yield f"NotReady {container['image']}"
+            yield f"{reason} {container.text('image')}"
+        elif state and state.get("running") and container in containers and not container.flag("ready"):
+            yield f"NotReady {container.text('image')}"
 
 
-def _phase(status: dict[str, Any]) -> str:
-    phase = str(status.get("phase", "unknown"))
-    conditions = status.get("conditions", [])
-    unscheduled = [entry for entry in conditions if (entry["type"], entry["status"]) == ("PodScheduled", "False")]
-    return ", ".join([phase, *(str(entry.get("message", "on no node")) for entry in unscheduled)])
+def _phase(pod: Json) -> str:
+    phase = pod.at("status").text("phase", "unknown")
+    if condition_of(pod, "PodScheduled") != "False":
+        return phase
+    return f"{phase}, {condition_of(pod, 'PodScheduled', 'message') or 'on no node'}"

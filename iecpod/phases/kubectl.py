@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
+from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.outside_json import Bounds, Json, parse_json
 from iecpod.ports import CommandResult, HostKubectl, Shell
 from iecpod.wait import NotYet
 from iecpod.watch import Watch
@@ -22,6 +21,9 @@ _PATIENCE_SECONDS = 300.0
 
 #: For how long an API server may not answer before that is an error: the kubelet has restarted it by then.
 _AWAY_SECONDS = 120.0
+
+#: All pods of a large POD are some MiB.
+_BOUNDS = Bounds(size_bytes=32 * 1024 * 1024, values=2_000_000)
 
 _NOT_FOUND = "(NotFound)"
 
@@ -56,14 +58,19 @@ class Kubectl:
         argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
         return self.shell.run(argv, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
 
-    def load(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Any:
-        """What the API has at `path`, an object or a list.
+    def load(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Json:
+        """What the API has at `path`, an object or a list. What is of another form raises `NodeError` where it is read.
 
         By path and not by name, since for a name kubectl first asks for every API group there is: dozens of requests.
         """
-        return json.loads(self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds).stdout)
 
-    def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Any | None:
+        def refuse(why: str) -> NodeError:
+            remedy = "see what runs on that node with `iecpod ssh`"
+            return NodeError(self.shell.node, f"the API server's answer for {path} is not understood: {why}", remedy)
+
+        return parse_json(self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds).stdout, refuse, _BOUNDS)
+
+    def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Json | None:
         """As `load`; None where the API server says that there is no such object."""
         try:
             return self.load(path, timeout_seconds=timeout_seconds)
@@ -72,10 +79,10 @@ class Kubectl:
                 return None
             raise
 
-    def find_awaited(self, path: str, watch: Watch) -> Any | None:
+    def find_awaited(self, path: str, watch: Watch) -> Json | None:
         """As `find`; an API server that does not answer is waited for. Raises `WaitTimeout`."""
 
-        def probe() -> Any | None:
+        def probe() -> Json | None:
             with api_awaited():
                 return self.find(path)
 
@@ -104,12 +111,21 @@ class Kubectl:
 KubectlAt = Callable[[Shell], Kubectl]
 
 
-def internal_ip(node: dict[str, Any]) -> str:
+def name_of(item: Json) -> str:
+    return item.at("metadata").text("name")
+
+
+def internal_ip(node: Json) -> str:
     """A cluster node's INTERNAL-IP."""
-    addresses = node["status"].get("addresses", [])
-    return next((entry["address"] for entry in addresses if entry["type"] == "InternalIP"), "")
+    addresses = node.at("status").entries("addresses")
+    return next((entry.text("address") for entry in addresses if entry.text("type") == "InternalIP"), "")
 
 
-def is_ready(node: dict[str, Any]) -> bool:
-    conditions = node["status"].get("conditions", [])
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
+def is_ready(node: Json) -> bool:
+    return condition_of(node, "Ready") == "True"
+
+
+def condition_of(item: Json, kind: str, key: str = "status") -> str:
+    """What an object's condition says, or tells under another `key`; empty where it has no such condition."""
+    conditions = item.at("status").entries("conditions")
+    return next((entry.text(key, "") for entry in conditions if entry.text("type") == kind), "")

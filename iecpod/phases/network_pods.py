@@ -31,9 +31,9 @@ def find_network_faults(kubectl: Kubectl, cluster: DesiredCluster) -> dict[str, 
     if path is None:
         return {}
     faults = {node.hostname: f"no pod of {cluster.cni.value} is there" for node in cluster.nodes}
-    pods = kubectl.load(path)["items"]
+    pods = kubectl.load(path).entries("items")
     for pod in sorted(pods, key=is_running):  # one that ends may stand beside the one that takes its place
-        node = pod["spec"].get("nodeName")
+        node = pod.at("spec").text("nodeName", "")
         if is_running(pod):
             faults.pop(node, None)
         elif node in faults:

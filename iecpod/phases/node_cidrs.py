@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from iecpod.design.cluster import ClusterNode
+from iecpod.outside_json import Json
 from iecpod.phases.kubectl import Kubectl
 from iecpod.yaml_document import dump_yaml_all
 
@@ -19,9 +20,11 @@ def assign_pod_cidrs(kubectl: Kubectl, nodes: Iterable[ClusterNode]) -> None:
     kubectl.apply(dump_yaml_all(_node(node) for node in nodes))
 
 
-def has_reported(item: dict[str, Any]) -> bool:
+def has_reported(item: Json) -> bool:
     """Whether a kubelet has ever reported for that Node of the API."""
-    return bool(item.get("status", {}).get("nodeInfo", {}).get("bootID", "unknown"))
+    status = item.get("status")
+    info = status.get("nodeInfo") if status else None
+    return not info or bool(info.text("bootID", "unknown"))
 
 
 def _node(node: ClusterNode) -> dict[str, Any]:

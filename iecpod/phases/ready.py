@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
-from iecpod.phases.kubectl import NODES, Kubectl, KubectlAt, api_awaited, internal_ip, is_ready
+from iecpod.outside_json import Json
+from iecpod.phases.kubectl import (
+    NODES,
+    Kubectl,
+    KubectlAt,
+    api_awaited,
+    condition_of,
+    internal_ip,
+    is_ready,
+    name_of,
+)
 from iecpod.phases.network_pods import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.pod_routes import find_missing_routes
@@ -39,7 +48,7 @@ class ReadyPhase:
     def probe(self) -> str | None:
         kubectl = self.kubectl_at(self.shell)
         listing = kubectl.find_awaited(NODES, self.watch)
-        if listing is None or self._missing(listing["items"], self._boots()):
+        if listing is None or self._missing(listing.entries("items"), self._boots()):
             return None
         try:
             faults = self._network_faults(kubectl)
@@ -63,7 +72,7 @@ class ReadyPhase:
 
         def probe() -> None:
             with api_awaited():
-                missing = self._missing(kubectl.load(NODES)["items"], boots)
+                missing = self._missing(kubectl.load(NODES).entries("items"), boots)
                 missing = _with_network(missing, self._network_faults(kubectl))
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
                 del waiting[hostname]
@@ -101,7 +110,7 @@ class ReadyPhase:
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""
-        assigned = {item["metadata"]["name"]: item["spec"].get("podCIDR") for item in kubectl.load(NODES)["items"]}
+        assigned = {name_of(item): _cidr_of(item) for item in kubectl.load(NODES).entries("items")}
         for node in self.cluster.nodes:
             if not assigned.get(node.hostname):
                 cidr = str(node.pod_cidr)
@@ -113,12 +122,12 @@ class ReadyPhase:
         read = ["cat", "/proc/sys/kernel/random/boot_id"]
         return run_on_nodes(tuple(self.shells), lambda hostname: self.shells[hostname].run(read).stdout.strip())
 
-    def _missing(self, items: list[dict[str, Any]], boots: Mapping[str, str]) -> dict[str, str]:
+    def _missing(self, items: Iterable[Json], boots: Mapping[str, str]) -> dict[str, str]:
         """What each node lacks; nothing of nodes that are as they should be.
 
         A node that went off counts as Ready for most of a minute, so what it said in an earlier boot does not count.
         """
-        seen = {item["metadata"]["name"]: item for item in items}
+        seen = {name_of(item): item for item in items}
         missing = {}
         for node in self.cluster.nodes:
             item = seen.get(node.hostname)
@@ -127,7 +136,7 @@ class ReadyPhase:
             elif internal_ip(item) != str(node.address):
                 seen_address = internal_ip(item) or "none"
                 missing[node.hostname] = f"{node.hostname} has address {seen_address}, not {node.address}"
-            elif item["status"].get("nodeInfo", {}).get("bootID", "") != boots[node.hostname]:
+            elif _boot_of(item) != boots[node.hostname]:
                 missing[node.hostname] = f"{node.hostname} has not reported since it booted"
             elif not is_ready(item):
                 missing[node.hostname] = f"{node.hostname} is NotReady: {_reason(item)}"
@@ -141,6 +150,15 @@ def _with_network(missing: Mapping[str, str], faults: Mapping[str, str]) -> dict
     return unready | ready
 
 
-def _reason(item: dict[str, Any]) -> str:
-    conditions = item["status"].get("conditions", [])
-    return next((str(entry.get("message", "")) for entry in conditions if entry["type"] == "Ready"), "no status yet")
+def _reason(item: Json) -> str:
+    return condition_of(item, "Ready", "message") if condition_of(item, "Ready") else "no status yet"
+
+
+def _cidr_of(item: Json) -> str:
+    spec = item.get("spec")
+    return spec.text("podCIDR", "") if spec else ""
+
+
+def _boot_of(item: Json) -> str:
+    info = item.at("status").get("nodeInfo")
+    return info.text("bootID", "") if info else ""

@@ -20,7 +20,7 @@ def tell_stuck_pods(kubectl: Kubectl, namespaces: Iterable[str]) -> str:
         }
     except (CommandFailed, NodeUnreachable, WaitTimeout):
         return ""
-    stuck = {namespace: not_running(pods["items"]) for namespace, pods in listings.items() if pods is not None}
+    stuck = {namespace: not_running(pods.entries("items")) for namespace, pods in listings.items() if pods is not None}
     return "\n".join(
         "\n    ".join((f"pods of {namespace} that do not run:", *states))
         for namespace, states in stuck.items()

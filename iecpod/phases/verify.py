@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeUnreachable, WaitTimeout
+from iecpod.outside_json import Json
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.k8s_pods import is_running, pod_state
+from iecpod.phases.k8s_pods import cluster_ip_of, is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
 from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
@@ -68,10 +68,10 @@ class VerifyPhase:
     def _kubectl(self) -> Kubectl:
         return self.kubectl_at(self.shells[self.cluster.control_plane.hostname])
 
-    def _wait_for_pods(self) -> list[dict[str, Any]]:
-        def probe() -> list[dict[str, Any]]:
+    def _wait_for_pods(self) -> tuple[Json, ...]:
+        def probe() -> tuple[Json, ...]:
             with api_awaited():
-                pods: list[dict[str, Any]] = self._kubectl.load(_PODS)["items"]
+                pods = self._kubectl.load(_PODS).entries("items")
             waiting = [pod_state(pod) for pod in pods if not is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
@@ -85,9 +85,8 @@ class VerifyPhase:
             remedy=f"see `{self.watch.command('kubectl', 'describe', 'pods')}`",
         )
 
-    def _check_service(self, service: dict[str, Any]) -> None:
-        cluster_ip = service["spec"]["clusterIP"]
-        node_port = service["spec"]["ports"][0]["nodePort"]
+    def _check_service(self, service: Json) -> None:
+        cluster_ip, node_port = cluster_ip_of(service), _node_port(service)
 
         def check(hostname: str) -> None:
             node = next(node for node in self.cluster.nodes if node.hostname == hostname)
@@ -111,9 +110,9 @@ class VerifyPhase:
         logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
         self.watch.wait_for(f"nginx at {url}", probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
 
-    def _check_from_outside(self, service: dict[str, Any]) -> None:
+    def _check_from_outside(self, service: Json) -> None:
         """By NodePort of the first node, as users of the lab come."""
-        address, port = str(self.cluster.control_plane.address), service["spec"]["ports"][0]["nodePort"]
+        address, port = str(self.cluster.control_plane.address), _node_port(service)
 
         def probe() -> None:
             try:
@@ -152,9 +151,18 @@ class VerifyPhase:
         kubectl.apply(json.dumps(record))
 
 
-def is_verified(cluster: DesiredCluster, record: dict[str, Any] | None) -> bool:
+def is_verified(cluster: DesiredCluster, record: Json | None) -> bool:
     """Whether the cluster was verified as it is to be now; `record` is what it has at `RECORD_PATH`."""
-    return record is not None and record.get("data") == record_of(cluster)
+    data = record.get("data") if record else None
+    return data is not None and data.value == record_of(cluster)
+
+
+def _node_port(service: Json) -> int:
+    ports = service.at("spec").entries("ports")
+    port = ports[0].integer("nodePort") if ports else 0
+    if not 0 < port < 65536:
+        raise service.refuse(f"spec.ports: {port} is no port")
+    return port
 
 
 def record_of(cluster: DesiredCluster) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
+from iecpod.outside_json import Json
+from iecpod.phases.k8s_pods import cluster_ip_of, ip_of, node_of
+from iecpod.phases.kubectl import name_of
 from iecpod.ports import Shell
 from iecpod.web import Patience, Size, WebError, read_page
 
@@ -33,12 +34,12 @@ exit 3
 """
 
 
-def check_addresses(cluster: DesiredCluster, service: dict[str, Any], pods: list[dict[str, Any]]) -> None:
+def check_addresses(cluster: DesiredCluster, service: Json, pods: Sequence[Json]) -> None:
     """The service and the pods have addresses of the planned CIDRs. Raises `NodeError`."""
-    places: list[tuple[str, str, IPv4Network]] = [("service", service["spec"]["clusterIP"], cluster.service_cidr)]
-    places += [(f"pod {pod['metadata']['name']}", pod["status"]["podIP"], cluster.pod_cidr) for pod in pods]
+    places = [("service", cluster_ip_of(service), cluster.service_cidr)]
+    places += [(f"pod {name_of(pod)}", ip_of(pod), cluster.pod_cidr) for pod in pods]
     for what, address, cidr in places:
-        if IPv4Address(address) not in cidr:
+        if address not in cidr:
             raise NodeError(
                 cluster.control_plane.hostname,
                 f"{what} has address {address}, which is not in the planned {cidr}",
@@ -46,15 +47,17 @@ def check_addresses(cluster: DesiredCluster, service: dict[str, Any], pods: list
             )
 
 
-def check_full_mtu(shells: Mapping[str, Shell], client: dict[str, Any], server: dict[str, Any]) -> None:
+def check_full_mtu(shells: Mapping[str, Shell], client: Json, server: Json) -> None:
     """A packet of the pods' full MTU gets from one to the other in one piece. Raises `NodeError`."""
-    hostname, own, other = client["spec"]["nodeName"], client["status"]["podIP"], server["status"]["podIP"]
-    result = shells[hostname].run(["sh", "-c", _PING_FULL_MTU, "ping", own, other], check=False)
+    hostname, own, other = node_of(client), ip_of(client), ip_of(server)
+    if hostname not in shells:
+        raise client.refuse(f"spec.nodeName: {hostname} is no node of the POD")
+    result = shells[hostname].run(["sh", "-c", _PING_FULL_MTU, "ping", str(own), str(other)], check=False)
     if result.returncode != 0:
         last = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
         raise NodeError(
             hostname,
-            f"packets of full size do not get from pod {own} to pod {other} on {server['spec']['nodeName']}: "
+            f"packets of full size do not get from pod {own} to pod {other} on {node_of(server)}: "
             + (last[0] if last else "no namespace has the pod's address"),
             "the pods' MTU is larger than the path carries: check idf.fuel.network.interface_mtu and the lab's bridges",
         )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError
+from iecpod.outside_json import Json
 from iecpod.phases.console import last_line
-from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
+from iecpod.phases.k8s_pods import ip_of, node_of
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited, condition_of, name_of
 from iecpod.phases.verify_paths import check_full_mtu
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_denial, render_permission
@@ -41,10 +42,10 @@ class PodChecks:
     watch: Watch
     kubectl_at: KubectlAt = Kubectl
 
-    def check_pod_to_pod(self, pods: list[dict[str, Any]]) -> None:
+    def check_pod_to_pod(self, pods: Sequence[Json]) -> None:
         """Both directions, each from one pod to the other; on different nodes, where there is more than one."""
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
-            name, address = client["metadata"]["name"], server["status"]["podIP"]
+            name, address = name_of(client), ip_of(server)
             page = self.watch.wait_for(
                 f"a command in pod {name}",
                 partial(self._fetch, name, f"http://{address}/"),
@@ -53,8 +54,8 @@ class PodChecks:
             )
             if WELCOME not in page:
                 raise NodeError(
-                    client["spec"]["nodeName"],
-                    f"pod {name} does not reach pod {address} on {server['spec']['nodeName']}: {page.strip()[-300:]}",
+                    node_of(client),
+                    f"pod {name} does not reach pod {address} on {node_of(server)}: {page.strip()[-300:]}",
                     "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node, kube-flannel "
                     "or kube-router",
                 )
@@ -62,13 +63,13 @@ class PodChecks:
         across = " across nodes" if len(self.cluster.nodes) > 1 else ""
         self.watch.reporter.progress(f"pods reach each other{across}, with full packets")
 
-    def check_name(self, pod: dict[str, Any]) -> None:
+    def check_name(self, pod: Json) -> None:
         """The service by its name, once CoreDNS says that it is available."""
         self._wait_for_dns()
         url = f"http://{APP}.default.svc.cluster.local/"
 
         def probe() -> None:
-            page = self._fetch(pod["metadata"]["name"], url)
+            page = self._fetch(name_of(pod), url)
             if WELCOME not in page:
                 raise NotYet(page.strip()[-300:])
 
@@ -76,11 +77,11 @@ class PodChecks:
         self.watch.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=f"see `{logs}`")
         self.watch.reporter.progress("the service answers by its name")
 
-    def check_policy(self, pods: list[dict[str, Any]]) -> None:
+    def check_policy(self, pods: Sequence[Json]) -> None:
         """A policy that denies is in force, and one that allows is, too. Their objects are left to the caller."""
-        client, server = pods[0]["metadata"]["name"], pods[1]["status"]["podIP"]
+        client, server = name_of(pods[0]), ip_of(pods[1])
         fetch = partial(self._fetch, client, f"http://{server}/")
-        remedy = f"see the log of {self.cluster.cni.value} on {pods[1]['spec']['nodeName']}"
+        remedy = f"see the log of {self.cluster.cni.value} on {node_of(pods[1])}"
 
         def denied() -> None:
             page = fetch()
@@ -118,10 +119,9 @@ class PodChecks:
     def _wait_for_dns(self) -> None:
         def probe() -> None:
             with api_awaited():
-                status = self._kubectl.load(_COREDNS)["status"]
-            available = [entry for entry in status.get("conditions", []) if entry["type"] == "Available"]
-            if not any(entry["status"] == "True" for entry in available):
-                raise NotYet(next((str(entry.get("message", "")) for entry in available), "no status yet"))
+                seen = self._kubectl.load(_COREDNS)
+            if condition_of(seen, "Available") != "True":
+                raise NotYet(condition_of(seen, "Available", "message") or "no status yet")
 
         pods = self._system_command("describe", "pods", "--selector", "k8s-app=kube-dns")
         self.watch.wait_for(

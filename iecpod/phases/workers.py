@@ -11,7 +11,7 @@ from iecpod.errors import CommandFailed, NodeError
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
-from iecpod.phases.kubectl import NODES, Kubectl, KubectlAt, api_awaited
+from iecpod.phases.kubectl import NODES, Kubectl, KubectlAt, api_awaited, name_of
 from iecpod.phases.node_cidrs import assign_pod_cidrs, has_reported
 from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.phases.parallel import run_on_nodes
@@ -90,8 +90,8 @@ class WorkersPhase:
 
     def _find_nodes(self) -> dict[str, bool]:
         """Of the nodes that the API server lists, whether a kubelet has reported."""
-        listing = self._kubectl.find_awaited(NODES, self.watch) or {"items": []}
-        return {item["metadata"]["name"]: has_reported(item) for item in listing["items"]}
+        listing = self._kubectl.find_awaited(NODES, self.watch)
+        return {name_of(item): has_reported(item) for item in listing.entries("items")} if listing else {}
 
     def _missing(self, nodes: Mapping[str, bool]) -> tuple[ClusterNode, ...]:
         """Workers that no kubelet has reported for, or that of the machine that they were before."""
@@ -104,7 +104,8 @@ class WorkersPhase:
 
         def probe() -> None:
             with api_awaited():
-                nodes = {item["metadata"]["name"]: has_reported(item) for item in self._kubectl.load(NODES)["items"]}
+                items = self._kubectl.load(NODES).entries("items")
+                nodes = {name_of(item): has_reported(item) for item in items}
             silent = [hostname for hostname in hostnames if not nodes.get(hostname)]
             if silent:
                 raise NotYet(f"no report of {' and '.join(silent)}")

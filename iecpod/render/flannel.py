@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import FlannelBackend, FlannelSource
+from iecpod.outside_json import Json, parse_json
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
 
 _REMEDY = "pin a kube-flannel.yml of flannel-io/flannel, or give one with --manifest"
@@ -66,13 +67,15 @@ def _patch_network(patch: ManifestPatch, cluster: DesiredCluster, flannel: Flann
         config["data"][NETWORK_KEY] = json.dumps(network, indent=2) + "\n"
 
 
-def parse_network(config: dict[str, Any]) -> dict[str, Any] | None:
+def parse_network(config: object) -> dict[str, Any] | None:
     """The network of flannel's ConfigMap; None where it has none."""
     try:
-        network = json.loads(config["data"][NETWORK_KEY])
-    except (KeyError, TypeError, ValueError, RecursionError):
+        text = Json(config).at("data").text(NETWORK_KEY)
+        network = parse_json(text, ValueError)
+        network.members()
+    except ValueError:
         return None
-    return network if isinstance(network, dict) else None
+    return cast(dict[str, Any], network.value)
 
 
 def _patch_backend(patch: ManifestPatch, place: str, backend: dict[str, Any], mtu: int, wanted: FlannelBackend) -> None:

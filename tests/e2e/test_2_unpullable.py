@@ -16,6 +16,7 @@ from ipaddress import ip_address
 import pytest
 
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
+from iecpod.outside_json import Json
 from iecpod.phases.cni import CalicoPhase
 from iecpod.phases.k8s_pods import is_running, pod_state
 from iecpod.phases.ready import ReadyPhase
@@ -72,7 +73,7 @@ def _wait_for_failed_pulls(calico: Calico) -> None:
 
     def probe() -> None:
         try:
-            states = [pod_state(pod) for pod in calico.pods()]
+            states = [pod_state(Json(pod)) for pod in calico.pods()]
         except CommandFailed as error:
             raise NotYet(error.cause) from error
         if sum("ErrImagePull" in state or "ImagePullBackOff" in state for state in states) < len(HOSTNAMES) + 1:
@@ -119,8 +120,8 @@ def test_the_pod_is_as_it_was_and_makes_pods(pod: Iecpod, calico: Calico) -> Non
 
     def probe() -> str:
         (made,) = calico.ask(f"{pods}/{name}")
-        if not is_running(made):
-            raise NotYet(pod_state(made))
+        if not is_running(Json(made)):
+            raise NotYet(pod_state(Json(made)))
         return str(made["status"]["podIP"])
 
     try:

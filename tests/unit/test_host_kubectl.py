@@ -56,9 +56,9 @@ def test_the_node_s_kubectl_is_used_until_the_kubeconfig_is_there(tmp_path: Path
     program = _program(tmp_path, "print('{}')")
     shell = FakeShell().on("kubectl", stdout="[]")
     kubectl = Kubectl(shell, program)
-    assert kubectl.load("/api") == {} and shell.calls == []
+    assert kubectl.load("/api").value == {} and shell.calls == []
     program.kubeconfig.unlink()
-    assert kubectl.load("/api") == [] and len(shell.calls) == 1
+    assert kubectl.load("/api").value == [] and len(shell.calls) == 1
 
 
 def test_each_pod_has_a_link_and_a_cache_of_its_own(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from iecpod.outside_json import Json
 from iecpod.phases.k8s_pods import not_running
 
 
@@ -58,4 +59,4 @@ _UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes
     ],
 )
 def test_a_pod_is_told_with_images_and_reasons(status: dict[str, Any], told: list[str]) -> None:
-    assert not_running([{"metadata": {"name": "x"}, "status": status}]) == told
+    assert not_running([Json({"metadata": {"name": "x"}, "status": status})]) == told

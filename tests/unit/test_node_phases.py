@@ -477,4 +477,5 @@ def test_a_probe_waits_for_an_api_server_that_restarts() -> None:
     silent = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused")
     shell = FakeShell().reply(("kubectl",), silent).reply(("kubectl",), NodeUnreachable("iec01", "no route"))
     shell.on("kubectl", stdout="{}")
-    assert Kubectl(shell).find_awaited("/api/v1/x", fake_watch()) == {}
+    found = Kubectl(shell).find_awaited("/api/v1/x", fake_watch())
+    assert found is not None and found.value == {}
