@@ -252,6 +252,12 @@ def design_options(function: F) -> F:
             "Default: as deployed, or the first of these that is possible.",
         ),
         click.option(
+            "--calico-encapsulation",
+            type=click.Choice(["ipip", "vxlan", "none"]),
+            help="How Calico carries packets from node to node; vxlan needs no BIRD. Default: as deployed, or the "
+            "release's.",
+        ),
+        click.option(
             "--bundle",
             "bundle_file",
             type=click.Path(path_type=Path),
@@ -277,9 +283,10 @@ def _with_options(function: F, options: Sequence[Callable[[F], F]]) -> F:
 
 def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
     from iecpod.design.delivery import BundleVia
+    from iecpod.design.release import Encapsulation
     from iecpod.design.resources import VirtType  # its many classes take a tenth of the start-up of `validate`
 
-    virt_type = options.get("virt_type", "auto")
+    virt_type, encapsulation = options.get("virt_type", "auto"), options.get("calico_encapsulation")
     return PodRequest(
         ref=PodRef(options["lab"], options["pod"]),
         base_uri=options["base_uri"],
@@ -294,6 +301,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         memory_mib=options.get("memory"),
         disposable=options.get("disposable"),
         bundle_via=BundleVia(options["bundle_via"]) if options.get("bundle_via") else None,
+        calico_encapsulation=Encapsulation(encapsulation) if encapsulation else None,
         eyaml_keys=(options.get("eyaml_private_key"), options.get("eyaml_public_key")),
         demoted=_demoted(options.get("demote")),
         limits=options.get("timeout", ()),

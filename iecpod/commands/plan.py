@@ -9,6 +9,7 @@ from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
+from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
 from iecpod.design.resources import DesiredDomain
 from iecpod.design.scenario import Cni
@@ -162,7 +163,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("release", f"{release.name}: {release.description}"),
         *([("bundle", f"sha256:{release.provided.digest}")] if release.provided else []),
         ("Kubernetes", f"{release.kubernetes_version}, {release.runtime}, API server at {cluster.api_endpoint}"),
-        ("CNI", cluster.cni.value),
+        ("CNI", _cni(cluster)),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
         *([("bundle", _bundle(inputs.bundle_via, pod.domains[0]))] if inputs.bundle_via else []),
@@ -172,6 +173,13 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         *_supply_rows(pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")
+
+
+def _cni(cluster: DesiredCluster) -> str:
+    calico = cluster.release.calico
+    if not cluster.cni.is_calico or calico is None:
+        return cluster.cni.value
+    return f"{cluster.cni.value}, encapsulation {calico.encapsulation.value}"
 
 
 def _disks(domain: DesiredDomain) -> str:

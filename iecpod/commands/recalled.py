@@ -9,6 +9,7 @@ from typing import Any
 
 from iecpod.design.bundle_manifest import check_digest
 from iecpod.design.delivery import BundleVia
+from iecpod.design.release import Encapsulation
 from iecpod.design.resources import VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import UsageError
@@ -25,6 +26,7 @@ _FIXED = {
     "base_os": "on base image",
     "pod_cidr": "with the pod CIDR",
     "service_cidr": "with the service CIDR",
+    "calico_encapsulation": "with Calico's encapsulation",
 }
 
 
@@ -33,9 +35,9 @@ class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
     `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
-    out, without `bundle_via` the release has no bundle. `bundle` is the digest of one that was given (--bundle),
-    `bundle_digest` the one that was demanded, `bundle_signers` the file of those who may sign it. `disposable` is as in
-    `DesiredDomain`.
+    out, without `bundle_via` the release has no bundle, without `calico_encapsulation` there is no Calico. `bundle` is
+    the digest of one that was given (--bundle), `bundle_digest` the one that was demanded, `bundle_signers` the file of
+    those who may sign it. `disposable` is as in `DesiredDomain`.
     """
 
     uri: HypervisorUri | None = None
@@ -51,6 +53,7 @@ class Recalled:
     memory_mib: int | None = None
     disposable: bool | None = None
     bundle_via: BundleVia | None = None
+    calico_encapsulation: Encapsulation | None = None
     bundle: str | None = None
     bundle_digest: str | None = None
     bundle_signers: str | None = None
@@ -108,6 +111,7 @@ _READERS: dict[str, Callable[[Json], object]] = {
     "memory_mib": Json.as_integer,
     "disposable": Json.as_flag,
     "bundle_via": lambda found: BundleVia(found.as_text()),
+    "calico_encapsulation": lambda found: Encapsulation(found.as_text()),
     "bundle": lambda found: check_digest(found.as_text()),
     "supply": _read_supply,
 }
@@ -116,10 +120,14 @@ _READERS: dict[str, Callable[[Json], object]] = {
 def fixed_differences(known: Recalled, wanted: Recalled) -> tuple[str, ...]:
     """What a POD that lives cannot become, as words that go on from `was deployed`."""
     return tuple(
-        f"{how} {getattr(known, name)}, not {getattr(wanted, name)}"
+        f"{how} {_shown(getattr(known, name))}, not {_shown(getattr(wanted, name))}"
         for name, how in _FIXED.items()
         if getattr(known, name) not in (None, getattr(wanted, name))
     )
+
+
+def _shown(value: object) -> object:
+    return value.value if isinstance(value, Encapsulation) else value
 
 
 def check_recalled(ref: PodRef, known: Recalled, wanted: Recalled) -> None:

@@ -13,6 +13,7 @@ from iecpod.model import PodRef
 if TYPE_CHECKING:
     from iecpod.descriptors.addressing import Scheme
     from iecpod.design.delivery import BundleVia
+    from iecpod.design.release import Encapsulation
     from iecpod.design.resources import VirtType
     from iecpod.design.supply import Supply
 
@@ -95,6 +96,7 @@ class PodRequest:
     memory_mib: int | None = None
     disposable: bool | None = None
     bundle_via: BundleVia | None = None
+    calico_encapsulation: Encapsulation | None = None
     eyaml_keys: tuple[str | None, str | None] = (None, None)
     demoted: frozenset[str] = frozenset()
     base_os: str | None = None

@@ -70,6 +70,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         scenario = select_scenario(chosen.scenario, scenarios)
     else:
         scenario = _default_scenario(request, release, scenarios)
+    release = _with_encapsulation(request, chosen, release, scenario)
     scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
     pod = load_pod(
         chosen.base_uri,
@@ -92,6 +93,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
             scenario=scenario.name,
             release=release.name if release.provided else chosen.release,
             bundle_via=_bundle_via(request, chosen, release, uri),
+            calico_encapsulation=release.calico.encapsulation if scenario.cni.is_calico and release.calico else None,
         ),
         spec=pod.spec,
         loaded=pod,
@@ -109,6 +111,20 @@ def _default_scenario(request: PodRequest, release: Release, scenarios: tuple[Sc
     names = [software.scenario for software in lab_defaults(request.ref.lab).in_order_for(release.name)]
     found = [select_scenario(name, scenarios) for name in names]
     return next((scenario for scenario in found if scenario.cni.value in release.cnis), found[0])
+
+
+def _with_encapsulation(request: PodRequest, chosen: Recalled, release: Release, scenario: Scenario) -> Release:
+    """What was chosen takes the place of the release's."""
+    if not scenario.cni.is_calico or release.calico is None:
+        if request.calico_encapsulation is not None:
+            raise UsageError(
+                f"--calico-encapsulation is for Calico, and {scenario.name} with release {release.name} has "
+                f"{scenario.cni.value}",
+                "leave the option out, or choose a scenario with Calico (-s k8-calico-iec-noha)",
+            )
+        return release
+    encapsulation = chosen.calico_encapsulation or release.calico.encapsulation
+    return replace(release, calico=replace(release.calico, encapsulation=encapsulation))
 
 
 def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Release:
@@ -157,6 +173,7 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         memory_mib=request.memory_mib or recalled.memory_mib,
         disposable=_first_known(request.disposable, recalled.disposable, defaults.disposable),
         bundle_via=recalled.bundle_via,
+        calico_encapsulation=request.calico_encapsulation or recalled.calico_encapsulation,
         bundle=request.bundle or (recalled.bundle if request.release is None else None),
         bundle_digest=demanded_digest(request, recalled),
         bundle_signers=request.bundle_signers or recalled.bundle_signers,

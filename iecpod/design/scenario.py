@@ -27,6 +27,10 @@ class Cni(str, enum.Enum):
     BRIDGE = "bridge"
 
     @property
+    def is_calico(self) -> bool:
+        return self in (Cni.CALICO, Cni.CALICO_OPERATOR)
+
+    @property
     def has_planned_cidrs(self) -> bool:
         """Whether nodes get the pod CIDRs of the plan, and not those that are next when they join."""
         return self in (Cni.BRIDGE, Cni.KUBE_ROUTER)
