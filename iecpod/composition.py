@@ -26,7 +26,8 @@ from iecpod.commands.resolve import PodInputs, demanded_digest, resolve_request
 from iecpod.commands.tools import PodTools
 from iecpod.conformance_bench import ConformanceBench
 from iecpod.design.bundle_manifest import not_whole
-from iecpod.design.release_file import load_release, parse_release, read_release, select_variant
+from iecpod.design.go_bump import Bump
+from iecpod.design.release_file import known_releases, load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
@@ -36,7 +37,9 @@ from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.bundle_trust import BundleTrust
 from iecpod.images.cache import Cache
+from iecpod.images.go_bump import GoBump
 from iecpod.images.go_sources import check_go_sources
+from iecpod.images.go_toolchain import ensure_go
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
@@ -164,6 +167,18 @@ class Composition:
         with self._reporter() as reporter:
             loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
             ConformanceBench(self.layout, reporter).programs(loaded)
+
+    def bump_release(self, release: str, module: str | None, version: str | None) -> tuple[Bump, ...]:
+        """Modules that are of newer versions now. Raises `UsageError`, `ImageError`."""
+        with self._reporter() as reporter:
+            loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
+            source = loaded.bundle.go if loaded.bundle is not None else None
+            if source is None or release not in known_releases(self.layout.releases_dir):
+                raise UsageError(
+                    f"{release} is no release of Go modules that iecpod brings", "see `iecpod releases list`"
+                )
+            go = ensure_go(Cache(self.layout.cache_dir, reporter), source.toolchain) / "bin/go"
+            return GoBump(go, source, self.layout.releases_dir / f"{release}.yaml", reporter).run(module, version)
 
     @contextmanager
     def _reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:

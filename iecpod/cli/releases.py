@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation
+from iecpod.cli.options import Invocation, storage_dir_option
 from iecpod.cli.output import echo, echo_document, echo_json
 
 if TYPE_CHECKING:
@@ -61,6 +62,28 @@ def diff(invocation: Invocation, /, one: str, other: str) -> None:
     """Shows what differs between two releases, each a name or a file."""
     if text := _book(invocation).diff(one, other):
         echo(text)
+
+
+@releases.command()
+@click.argument("release", shell_complete=complete_release)
+@click.option("--module", metavar="NAME", help="Only this module, such as kubernetes or etcd.")
+@click.option("--version", metavar="VERSION", help="With --module: this version. Default: the newest patch version.")
+@storage_dir_option
+@click.pass_obj
+def bump(
+    invocation: Invocation, /, release: str, module: str | None, version: str | None, storage_dir: Path | None
+) -> None:
+    """Moves the Go modules of RELEASE to newer patch versions, in this checkout of iecpod.
+
+    Asks the Go module proxy, and writes `go.mod` and `go.sum` of each module and the versions in the release file: a
+    diff to be read before it is committed. `iecpod image bake --release RELEASE` compiles the result.
+    """
+    from iecpod.composition import Composition
+
+    layout = invocation.stored_layout(storage_dir)
+    composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    bumps = composition.bump_release(release, module, version)
+    echo("".join(f"{moved.module}: {moved.old} -> {moved.new}\n" for moved in bumps) or "all modules are the newest")
 
 
 COMMANDS = (releases,)

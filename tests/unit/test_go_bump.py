@@ -1,0 +1,147 @@
+"""Newer versions of a release's modules: which are taken, and what of the files changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iecpod.design.go_bump import Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
+from iecpod.design.go_source import GoModule, GoSource, GoToolchain
+from iecpod.errors import ImageError, UsageError
+from iecpod.images import go_bump, go_modules
+from iecpod.images.go_bump import GoBump
+from tests.fakes import RecordingReporter
+
+GO_MOD = """\
+module iecpod.akraino.org/modules/kubernetes
+
+require (
+\tk8s.io/client-go v0.37.2
+\tk8s.io/kubernetes v1.37.2
+\tk8s.io/utils v0.37.20 // indirect
+\tsigs.k8s.io/json v0.37.2 // indirect
+)
+
+replace k8s.io/api => k8s.io/api v0.37.2
+"""
+RELEASE = """\
+# Kubernetes 1.37.2 is what this is about.
+description: Debian 12 and Kubernetes 1.37.2, compiled
+kubernetes_version: 1.37.2
+etcd_version: 3.7.3
+coredns_version: v1.14.7
+kube_router_image: registry.example/kube-router:v2.1.0
+pause_image: registry.example/pause:3.7.3
+"""
+
+#: Answers as Go does; what it is asked for is in `asked`.
+_GO = """#!/bin/sh
+echo "$PWD: $*" >> "{asked}"
+case $1 in
+    list) echo "go.example/etcd v3.7.2 v3.7.3 v3.7.10 v3.8.0 v3.7.11-rc.1" ;;
+    get) printf 'require go.example/etcd v3.7.10\\n' > go.mod ;;
+    mod) printf 'sums\\n' > go.sum; exit {tidy} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("versions", "newest"),
+    [
+        (("v1.37.3", "v1.37.10", "v1.38.0", "v2.37.11", "v1.37.11-rc.0"), "1.37.10"),
+        (("v1.37.1",), "1.37.2"),
+        ((), "1.37.2"),
+        (("words", "v1.37"), "1.37.2"),
+    ],
+)
+def test_the_newest_of_the_same_minor_version_is_taken(versions: tuple[str, ...], newest: str) -> None:
+    assert newest_patch("1.37.2", versions) == newest
+
+
+def test_kubernetes_moves_with_its_staging_repositories_and_nothing_else() -> None:
+    moved = bump_kubernetes(GO_MOD, "1.37.2", "1.37.3")
+    changed = [line.strip() for line in moved.splitlines() if line not in GO_MOD.splitlines()]
+    assert changed == [
+        "k8s.io/client-go v0.37.3",
+        "k8s.io/kubernetes v1.37.3",
+        "replace k8s.io/api => k8s.io/api v0.37.3",
+    ]
+
+
+def test_a_release_names_the_versions_that_its_modules_have() -> None:
+    bumps = [
+        Bump("kubernetes", "1.37.2", "1.37.3"),
+        Bump("etcd", "3.7.3", "3.7.4"),
+        Bump("coredns", "1.14.7", "1.14.8"),
+        Bump("kube-router", "2.1.0", "2.1.1"),
+        Bump("runc", "1.37.2", "9.9.9"),
+    ]
+    assert bump_release(RELEASE, bumps).splitlines() == [
+        "# Kubernetes 1.37.2 is what this is about.",
+        "description: Debian 12 and Kubernetes 1.37.3, compiled",
+        "kubernetes_version: 1.37.3",
+        "etcd_version: 3.7.4",
+        "coredns_version: v1.14.8",
+        "kube_router_image: registry.example/kube-router:v2.1.1",
+        "pause_image: registry.example/pause:3.7.3",
+    ]
+
+
+def test_versions_as_go_lists_them() -> None:
+    assert parse_versions("a v1.0.0 v1.1.0\nb\n\n") == {"a": ("v1.0.0", "v1.1.0"), "b": ()}
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Directories of modules: etcd, and a program of our own."""
+    for name, text in (("etcd", "require go.example/etcd v3.7.3\n"), ("pause", "module pause\n")):
+        (tmp_path / "modules" / name).mkdir(parents=True)
+        (tmp_path / "modules" / name / "go.mod").write_text(text)
+        (tmp_path / "modules" / name / "go.sum").write_text("old sums\n")
+    for module in (go_modules, go_bump):
+        monkeypatch.setattr(module, "module_dir", lambda name: tmp_path / "modules" / name)
+    (tmp_path / "release.yaml").write_text(RELEASE)
+    return tmp_path / "modules"
+
+
+def _bump(modules: Path, *, tidy: int = 0) -> GoBump:
+    root = modules.parent
+    (root / "go").write_text(_GO.format(asked=root / "asked", tidy=tidy))
+    (root / "go").chmod(0o755)
+    source = GoSource(
+        toolchain=GoToolchain(version="1.27.3", sha256={}),
+        modules=(
+            GoModule(name="etcd", directory="etcd", source="go.example/etcd", programs={}),
+            GoModule(name="pause", directory="pause", source="pause", programs={}),
+        ),
+    )
+    return GoBump(root / "go", source, root / "release.yaml", RecordingReporter())
+
+
+def test_modules_and_release_are_written(modules: Path) -> None:
+    assert _bump(modules).run(None, None) == (Bump("etcd", "3.7.3", "3.7.10"),)
+    assert (modules / "etcd/go.mod").read_text() == "require go.example/etcd v3.7.10\n"
+    assert (modules / "etcd/go.sum").read_text() == "sums\n"
+    assert "etcd_version: 3.7.10\n" in (modules.parent / "release.yaml").read_text()
+    asked = (modules.parent / "asked").read_text()
+    assert ": get go.example/etcd@v3.7.10\n" in asked and ": mod tidy\n" in asked and "pause" not in asked
+    assert str(modules) not in asked, "Go works on a copy"
+
+
+def test_a_version_that_is_named_is_not_looked_for(modules: Path) -> None:
+    assert _bump(modules).run("etcd", "v3.8.0") == (Bump("etcd", "3.7.3", "3.8.0"),)
+    assert "list" not in (modules.parent / "asked").read_text()
+
+
+def test_what_fails_changes_nothing(modules: Path) -> None:
+    with pytest.raises(ImageError, match=r"`go mod tidy` exited with 1"):
+        _bump(modules, tidy=1).run(None, None)
+    assert (modules / "etcd/go.sum").read_text() == "old sums\n"
+    assert (modules.parent / "release.yaml").read_text() == RELEASE
+
+
+@pytest.mark.parametrize(("only", "version"), [("pause", None), ("other", None), (None, "1.0.0")])
+def test_what_cannot_be_moved_is_refused(modules: Path, only: str | None, version: str | None) -> None:
+    with pytest.raises(UsageError):
+        _bump(modules).run(only, version)
