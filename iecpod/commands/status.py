@@ -149,24 +149,31 @@ def _image_key(inputs: PodInputs, tools: PodTools, arch: Arch) -> str:
 def _ask(
     cluster: DesiredCluster, tools: PodTools, host: HypervisorHost, running: list[str]
 ) -> tuple[set[str], SeenCluster]:
-    """The nodes that answer to SSH, and what the first of the POD's says of the cluster; all are asked at once."""
+    """The nodes that answer to SSH, and what the API server says of the cluster; all are asked at once."""
     if not running:
         return set(), SeenCluster()
     shells = tools.shells(host, cluster)
     first, now = cluster.control_plane.hostname, datetime.datetime.now(datetime.timezone.utc)
 
-    def ask(hostname: str) -> SeenCluster | None:
+    def answers(hostname: str) -> bool:
         try:
-            if hostname == first:
-                kubectl = Kubectl(shells[hostname], tools.host_kubectl(host, cluster.release))
-                return look_at_cluster(kubectl, cluster, now)
             shells[hostname].run(["true"], timeout_seconds=_ANSWER_SECONDS)
         except IecpodError:
-            return None
-        return SeenCluster()
+            return False
+        return True
 
-    answers = run_on_nodes(running, ask)
-    return {hostname for hostname, answer in answers.items() if answer}, answers.get(first) or SeenCluster()
+    def look() -> SeenCluster:
+        try:
+            kubectl = Kubectl(shells[first], tools.host_kubectl(host, cluster.release))
+            return look_at_cluster(kubectl, cluster, now)
+        except IecpodError:
+            return SeenCluster()
+
+    def ask(hostname: str) -> tuple[bool, SeenCluster]:
+        return answers(hostname), look() if hostname == first else SeenCluster()
+
+    seen = run_on_nodes(running, ask)
+    return {hostname for hostname, (ssh, _) in seen.items() if ssh}, seen[first][1] if first in seen else SeenCluster()
 
 
 def _drifts(prepared: Prepared) -> Iterator[Drift]:

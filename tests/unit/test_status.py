@@ -70,6 +70,15 @@ def test_one_that_was_never_deployed_is_absent_and_has_not_drifted(layout: Layou
     assert [node.domain for node in status.nodes] == ["absent"] * 3
 
 
+def test_ssh_and_the_api_server_are_asked_apart(layout: Layout, tools: FakeTools) -> None:
+    """With a kubectl on this host, a cluster that answers tells nothing of SSH."""
+    run_deploy(layout, tools)
+    tools.node_shells["iec01"].on("true", returncode=255)
+    assert [node.ssh for node in _status(layout, tools).nodes] == ["ok"] * 3
+    status = _status(layout, tools)
+    assert [node.ssh for node in status.nodes] == ["-", "ok", "ok"] and status.cluster is not None
+
+
 def test_what_others_changed_is_shown_by_status_and_by_plan(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     hypervisor = tools.hypervisor
