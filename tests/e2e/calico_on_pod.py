@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.watch import Watch
 from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod
+from tests.e2e.small_lab import load_yaml
 from tests.fakes import RecordingReporter
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +44,8 @@ calico:
       url: https://raw.githubusercontent.com/projectcalico/calico/v3.24.6/manifests/calico.yaml
 """
 
-_REMOVAL_SECONDS = 120.0
+#: A kubelet that pulls what cannot be had ends that first.
+_REMOVAL_SECONDS = 600.0
 
 #: What the cluster makes for the objects of the manifest.
 _FOLLOWERS = (
@@ -55,13 +58,15 @@ _OURS = "labelSelector=k8s-app%20in%20(calico-node,calico-kube-controllers)"
 #: The pods at once: they have nothing to save, and their kubelets are slow to confirm an end.
 _FOLLOWERS_TO_DELETE = (f"{_FOLLOWERS[2]}?{_OURS}", f"{_FOLLOWERS[0]}?{_OURS}&gracePeriodSeconds=0")
 
-#: Many requests over one connection, an answer a line: each kubectl costs an emulated guest seconds. The certificate is
-#: that of an administrator.
+#: Of the administrator, as the kubeconfig has them; in memory, for as long as they are needed.
+_CERTIFICATE, _KEY = "/run/iecpod-test-admin.crt", "/run/iecpod-test-admin.key"
+#: Ends an answer: no JSON has it.
+_END = "\x1e"
+
+#: Many requests over one connection: each kubectl costs an emulated guest seconds.
 _CURL = (
-    *("curl", "--silent", "--show-error", "--globoff", "--user-agent", "iecpod-test", "--write-out", "\n"),
-    *("--cacert", "/etc/kubernetes/pki/ca.crt"),
-    *("--cert", "/etc/kubernetes/pki/apiserver-kubelet-client.crt"),
-    *("--key", "/etc/kubernetes/pki/apiserver-kubelet-client.key"),
+    *("curl", "--silent", "--show-error", "--globoff", "--user-agent", "iecpod-test", "--write-out", _END),
+    *("--cacert", "/etc/kubernetes/pki/ca.crt", "--cert", _CERTIFICATE, "--key", _KEY),
     *("--header", "Content-Type: application/json"),
 )
 _NAMES_ONLY = ("--header", "Accept: application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
@@ -101,8 +106,18 @@ class Calico:
         urls = [f"https://{self.cluster.api_endpoint}{path}" for path in paths]
         sent = ("--data-binary", "@-") if data else ()
         argv = [*_CURL, *options, "--request", method, *sent, *urls]
-        lines = self.kubectl.shell.run(argv, stdin=data.encode()).stdout.splitlines()
-        return [json.loads(line) for line in lines if line]
+        answers = self.kubectl.shell.run(argv, stdin=data.encode()).stdout.split(_END)
+        return [json.loads(answer) for answer in answers if answer.strip()]
+
+    def sign_in(self, kubeconfig: Path) -> None:
+        (user,) = load_yaml(kubeconfig)["users"]
+        for path, name in ((_CERTIFICATE, "client-certificate-data"), (_KEY, "client-key-data")):
+            self.kubectl.shell.write_file(path, base64.b64decode(user["user"][name]), 0o600)
+
+    def close(self) -> None:
+        self.kubectl.shell.run(["rm", "-f", _CERTIFICATE, _KEY])
+        for shell in self.shells.values():
+            shell.close()
 
     def remember(self) -> None:
         self.objects_before, self.nodes_before = self._objects(), self.on_nodes(CNI_STATE + _KUBELET_STATE)
@@ -201,4 +216,6 @@ def calico_on(pod: Iecpod, directory: Path, ready_seconds: float) -> Calico:
         find_stopped=power.find_stopped,
         limits=dict(request.limits),
     )
-    return Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.cni_manifest(cluster))
+    calico = Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.cni_manifest(cluster))
+    calico.sign_in(tools.kubeconfig_path)
+    return calico

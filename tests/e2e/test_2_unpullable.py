@@ -31,7 +31,7 @@ READY_SECONDS = 12.0
 #: them without a limit.
 _LOOKS_SECONDS = 100.0
 #: A name lookup that nobody answers is tried for a while.
-_PULL_SECONDS = 180.0
+_PULL_SECONDS = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,7 @@ def calico(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     finally:
         if not made.removed:
             made.remove()
-        for shell in made.shells.values():
-            shell.close()
+        made.close()
 
 
 def test_the_patched_manifest_is_taken_whole_and_its_changes_are_told(calico: Calico) -> None:

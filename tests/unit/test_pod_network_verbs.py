@@ -86,7 +86,7 @@ def test_plan_shows_the_operator_and_its_installation(layout: Layout, tools: Man
     result = make_pod_plan(inputs, tools)
     assert result.problems == ()
     text = plan_text(inputs, result)
-    assert "\nCNI              calico-operator\n" in text
+    assert "\nCNI              calico-operator, encapsulation ipip\n" in text
     assert "Installation default: calicoNetwork.ipPools[0].cidr: (unset) -> 100.100.0.0/16\n" in text
 
 
