@@ -94,6 +94,8 @@ def exchange(
             raise TimeIsUp(stderr.last_line() or stdout.last_line())
         if not moved:
             _wait_for_data(channel, _SEND_POLL_SECONDS if pending else min(_POLL_SECONDS, deadline - now))
+    while _drain(channel, stdout, stderr):
+        pass  # what came after the last look, with the exit status behind it
     return Exchange(_exit_status(channel), stdout, stderr)
 
 

@@ -112,6 +112,41 @@ def test_a_file_without_an_end_is_not_waited_for(shell: SshShell, monkeypatch: p
     assert shell.run(["echo", "still there"]).stdout == "still there\n"
 
 
+class LateChannel:
+    """Output, exit status and end arrive at once, after somebody has looked for output."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self.has_ended = self.eof_received = self.closed = False
+
+    def exit_status_ready(self) -> bool:
+        if not self.has_ended:
+            self.has_ended = self.eof_received = True
+            self.waiting = [b"late", b" output"]
+        return True
+
+    def recv_ready(self) -> bool:
+        return bool(self.waiting)
+
+    def recv(self, _most: int) -> bytes:
+        return self.waiting.pop(0)
+
+    def recv_stderr_ready(self) -> bool:
+        return False
+
+    def shutdown_write(self) -> None: ...
+
+    def recv_exit_status(self) -> int:
+        return 0
+
+    def get_transport(self) -> None: ...
+
+
+def test_output_that_comes_with_the_exit_status_is_read() -> None:
+    done = ssh_exchange.exchange(LateChannel(), b"", 60.0)  # type: ignore[arg-type]
+    assert done.stdout.content() == b"late output"
+
+
 def test_output_in_many_pieces_takes_no_more_than_its_bytes() -> None:
     kept = ssh_exchange.Capture(50_000)
     tracemalloc.start()
