@@ -172,7 +172,7 @@ class Composition:
         """Modules that are of newer versions now. Raises `UsageError`, `ImageError`."""
         with self._reporter() as reporter:
             loaded = load_release(release, self.layout.releases_dir, self.layout.schemas_dir)
-            source = loaded.bundle.go if loaded.bundle is not None else None
+            source = loaded.go
             if source is None or release not in known_releases(self.layout.releases_dir):
                 raise UsageError(
                     f"{release} is no release of Go modules that iecpod brings", "see `iecpod releases list`"
@@ -257,12 +257,13 @@ class Composition:
         if keys is None:
             raise _not_deployed(tools.ref)
         host = tools.host(inputs.uri)
+        kubectl = tools.host_kubectl(host, inputs.release)
         return GuestAccess(
             command_prefix=host.command_prefix,
             uri=host.uri,
             private_key=keys.private_key_file,
             known_hosts=keys.known_hosts_file,
-            kubectl_argv=tools.kubectl_argv(host, inputs.release) if tools.kubeconfig_path.is_file() else (),
+            kubectl_argv=kubectl.argv if kubectl is not None and kubectl.is_ready() else (),
         )
 
     def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:

@@ -53,7 +53,6 @@ from iecpod.ports import (
     BundleDisks,
     BundleFiles,
     Clock,
-    HostKubectl,
     HypervisorHost,
     Images,
     LockHolder,
@@ -198,16 +197,12 @@ class PodAdapters:
         keys = find_pod_keys(self.pod_dir / "keys")
         return ensure_etcd_tls(keys.directory, addresses) if keys else make_etcd_tls(addresses)
 
-    def kubectl_argv(self, host: HypervisorHost, release: Release) -> tuple[str, ...]:
-        """What runs kubectl of the release on this host, before its arguments; empty where it was not compiled here."""
+    def host_kubectl(self, host: HypervisorHost, release: Release) -> LocalKubectl | None:
         binary = find_kubernetes(Cache(self._layout.cache_dir, self.reporter), release)
         if binary is None or not self.pod_dir.is_dir():
-            return ()
-        return host_kubectl_argv(host.command_prefix, link_kubectl(binary, self.pod_dir), self.kubeconfig_path)
-
-    def host_kubectl(self, host: HypervisorHost, release: Release) -> HostKubectl | None:
-        argv = self.kubectl_argv(host, release)
-        return LocalKubectl(argv, self.kubeconfig_path) if argv else None
+            return None
+        link = link_kubectl(binary, self.pod_dir)
+        return LocalKubectl(host_kubectl_argv(host.command_prefix, link, self.kubeconfig_path), self.kubeconfig_path)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

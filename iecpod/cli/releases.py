@@ -83,7 +83,7 @@ def bump(
     layout = invocation.stored_layout(storage_dir)
     composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
     bumps = composition.bump_release(release, module, version)
-    echo("".join(f"{moved.module}: {moved.old} -> {moved.new}\n" for moved in bumps) or "all modules are the newest")
+    echo("\n".join(f"{moved.module}: {moved.old} -> {moved.new}" for moved in bumps) or "all modules are the newest")
 
 
 COMMANDS = (releases,)

@@ -6,7 +6,7 @@ import datetime
 from dataclasses import dataclass, field
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
+from iecpod.errors import IecpodError
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import NODES, Kubectl, name_of
 from iecpod.phases.verify import RECORD_PATH, is_verified
@@ -45,15 +45,10 @@ class SeenCluster:
 
 
 def look_at_cluster(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:
-    """What an API server has that does not answer, or not in a way that is understood, is not known.
-
-    Raises `NodeUnreachable`.
-    """
+    """What an API server has that does not answer, or not in a way that is understood, is not known."""
     try:
         return _look(kubectl, cluster, now)
-    except NodeUnreachable:
-        raise
-    except (NodeError, WaitTimeout):
+    except IecpodError:
         return SeenCluster()
 
 

@@ -86,8 +86,7 @@ def _remove_left(kubectl: Kubectl, tools: PodTools) -> None:
 
 
 def _compiled(inputs: PodInputs) -> GoSource | None:
-    release = inputs.release
-    source = release.bundle.go if release.bundle is not None else None
+    source = inputs.release.go
     return source if source is not None and source.tests is not None else None
 
 

@@ -162,15 +162,11 @@ def _ask(
             return False
         return True
 
-    def look() -> SeenCluster:
-        try:
-            kubectl = Kubectl(shells[first], tools.host_kubectl(host, cluster.release))
-            return look_at_cluster(kubectl, cluster, now)
-        except IecpodError:
-            return SeenCluster()
+    kubectl = Kubectl(shells[first], tools.host_kubectl(host, cluster.release))
 
     def ask(hostname: str) -> tuple[bool, SeenCluster]:
-        return answers(hostname), look() if hostname == first else SeenCluster()
+        seen = look_at_cluster(kubectl, cluster, now) if hostname == first else SeenCluster()
+        return answers(hostname), seen
 
     seen = run_on_nodes(running, ask)
     return {hostname for hostname, (ssh, _) in seen.items() if ssh}, seen[first][1] if first in seen else SeenCluster()

@@ -267,7 +267,12 @@ class Release:
     @property
     def is_compiled_whole(self) -> bool:
         """Whether container runtime and pod network are compiled along with Kubernetes."""
-        return self.bundle is not None and self.bundle.go is not None
+        return self.go is not None
+
+    @property
+    def go(self) -> GoSource | None:
+        """What is compiled of Go modules; None where nothing is."""
+        return self.bundle.go if self.bundle is not None else None
 
     @property
     def node_packages(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Cni(str, enum.Enum):
     @property
     def enforces_policies(self) -> bool:
         """Whether Kubernetes' network policies are in force."""
-        return self in (Cni.CALICO, Cni.CALICO_OPERATOR, Cni.KUBE_ROUTER)
+        return self.is_calico or self is Cni.KUBE_ROUTER
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def ensure_e2e(cache: Cache, release: Release) -> tuple[Path, Path, str]:
 
     For guests of this host's architecture the binary is there already. Raises `ImageError`.
     """
-    source = release.bundle.go if release.bundle is not None else None
+    source = release.go
     if source is None or source.tests is None:
         raise ImageError(
             f"release {release.name} has no tests that are compiled here",

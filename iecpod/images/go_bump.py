@@ -5,7 +5,6 @@ What it writes is a diff to be read, and compiled, before it is committed.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from iecpod.design.go_bump import KUBERNETES, Bump, bump_kubernetes, bump_releas
 from iecpod.design.go_source import GoModule, GoSource
 from iecpod.errors import ImageError, UsageError
 from iecpod.images.go_modules import copy_module, module_dir, module_version
+from iecpod.images.go_toolchain import ask_go
 from iecpod.ports import Reporter
 
 _SECONDS = 1800.0
@@ -72,7 +72,7 @@ class GoBump:
                 yield module
 
     def _versions(self, work: Path, module: GoModule) -> tuple[str, ...]:
-        answer = self._ask(work, "list", "-m", "-versions", module.source)
+        answer = self._ask(work, work, "list", "-m", "-versions", module.source)
         return parse_versions(answer).get(module.source, ())
 
     def _move(self, work: Path, module: GoModule, bump: Bump) -> None:
@@ -82,22 +82,12 @@ class GoBump:
             go_mod = directory / "go.mod"
             go_mod.write_text(bump_kubernetes(go_mod.read_text(), bump.old, bump.new))
         else:
-            self._ask(directory, "get", f"{module.source}@v{bump.new}")
-        self._ask(directory, "mod", "tidy")
+            self._ask(work, directory, "get", f"{module.source}@v{bump.new}")
+        self._ask(work, directory, "mod", "tidy")
 
-    def _ask(self, directory: Path, *arguments: str) -> str:
-        settings = {"GOENV": "off", "GOFLAGS": "-mod=mod -modcacherw", "GOTOOLCHAIN": "local", "GOVCS": "*:off"}
+    def _ask(self, work: Path, directory: Path, *arguments: str) -> str:
         try:
-            done = subprocess.run(
-                [str(self.go), *arguments],
-                cwd=directory,
-                env={**os.environ, **settings},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-            )
+            done = ask_go(self.go, arguments, directory, home=work / "home", seconds=_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise ImageError(
                 f"`go {' '.join(arguments)}` timed out after {_SECONDS:.0f} s", "check GOPROXY, network and proxy"

@@ -173,9 +173,9 @@ def _labels(module: GoModule, programs: Artifact) -> dict[str, str]:
 
 def find_kubernetes(cache: Cache, release: Release) -> Path | None:
     """Kubernetes' binary of that release for this host, if it was compiled here; none of a bundle is run."""
-    if release.bundle is None or release.bundle.go is None:
+    source = release.go
+    if source is None:
         return None
-    source = release.bundle.go
     recipe = compile_recipe(source.module("kubernetes"), source.toolchain, release.image, Arch.of_this_machine())
     binary = cache.place(PROGRAMS, recipe) / "kubernetes"
     return binary if binary.exists() else None

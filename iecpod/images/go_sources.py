@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from iecpod.design.release import Release
 from iecpod.errors import ImageError
 from iecpod.images.cache import Cache
 from iecpod.images.go_modules import module_version
-from iecpod.images.go_toolchain import ensure_go
+from iecpod.images.go_toolchain import ask_go, ensure_go
 from iecpod.images.software import software_recipe
 from iecpod.model import Arch
 
@@ -24,11 +23,11 @@ def check_go_sources(cache: Cache, release: Release, arch: Arch) -> None:
 
     Raises `ImageError` that names what does not answer.
     """
-    assert release.bundle is not None and release.bundle.go is not None, "only releases of Go modules are asked for"
+    assert release.go is not None, "only releases of Go modules are asked for"
     if cache.place("software", software_recipe(release, arch)).exists():
         return
-    go = ensure_go(cache, release.bundle.go.toolchain) / "bin/go"
-    module = release.bundle.go.module(_MAIN_MODULE)
+    go = ensure_go(cache, release.go.toolchain) / "bin/go"
+    module = release.go.module(_MAIN_MODULE)
     wanted = f"{module.source}@v{module_version(module)}"
     with tempfile.TemporaryDirectory(prefix="iecpod-go-") as directory:
         answer = _ask_proxy(go, wanted, Path(directory))
@@ -41,25 +40,9 @@ def check_go_sources(cache: Cache, release: Release, arch: Arch) -> None:
 
 def _ask_proxy(go: Path, wanted: str, directory: Path) -> str:
     """What Go says where there is no answer; empty where there is."""
-    settings = {
-        "GOENV": "off",
-        "GOFLAGS": "-mod=mod -modcacherw",
-        "GOMODCACHE": str(directory / "modules"),
-        "GOSUMDB": "off",
-        "GOTOOLCHAIN": "local",
-        "GOVCS": "*:off",
-        "HOME": str(directory),
-    }
     try:
-        done = subprocess.run(
-            [str(go), "list", "-m", "-json", wanted],
-            env={**os.environ, **settings},
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_ANSWER_SECONDS,
-            check=False,
+        done = ask_go(
+            go, ["list", "-m", "-json", wanted], directory, home=directory, seconds=_ANSWER_SECONDS, check_sums=False
         )
     except subprocess.TimeoutExpired:
         return f"timed out after {_ANSWER_SECONDS:.0f} s"

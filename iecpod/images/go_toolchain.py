@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,35 @@ def ensure_go(cache: Cache, toolchain: GoToolchain) -> Path:
 
     recipe = {"version": 1, "go": toolchain.version, "host": Arch.of_this_machine().value}
     return cache.ensure("go", recipe, make, f"fetching Go {toolchain.version}").path / "go"
+
+
+def ask_go(
+    go: Path, arguments: Sequence[str], directory: Path, *, home: Path, seconds: float, check_sums: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Go at work in `directory`, with the network and this machine's proxy; what it keeps goes below `home`.
+
+    Raises `subprocess.TimeoutExpired`, OSError.
+    """
+    settings = {
+        "GOCACHE": str(home / "objects"),
+        "GOENV": "off",
+        "GOFLAGS": "-mod=mod -modcacherw",
+        "GOMODCACHE": str(home / "modules"),
+        "GOTOOLCHAIN": "local",
+        "GOVCS": "*:off",
+        "HOME": str(home),
+        **({} if check_sums else {"GOSUMDB": "off"}),
+    }
+    return subprocess.run(
+        [str(go), *arguments],
+        cwd=directory,
+        env={**os.environ, **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def _find_on_host(version: str) -> Path | None:

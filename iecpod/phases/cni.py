@@ -24,7 +24,6 @@ class BridgeCniPhase:
     watch: Watch
     name: str = "cni"
     summary: str = "bridge CNI and routes between the nodes' pods"
-    kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
         return f"bridge on {len(self.shells)} nodes" if self._node_network.is_in_place() else None

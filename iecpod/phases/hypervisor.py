@@ -114,9 +114,7 @@ class DomainsPhase:
 
     def _check_running(self) -> None:
         """QEMU starts, and pauses or ends a guest as soon as KVM cannot go on with it."""
-        wanted = [domain.resource.name for domain in self.domains]
-        active = {seen.name for seen in self.hypervisor.observe() if seen.kind is Kind.DOMAIN and seen.active}
-        stopped = [name for name in wanted if name not in active]
+        stopped = _inactive(self.hypervisor, tuple(domain.resource for domain in self.domains))
         if stopped:
             raise HostError(
                 f"domain {' and '.join(stopped)} was started and does not run",
@@ -133,5 +131,9 @@ def _define_and_start(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -
 
 
 def _all_active(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> str | None:
+    return None if _inactive(hypervisor, resources) else f"{len(resources)} active"
+
+
+def _inactive(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> list[str]:
     active = {(seen.kind, seen.name) for seen in hypervisor.observe() if seen.active}
-    return f"{len(resources)} active" if all((r.kind, r.name) in active for r in resources) else None
+    return [resource.name for resource in resources if (resource.kind, resource.name) not in active]

@@ -126,6 +126,6 @@ def is_ready(node: Json) -> bool:
 
 
 def condition_of(item: Json, kind: str, key: str = "status") -> str:
-    """What an object's condition says, or tells under another `key`; empty where it has no such condition."""
+    """What an object's condition has as its status, or under another `key`; empty where it has no such condition."""
     conditions = item.at("status").entries("conditions")
     return next((entry.text(key, "") for entry in conditions if entry.text("type") == kind), "")

@@ -15,7 +15,6 @@ from iecpod.render.manifest import PatchedManifest
 from iecpod.watch import Watch
 from iecpod.workflow import Phase
 
-_ON_NODES: Mapping[Cni, Callable[..., Phase]] = {Cni.BRIDGE: BridgeCniPhase, Cni.KUBE_ROUTER: KubeRouterPhase}
 _BY_MANIFEST: Mapping[Cni, Callable[..., Phase]] = {
     Cni.CALICO: CalicoPhase,
     Cni.CALICO_OPERATOR: CalicoOperatorPhase,
@@ -30,7 +29,9 @@ def pod_network_phase(
     watch: Watch,
     kubectl_at: KubectlAt = Kubectl,
 ) -> Phase:
-    if cluster.cni in _ON_NODES:
-        return _ON_NODES[cluster.cni](cluster, shells, watch, kubectl_at=kubectl_at)
+    if cluster.cni is Cni.BRIDGE:
+        return BridgeCniPhase(cluster, shells, watch)
+    if cluster.cni is Cni.KUBE_ROUTER:
+        return KubeRouterPhase(cluster, shells, watch, kubectl_at=kubectl_at)
     first = shells[cluster.control_plane.hostname]
     return _BY_MANIFEST[cluster.cni](cluster, first, load_manifest, watch, kubectl_at=kubectl_at)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, NodeError
+from iecpod.outside_json import Json
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.control_plane import preflight_flags, reset_node
@@ -91,7 +92,7 @@ class WorkersPhase:
     def _find_nodes(self) -> dict[str, bool]:
         """Of the nodes that the API server lists, whether a kubelet has reported."""
         listing = self._kubectl.find_awaited(NODES, self.watch)
-        return {name_of(item): has_reported(item) for item in listing.entries("items")} if listing else {}
+        return _reports(listing) if listing else {}
 
     def _missing(self, nodes: Mapping[str, bool]) -> tuple[ClusterNode, ...]:
         """Workers that no kubelet has reported for, or that of the machine that they were before."""
@@ -104,8 +105,7 @@ class WorkersPhase:
 
         def probe() -> None:
             with api_awaited():
-                items = self._kubectl.load(NODES).entries("items")
-                nodes = {name_of(item): has_reported(item) for item in items}
+                nodes = _reports(self._kubectl.load(NODES))
             silent = [hostname for hostname in hostnames if not nodes.get(hostname)]
             if silent:
                 raise NotYet(f"no report of {' and '.join(silent)}")
@@ -164,3 +164,8 @@ class WorkersPhase:
             watch=self.watch,
             remedy=f"see `{self.watch.command('ssh', shell.node, '--', 'sudo', 'journalctl', '-u', 'kubelet')}`",
         )
+
+
+def _reports(listing: Json) -> dict[str, bool]:
+    """By name of the nodes listed, whether a kubelet has reported."""
+    return {name_of(item): has_reported(item) for item in listing.entries("items")}

@@ -142,8 +142,7 @@ def install_script(release: Release) -> str:
     """Shell; `$bundle` is the directory that holds debs/ and bin/."""
     is_exact = release.image.type is ImageSourceType.MMDEBSTRAP
     packages = shlex.join(release.node_packages)
-    go = release.bundle.go if release.bundle else None
-    programs = _install_go_programs(go) if go is not None else _INSTALL_PROGRAMS
+    programs = _install_go_programs(release.go) if release.go is not None else _INSTALL_PROGRAMS
     parts = [
         "export DEBIAN_FRONTEND=noninteractive\n",
         _INSTALL_ALL if is_exact else _INSTALL_CHOSEN.replace("@PACKAGES@", packages),

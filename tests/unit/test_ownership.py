@@ -80,7 +80,7 @@ def recorded_domain() -> ObservedResource:
 
 
 def test_what_an_earlier_version_made_is_ours_where_the_pod_says_so() -> None:
-    """Emulated guests are defined in another way since: it is told as that, and neither as foreign nor as new."""
+    """Emulated guests are defined in another way since: plan says so, and calls them neither foreign nor new."""
     seen, wanted = recorded_domain(), resource_of(dataclasses.replace(pods.domain(), disposable=True), pods.STAMP)
     assert not is_owned(seen, pods.owner())
     owner = dataclasses.replace(pods.owner(), owns_unmarked=True)
