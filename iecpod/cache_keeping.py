@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from iecpod.adapters.cache_users import KnownPod, find_users, system_uris
-from iecpod.adapters.orphans import find_embedded_pods
 from iecpod.commands.gc import Gathered, collect_garbage
 from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, select_items
 from iecpod.commands.pod_state import NOTE, find_noted_pods, pod_dir_of, recall
@@ -20,6 +18,8 @@ from iecpod.images.inventory import CacheItem, find_items, remove_item
 from iecpod.images.lease import alone, is_held
 from iecpod.images.pod_notes import noted_pod_dirs
 from iecpod.layout import Layout
+from iecpod.providers.libvirt.cache_users import KnownPod, find_users, system_uris
+from iecpod.providers.libvirt.embedded.orphans import find_embedded_pods
 
 
 class CacheKeeping:

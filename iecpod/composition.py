@@ -27,12 +27,12 @@ from iecpod.commands.tools import PodTools
 from iecpod.conformance_bench import ConformanceBench
 from iecpod.design.bundle_manifest import not_whole
 from iecpod.design.go_bump import Bump
+from iecpod.design.machines import ProviderName, Site
 from iecpod.design.release_file import known_releases, load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
 from iecpod.file_writer import READABLE, replace_file
-from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.images.bundle import BundleBuild
 from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
 from iecpod.images.bundle_trust import BundleTrust
@@ -45,6 +45,7 @@ from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.pod_adapters import PodAdapters, new_run_id
 from iecpod.ports import Reporter
+from iecpod.provider import Removed
 from iecpod.render.exports import EXPORTS, ExportedPod
 from iecpod.results import FAILED
 
@@ -91,18 +92,18 @@ class Composition:
             show(plan.plan_text(inputs, result))
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
-            return bool(result.prepared.plan.pending)
+            return bool(result.planned.plan.pending)
 
     def status(self, request: PodRequest) -> status.PodStatus:
         with self._pod(request) as (inputs, tools):
             return status.observe_status(inputs, tools)
 
-    def teardown(self, request: PodRequest, events: Path | None) -> teardown.Removed:
+    def teardown(self, request: PodRequest, events: Path | None) -> Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._reporter(Run(new_run_id(), "teardown", request.ref), events) as reporter:
             tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
             with tools.lock():  # what is recalled is what the run that held it has left
-                return teardown.teardown(tools, self._teardown_uri(request, tools))
+                return teardown.teardown(tools, self._teardown_site(request, tools))
 
     def conformance(self, request: PodRequest, order: ConformanceOrder, events: Path | None) -> ConformanceReport:
         run = Run(new_run_id(), "conformance", request.ref)
@@ -121,7 +122,8 @@ class Composition:
     def console_argv(self, request: PodRequest, node: str | None) -> list[str]:
         with self._pod(request) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
-            return guest_access.console_argv(inputs, self._access(inputs, tools), hostname)
+            self._access(inputs, tools)
+            return guest_access.console_argv(tools.provider(inputs.site), inputs, hostname)
 
     def export(self, request: PodRequest, name: str) -> str:
         """`name` is one of `EXPORTS`."""
@@ -256,11 +258,10 @@ class Composition:
         keys = find_pod_keys(tools.pod_dir / "keys")
         if keys is None:
             raise _not_deployed(tools.ref)
-        host = tools.host(inputs.uri)
-        kubectl = tools.host_kubectl(host, inputs.release)
+        way = tools.provider(inputs.site).way
+        kubectl = tools.host_kubectl(way, inputs.release)
         return GuestAccess(
-            command_prefix=host.command_prefix,
-            uri=host.uri,
+            command_prefix=way.command_prefix,
             private_key=keys.private_key_file,
             known_hosts=keys.known_hosts_file,
             kubectl_argv=kubectl.argv if kubectl is not None and kubectl.is_ready() else (),
@@ -269,9 +270,11 @@ class Composition:
     def _exported(self, inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
         return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)
 
-    def _teardown_uri(self, request: PodRequest, tools: PodAdapters) -> HypervisorUri:
+    def _teardown_site(self, request: PodRequest, tools: PodAdapters) -> Site:
         known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect
-        return known or resolve_request(request, self.layout, Recalled()).uri
+        if known is not None:
+            return Site(ProviderName.LIBVIRT, known)
+        return resolve_request(request, self.layout, Recalled()).site
 
 
 def _trust(digest: str | None, signers: str | None) -> BundleTrust:

@@ -7,16 +7,12 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
-from iecpod.adapters.libvirt_system import SystemHost
 from iecpod.adapters.lock import RunLock, find_holder, pod_lock
-from iecpod.adapters.seed_iso import make_seed_iso
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands.collection import read_end
 from iecpod.commands.installation import find_installation
@@ -33,15 +29,14 @@ from iecpod.commands.pod_state import (
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
-from iecpod.design.ownership import Owner
+from iecpod.design.machines import Seed, Site
+from iecpod.design.owner import Owner
 from iecpod.design.release import AptRepository, Release
-from iecpod.design.resources import Emulator, Seed
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
 from iecpod.images.go_software import find_kubernetes
 from iecpod.images.helm import fetch_helm
-from iecpod.images.kvm_probe import kvm_boots
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.images.repository_keys import fetch_key
@@ -53,16 +48,25 @@ from iecpod.ports import (
     BundleDisks,
     BundleFiles,
     Clock,
-    HypervisorHost,
     Images,
     LockHolder,
+    NodeEndpoint,
     Reporter,
     Shell,
+    WayIn,
 )
+from iecpod.provider import Provider
+from iecpod.providers.libvirt.connection.system import SystemHost
+from iecpod.providers.libvirt.embedded.host import EmbeddedHost
+from iecpod.providers.libvirt.kvm_probe import kvm_boots
+from iecpod.providers.libvirt.objects import Emulator
+from iecpod.providers.libvirt.ports import HypervisorHost
+from iecpod.providers.libvirt.provider import LibvirtProvider
+from iecpod.providers.libvirt.seed_iso import make_seed_iso
+from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.render.calico_etcd import EtcdTls, etcd_cluster_ip
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
-from iecpod.render.pod import NodeSecrets
 from iecpod.wait import SystemClock
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
@@ -109,9 +113,11 @@ class PodAdapters:
     def holder(self) -> LockHolder | None:
         return find_holder(self._layout, self.ref)
 
-    def host(self, uri: HypervisorUri) -> HypervisorHost:
-        """Raises `ResourceConflict` as `check_pod_dir`: what follows fills that directory, or removes it."""
+    def provider(self, site: Site) -> Provider:
         check_pod_dir(self._layout, self.ref)
+        return LibvirtProvider(site.uri, self)
+
+    def host(self, uri: HypervisorUri) -> HypervisorHost:
         if uri == EMBEDDED:
             cache = self._layout.cache_dir
             shared = (cache / "images", cache / "bundle-disks")
@@ -156,22 +162,19 @@ class PodAdapters:
                 host_keys={hostname: keys.host_key(hostname) for hostname in hostnames},
             )
 
-    def shells(self, host: HypervisorHost, cluster: DesiredCluster) -> Mapping[str, Shell]:
-        return self.shells_at(host, {node.hostname: node.address for node in cluster.nodes}, cluster.release.user)
-
-    def shells_at(self, host: HypervisorHost, addresses: Mapping[str, IPv4Address], user: str) -> Mapping[str, Shell]:
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         keys = self.keys()
-        keys.write_known_hosts({hostname: [str(address)] for hostname, address in addresses.items()})
+        keys.write_known_hosts({hostname: [str(node.address)] for hostname, node in endpoints.items()})
         return {
             hostname: SshShell(
                 hostname,
-                str(address),
-                user=user,
+                str(node.address),
+                user=node.user,
                 private_key_file=keys.private_key_file,
-                host_key=keys.host_key(hostname)[1],
-                open_socket=host.open_socket,
+                host_key=node.host_key,
+                open_socket=node.way.open_socket,
             )
-            for hostname, address in addresses.items()
+            for hostname, node in endpoints.items()
         }
 
     def make_seed(self, seed: Seed) -> bytes:
@@ -197,12 +200,12 @@ class PodAdapters:
         keys = find_pod_keys(self.pod_dir / "keys")
         return ensure_etcd_tls(keys.directory, addresses) if keys else make_etcd_tls(addresses)
 
-    def host_kubectl(self, host: HypervisorHost, release: Release) -> LocalKubectl | None:
+    def host_kubectl(self, way: WayIn, release: Release) -> LocalKubectl | None:
         binary = find_kubernetes(Cache(self._layout.cache_dir, self.reporter), release)
         if binary is None or not self.pod_dir.is_dir():
             return None
         link = link_kubectl(binary, self.pod_dir)
-        return LocalKubectl(host_kubectl_argv(host.command_prefix, link, self.kubeconfig_path), self.kubeconfig_path)
+        return LocalKubectl(host_kubectl_argv(way.command_prefix, link, self.kubeconfig_path), self.kubeconfig_path)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import iecpod
-from iecpod.adapters.libvirt_marks import find_marked_pods
 from iecpod.adapters.log_archive import new_archive
-from iecpod.adapters.orphans import find_orphans
 from iecpod.adapters.reporters import make_reporter
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.installation import find_installation
@@ -20,13 +18,16 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, choose, resolve_request
 from iecpod.descriptors.source import load_descriptors
-from iecpod.design.ownership import Owner
+from iecpod.design.machines import ProviderName, Site
+from iecpod.design.owner import Owner
 from iecpod.errors import HostError, IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
 from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import Reporter
+from iecpod.providers.libvirt.connection.marks import find_marked_pods
+from iecpod.providers.libvirt.embedded.orphans import find_orphans
 
 
 class Upkeep:
@@ -71,12 +72,12 @@ class Upkeep:
             try:
                 check_pod_dir(self._layout, ref)
                 # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
-                uri = tools.recall().uri or EMBEDDED
+                site = tools.recall().site or Site(ProviderName.LIBVIRT, EMBEDDED)
             except IecpodError as error:
                 yield Leftover(name=f"POD {ref}", made_at=None, in_use=error.cause, remove=lambda: None)
                 continue
-            if connect in (None, uri):
-                yield examine_pod(tools, uri, everything=everything)
+            if connect in (None, site.uri):
+                yield examine_pod(tools, site, everything=everything)
 
     def _unknown_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         """PODs whose objects are on a hypervisor, and that were not deployed from here; copies of such are nobody's."""
@@ -87,7 +88,7 @@ class Upkeep:
             if ref in noted:
                 continue
             tools = PodAdapters(self._layout, ref, reporter, "", owner=Owner(ref=ref, installation=installation))
-            yield examine_pod(tools, connect, everything=everything, kept_for=NOT_FROM_HERE)
+            yield examine_pod(tools, Site(ProviderName.LIBVIRT, connect), everything=everything, kept_for=NOT_FROM_HERE)
 
     def _abandoned(self, everything: bool) -> Iterator[Leftover]:
         installation = find_installation(self._layout.state_dir)
@@ -118,7 +119,7 @@ class Upkeep:
             read=load_descriptors(base_uri, request.ref),
             inputs=inputs,
             not_valid=not_valid,
-            uri=inputs.uri if inputs else chosen.uri,
+            site=inputs.site if inputs else chosen.site,
             log_file=self._layout.state_dir / "log" / "iecpod.log",
             events_file=Path(events) if events else None,
             nodes_left_out=nodes_left_out,

@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iecpod.adapters.libvirt_observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.commands.request import PodRequest
-from iecpod.design.ownership import Owner, check_owned
+from iecpod.design.machines import Route
+from iecpod.design.owner import Owner
 from iecpod.design.pace import Pace
-from iecpod.design.resources import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, Route
 from iecpod.errors import CommandFailed, HostError, ResourceConflict
 from iecpod.model import Arch, PodRef
 from iecpod.ports import Clock, CommandResult
+from iecpod.providers.libvirt.connection.observed import find_name, parse_domain, parse_network, parse_pool, volume_in
+from iecpod.providers.libvirt.objects import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource
+from iecpod.providers.libvirt.ownership import check_owned
 from iecpod.watch import Watch
 
 FACTS = HostFacts(

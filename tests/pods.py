@@ -7,10 +7,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from iecpod import naming
-from iecpod.design.ownership import Owner
-from iecpod.design.resources import DesiredDomain, DesiredNetwork, Firmware, Kind, NetworkMode, VirtType, Vnic
+from iecpod.design.machines import ProviderName, Site, VirtType
+from iecpod.design.owner import Owner
+from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.model import VIRTUAL_NETWORKS, Arch, NetworkName, PodRef
-from iecpod.render.libvirt import Stamp
+from iecpod.providers.libvirt.objects import DesiredDomain, DesiredNetwork, Firmware, Kind, NetworkMode, Vnic
+from iecpod.providers.libvirt.xml import Stamp
 
 REF = PodRef("unit", "pod1")
 #: Of the state directory that tests deploy from.
@@ -20,6 +22,10 @@ STAMP = Stamp(REF, "run1", "2026-01-02T03:04:05Z", INSTALLATION)
 
 def owner(ref: PodRef = REF, pod_dir: Path = Path("/var/lib/iecpod/unit/pod1")) -> Owner:
     return Owner(ref=ref, installation=INSTALLATION, pod_dir=pod_dir)
+
+
+def site(uri: HypervisorUri | str) -> Site:
+    return Site(ProviderName.LIBVIRT, uri if isinstance(uri, HypervisorUri) else parse_connect(uri))
 
 
 def admin_network(ref: PodRef = REF) -> DesiredNetwork:

@@ -283,8 +283,8 @@ def _with_options(function: F, options: Sequence[Callable[[F], F]]) -> F:
 
 def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
     from iecpod.design.delivery import BundleVia
+    from iecpod.design.machines import VirtType  # its many classes take a tenth of the start-up of `validate`
     from iecpod.design.release import Encapsulation
-    from iecpod.design.resources import VirtType  # its many classes take a tenth of the start-up of `validate`
 
     virt_type, encapsulation = options.get("virt_type", "auto"), options.get("calico_encapsulation")
     return PodRequest(

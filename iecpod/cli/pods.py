@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from iecpod.commands.outputs import RunOutputs
     from iecpod.commands.report import Report
     from iecpod.commands.request import PodRequest
-    from iecpod.commands.teardown import Removed
     from iecpod.composition import Composition
+    from iecpod.provider import Removed
 
 
 #: What `export` prints, and the name of the file.

@@ -9,7 +9,6 @@ from iecpod.commands.conformance_host import Bench, HostTests
 from iecpod.commands.conformance_pod import PodTests
 from iecpod.commands.conformance_report import ConformanceReport, check_output
 from iecpod.commands.conformance_run import ConformanceOrder, ConformanceRun, E2eTests, Place
-from iecpod.commands.guest_access import node_addresses
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.conformance import image_of_tests
@@ -18,7 +17,7 @@ from iecpod.errors import PreflightError, Problem, UsageError
 from iecpod.phases.e2e_objects import missing_images, remove_namespaces
 from iecpod.phases.e2e_pod import E2ePod
 from iecpod.phases.kubectl import Kubectl
-from iecpod.ports import HypervisorHost
+from iecpod.ports import WayIn
 
 #: Namespaces take some seconds to go, and minutes on emulated guests whose pods end slowly.
 _REMOVAL_SECONDS = 300.0
@@ -33,13 +32,13 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
     _check_possible(inputs, tools)
     if order.output is not None:
         check_output(order.output)
-    host = tools.host(inputs.uri)
-    first, address = next(iter(node_addresses(inputs).items()))
-    shell = tools.shells_at(host, {first: address}, inputs.release.user)[first]
-    kubectl = Kubectl(shell, tools.host_kubectl(host, inputs.release))
+    provider = tools.provider(inputs.site)
+    first = inputs.order.hostnames[0]
+    shell = tools.shells(provider.endpoints(inputs.order))[first]
+    kubectl = Kubectl(shell, tools.host_kubectl(provider.way, inputs.release))
     place = Place(tools.pod_dir / _DIRECTORY)
     wait_seconds = 0.0
-    with _tests(inputs, tools, bench, host, kubectl, place) as tests:
+    with _tests(inputs, tools, bench, provider.way, kubectl, place) as tests:
         run = ConformanceRun(tools, tests, order, place)
         names = run.select()
         try:
@@ -52,13 +51,13 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
 
 @contextmanager
 def _tests(
-    inputs: PodInputs, tools: PodTools, bench: Bench, host: HypervisorHost, kubectl: Kubectl, place: Place
+    inputs: PodInputs, tools: PodTools, bench: Bench, way: WayIn, kubectl: Kubectl, place: Place
 ) -> Iterator[E2eTests]:
     """Of the sources of the cluster's Kubernetes where they are compiled here; else of upstream's image."""
     source = _compiled(inputs)
     if source is not None:
         _check_images(inputs, source, kubectl)
-        host_tests = HostTests(inputs, bench, place, tools.kubeconfig_path, host.command_prefix)
+        host_tests = HostTests(inputs, bench, place, tools.kubeconfig_path, way.command_prefix)
         host_tests.prepare(source.test_images)
         _remove_left(kubectl, tools)
         yield host_tests

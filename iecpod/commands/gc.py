@@ -6,7 +6,6 @@ the limit: neither the objects with its mark nor the note of its last deploy.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from iecpod.commands.pod_state import NOTE
 from iecpod.commands.table import format_table
 from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
-from iecpod.design.ownership import is_owned
+from iecpod.design.machines import Site
 from iecpod.errors import CleanupError, IecpodError, PodLocked
 from iecpod.file_reader import read_own
-from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.outside_json import parse_json
 from iecpod.results import FAILED
 from iecpod.units import format_age
@@ -86,22 +84,22 @@ def collect_garbage(leftovers: Iterable[Leftover], *, now: float, older_than_sec
     return Gathered(tuple(judge()))
 
 
-def examine_pod(tools: PodTools, uri: HypervisorUri, *, everything: bool, kept_for: str = "") -> Leftover:
-    """A POD on its hypervisor, nothing being started for it. `everything` takes those that are finished, too.
+def examine_pod(tools: PodTools, site: Site, *, everything: bool, kept_for: str = "") -> Leftover:
+    """A POD at its provider, nothing being started for it. `everything` takes those that are finished, too.
 
     `kept_for` is a reason to keep it that the caller knows.
     """
 
     def judge() -> tuple[float | None, str]:
         in_use = "" if everything else kept_for or _finished(tools)
-        return max((*_noted_at(tools), *_marked_at(tools, uri)), default=None), in_use
+        return max((*_noted_at(tools), *_marked_at(tools, site)), default=None), in_use
 
     def remove() -> None:
         """A run may have come in between, and another one may come until this one has the lock."""
         with tools.lock():
             if judge() != (made_at, in_use):
                 raise _Kept("a run was at work on it meanwhile")
-            teardown(tools, uri).check()
+            teardown(tools, site).check()
 
     made_at, in_use = None, ""
     try:
@@ -131,21 +129,17 @@ def _noted_at(tools: PodTools) -> Iterator[float]:
             return
 
 
-def _marked_at(tools: PodTools, uri: HypervisorUri) -> Iterator[float]:
-    """When its objects were made, where a hypervisor answers."""
+def _marked_at(tools: PodTools, site: Site) -> Iterator[float]:
+    """When its objects were made, where the provider answers."""
+    provider = tools.provider(site)
     try:
-        hypervisor = tools.host(uri).connect()
+        provider.open(start=False)
     except IecpodError:
         return
     try:
-        owner = tools.owner
-        marks = [seen.mark for seen in hypervisor.observe() if seen.mark is not None and is_owned(seen, owner)]
+        yield from provider.made_at()
     finally:
-        hypervisor.close()
-    for mark in marks:
-        with suppress(ValueError):  # pools and volumes carry no time
-            made = datetime.datetime.strptime(mark.created, "%Y-%m-%dT%H:%M:%SZ")
-            yield made.replace(tzinfo=datetime.timezone.utc).timestamp()
+        provider.close()
 
 
 def _remove(leftover: Leftover) -> tuple[str, str]:

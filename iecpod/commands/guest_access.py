@@ -10,21 +10,19 @@ from pathlib import Path
 
 from iecpod.commands.resolve import PodInputs
 from iecpod.errors import UsageError
-from iecpod.model import NetworkName
-from iecpod.naming import resource_name
 from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.provider import Console, Provider
 from iecpod.render.exports import PINNED_SSH, ssh_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestAccess:
-    """How guests of a POD are reached: `command_prefix` leads into the hypervisor's network namespace.
+    """How guests of a POD are reached: `command_prefix` leads into the network of the nodes.
 
     `kubectl_argv` runs kubectl of the cluster's version on this host; empty where it or the kubeconfig is not there.
     """
 
     command_prefix: tuple[str, ...]
-    uri: str
     private_key: Path
     known_hosts: Path
     kubectl_argv: tuple[str, ...] = ()
@@ -32,10 +30,7 @@ class GuestAccess:
 
 def node_addresses(inputs: PodInputs) -> dict[str, IPv4Address]:
     """mgmt address by host name, in the order of the PDF."""
-    return {
-        inputs.scenario.hostname(index): inputs.allocation.node_addresses[index, NetworkName.MGMT]
-        for index in range(len(inputs.spec.pdf.nodes))
-    }
+    return inputs.order.addresses
 
 
 def select_node(inputs: PodInputs, name: str | None) -> str:
@@ -82,5 +77,8 @@ def kubectl_argv(inputs: PodInputs, access: GuestAccess, arguments: Sequence[str
     return ssh_argv(inputs, access, select_node(inputs, None), command, tty=tty)
 
 
-def console_argv(inputs: PodInputs, access: GuestAccess, hostname: str) -> list[str]:
-    return ["virsh", "--connect", access.uri, "console", resource_name(inputs.request.ref, hostname)]
+def console_argv(provider: Provider, inputs: PodInputs, hostname: str) -> list[str]:
+    """Raises `UsageError` where machines have no console."""
+    if not isinstance(provider, Console):
+        raise UsageError(f"machines of POD {inputs.request.ref} have no console", "use `iecpod ssh`")
+    return provider.console_argv(hostname)

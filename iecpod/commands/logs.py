@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.commands.collection import Collection, Sink
-from iecpod.commands.guest_access import node_addresses
 from iecpod.commands.guest_logs import GuestLogs, fetch_guest_logs
 from iecpod.commands.plan import plan_on, plan_text
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
 from iecpod.commands.tools import PodTools
 from iecpod.descriptors.source import Descriptors, ReadPod
-from iecpod.design.ownership import is_owned
-from iecpod.design.resources import Kind
+from iecpod.design.machines import Site
 from iecpod.errors import IecpodError
-from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Hypervisor, HypervisorHost, Shell
+from iecpod.ports import Shell
+from iecpod.provider import Provider
 from iecpod.yaml_document import dump_yaml
 
 _MIB = 1 << 20
@@ -33,7 +31,7 @@ _MIB = 1 << 20
 class LogRequest:
     """What is known of the POD. `read` are its descriptors as far as they can be read.
 
-    `inputs` is None where they are not valid, and `not_valid` says why. `uri` is None where nobody knows it.
+    `inputs` is None where they are not valid, and `not_valid` says why. `site` is None where nobody knows it.
     `nodes_left_out`, where there is one, is the reason why no node is asked. `heading` begins the manifest.
     """
 
@@ -41,7 +39,7 @@ class LogRequest:
     read: ReadPod
     inputs: PodInputs | None
     not_valid: str
-    uri: HypervisorUri | None
+    site: Site | None
     log_file: Path
     events_file: Path | None
     nodes_left_out: str = ""
@@ -51,15 +49,17 @@ def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
     """Fills the sink; what cannot be had is listed in its manifest."""
     collection = Collection(sink, Scrubber(frozenset(_known_secrets(request, tools))))
     _add_own(collection, request, tools)
-    if request.uri is None:
+    if request.site is None:
         collection.miss("libvirt", "the hypervisor is not known: " + request.not_valid)
     elif not tools.pod_dir.exists():
         collection.miss("libvirt", "the POD is not deployed from here")
     else:
-        host = tools.host(request.uri)
-        _add_hypervisor(collection, request, tools, host)
+        provider = tools.provider(request.site)
+        provider.collect_logs(collection)
+        with collection.attempt("iecpod/plan.txt"):
+            _add_plan(collection, request, tools, provider)
         with collection.attempt("nodes"):
-            _add_nodes(collection, request, tools, host)
+            _add_nodes(collection, request, tools, provider)
     collection.add_manifest(request.heading)
 
 
@@ -113,43 +113,20 @@ def _leads_out(descriptor: Path) -> bool:
     return not descriptor.resolve().is_relative_to(base.resolve())
 
 
-def _add_hypervisor(collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost) -> None:
-    embedded = tools.pod_dir / "libvirt"
-    if embedded.exists():
-        collection.add_tree("libvirt/log", embedded / "log", "**/*", 8 * _MIB)
-        collection.add_tree("libvirt/etc", embedded / "etc", "**/*.xml", _MIB)
-    with collection.attempt("libvirt/xml, iecpod/plan.txt"):
-        hypervisor = host.connect()
-        try:
-            _add_objects(collection, tools, hypervisor)
-            with collection.attempt("iecpod/plan.txt"):
-                _add_plan(collection, request, tools, host, hypervisor)
-        finally:
-            hypervisor.close()
-
-
-def _add_objects(collection: Collection, tools: PodTools, hypervisor: Hypervisor) -> None:
-    owner = tools.owner
-    ours = [seen for seen in hypervisor.observe() if is_owned(seen, owner) and seen.kind is not Kind.VOLUME]
-    if not ours:
-        collection.miss("libvirt/xml", "the hypervisor has no object of the POD")
-    for seen in ours:
-        with collection.attempt(f"libvirt/xml/{seen.kind.value}-{seen.name}.xml"):
-            collection.add(f"libvirt/xml/{seen.kind.value}-{seen.name}.xml", hypervisor.dump(seen).encode())
-
-
-def _add_plan(
-    collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor
-) -> None:
+def _add_plan(collection: Collection, request: LogRequest, tools: PodTools, provider: Provider) -> None:
     if request.inputs is None:
         collection.miss("iecpod/plan.txt", request.not_valid)
-    else:
-        result = plan_on(request.inputs, tools, host, hypervisor)
-        problems = "".join(f"\n{problem}" for problem in result.problems)
-        collection.add("iecpod/plan.txt", (plan_text(request.inputs, result) + problems + "\n").encode())
+        return
+    try:
+        provider.open(start=False)
+        result = plan_on(request.inputs, tools, provider)
+    finally:
+        provider.close()
+    problems = "".join(f"\n{problem}" for problem in result.problems)
+    collection.add("iecpod/plan.txt", (plan_text(request.inputs, result) + problems + "\n").encode())
 
 
-def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, host: HypervisorHost) -> None:
+def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, provider: Provider) -> None:
     reason = request.nodes_left_out
     if request.inputs is None:
         reason = reason or request.not_valid
@@ -158,10 +135,10 @@ def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, hos
     if reason or request.inputs is None:
         collection.miss("nodes", reason)
         return
-    addresses = node_addresses(request.inputs)
-    shells = tools.shells_at(host, addresses, request.inputs.release.user)
+    order = request.inputs.order
+    shells = tools.shells(provider.endpoints(order))
     try:
-        results = _fetch(shells, first=next(iter(addresses)), tools=tools)
+        results = _fetch(shells, first=order.hostnames[0], tools=tools)
     finally:
         for shell in shells.values():
             shell.close()

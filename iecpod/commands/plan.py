@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from iecpod.commands.prepare import Prepared, check_prepared, new_stamp, prepare, proven_virt_type, withdraw
+from iecpod.commands.deploy import withdraw
+from iecpod.commands.refusal import check_plan
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.delivery import BundleVia
-from iecpod.design.resources import DesiredDomain
 from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, ImageError, PreflightError, Problem
-from iecpod.ports import Hypervisor, HypervisorHost
+from iecpod.provider import MachinePlan, Provider
 
 _GIB = 1024**3
 _MIB = 1024**2
@@ -25,50 +24,38 @@ _MIB = 1024**2
 class PlanResult:
     """`problems` are the reasons why a deploy would refuse; `manifest_changes` what is set in the CNI's manifest."""
 
-    prepared: Prepared
+    planned: MachinePlan
     problems: tuple[Problem, ...]
     manifest_changes: tuple[str, ...] = ()
 
 
 def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
-    """Looks at the hypervisor, and starts the embedded one for as long as that takes."""
+    """Looks at the provider, and starts what is iecpod's own of it for as long as that takes."""
     with tools.lock():
         is_new = not tools.pod_dir.exists()
-        host = tools.host(inputs.uri)
+        provider = tools.provider(inputs.site)
         try:
-            host.start()
-            hypervisor = host.connect()
-            try:
-                return plan_on(inputs, tools, host, hypervisor)
-            finally:
-                hypervisor.close()
+            provider.open(start=True)
+            return plan_on(inputs, tools, provider)
         finally:
+            provider.close()
             if is_new:
-                withdraw(tools, host)
+                withdraw(tools, provider)
 
 
-def plan_on(inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor) -> PlanResult:
-    """The plan by a hypervisor that is connected already."""
-    images = tools.images(inputs.release, inputs.bundle_via)
-    prepared = prepare(
-        inputs,
-        tools,
-        hypervisor,
-        images.key,
-        virt_type=proven_virt_type(inputs, hypervisor.describe(), tools, images),
-        stamp=new_stamp(tools),
-        keep_secrets=False,
-    )
+def plan_on(inputs: PodInputs, tools: PodTools, provider: Provider) -> PlanResult:
+    """The plan by a provider that is open already."""
+    planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
     try:
-        check_prepared(prepared, inputs, tools, host)
-        return PlanResult(prepared, (), _manifest_changes(prepared, tools))
+        check_plan(planned, inputs, tools)
+        return PlanResult(planned, (), _manifest_changes(planned, tools))
     except (PreflightError, DescriptorError) as error:
-        return PlanResult(prepared, error.problems)
+        return PlanResult(planned, error.problems)
 
 
-def _manifest_changes(prepared: Prepared, tools: PodTools) -> tuple[str, ...]:
+def _manifest_changes(planned: MachinePlan, tools: PodTools) -> tuple[str, ...]:
     """A plan can be read without a network, too."""
-    cluster = prepared.pod.cluster
+    cluster = planned.pod.cluster
     if cluster.cni is Cni.BRIDGE:
         return ()
     try:
@@ -79,43 +66,44 @@ def _manifest_changes(prepared: Prepared, tools: PodTools) -> tuple[str, ...]:
 
 def plan_text(inputs: PodInputs, result: PlanResult) -> str:
     """Changes, nodes, addresses, networks and cluster, each a table."""
-    pod = result.prepared.pod
+    planned = result.planned
     sections = [
         ("Changes", _changes(result)),
         ("Nodes", _nodes(result)),
-        ("Interfaces", _interfaces(result)),
-        ("Networks", _networks(result)),
+        *((table.title, format_table(table.header, table.rows)) for table in planned.tables),
         ("Cluster", _cluster(inputs, result)),
         *([("Manifest", "\n".join(result.manifest_changes))] if result.manifest_changes else []),
     ]
     body = "\n\n".join(f"{title}\n{table}" for title, table in sections)
     return inputs.loaded.secrets.hide(
-        f"POD {pod.spec.ref} on {inputs.uri}, addresses: {inputs.allocation.scheme}\n\n{body}"
+        f"POD {inputs.spec.ref} on {inputs.site}, addresses: {inputs.allocation.scheme}\n\n{body}"
     )
 
 
 def _changes(result: PlanResult) -> str:
     rows = [
-        (change.action.value.strip() or "=", change.kind.value, change.name, change.reason)
-        for change in result.prepared.plan.changes
+        (change.action.value.strip() or "=", change.kind, change.name, change.reason)
+        for change in result.planned.plan.changes
     ]
     return format_table(("", "KIND", "NAME", "REASON"), rows)
 
 
 def _nodes(result: PlanResult) -> str:
-    pod = result.prepared.pod
+    pod = result.planned.pod
     rows = [
         (
-            domain.hostname,
+            machine.hostname,
             node.name,
             cluster_node.role.value,
-            domain.arch.value,
-            _sized(str(domain.vcpus), str(node.cpus * node.cores)),
-            _sized(f"{domain.memory_mib} MiB", f"{node.memory_bytes // _MIB} MiB"),
-            f"{domain.root_bytes / _GIB:g} GiB",
-            f"{domain.machine}, {domain.virt_type.value}, UEFI",
+            machine.arch.value,
+            _sized(str(machine.vcpus), str(node.cpus * node.cores)),
+            _sized(f"{machine.memory_mib} MiB", f"{node.memory_bytes // _MIB} MiB"),
+            f"{machine.disk_bytes / _GIB:g} GiB",
+            machine.description,
         )
-        for domain, node, cluster_node in zip(pod.domains, pod.spec.pdf.nodes, pod.cluster.nodes, strict=True)
+        for machine, node, cluster_node in zip(
+            result.planned.machines, pod.spec.pdf.nodes, pod.cluster.nodes, strict=True
+        )
     ]
     return format_table(("NODE", "PDF", "ROLE", "ARCH", "VCPUS", "MEMORY", "DISK", "MACHINE"), rows)
 
@@ -124,39 +112,8 @@ def _sized(size: str, in_pdf: str) -> str:
     return size if size == in_pdf else f"{size} (PDF: {in_pdf})"
 
 
-def _interfaces(result: PlanResult) -> str:
-    return format_table(
-        ("NODE", "DEVICE", "NETWORK", "ADDRESS", "MAC", "MTU", "ATTACHED TO"), list(_interface_rows(result))
-    )
-
-
-def _interface_rows(result: PlanResult) -> Iterator[tuple[str, ...]]:
-    for domain in result.prepared.pod.domains:
-        for vnic in domain.vnics:
-            device = vnic.guest_device + (f".{vnic.vlan}" if vnic.vlan else "")
-            attached = f"network {vnic.libvirt_network}" if vnic.libvirt_network else f"bridge {vnic.host_bridge}"
-            address = str(vnic.address) if vnic.address else "-"
-            yield domain.hostname, device, vnic.network.value, address, vnic.mac, str(vnic.mtu), attached
-
-
-def _networks(result: PlanResult) -> str:
-    rows = [
-        (
-            network.name,
-            network.bridge,
-            network.mode.value,
-            str(network.cidr),
-            str(network.host_address or "-"),
-            f"{network.dhcp_range[0]} - {network.dhcp_range[1]}" if network.dhcp_range else "-",
-            str(network.mtu),
-        )
-        for network in result.prepared.pod.networks
-    ]
-    return format_table(("NETWORK", "BRIDGE", "MODE", "CIDR", "HOST", "DHCP", "MTU"), rows)
-
-
 def _cluster(inputs: PodInputs, result: PlanResult) -> str:
-    pod = result.prepared.pod
+    pod = result.planned.pod
     cluster, release = pod.cluster, pod.cluster.release
     rows = [
         ("scenario", f"{inputs.scenario.name}: {inputs.scenario.description}"),
@@ -166,10 +123,8 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("CNI", _cni(cluster)),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
-        *([("bundle", _bundle(inputs.bundle_via, pod.domains[0]))] if inputs.bundle_via else []),
-        ("timings", "calm, for emulated guests" if cluster.calm else "Kubernetes' own"),
-        ("disks", _disks(pod.domains[0])),
-        *([("QEMU", f"runs as {result.prepared.facts.qemu_user}")] if result.prepared.facts.qemu_user else []),
+        ("timings", "low-overhead mode, for emulated guests" if cluster.calm else "Kubernetes' own"),
+        *result.planned.settings,
         *_supply_rows(pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")
@@ -180,18 +135,6 @@ def _cni(cluster: DesiredCluster) -> str:
     if not cluster.cni.is_calico or calico is None:
         return cluster.cni.value
     return f"{cluster.cni.value}, encapsulation {calico.encapsulation.value}"
-
-
-def _disks(domain: DesiredDomain) -> str:
-    if domain.disposable:
-        return "disposable: writes are not flushed, and a crash of the host may cost the POD (cache=unsafe)"
-    return "flushed as guests ask for it (cache=writeback)"
-
-
-def _bundle(via: BundleVia, domain: DesiredDomain) -> str:
-    if domain.bundle_disk is not None:
-        return f"on a disk that new nodes share and only read, {domain.bundle_disk.path}"
-    return "in the image" if via is BundleVia.IMAGE else "sent to each node over SSH"
 
 
 def _supply_rows(supply: Supply) -> Iterator[tuple[str, str]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from iecpod.design.bundle_manifest import check_digest
 from iecpod.design.delivery import BundleVia
+from iecpod.design.machines import ProviderName, Site, VirtType
 from iecpod.design.release import Encapsulation
-from iecpod.design.resources import VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
@@ -58,6 +58,16 @@ class Recalled:
     bundle_digest: str | None = None
     bundle_signers: str | None = None
     supply: Supply = field(default_factory=Supply)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether anything is noted of the POD."""
+        return self.site is not None
+
+    @property
+    def site(self) -> Site | None:
+        """None where nobody knows it yet."""
+        return Site(ProviderName.LIBVIRT, self.uri) if self.uri is not None else None
 
     def of_any_release(self) -> Recalled:
         """What holds for another release, too."""

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
-from iecpod.commands.prepare import Prepared, architectures
 from iecpod.commands.recalled import fixed_differences
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.teardown import remove_machines, teardown
+from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
-from iecpod.design.replacement import Replacement, plan_replacement
+from iecpod.design.changes import Replacement
 from iecpod.errors import PreflightError, count_errors
+from iecpod.provider import MachinePlan
 
 #: What is in a deploy's way and not in that of a redeploy, which removes it.
 _REMOVED = "changed-in-place"
@@ -46,24 +46,33 @@ def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[
                 tools.reporter.warn(f"the whole POD is made anew: {replacement.whole}")
                 _remove_whole(inputs, tools)
             else:
-                _tell_removed(tools, remove_machines(tools, inputs.uri, replacement.machines).names)
+                _remove_machines(inputs, tools, replacement.machines)
         return build_pod(inputs, tools, save_report)
 
 
-def _find_replacement(inputs: PodInputs, tools: PodTools, prepared: Prepared) -> Replacement:
+def _find_replacement(inputs: PodInputs, tools: PodTools, planned: MachinePlan) -> Replacement:
     other = fixed_differences(tools.recall(), inputs.chosen)
     if other:
         return Replacement(whole=f"it was deployed {'; '.join(other)}")
-    return plan_replacement(prepared.plan, prepared.pod.control_plane_domain)
+    return planned.replacement()
+
+
+def _remove_machines(inputs: PodInputs, tools: PodTools, names: tuple[str, ...]) -> None:
+    provider = tools.provider(inputs.site)
+    provider.open(start=False)
+    try:
+        _tell_removed(tools, provider.remove_machines(names).names)
+    finally:
+        provider.close()
 
 
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
     """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
     existed = tools.pod_dir.exists()
-    removed = teardown(tools, tools.recall().uri or inputs.uri)
+    removed = teardown(tools, tools.recall().site or inputs.site)
     _tell_removed(tools, removed.names)
     for kept in removed.kept:
-        tools.reporter.warn(f"{kept.name} stays, which {kept.foreign.why}")
+        tools.reporter.warn(f"{kept.name} stays, which {kept.why}")
     if existed:
         tools.remember(inputs.chosen)
 
@@ -73,18 +82,15 @@ def _tell_removed(tools: PodTools, names: tuple[str, ...]) -> None:
         tools.reporter.progress(f"removed {name}")
 
 
-def _check_beforehand(inputs: PodInputs, tools: PodTools) -> Prepared:
-    host = tools.host(inputs.uri)
-    host.start()
-    hypervisor = host.connect()
+def _check_beforehand(inputs: PodInputs, tools: PodTools) -> MachinePlan:
+    provider = tools.provider(inputs.site)
+    provider.open(start=True)
     try:
-        result = plan_on(inputs, tools, host, hypervisor)
+        result = plan_on(inputs, tools, provider)
     finally:
-        hypervisor.close()
+        provider.close()
     problems = [problem for problem in result.problems if problem.rule != _REMOVED]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} could not be deployed again; it stands as it was")
-    images = tools.images(inputs.release, inputs.bundle_via)
-    for arch in architectures(result.prepared.pod):
-        images.find(arch)  # which keeps it from here on: until there are new disks, none rests on it
-    return result.prepared
+    result.planned.keep_sources()  # until there are new disks, nothing rests on them
+    return result.planned

@@ -13,8 +13,8 @@ from iecpod.model import PodRef
 if TYPE_CHECKING:
     from iecpod.descriptors.addressing import Scheme
     from iecpod.design.delivery import BundleVia
+    from iecpod.design.machines import VirtType
     from iecpod.design.release import Encapsulation
-    from iecpod.design.resources import VirtType
     from iecpod.design.supply import Supply
 
 DEFAULT_POD_CIDR = "100.100.0.0/16"

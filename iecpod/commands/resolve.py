@@ -16,9 +16,10 @@ from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.bundle_manifest import bundle_dir, read_bundle_manifest
 from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.delivery import BundleVia, choose_bundle_via
+from iecpod.design.machines import ProviderName, Site
+from iecpod.design.pod import PodOrder
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release, names_file, read_release
-from iecpod.design.resources import VirtType
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
 from iecpod.design.supply import apply_supply
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
@@ -42,19 +43,32 @@ class PodInputs:
     allocation: Allocation
     scenario: Scenario
     release: Release
-    uri: HypervisorUri
+    site: Site
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
+
+    @property
+    def order(self) -> PodOrder:
+        """What the provider and the design need of it."""
+        return PodOrder(
+            spec=self.spec,
+            allocation=self.allocation,
+            scenario=self.scenario,
+            release=self.release,
+            supply=self.chosen.supply,
+            pod_cidr=self.pod_cidr,
+            service_cidr=self.service_cidr,
+            virt_type=self.chosen.virt_type,
+            vcpus=self.chosen.vcpus,
+            memory_mib=self.chosen.memory_mib,
+            disposable=self.chosen.disposable is True,
+            bundle_via=self.chosen.bundle_via,
+        )
 
     @property
     def bundle_via(self) -> BundleVia | None:
         """None where the release has no bundle."""
         return self.chosen.bundle_via
-
-    @property
-    def virt_type(self) -> VirtType | None:
-        """None where it is to be found out."""
-        return self.chosen.virt_type
 
 
 def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> PodInputs:
@@ -84,15 +98,15 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     with pod.explained_errors():
         _check_virtual(pod.spec)
         _check_cidrs(request, chosen.pod_cidr, chosen.service_cidr, pod.spec)
-        uri = chosen.uri or _described_uri(pod.spec)
+        site = Site(ProviderName.LIBVIRT, chosen.uri or _described_uri(pod.spec))
     return PodInputs(
         request=request,
         chosen=replace(
             chosen,
-            uri=uri,
+            uri=site.uri,
             scenario=scenario.name,
             release=release.name if release.provided else chosen.release,
-            bundle_via=_bundle_via(request, chosen, release, uri),
+            bundle_via=_bundle_via(request, chosen, release, site),
             calico_encapsulation=release.calico.encapsulation if scenario.cni.is_calico and release.calico else None,
         ),
         spec=pod.spec,
@@ -100,7 +114,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         allocation=allocate(pod.spec, scheme),
         scenario=scenario,
         release=release,
-        uri=uri,
+        site=site,
         pod_cidr=IPv4Network(chosen.pod_cidr),
         service_cidr=IPv4Network(chosen.service_cidr),
     )
@@ -190,10 +204,10 @@ def _first_known(*choices: bool | None) -> bool:
     return next((choice for choice in choices if choice is not None), False)
 
 
-def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, uri: HypervisorUri) -> BundleVia | None:
+def _bundle_via(request: PodRequest, chosen: Recalled, release: Release, site: Site) -> BundleVia | None:
     """A deploy of machines alone is spared the making of a bundle."""
     known = chosen.bundle_via or (BundleVia.SSH if request.stops_before_kubernetes else None)
-    return choose_bundle_via(release, uri, asked=request.bundle_via, known=known)
+    return choose_bundle_via(release, site, asked=request.bundle_via, known=known)
 
 
 def _lasting_release(name_or_path: str | None) -> str | None:

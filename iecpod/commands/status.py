@@ -8,24 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
-from iecpod.commands.prepare import Prepared, assumed_virt_type, new_stamp, prepare
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
+from iecpod.design.changes import Drift
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.ownership import is_owned
 from iecpod.design.release_support import check_support
-from iecpod.design.resources import Kind, ObservedResource
-from iecpod.errors import HostError, IecpodError, ImageError
-from iecpod.hypervisor_uri import EMBEDDED
-from iecpod.model import Arch
+from iecpod.errors import HostError, IecpodError
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import Kubectl, internal_ip, is_ready
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Hypervisor, HypervisorHost, LockHolder
+from iecpod.ports import LockHolder
+from iecpod.provider import Provider
 
 _ANSWER_SECONDS = 30.0
-_TAKEN = "absent: an object that is not ours has its name or UUID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +38,6 @@ class NodeStatus:
     kubernetes: str
     internal_ip: str
     drift: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drift:
-    """An object of the hypervisor that differs from the POD's design.
-
-    `kind` is `domain`, `network` or `pool`; `node` is the host name where it is a node's domain, else empty.
-    """
-
-    kind: str
-    name: str
-    node: str
-    differences: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,65 +77,42 @@ def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
     The embedded hypervisor of a POD is started where it has died, unless a run is at work on the POD.
     """
     busy = tools.holder()
-    if inputs.uri == EMBEDDED and not tools.pod_dir.exists():
+    provider = tools.provider(inputs.site)
+    if provider.needs_state and not tools.pod_dir.exists():
         return PodStatus(pod=str(tools.ref), state="absent", busy=busy)
-    host = tools.host(inputs.uri)
-    if busy is None:
-        host.start()
     try:
-        hypervisor = host.connect()
-        try:
-            return _observe(inputs, tools, host, hypervisor, busy)
-        finally:
-            hypervisor.close()
+        provider.open(start=busy is None)
+        return _observe(inputs, tools, provider, busy)
     except HostError:
         if busy is None:
             raise
         return PodStatus(pod=str(tools.ref), state="unknown", busy=busy)
+    finally:
+        provider.close()
 
 
-def _observe(
-    inputs: PodInputs, tools: PodTools, host: HypervisorHost, hypervisor: Hypervisor, busy: LockHolder | None
-) -> PodStatus:
-    prepared = prepare(
-        inputs,
-        tools,
-        hypervisor,
-        lambda arch: _image_key(inputs, tools, arch),
-        virt_type=assumed_virt_type(inputs, hypervisor.describe()),
-        stamp=new_stamp(tools),
-        keep_secrets=False,
-    )
+def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockHolder | None) -> PodStatus:
+    planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
     for problem in check_support(inputs.release, tools.clock.today()):
         tools.reporter.warn(str(problem))
-    ours = [seen for seen in prepared.observed if is_owned(seen, prepared.owner)]
-    domains = {seen.name: seen for seen in ours if seen.kind is Kind.DOMAIN}
-    running = [d.hostname for d in prepared.pod.domains if _domain_state(domains.get(d.name)) == "running"]
-    answering, cluster = _ask(prepared.pod.cluster, tools, host, running)
-    is_deployed = tools.recall().uri is not None or bool(ours)
-    drift = tuple(_drifts(prepared)) if is_deployed else ()
-    nodes = tuple(_node_statuses(prepared, domains, answering, cluster, drift))
+    states = planned.states()
+    running = [hostname for hostname, state in states.items() if state == "running"]
+    answering, cluster = _ask(inputs, tools, provider, planned.pod.cluster, running)
+    is_deployed = tools.recall().is_noted or planned.is_deployed()
+    drift = planned.drift() if is_deployed else ()
+    nodes = tuple(_node_statuses(planned.pod.cluster, states, answering, cluster, drift))
     return PodStatus(
         pod=str(tools.ref), state=_state(nodes), busy=busy, nodes=nodes, cluster=cluster.status, drift=drift
     )
 
 
-def _image_key(inputs: PodInputs, tools: PodTools, arch: Arch) -> str:
-    """A look needs no image: one that cannot be had is another than that of the deploy."""
-    try:
-        return tools.images(inputs.release, inputs.bundle_via).key(arch)
-    except ImageError as error:
-        tools.reporter.warn(error.cause)
-        return ""
-
-
 def _ask(
-    cluster: DesiredCluster, tools: PodTools, host: HypervisorHost, running: list[str]
+    inputs: PodInputs, tools: PodTools, provider: Provider, cluster: DesiredCluster, running: list[str]
 ) -> tuple[set[str], SeenCluster]:
     """The nodes that answer to SSH, and what the API server says of the cluster; all are asked at once."""
     if not running:
         return set(), SeenCluster()
-    shells = tools.shells(host, cluster)
+    shells = tools.shells(provider.endpoints(inputs.order))
     first, now = cluster.control_plane.hostname, datetime.datetime.now(datetime.timezone.utc)
 
     def answers(hostname: str) -> bool:
@@ -162,7 +122,7 @@ def _ask(
             return False
         return True
 
-    kubectl = Kubectl(shells[first], tools.host_kubectl(host, cluster.release))
+    kubectl = Kubectl(shells[first], tools.host_kubectl(provider.way, cluster.release))
 
     def ask(hostname: str) -> tuple[bool, SeenCluster]:
         seen = look_at_cluster(kubectl, cluster, now) if hostname == first else SeenCluster()
@@ -172,35 +132,24 @@ def _ask(
     return {hostname for hostname, (ssh, _) in seen.items() if ssh}, seen[first][1] if first in seen else SeenCluster()
 
 
-def _drifts(prepared: Prepared) -> Iterator[Drift]:
-    """In the order in which objects are made; those that are no longer wanted come last."""
-    hostnames = {domain.name: domain.hostname for domain in prepared.pod.domains}
-    planned = {(change.kind, change.name): change.drift for change in prepared.plan.changes}
-    taken = {(wanted.kind, wanted.name): (_TAKEN,) for wanted in prepared.rendered.resources}
-    for (kind, name), differences in {**taken, **planned}.items():
-        if differences:
-            node = hostnames.get(name, "") if kind is Kind.DOMAIN else ""
-            yield Drift(kind=kind.value, name=name, node=node, differences=differences)
-
-
 def _node_statuses(
-    prepared: Prepared,
-    domains: Mapping[str, ObservedResource],
+    desired: DesiredCluster,
+    states: Mapping[str, str],
     answering: set[str],
     cluster: SeenCluster,
     drift: tuple[Drift, ...],
 ) -> Iterator[NodeStatus]:
     differences = {found.node: found.differences for found in drift if found.node}
-    for domain, node in zip(prepared.pod.domains, prepared.pod.cluster.nodes, strict=True):
-        item = cluster.nodes.get(domain.hostname)
+    for node in desired.nodes:
+        item = cluster.nodes.get(node.hostname)
         yield NodeStatus(
-            node=domain.hostname,
-            domain=_domain_state(domains.get(domain.name)),
+            node=node.hostname,
+            domain=states[node.hostname],
             address=str(node.address),
-            ssh="ok" if domain.hostname in answering else "-",
+            ssh="ok" if node.hostname in answering else "-",
             kubernetes=_kubernetes_state(item),
             internal_ip=internal_ip(item) if item else "-",
-            drift=differences.get(domain.hostname, ()),
+            drift=differences.get(node.hostname, ()),
         )
 
 
@@ -210,14 +159,6 @@ def _state(nodes: tuple[NodeStatus, ...]) -> str:
     # The API server may believe for minutes in a node whose domain is gone.
     ready = all((node.domain, node.kubernetes) == ("running", "Ready") for node in nodes)
     return "ready" if ready else "partial"
-
-
-def _domain_state(domain: ObservedResource | None) -> str:
-    if domain is None:
-        return "absent"
-    if domain.paused:
-        return "paused"
-    return "running" if domain.active else "off"
 
 
 def _kubernetes_state(item: Json | None) -> str:

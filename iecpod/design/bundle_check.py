@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from iecpod.design.desired import DesiredPod
+from iecpod.design.machines import Machine
+from iecpod.design.pod import PodDesign
 from iecpod.errors import Problem
 
 
-def check_bundle(pod: DesiredPod) -> Iterator[Problem]:
+def check_bundle(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Problem]:
     release = pod.cluster.release
     if release.provided is None:
         return
-    for arch in dict.fromkeys(domain.arch for domain in pod.domains):
+    for arch in dict.fromkeys(machine.arch for machine in machines):
         if arch is not release.provided.arch:
             yield Problem(
                 message=f"the bundle is for {release.provided.arch.value}, and nodes are {arch.value}",

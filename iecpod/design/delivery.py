@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 
+from iecpod.design.machines import Site
 from iecpod.design.release import ImageSourceType, Release
 from iecpod.errors import UsageError
-from iecpod.hypervisor_uri import HypervisorUri
 
 
 class BundleVia(str, enum.Enum):
@@ -18,20 +18,20 @@ class BundleVia(str, enum.Enum):
 
 
 def choose_bundle_via(
-    release: Release, uri: HypervisorUri, *, asked: BundleVia | None, known: BundleVia | None
+    release: Release, site: Site, *, asked: BundleVia | None, known: BundleVia | None
 ) -> BundleVia | None:
     """What was asked for, else what the POD was deployed with where that is possible, else the first that is.
 
     None where nodes install from the network. Raises `UsageError` where what was asked for is impossible.
     """
-    obstacles = _obstacles(release, uri)
+    obstacles = _obstacles(release, site)
     if asked is not None and asked in obstacles:
         raise UsageError(f"--bundle-via {asked.value}: {obstacles[asked]}", _remedy(obstacles))
     ways = [way for way in (asked, known, *BundleVia) if way is not None and way not in obstacles]
     return ways[0] if ways else None
 
 
-def _obstacles(release: Release, uri: HypervisorUri) -> dict[BundleVia, str]:
+def _obstacles(release: Release, site: Site) -> dict[BundleVia, str]:
     """Why not, by way."""
     if not release.needs_no_network:
         return dict.fromkeys(BundleVia, f"release {release.name} has no bundle, and none was given")
@@ -40,8 +40,8 @@ def _obstacles(release: Release, uri: HypervisorUri) -> dict[BundleVia, str]:
         obstacles[BundleVia.IMAGE] = f"the image of release {release.name} comes from elsewhere and is taken as it is"
     elif release.runtime != "containerd":
         obstacles[BundleVia.IMAGE] = f"{release.runtime}, the runtime of release {release.name}, runs in no tree"
-    if not uri.is_on_this_host:
-        obstacles[BundleVia.DISK] = f"the hypervisor at {uri} does not see the disks of this machine"
+    if not site.uri.is_on_this_host:
+        obstacles[BundleVia.DISK] = f"the hypervisor at {site.uri} does not see the disks of this machine"
     return obstacles
 
 

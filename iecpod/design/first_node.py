@@ -5,10 +5,11 @@ Source: kubeadm's preflight checks NumCPU and Mem (`ControlPlaneNumCPU`, `Contro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from iecpod.design.desired import DesiredPod
 from iecpod.design.kubernetes_version import kubernetes_minor
+from iecpod.design.machines import Machine
+from iecpod.design.pod import PodDesign
 from iecpod.errors import Problem, Severity
 
 _CPUS, _MEMORY_MIB = 2, 1700
@@ -17,24 +18,25 @@ _CERTAIN_MEMORY_MIB = 1800
 _MEMORY_CHECKED_SINCE = (1, 20)
 
 
-def check_first_node(pod: DesiredPod) -> Iterator[Problem]:
+def check_first_node(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Problem]:
     """Nothing where the release has kubeadm pass over these checks."""
-    domain = next(domain for domain in pod.domains if domain.name == pod.control_plane_domain)
+    hostname = pod.cluster.control_plane.hostname
+    machine = next(machine for machine in machines if machine.hostname == hostname)
     release = pod.cluster.release
     ignored = {name.lower() for name in release.ignored_preflight_checks}
-    if not ignored & {"numcpu", "all"} and domain.vcpus < _CPUS:
+    if not ignored & {"numcpu", "all"} and machine.vcpus < _CPUS:
         yield Problem(
-            path=f"domain {domain.name}",
-            message=f"the first node has {domain.vcpus} CPU, and kubeadm wants {_CPUS} there",
+            path=machine.name,
+            message=f"the first node has {machine.vcpus} CPU, and kubeadm wants {_CPUS} there",
             remedy="give it more in the PDF or with --vcpus, or a release with NumCPU among ignored_preflight_checks",
             rule="kubeadm-cpus",
         )
     is_checked = kubernetes_minor(release.kubernetes_version) >= _MEMORY_CHECKED_SINCE
-    if is_checked and not ignored & {"mem", "all"} and domain.memory_mib < _CERTAIN_MEMORY_MIB:
-        too_little = domain.memory_mib < _MEMORY_MIB
+    if is_checked and not ignored & {"mem", "all"} and machine.memory_mib < _CERTAIN_MEMORY_MIB:
+        too_little = machine.memory_mib < _MEMORY_MIB
         yield Problem(
-            path=f"domain {domain.name}",
-            message=f"the first node has {domain.memory_mib} MiB of memory, and kubeadm wants {_MEMORY_MIB}"
+            path=machine.name,
+            message=f"the first node has {machine.memory_mib} MiB of memory, and kubeadm wants {_MEMORY_MIB}"
             + ("" if too_little else " beside what the kernel keeps for itself"),
             remedy="give it 2G in the PDF or with --memory, or a release with Mem among ignored_preflight_checks",
             rule="kubeadm-memory",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from iecpod.design.resources import VirtType
+from iecpod.design.machines import VirtType
 
 #: Phases that wait for guests, in order: those whose time `--timeout` chooses.
 PHASES_THAT_WAIT = ("reachable", "runtime", "control-plane", "cni", "workers", "ready", "verify")

@@ -10,13 +10,13 @@ from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlsplit
 
 from iecpod.descriptors.cidrs import TakenNetwork
-from iecpod.design.desired import DesiredPod
+from iecpod.design.pod import PodDesign
 
 #: What docker gives its bridge docker0, unless its `bip` says otherwise (dockerd, "Default bridge network").
 _DOCKER_BRIDGE = IPv4Network("172.17.0.0/16")
 
 
-def reached_networks(pod: DesiredPod) -> tuple[TakenNetwork, ...]:
+def reached_networks(pod: PodDesign) -> tuple[TakenNetwork, ...]:
     """Name servers, time servers, proxies and mirrors that are given by address; docker's own bridge."""
     made = (
         [TakenNetwork(_DOCKER_BRIDGE, "docker's bridge on the nodes")]
@@ -26,7 +26,7 @@ def reached_networks(pod: DesiredPod) -> tuple[TakenNetwork, ...]:
     return (*made, *(TakenNetwork(IPv4Network(address), owner) for address, owner in _addresses(pod)))
 
 
-def _addresses(pod: DesiredPod) -> Iterator[tuple[IPv4Address, str]]:
+def _addresses(pod: PodDesign) -> Iterator[tuple[IPv4Address, str]]:
     for network in pod.spec.idf.networks:
         yield from ((server, f"the name server of IDF network {network.name.value}") for server in network.dns)
     supply = pod.supply

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iecpod.design.machines import BundleDisk
 from iecpod.design.release import Release
-from iecpod.design.resources import BundleDisk
 from iecpod.images.cache import Cache, artifact_lease, find_damage, load_artifact
 from iecpod.images.files import place_file
 from iecpod.images.process import run_tool

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.design.pace import pace_of
-from iecpod.design.resources import DesiredDomain, Seed, Vnic
+from iecpod.design.machines import Nic, Seed
 from iecpod.design.supply import Supply
 from iecpod.model import PodRef
 from iecpod.render.low_overhead import GO_ENVIRONMENT
@@ -25,7 +24,8 @@ _LOCAL_HOSTS = (
 
 
 def render_seed(
-    domain: DesiredDomain,
+    hostname: str,
+    nics: Sequence[Nic],
     *,
     ref: PodRef,
     fqdn_domain: str,
@@ -38,6 +38,7 @@ def render_seed(
     supply: Supply,
     apt_mirror: str,
     instance_id: str,
+    low_overhead: bool,
     templates_dir: Path,
 ) -> Seed:
     """Text of the three files. `hosts` are lines of /etc/hosts: an address and its names, the FQDN first.
@@ -47,61 +48,61 @@ def render_seed(
     The instance-id is `instance_id` with a digest of the other two files, so that a changed seed is applied anew.
     """
     environment = make_directory_environment(templates_dir)
-    links = [_link(vnic) for vnic in domain.vnics]
-    vlans = [_vlan(vnic) for vnic in domain.vnics if vnic.vlan is not None]
+    links = [_link(nic) for nic in nics]
+    vlans = [_vlan(nic) for nic in nics if nic.vlan is not None]
     user_data = environment.get_template("user-data.yaml.j2").render(
-        hostname=domain.hostname,
-        fqdn=f"{domain.hostname}.{fqdn_domain}",
+        hostname=hostname,
+        fqdn=f"{hostname}.{fqdn_domain}",
         user=user,
         authorized_key=authorized_key,
         host_key_private=host_key_private,
         host_key_public=host_key_public,
         hosts_file=_hosts_file(ref, hosts),
         timesyncd_file=_timesyncd_file(ntp_servers),
-        resolv_conf=_resolv_conf(domain),
+        resolv_conf=_resolv_conf(nics),
         vlans=vlans,
         apt_conf_path=APT_CONF_PATH,
         apt_conf=render_apt_conf(supply),
         apt_mirror=apt_mirror,
         ca_files=render_ca_files(supply),
-        go_environment=GO_ENVIRONMENT if pace_of(domain.virt_type).calm else {},
+        go_environment=GO_ENVIRONMENT if low_overhead else {},
     )
     network_config = environment.get_template("network-config.yaml.j2").render(nics=links, vlans=vlans)
     digest = hashlib.sha256(f"{user_data}\0{network_config}".encode()).hexdigest()[:16]
     meta_data = environment.get_template("meta-data.yaml.j2").render(
-        hostname=domain.hostname, instance_id=f"{instance_id}-{digest}"
+        hostname=hostname, instance_id=f"{instance_id}-{digest}"
     )
     return Seed(user_data=user_data, meta_data=meta_data, network_config=network_config)
 
 
-def _link(vnic: Vnic) -> dict[str, object]:
+def _link(nic: Nic) -> dict[str, object]:
     """The NIC itself; its address goes to the VLAN on top where there is one."""
     return {
-        "device": vnic.guest_device,
-        "mac": vnic.mac,
-        "mtu": vnic.mtu,
-        **(_ip_settings(vnic) if vnic.vlan is None else _NO_IP_SETTINGS),
+        "device": nic.guest_device,
+        "mac": nic.mac,
+        "mtu": nic.mtu,
+        **(_ip_settings(nic) if nic.vlan is None else _NO_IP_SETTINGS),
     }
 
 
-def _vlan(vnic: Vnic) -> dict[str, object]:
+def _vlan(nic: Nic) -> dict[str, object]:
     return {
-        "device": f"{vnic.guest_device}.{vnic.vlan}",
-        "parent": vnic.guest_device,
-        "id": vnic.vlan,
-        "mtu": vnic.mtu,
-        **_ip_settings(vnic),
+        "device": f"{nic.guest_device}.{nic.vlan}",
+        "parent": nic.guest_device,
+        "id": nic.vlan,
+        "mtu": nic.mtu,
+        **_ip_settings(nic),
     }
 
 
 _NO_IP_SETTINGS: dict[str, object] = {"address": "", "gateway": "", "dns": []}
 
 
-def _ip_settings(vnic: Vnic) -> dict[str, object]:
+def _ip_settings(nic: Nic) -> dict[str, object]:
     return {
-        "address": str(vnic.address or ""),
-        "gateway": str(vnic.gateway or ""),
-        "dns": [str(server) for server in vnic.dns],
+        "address": str(nic.address or ""),
+        "gateway": str(nic.gateway or ""),
+        "dns": [str(server) for server in nic.dns],
     }
 
 
@@ -114,6 +115,6 @@ def _timesyncd_file(ntp_servers: Sequence[str]) -> str:
     return f"[Time]\nNTP={' '.join(ntp_servers)}\n" if ntp_servers else ""
 
 
-def _resolv_conf(domain: DesiredDomain) -> str:
-    servers = dict.fromkeys(server for vnic in domain.vnics for server in vnic.dns)
+def _resolv_conf(nics: Sequence[Nic]) -> str:
+    servers = dict.fromkeys(server for nic in nics for server in nic.dns)
     return "".join(f"nameserver {server}\n" for server in servers)

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 
 import libvirt
 
-from iecpod.adapters.embedded import EmbeddedHost
-from iecpod.adapters.libvirt_host import LibvirtHypervisor
-from iecpod.design.resources import Kind
 from iecpod.model import PodRef
-from iecpod.ports import Hypervisor
+from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
+from iecpod.providers.libvirt.embedded.host import EmbeddedHost
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.ports import Hypervisor
 from tests import pods
 from tests.fakes import FakeHypervisor
 

@@ -10,9 +10,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from iecpod.adapters.libvirt_errors import silence_libvirt
 from iecpod.descriptors.addressing import is_too_wide
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.connection.errors import silence_libvirt
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 
 

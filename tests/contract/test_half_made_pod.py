@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.namespaces import find_processes
 from iecpod.commands.gc import collect_garbage, examine_pod
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import HypervisorUnavailable
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
-from iecpod.render.libvirt import Stamp, resource_of
+from iecpod.providers.libvirt.embedded.namespaces import find_processes
+from iecpod.providers.libvirt.xml import Stamp, resource_of
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 from tests.fakes import RecordingReporter
+from tests.pods import site
 from tests.unit.command_line import layout_below, run, write_pod
 
 pytestmark = pytest.mark.skipif(bool(why_not_embedded()), reason=why_not_embedded())
@@ -84,13 +85,13 @@ def test_logs_of_a_half_made_pod_with_libvirtd_alive_and_dead(tools: PodAdapters
         time.sleep(0.05)
     dead = collect(directory)
     assert "2026-01-02T03:04:05Z" in dead[f"libvirt/etc/qemu/networks/{name}.xml"]
-    assert "libvirt/xml, iecpod/plan.txt: libvirtd of POD local/half does not answer" in dead["MANIFEST"]
+    assert "libvirt/xml: libvirtd of POD local/half does not answer" in dead["MANIFEST"]
     assert libvirtd(tools) == [], "collecting logs starts nothing"
 
 
 def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
     def gather(now: float) -> str:
-        leftovers = [examine_pod(tools, EMBEDDED, everything=False)]
+        leftovers = [examine_pod(tools, site(EMBEDDED), everything=False)]
         (verdict,) = collect_garbage(leftovers, now=now, older_than_seconds=3600, dry_run=False).verdicts
         return verdict.action
 

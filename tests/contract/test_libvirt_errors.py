@@ -8,12 +8,12 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from iecpod.adapters.libvirt_host import LibvirtHypervisor
-from iecpod.adapters.libvirt_system import SystemHost
-from iecpod.design.resources import Kind
 from iecpod.errors import HypervisorUnavailable, UsageError
 from iecpod.hypervisor_uri import HypervisorUri
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
+from iecpod.providers.libvirt.connection.system import SystemHost
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.contract.hypervisors import driver_subject
 

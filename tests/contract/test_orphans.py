@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.embedded import EmbeddedHost
-from iecpod.adapters.namespaces import NamespaceMark, NetworkNamespace, namespace_name
-from iecpod.adapters.orphans import Orphan, find_orphans
-from iecpod.design.ownership import Owner
+from iecpod.design.owner import Owner
 from iecpod.errors import ResourceConflict
 from iecpod.model import PodRef
+from iecpod.providers.libvirt.embedded.host import EmbeddedHost
+from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark, NetworkNamespace, namespace_name
+from iecpod.providers.libvirt.embedded.orphans import Orphan, find_orphans
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import iecpod as package
-from iecpod.commands.prepare import new_stamp, prepare
+from iecpod.commands.deploy import make_watch
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import pace_of
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
-from iecpod.phases.guest_power import GuestPower
 from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.pod_adapters import PodAdapters
@@ -194,28 +192,15 @@ def calico_on(pod: Iecpod, directory: Path, ready_seconds: float) -> Calico:
         limits=(("ready", ready_seconds),),
     )
     inputs = resolve_request(request, layout, tools.recall())
-    virt_type = inputs.virt_type
-    assert virt_type is not None, "the POD was not deployed"
-    host = tools.host(inputs.uri)
-    hypervisor = host.connect()
+    assert inputs.chosen.virt_type is not None, "the POD was not deployed"
+    provider = tools.provider(inputs.site)
+    provider.open(start=False)
     try:
-        prepared = prepare(
-            *(inputs, tools, hypervisor, lambda _arch: ""),
-            virt_type=virt_type,
-            stamp=new_stamp(tools),
-            keep_secrets=False,
-        )
+        planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
     finally:
-        hypervisor.close()
-    cluster = prepared.pod.cluster
-    consoles = {domain.hostname: domain.console_log for domain in prepared.pod.domains}
-    power = GuestPower(host, {domain.hostname: domain.name for domain in prepared.pod.domains}, tools.clock)
-    watch = Watch(
-        *(request.command, pace_of(virt_type), tools.clock, reporter),
-        read_console=lambda node: tools.read_console(consoles[node]),
-        find_stopped=power.find_stopped,
-        limits=dict(request.limits),
-    )
-    calico = Calico(cluster, tools.shells(host, cluster), watch, reporter, tools.cni_manifest(cluster))
+        provider.close()
+    cluster, watch = planned.pod.cluster, make_watch(inputs, tools, provider, planned)
+    shells = tools.shells(provider.endpoints(inputs.order))
+    calico = Calico(cluster, shells, watch, reporter, tools.cni_manifest(cluster))
     calico.sign_in(tools.kubeconfig_path)
     return calico

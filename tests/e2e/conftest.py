@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from iecpod.adapters.embedded import EmbeddedHost
-from iecpod.adapters.namespaces import find_processes
 from iecpod.adapters.reporters import LogReporter
 from iecpod.commands.installation import ensure_installation
-from iecpod.design.ownership import Owner
+from iecpod.design.owner import Owner
 from iecpod.design.release_file import load_release
 from iecpod.images.cache import Cache
 from iecpod.model import Arch, PodRef
+from iecpod.providers.libvirt.embedded.host import EmbeddedHost
+from iecpod.providers.libvirt.embedded.namespaces import find_processes
 from tests.e2e import small_lab
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import OutsideWorld, make_world

@@ -23,22 +23,28 @@ FLOORS = (
     ("render",),
     ("ports", "results", "wait"),
     ("adapters", "images", "phases", "watch", "workflow"),
+    ("provider",),
+    ("providers",),
     ("commands",),
     ("cli", "composition", "pod_adapters", "cache_keeping", "conformance_bench", "upkeep", "__main__"),
 )
 
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.
-STRANGERS = tuple((one, other) for one in ("adapters", "images") for other in ("phases", "watch", "workflow"))
+#: Commands and phases see the port to providers, and no provider.
+STRANGERS = (
+    *((one, other) for one in ("adapters", "images") for other in ("phases", "watch", "workflow")),
+    ("commands", "providers"),
+)
 
 ONLY_IMPORTERS = {
     "yaml": ("yaml_document",),
     "jsonschema": ("descriptors.schema",),
     "netaddr": ("descriptors.addressing", "descriptors.cidrs"),
-    "jinja2": ("render",),
-    "libvirt": ("adapters.libvirt_",),
-    "libvirt_qemu": ("adapters.libvirt_",),
+    "jinja2": ("render", "providers.libvirt.xml"),
+    "libvirt": ("providers.libvirt.connection",),
+    "libvirt_qemu": ("providers.libvirt.connection",),
     "paramiko": ("adapters.ssh", "adapters.ssh_exchange"),
-    "pycdlib": ("adapters.seed_iso",),
+    "pycdlib": ("providers.libvirt.seed_iso",),
     "cryptography": (
         "adapters.keys",
         "adapters.etcd_certificates",
@@ -129,7 +135,19 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
             reached.add(module)
             left.extend(inner_imports(module) & set(MODULES))
     assert {"descriptors.schema", "descriptors.addressing"} <= reached
-    rooms = ("composition", "pod_adapters", "ports", "render", "adapters", "images", "phases", "watch", "workflow")
+    rooms = (
+        "composition",
+        "pod_adapters",
+        "ports",
+        "provider",
+        "providers",
+        "render",
+        "adapters",
+        "images",
+        "phases",
+        "watch",
+        "workflow",
+    )
     assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()
 
 

@@ -18,7 +18,6 @@ from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.design.delivery import BundleVia, choose_bundle_via
 from iecpod.design.release import ImageSource, ImageSourceType, Release
-from iecpod.design.resources import Kind
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, UsageError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
@@ -26,8 +25,10 @@ from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
+from iecpod.providers.libvirt.objects import Kind
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_watch
+from tests.pods import site
 from tests.unit.conftest import make_release
 from tests.unit.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
 from tests.unit.test_images import load
@@ -61,7 +62,7 @@ def foreign_image() -> Release:
 def test_the_choice(
     release: Release, uri: HypervisorUri, asked: BundleVia | None, known: BundleVia | None, chosen: BundleVia | None
 ) -> None:
-    assert choose_bundle_via(release, uri, asked=asked, known=known) is chosen
+    assert choose_bundle_via(release, site(uri), asked=asked, known=known) is chosen
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_what_is_asked_for_and_impossible(
     release: Release, uri: HypervisorUri, asked: BundleVia, cause: str, remedy: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        choose_bundle_via(release, uri, asked=asked, known=None)
+        choose_bundle_via(release, site(uri), asked=asked, known=None)
     assert (caught.value.cause, caught.value.remedy) == (cause, remedy)
 
 
@@ -136,7 +137,7 @@ def _with_disk(tools: FakeTools) -> set[str]:
 
 
 def _changes(layout: Layout, tools: FakeTools, via: BundleVia) -> set[str]:
-    return {change.reason for change in make_pod_plan(resolve(layout, bundle_via=via), tools).prepared.plan.changes}
+    return {change.reason for change in make_pod_plan(resolve(layout, bundle_via=via), tools).planned.plan.changes}
 
 
 def test_domains_get_one_disk_that_is_made_with_the_image(layout: Layout, tools: FakeTools) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import jinja2
 import pytest
 
-from iecpod.design.resources import DesiredDomain, Seed, VirtType, Vnic
+from iecpod.design.machines import Seed, VirtType
+from iecpod.design.pace import pace_of
 from iecpod.design.supply import Supply
+from iecpod.providers.libvirt.objects import DesiredDomain, Vnic
 from iecpod.render.cloud_init import render_seed
 from iecpod.yaml_document import load_yaml
 from tests import pods
@@ -59,7 +61,9 @@ def render(domain: DesiredDomain | None = None, **changes: Any) -> Seed:
         "instance_id": "11111111-2222",
         "templates_dir": TEMPLATES,
     }
-    return render_seed(domain or make_domain(), **{**values, **changes})
+    made = domain or make_domain()
+    values["low_overhead"] = pace_of(made.virt_type).calm
+    return render_seed(made.hostname, made.vnics, **{**values, **changes})
 
 
 def user_data(seed: Seed) -> dict[str, Any]:

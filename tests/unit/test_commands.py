@@ -23,22 +23,26 @@ from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.teardown import teardown
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
+from iecpod.design.machines import BundleDisk, Route, Seed, Site, VirtType
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
-from iecpod.design.resources import BundleDisk, Emulator, HostFacts, Kind, Route, Seed, VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
-from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.pod_adapters import PodAdapters
-from iecpod.ports import BaseImage, BundleFiles, CommandResult, HostKubectl, HypervisorHost, LockHolder, Shell
+from iecpod.ports import BaseImage, BundleFiles, CommandResult, HostKubectl, LockHolder, NodeEndpoint, Shell, WayIn
+from iecpod.providers.libvirt.machine_plan import LibvirtPlan
+from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
+from iecpod.providers.libvirt.provider import LibvirtProvider
+from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
-from iecpod.render.pod import NodeSecrets
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+from tests.pods import site
 from tests.unit.admin_conf import SERVER, admin_conf
 from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.eyaml_pair import Pair
@@ -105,7 +109,7 @@ class FakeTools:
     def holder(self) -> LockHolder | None:
         return self.held_by
 
-    def host(self, uri: str) -> FakeHost:
+    def host(self, uri: HypervisorUri) -> FakeHost:
         return self.fake_host
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> FakeImages:
@@ -127,10 +131,10 @@ class FakeTools:
             authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
         )
 
-    def shells(self, host: object, cluster: DesiredCluster) -> Mapping[str, Shell]:
-        return self.node_shells
+    def provider(self, site: Site) -> LibvirtProvider:
+        return LibvirtProvider(site.uri, self)
 
-    def shells_at(self, host: object, addresses: object, user: str) -> Mapping[str, Shell]:
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         return self.node_shells
 
     def make_seed(self, seed: Seed) -> bytes:
@@ -145,7 +149,7 @@ class FakeTools:
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         return render_cni_manifest((), cluster, make_tls)
 
-    def host_kubectl(self, host: HypervisorHost, release: Release) -> HostKubectl | None:
+    def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         return None  # debian12's is compiled for guests
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
@@ -249,7 +253,7 @@ def test_a_domain_that_is_off_is_started_and_not_remade(layout: Layout, tools: F
 def test_changed_options_are_refused_while_the_pod_runs(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     with pytest.raises(PreflightError) as caught:
-        deploy(resolve(layout, virt_type=VirtType.KVM), tools, lambda _report: None)  # type: ignore[arg-type]
+        deploy(resolve(layout, virt_type=VirtType.KVM), tools, lambda _report: None)
     assert {problem.rule for problem in caught.value.problems} == {"changed-in-place"}
     assert len(caught.value.problems) == 3
     assert tools.pod_dir.exists()
@@ -393,7 +397,8 @@ def test_the_plan_says_whether_a_pod_is_disposable(
     inputs = resolve(layout, disposable=disposable)
     result = make_pod_plan(inputs, tools)
     assert f"disks         {words}" in plan_text(inputs, result)
-    caches = {f"cache='{cache}'" in domain.resource.xml for domain in result.prepared.rendered.domains}
+    assert isinstance(result.planned, LibvirtPlan)
+    caches = {f"cache='{cache}'" in domain.resource.xml for domain in result.planned.rendered.domains}
     assert caches == {True}
 
 
@@ -422,8 +427,9 @@ def test_nodes_that_fetch_packages_are_led_to_the_mirror(
 ) -> None:
     inputs = resolve(layout, supply=Supply(apt_mirror="http://mirror.lab/debian"))
     release = dataclasses.replace(inputs.release, packages=packages)
-    prepared = make_pod_plan(dataclasses.replace(inputs, release=release), tools).prepared
-    seeds = [domain.seed.user_data for domain in prepared.rendered.domains]
+    planned = make_pod_plan(dataclasses.replace(inputs, release=release), tools).planned
+    assert isinstance(planned, LibvirtPlan)
+    seeds = [domain.seed.user_data for domain in planned.rendered.domains]
     assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_told}
 
 
@@ -510,18 +516,18 @@ def test_encrypted_values_are_decrypted_and_not_shown(layout: Layout, tools: Fak
 def test_teardown_takes_what_is_ours_and_nothing_else(layout: Layout, tools: FakeTools) -> None:
     tools.hypervisor.add_foreign(Kind.DOMAIN, "<domain type='qemu'><name>jenkins-slave01</name></domain>")
     run_deploy(layout, tools)
-    removed = teardown(tools, EMBEDDED)
+    removed = teardown(tools, site(EMBEDDED))
     assert "domain local-virtual1-iec01" in removed.names and "pool iecpod-local-virtual1" in removed.names
     assert [seen.name for seen in tools.hypervisor.observe()] == ["jenkins-slave01"]
     assert not tools.pod_dir.exists() and not tools.fake_host.started
-    assert teardown(tools, EMBEDDED).names == ()
+    assert teardown(tools, site(EMBEDDED)).names == ()
 
 
 def test_what_teardown_leaves_is_an_error_that_lists_it(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     tools.fake_host.left = ("namespace iecpod-local-virtual1",)
     with pytest.raises(CleanupError) as caught:
-        teardown(tools, EMBEDDED)
+        teardown(tools, site(EMBEDDED))
     assert caught.value.cause == "teardown left behind: namespace iecpod-local-virtual1"
     assert int(caught.value.exit_code) == 7
 

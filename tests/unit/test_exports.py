@@ -119,7 +119,7 @@ def test_the_inventory_has_kubesprays_groups() -> None:
 def test_hosts_are_those_that_nodes_have(layout: Layout, tools: FakeTools) -> None:  # noqa: F811
     inputs = resolve(layout)
     deploy(inputs, tools, lambda _report: None)
-    access = GuestAccess(command_prefix=(), uri="", private_key=tools.pod_dir, known_hosts=tools.pod_dir)
+    access = GuestAccess(command_prefix=(), private_key=tools.pod_dir, known_hosts=tools.pod_dir)
     hosts = render_hosts(exported_pod(inputs, access, tools.pod_dir))
     seeds = [content.decode() for name, content in tools.hypervisor.contents.items() if "seed" in name]
     assert len(seeds) == 3 and all(json.dumps(hosts)[1:-1] in seed for seed in seeds)

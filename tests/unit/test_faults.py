@@ -23,15 +23,16 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.teardown import teardown
-from iecpod.design.ownership import Owner
-from iecpod.design.resources import Kind, ObservedResource, Resource
+from iecpod.design.owner import Owner
 from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
+from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
 
@@ -132,7 +133,7 @@ def check_nothing_is_left(tools: FakeTools) -> None:
 def test_the_steps_are_all_of_them(layout: Layout, tools: FakeTools, brittle: BrittleHypervisor) -> None:
     run_deploy(layout, tools)
     assert brittle.changes == DEPLOY_STEPS
-    teardown(tools, EMBEDDED)
+    teardown(tools, site(EMBEDDED))
     assert brittle.changes == DEPLOY_STEPS + TEARDOWN_STEPS
 
 
@@ -143,9 +144,9 @@ def test_a_deploy_that_ends_at_any_step_is_gone_on_with_and_torn_down(
 ) -> None:
     brittle.ends_at(step, is_made=is_made)
     end_a_deploy(layout, tools)
-    teardown(tools, EMBEDDED)
+    teardown(tools, site(EMBEDDED))
     check_nothing_is_left(tools)
-    assert teardown(tools, EMBEDDED).names == ()
+    assert teardown(tools, site(EMBEDDED)).names == ()
 
     brittle.ends_at(step, is_made=is_made)
     end_a_deploy(layout, tools)
@@ -166,7 +167,7 @@ def test_a_deploy_that_ends_after_a_phase_repeats_none_before_it(
     still_to_make = {name for name in made_by_a_deploy if PHASES.index(name) > PHASES.index(phase)}
     assert outcomes_of(report) == {name: "done" if name in still_to_make else "in place" for name in PHASES}
     assert report.outcome == ("done" if still_to_make else "in place")
-    teardown(tools, EMBEDDED)
+    teardown(tools, site(EMBEDDED))
     check_nothing_is_left(tools)
 
 
@@ -178,8 +179,8 @@ def test_a_teardown_that_ends_at_any_step_is_gone_on_with(
     run_deploy(layout, tools)
     brittle.ends_at(step, is_made=is_made)
     with pytest.raises(Killed):
-        teardown(tools, EMBEDDED)
-    assert len(teardown(tools, EMBEDDED).names) == TEARDOWN_STEPS - step + (not is_made)
+        teardown(tools, site(EMBEDDED))
+    assert len(teardown(tools, site(EMBEDDED)).names) == TEARDOWN_STEPS - step + (not is_made)
     check_nothing_is_left(tools)
 
 
@@ -209,7 +210,7 @@ def test_a_foreign_object_of_our_name_is_refused_and_stays(layout: Layout, tools
         "itself"
     )
     assert tools.hypervisor.observe() == before and not tools.pod_dir.exists()
-    assert teardown(tools, "fake:///").names == ()
+    assert teardown(tools, site("test:///default")).names == ()
     assert tools.hypervisor.observe() == before
 
 

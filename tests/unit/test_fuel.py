@@ -22,11 +22,11 @@ from iecpod.cli.tracing import tracing_commands
 from iecpod.commands.deploy import deploy
 from iecpod.commands.request import PHASES
 from iecpod.design.release_file import known_releases, load_release
-from iecpod.design.resources import Kind
 from iecpod.errors import PreflightError, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.unit.broken_pod import ROOT
 from tests.unit.command_line import install, layout_below, run

@@ -16,16 +16,17 @@ from iecpod.adapters.lock import pod_lock
 from iecpod.commands.gc import Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.pod_state import NOTE, remember
 from iecpod.commands.recalled import Recalled
-from iecpod.design.resources import Kind
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
 from iecpod.locks import claimed
 from iecpod.model import PodRef
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor
+from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
 from tests.unit.test_commands import REF, FakeTools, run_deploy
@@ -105,14 +106,14 @@ def set_age(tools: FakeTools, seconds: float) -> None:
 
 def test_a_pod_is_as_old_as_the_youngest_thing_of_it(tools: FakeTools) -> None:
     set_age(tools, 9 * DAY)
-    found = examine_pod(tools, EMBEDDED, everything=False)
+    found = examine_pod(tools, site(EMBEDDED), everything=False)
     assert found.made_at is not None and abs(found.made_at - time.time()) < 120  # its objects were made just now
 
     def refuse() -> FakeHypervisor:
         raise HypervisorUnavailable("libvirtd is dead")
 
     tools.fake_host.connect = refuse  # type: ignore[method-assign]
-    dead = examine_pod(tools, EMBEDDED, everything=False)
+    dead = examine_pod(tools, site(EMBEDDED), everything=False)
     assert dead.made_at is not None and abs(dead.made_at - time.time() + 9 * DAY) < 120
 
 
@@ -135,21 +136,21 @@ def test_a_pod_is_as_old_as_the_youngest_thing_of_it(tools: FakeTools) -> None:
 def test_a_pod_whose_deploy_went_well_stays(tools: FakeTools, report: str | None, kept: str) -> None:
     if report is not None:
         (tools.pod_dir / "report.json").write_text(report)
-    assert examine_pod(tools, EMBEDDED, everything=False).in_use == kept
-    assert examine_pod(tools, EMBEDDED, everything=True).in_use == ""
+    assert examine_pod(tools, site(EMBEDDED), everything=False).in_use == kept
+    assert examine_pod(tools, site(EMBEDDED), everything=True).in_use == ""
 
 
 def test_a_report_that_others_may_have_written_keeps_the_pod(tools: FakeTools) -> None:
     (tools.pod_dir / "report.json").write_text(json.dumps({"outcome": "failed"}))
     (tools.pod_dir / "report.json").chmod(0o666)
-    assert "others may change it" in examine_pod(tools, EMBEDDED, everything=False).in_use
+    assert "others may change it" in examine_pod(tools, site(EMBEDDED), everything=False).in_use
 
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_a_pod_that_is_deployed_between_look_and_removal_stays(tools: FakeTools, everything: bool) -> None:
     """gc looks at all PODs before it removes the first, and nobody holds a lock for so long."""
     set_age(tools, 9 * DAY)
-    found = examine_pod(tools, EMBEDDED, everything=everything)
+    found = examine_pod(tools, site(EMBEDDED), everything=everything)
     assert found.in_use == ""
     remember(tools.pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
     os.utime(tools.pod_dir / NOTE, (NOW * 2, NOW * 2))
@@ -160,7 +161,7 @@ def test_a_pod_that_is_deployed_between_look_and_removal_stays(tools: FakeTools,
 
 
 def test_a_pod_that_a_run_holds_at_removal_stays(tools: FakeTools) -> None:
-    found = examine_pod(tools, EMBEDDED, everything=False)
+    found = examine_pod(tools, site(EMBEDDED), everything=False)
 
     @contextlib.contextmanager
     def held() -> Iterator[None]:
@@ -179,12 +180,12 @@ def test_a_pod_at_work_stays_even_with_all(tools: FakeTools) -> None:
         yield
 
     tools.lock = held  # type: ignore[method-assign]
-    assert examine_pod(tools, EMBEDDED, everything=True).in_use == "process 7 is at work"
+    assert examine_pod(tools, site(EMBEDDED), everything=True).in_use == "process 7 is at work"
 
 
 def test_an_aborted_pod_is_torn_down_and_nothing_else(tools: FakeTools) -> None:
     tools.hypervisor.add_foreign(Kind.DOMAIN, "<domain type='qemu'><name>jenkins-slave01</name></domain>")
-    found = examine_pod(tools, EMBEDDED, everything=False)
+    found = examine_pod(tools, site(EMBEDDED), everything=False)
     gathered = collect_garbage([found], now=time.time() + 3 * DAY, older_than_seconds=2 * DAY, dry_run=False)
     assert actions(gathered) == {f"POD {REF}": ("removed", "")}
     assert [seen.name for seen in tools.hypervisor.observe()] == ["jenkins-slave01"]

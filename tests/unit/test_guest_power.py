@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from iecpod.design.resources import Kind
 from iecpod.errors import HypervisorUnavailable
 from iecpod.model import PodRef
-from iecpod.phases import guest_power
-from iecpod.phases.guest_power import GuestPower
+from iecpod.providers.libvirt import power as guest_power
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.power import GuestPower
 from tests import pods
 from tests.fakes import FakeClock, FakeHost, FakeHypervisor
 

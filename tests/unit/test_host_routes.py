@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from ipaddress import IPv4Network
 
-from iecpod.adapters.host_routes import parse_routes
-from iecpod.design.resources import Route
+from iecpod.design.machines import Route
+from iecpod.providers.libvirt.connection.host_routes import parse_routes
 
 ROUTES = [
     {"dst": "default", "gateway": "198.51.100.1", "dev": "eth0", "flags": []},

@@ -12,19 +12,20 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.design.machines import VirtType
 from iecpod.design.release import ImageSource, ImageSourceType, Release
 from iecpod.design.release_file import load_release
-from iecpod.design.resources import Emulator, Firmware, VirtType
 from iecpod.errors import HostError, ImageError
 from iecpod.images.apt import AptSuite, check_keyring
 from iecpod.images.archive import ContainerImage, write_archive, write_layer
 from iecpod.images.kubernetes import mirror_of
-from iecpod.images.kvm_probe import does_kernel_start, kvm_boots
 from iecpod.images.process import read_tool
 from iecpod.images.release_images import ReleaseImages
 from iecpod.images.rootfs import image_archives
 from iecpod.model import Arch
 from iecpod.ports import BaseImage
+from iecpod.providers.libvirt.kvm_probe import does_kernel_start, kvm_boots
+from iecpod.providers.libvirt.objects import Emulator, Firmware
 from tests.fakes import RecordingReporter
 
 ROOT = Path(__file__).parents[2]

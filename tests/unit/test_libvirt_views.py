@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.libvirt_facts import find_firmware, parse_emulator
-from iecpod.adapters.libvirt_observed import parse_domain, parse_network, parse_pool
-from iecpod.design.resources import Emulator, Firmware, Mark
 from iecpod.model import Arch, PodRef
-from iecpod.render.libvirt import pool_resource, resource_of
+from iecpod.providers.libvirt.connection.facts import find_firmware, parse_emulator
+from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network, parse_pool
+from iecpod.providers.libvirt.objects import Emulator, Firmware, Mark
+from iecpod.providers.libvirt.xml import pool_resource, resource_of
 from tests import pods
 
 CAPABILITIES = """

@@ -46,6 +46,7 @@ from iecpod.layout import Layout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.ports import CommandResult
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.pods import site
 from tests.unit.admin_conf import admin, encoded
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.test_commands import NODES, REF, FakeTools, resolve, run_deploy
@@ -103,7 +104,7 @@ def collect(layout: Layout, tools: FakeTools, inputs: PodInputs | None, **option
         read=load_descriptors(str(options.pop("base", layout.pdf_dir)), REF),
         inputs=inputs,
         not_valid="" if inputs else "the descriptors are broken",
-        uri=EMBEDDED,
+        site=site(EMBEDDED),
         log_file=layout.state_dir / "log" / "iecpod.log",
         events_file=None,
         **options,
@@ -234,7 +235,7 @@ def test_without_libvirtd_files_tell_instead(layout: Layout, tools: FakeTools) -
 
     tools.fake_host.connect = refuse  # type: ignore[method-assign]
     kept = collect(layout, tools, resolve(layout))
-    assert kept.missing == ["libvirt/xml, iecpod/plan.txt: libvirtd does not answer"]
+    assert kept.missing == [f"{name}: libvirtd does not answer" for name in ("libvirt/xml", "iecpod/plan.txt")]
     assert {"libvirt/etc/qemu/local-virtual1-iec01.xml", "nodes/iec01/journal/all.log"} <= set(kept.files)
     assert not tools.fake_host.started
 

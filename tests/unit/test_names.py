@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.adapters.libvirt_observed import parse_network
 from iecpod.commands.pod_state import (
     NOTE,
     find_noted_pods,
@@ -29,7 +28,8 @@ from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.naming import pool_name
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.connection.observed import parse_network
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.outside_watch import watched

@@ -11,24 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.libvirt_observed import parse_domain, parse_network
-from iecpod.adapters.namespaces import NamespaceMark
-from iecpod.adapters.orphans import Orphan
 from iecpod.commands.installation import ensure_installation, find_installation
 from iecpod.commands.pod_state import NOTE, is_of_earlier_version, recall, remember
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.redeploy import redeploy
 from iecpod.commands.teardown import teardown
-from iecpod.design.ownership import Owner, find_foreign, is_owned
-from iecpod.design.plan import Action, make_plan
-from iecpod.design.resources import Kind, ObservedResource
+from iecpod.design.changes import Action
+from iecpod.design.owner import Owner
 from iecpod.errors import CleanupError, HostError, PreflightError
-from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
+from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.layout import Layout
 from iecpod.pod_adapters import PodAdapters
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.compare import make_plan
+from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network
+from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark
+from iecpod.providers.libvirt.embedded.orphans import Orphan
+from iecpod.providers.libvirt.objects import Kind, ObservedResource
+from iecpod.providers.libvirt.ownership import find_foreign, is_owned
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
 from tests.unit.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
@@ -191,7 +194,7 @@ def test_the_first_deploys_of_a_state_directory_agree_on_its_installation(layout
         remember_pod(chosen)
         tools.owner = tools.hypervisor.owner = dataclasses.replace(tools.owner, installation=OTHER)
 
-    def host(uri: str) -> FakeHost:
+    def host(uri: HypervisorUri) -> FakeHost:
         asked.append(tools.owner.installation)
         return find_host(uri)
 
@@ -213,7 +216,7 @@ def add_clone(hypervisor: FakeHypervisor, *, disk: str = "/srv/clone.qcow2") -> 
 def test_teardown_leaves_a_clone_and_says_so(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     clone = add_clone(tools.hypervisor)
-    removed = teardown(tools, "qemu:///system")
+    removed = teardown(tools, site("qemu:///system"))
     assert "domain local-virtual1-iec02" in removed.names and "pool iecpod-local-virtual1" in removed.names
     assert [seen.name for seen in tools.hypervisor.observe()] == [clone] and not tools.pod_dir.exists()
     with pytest.raises(CleanupError) as caught:
@@ -227,7 +230,7 @@ def test_teardown_leaves_a_clone_and_says_so(layout: Layout, tools: FakeTools) -
 def test_a_clone_keeps_the_embedded_hypervisor_that_it_lives_on(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     add_clone(tools.hypervisor)
-    assert len(teardown(tools, EMBEDDED).kept) == 1
+    assert len(teardown(tools, site(EMBEDDED)).kept) == 1
     assert tools.pod_dir.exists() and tools.fake_host.started
 
 
@@ -235,9 +238,9 @@ def test_a_pool_with_the_disk_of_a_clone_stays(layout: Layout, tools: FakeTools)
     run_deploy(layout, tools)
     disk = str(tools.pod_dir / "pool" / "clone.qcow2")
     clone = add_clone(tools.hypervisor, disk=disk)
-    removed = teardown(tools, "qemu:///system")
+    removed = teardown(tools, site("qemu:///system"))
     assert [kept.name for kept in removed.kept] == [f"domain {clone}", "pool iecpod-local-virtual1"]
-    assert removed.kept[1].foreign.why == f"holds disks of {clone}"
+    assert removed.kept[1].why == f"holds disks of {clone}"
     assert tools.pod_dir.exists()
     assert {seen.kind for seen in tools.hypervisor.observe()} == {Kind.DOMAIN, Kind.POOL, Kind.VOLUME}
 
@@ -263,7 +266,7 @@ def test_the_pod_of_another_state_directory_is_refused_and_left(layout: Layout, 
     assert len(conflicts) == 8
     assert f"installation {pods.INSTALLATION}, this one is {OTHER}" in conflicts["domain local-virtual1-iec01"]
     assert str(tools.pod_dir / "pool") in conflicts["pool iecpod-local-virtual1"]
-    removed = teardown(other, SYSTEM)
+    removed = teardown(other, site(SYSTEM))
     assert removed.names == () and len(removed.kept) == 8
     tools.hypervisor.owner = tools.owner
     assert tools.hypervisor.observe() == before

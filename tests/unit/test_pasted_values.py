@@ -13,18 +13,19 @@ import pytest
 
 from iecpod.commands.guest_access import GuestAccess, ssh_argv
 from iecpod.commands.pod_state import NOTE, recall
+from iecpod.design.machines import VirtType
 from iecpod.design.release import ImageSource, ImageSourceType
-from iecpod.design.resources import Emulator, Firmware, VirtType
 from iecpod.design.supply import Supply
 from iecpod.errors import HostError, ImageError
 from iecpod.images import apt, rootfs
 from iecpod.images.apt import AptRoot, AptSuite
 from iecpod.images.cache import Cache
-from iecpod.images.kvm_probe import does_kernel_start
 from iecpod.images.rootfs import ensure_rootfs
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.ports import BaseImage
+from iecpod.providers.libvirt.kvm_probe import does_kernel_start
+from iecpod.providers.libvirt.objects import Emulator, Firmware
 from iecpod.render.bundle_install import import_script
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
@@ -205,9 +206,7 @@ def test_a_mirror_is_an_address_of_http(tmp_path: Path, verb: tuple[str, ...], u
 def test_neither_a_path_nor_a_command_is_an_option_of_ssh(layout: Layout) -> None:  # noqa: F811
     """A path with spaces is one file, and what follows the node is for its shell."""
     directory = Path("/srv/my labs/keys")
-    access = GuestAccess(
-        command_prefix=(), uri="x", private_key=directory / "id", known_hosts=directory / "known_hosts"
-    )
+    access = GuestAccess(command_prefix=(), private_key=directory / "id", known_hosts=directory / "known_hosts")
     argv = ssh_argv(resolve(layout), access, "iec01", ["-oProxyCommand=touch pwned", "a b"], tty=False)
     assert argv[-3:] == ["--", "ubuntu@172.16.10.36", "'-oProxyCommand=touch pwned' 'a b'"]
     shown = subprocess.run([argv[0], "-G", *argv[1:]], capture_output=True, text=True, check=True).stdout.splitlines()

@@ -6,13 +6,14 @@ import dataclasses
 
 import pytest
 
-from iecpod.adapters.libvirt_observed import parse_domain, parse_network, parse_pool
-from iecpod.design.drift import set_differently
-from iecpod.design.plan import Action, make_plan
-from iecpod.design.resources import Kind, Mark, ObservedResource, Resource
+from iecpod.design.changes import Action
 from iecpod.model import PodRef
 from iecpod.naming import resource_uuid
-from iecpod.render.libvirt import pool_resource, resource_of
+from iecpod.providers.libvirt.compare import make_plan
+from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network, parse_pool
+from iecpod.providers.libvirt.drift import set_differently
+from iecpod.providers.libvirt.objects import Kind, Mark, ObservedResource, Resource
+from iecpod.providers.libvirt.xml import pool_resource, resource_of
 from tests import pods
 
 REF = PodRef("local", "virtual1")

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from iecpod.adapters.host_routes import parse_links
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.commands.rule_book import RULE_BOOK
-from iecpod.design.resources import HostFacts, Link
 from iecpod.design.supply import Supply
 from iecpod.errors import Problem, Severity
 from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.providers.libvirt.connection.host_routes import parse_links
+from iecpod.providers.libvirt.objects import HostFacts, Link
 from tests.fakes import FACTS
 from tests.unit.broken_pod import Edits
 from tests.unit.command_line import layout_below, write_pod

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters import qemu_account
-from iecpod.adapters.private_mounts import PrivateMounts
-from iecpod.adapters.qemu_account import Account, find_account, open_up
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.design.preflight import kvm_is_barred
-from iecpod.design.resources import VirtType
+from iecpod.design.machines import VirtType
 from iecpod.errors import HypervisorUnavailable
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.providers.libvirt.embedded import qemu_account
+from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
+from iecpod.providers.libvirt.embedded.qemu_account import Account, find_account, open_up
+from iecpod.providers.libvirt.preflight import kvm_is_barred
 from tests.fakes import FACTS
 from tests.unit.test_commands import FakeTools, layout, resolve
 

@@ -12,11 +12,12 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.redeploy import redeploy, redeploy_changed
 from iecpod.commands.report import Report
-from iecpod.design.resources import Kind, Route, Seed
+from iecpod.design.machines import Route, Seed
 from iecpod.errors import HostError, PreflightError
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.ports import BaseImage
+from iecpod.providers.libvirt.objects import Kind
 from tests.fakes import FakeHost
 from tests.unit.command_line import run
 from tests.unit.test_commands import FakeImages, FakeTools, layout, resolve, run_deploy, tools

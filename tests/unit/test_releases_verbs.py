@@ -6,8 +6,9 @@ import json
 import re
 from pathlib import Path
 
+from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import Recalled, resolve_request
+from iecpod.commands.resolve import resolve_request
 from iecpod.errors import DescriptorError
 from iecpod.model import PodRef
 from iecpod.yaml_document import load_yaml

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.resources import BundleDisk, DesiredDomain, Firmware, Kind, Mark, VirtType
+from iecpod.design.machines import BundleDisk, VirtType
 from iecpod.model import VIRTUAL_NETWORKS, Arch
-from iecpod.render import libvirt as render
+from iecpod.providers.libvirt import xml as render
+from iecpod.providers.libvirt.objects import DesiredDomain, Firmware, Kind, Mark
 from tests import pods
 
 GOLDEN = Path(__file__).parent / "golden" / "libvirt"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from iecpod.design.plan import Action, Change, Plan
-from iecpod.design.replacement import Replacement, plan_replacement
-from iecpod.design.resources import Kind
+from iecpod.design.changes import Action, Change, Plan, Replacement
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.replacement import plan_replacement
 
 CONTROL_PLANE = "local-virtual1-iec01"
 NETWORK = "local-virtual1-mgmt"
@@ -21,7 +21,7 @@ _KEPT = {
 
 def plan(*changed: tuple[Kind, str, Action]) -> Plan:
     actions = {**_KEPT, **{(kind, name): action for kind, name, action in changed}}
-    return Plan(tuple(Change(action, kind, name, "why") for (kind, name), action in actions.items()), ())
+    return Plan(tuple(Change(action, kind.value, name, "why") for (kind, name), action in actions.items()), ())
 
 
 @pytest.mark.parametrize("action", [Action.KEEP, Action.START, Action.CREATE])

@@ -21,7 +21,7 @@ from iecpod.commands.rule_book import RULE_BOOK
 from iecpod.commands.rules import select_demoted
 from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.pod import load_pod
-from iecpod.design.resources import Route
+from iecpod.design.machines import Route
 from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, UsageError
 from iecpod.model import NodeType
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits

@@ -8,8 +8,8 @@ from io import BytesIO
 import pycdlib
 import pytest
 
-from iecpod.adapters.seed_iso import make_seed_iso
-from iecpod.design.resources import Seed
+from iecpod.design.machines import Seed
+from iecpod.providers.libvirt.seed_iso import make_seed_iso
 
 SEED = Seed(
     user_data="#cloud-config\nüser: ubuntu\n", meta_data="instance-id: iec01\n" * 400, network_config="version: 2\n"

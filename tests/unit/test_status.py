@@ -17,7 +17,6 @@ from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.status import PodStatus, observe_status
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
-from iecpod.design.resources import Kind
 from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
@@ -25,7 +24,8 @@ from iecpod.naming import resource_uuid
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.verify import record_of
 from iecpod.ports import CommandResult, LockHolder
-from iecpod.render.libvirt import resource_of
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
 from tests.unit.command_line import install, layout_below, run
@@ -115,7 +115,7 @@ def test_what_others_changed_is_shown_by_status_and_by_plan(layout: Layout, tool
     inputs = resolve(layout)
     result = make_pod_plan(inputs, tools)
     assert "in place (vcpus 1, not 2; autostart on, not off)\n" in plan_text(inputs, result)
-    assert result.problems == () and {change.name for change in result.prepared.plan.pending} == {
+    assert result.problems == () and {change.name for change in result.planned.plan.pending} == {
         "iecpod-local-virtual1",
         "local-virtual1-iec02",
         "local-virtual1-iec03",

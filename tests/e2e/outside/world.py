@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.adapters.embedded import EmbeddedHost
 from iecpod.design.release import Release
 from iecpod.images.apt import AptRoot
 from iecpod.images.cache import Cache
 from iecpod.images.rootfs import ensure_rootfs, image_archives
 from iecpod.images.software import ensure_software
 from iecpod.model import Arch
+from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
 from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs

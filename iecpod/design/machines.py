@@ -1,0 +1,98 @@
+"""The machines of a POD as values that say nothing of who provides them."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from iecpod.hypervisor_uri import HypervisorUri
+from iecpod.model import Arch, NetworkName
+
+
+class VirtType(str, enum.Enum):
+    """virt-install's and libvirt's word for KVM or emulation."""
+
+    KVM = "kvm"
+    QEMU = "qemu"
+
+
+class ProviderName(str, enum.Enum):
+    """The values of --provider."""
+
+    LIBVIRT = "libvirt"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a POD's machines come from; `uri` is libvirt's."""
+
+    provider: ProviderName
+    uri: HypervisorUri
+
+    def __str__(self) -> str:
+        return str(self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`owner` says in words whose it is: `interface eth0`, `docker network (docker0)`."""
+
+    cidr: IPv4Network
+    device: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A NIC as its machine sees it.
+
+    `address` None leaves the device without one; `gateway` is set on the NIC with the default route only.
+    """
+
+    network: NetworkName
+    mac: str
+    guest_device: str
+    vlan: int | None
+    address: IPv4Interface | None
+    gateway: IPv4Address | None
+    dns: tuple[IPv4Address, ...]
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """NoCloud files of one node, as text. `user_data` holds the host's private key: a secret."""
+
+    user_data: str
+    meta_data: str
+    network_config: str
+
+
+@dataclass(frozen=True, slots=True)
+class BundleDisk:
+    """An offline bundle as a disk that guests only read and share; `uuid` is that of its file system.
+
+    Both follow from what the bundle is made from, so they are known before it is made.
+    """
+
+    path: str
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine as `plan` shows it and phases need it.
+
+    `name` is the provider's own, with its kind: `domain local-virtual1-iec01`. `description` says what it consists of.
+    `bundle_disk` is the UUID of the disk that brings the bundle, or empty.
+    """
+
+    hostname: str
+    name: str
+    arch: Arch
+    vcpus: int
+    memory_mib: int
+    disk_bytes: int
+    description: str
+    bundle_disk: str = ""

@@ -1,0 +1,112 @@
+"""`PodOrder` → `PodDesign`: what a POD is to be, whoever provides its machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from iecpod.descriptors.addressing import Allocation
+from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
+from iecpod.design.delivery import BundleVia
+from iecpod.design.machines import VirtType
+from iecpod.design.release import Release
+from iecpod.design.scenario import Scenario
+from iecpod.design.supply import Supply, complete_supply
+from iecpod.model import NetworkName, PodSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodOrder:
+    """All that people decide about a POD, valid in itself; what its provider finds comes on top.
+
+    `virt_type` None is to be found out. `vcpus` and `memory_mib` are sizes of every node, None for those of the PDF.
+    `disposable` is whether a crash of the host may cost the POD. `bundle_via` is None where nodes get no bundle.
+    """
+
+    spec: PodSpec
+    allocation: Allocation
+    scenario: Scenario
+    release: Release
+    supply: Supply
+    pod_cidr: IPv4Network
+    service_cidr: IPv4Network
+    virt_type: VirtType | None = None
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    disposable: bool = False
+    bundle_via: BundleVia | None = None
+
+    @property
+    def hostnames(self) -> tuple[str, ...]:
+        """In the order of the PDF's nodes."""
+        return tuple(self.scenario.hostname(index) for index in range(len(self.spec.pdf.nodes)))
+
+    @property
+    def addresses(self) -> dict[str, IPv4Address]:
+        """On mgmt, by host name."""
+        return {
+            hostname: self.allocation.node_addresses[index, NetworkName.MGMT]
+            for index, hostname in enumerate(self.hostnames)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodDesign:
+    """`supply` is complete: what was given, what the IDF says, and what the POD reaches directly."""
+
+    spec: PodSpec
+    scenario: Scenario
+    cluster: DesiredCluster
+    supply: Supply
+
+    @property
+    def hosts(self) -> tuple[tuple[IPv4Address, tuple[str, ...]], ...]:
+        """Every node on its mgmt address, as FQDN and as short name."""
+        return tuple(
+            (node.address, (f"{node.hostname}.{self.scenario.dns_domain}", node.hostname))
+            for node in self.cluster.nodes
+        )
+
+
+def design_pod(order: PodOrder, *, low_overhead: bool) -> PodDesign:
+    """`low_overhead` is for nodes that are emulated: Kubernetes does less in the background."""
+    spec = order.spec
+    mgmt = spec.idf.network(NetworkName.MGMT)
+    assert mgmt is not None and mgmt.cidr is not None  # a cross-check rule demands it
+    cluster = DesiredCluster(
+        name=str(spec.ref).replace("/", "-"),
+        arch=spec.pdf.nodes[0].arch,
+        release=order.release,
+        cni=order.scenario.cni,
+        nodes=tuple(_cluster_nodes(order)),
+        mgmt_cidr=mgmt.cidr,
+        mgmt_mtu=spec.idf.interface_mtu,
+        pod_cidr=order.pod_cidr,
+        service_cidr=order.service_cidr,
+        calm=low_overhead,
+    )
+    supply = complete_supply(order.supply, spec, cluster, order.scenario.dns_domain)
+    return PodDesign(spec=spec, scenario=order.scenario, cluster=cluster, supply=supply)
+
+
+def _cluster_nodes(order: PodOrder) -> Iterator[ClusterNode]:
+    mgmt = order.spec.idf.network(NetworkName.MGMT)
+    assert mgmt is not None
+    for index, (hostname, address) in enumerate(order.addresses.items()):
+        device = guest_device(order.spec, index, mgmt.interface)
+        yield ClusterNode(
+            hostname=hostname,
+            role=order.scenario.role(index),
+            address=address,
+            mgmt_device=device + (f".{mgmt.vlan}" if mgmt.vlan else ""),
+            pod_cidr=node_pod_cidr(order.pod_cidr, index),
+        )
+
+
+def guest_device(spec: PodSpec, index: int, interface: int) -> str:
+    """What a node calls one of its NICs: by the IDF, else by the PCI bus that iecpod puts it on."""
+    devices = spec.idf.node_devices
+    names = devices[index].interfaces if index < len(devices) else ()
+    named = names[interface] if interface < len(names) else ""
+    return named or f"enp{interface + 1}s0"

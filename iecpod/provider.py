@@ -1,0 +1,183 @@
+"""The port to those who give a POD its machines; ARCHITECTURE.md compares the ways ("Providers")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from iecpod.design.changes import Drift, Plan, Replacement
+from iecpod.design.machines import Machine, VirtType
+from iecpod.design.pace import Pace
+from iecpod.design.pod import PodDesign, PodOrder
+from iecpod.errors import CleanupError, Problem
+from iecpod.ports import NodeEndpoint, Shell, WayIn
+from iecpod.watch import Watch
+from iecpod.workflow import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A section of `iecpod plan`."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`name` is `kind name` of something that only seems to be the POD's; `why` goes on from `which`."""
+
+    name: str
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """`kind name` of each object that was removed, and what was kept, each with the reason.
+
+    `left` is what should have been removed and is still there. Where `keeps_state`, the POD's directory is needed yet.
+    """
+
+    names: tuple[str, ...]
+    kept: tuple[Kept, ...] = ()
+    left: tuple[str, ...] = ()
+    keeps_state: bool = False
+
+    def check(self) -> None:
+        """Raises `CleanupError` where something stays that has the marks or names of the POD."""
+        if self.kept:
+            left = [f"{kept.name}, which {kept.why}" for kept in self.kept]
+            raise CleanupError(left, "; ".join(dict.fromkeys(kept.remedy for kept in self.kept)))
+
+
+class LogSink(Protocol):
+    """An archive of logs, which scrubs what it is given."""
+
+    def add(self, name: str, content: bytes) -> None: ...
+
+    def add_tree(self, name: str, directory: Path, pattern: str, most_bytes: int) -> None:
+        """The ends of the files below a directory."""
+
+    def miss(self, name: str, why: str) -> None: ...
+
+    def attempt(self, name: str) -> AbstractContextManager[None]:
+        """What goes wrong in the block is listed as missing."""
+
+
+class MachinePlan(Protocol):
+    """A POD as it is to be, compared with what is there; nothing is made before its phases run."""
+
+    @property
+    def pod(self) -> PodDesign: ...
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """In the order of the PDF's nodes."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def pace(self) -> Pace:
+        """How fast the machines are, as far as it is known."""
+
+    @property
+    def virt_type(self) -> VirtType | None:
+        """None where machines are not virtual, or nobody knows."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """What `iecpod plan` shows of the provider's own objects."""
+
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """What `iecpod plan` says of the machines as a whole, as rows of a name and a text."""
+
+    def problems(self, *, with_kubernetes: bool) -> tuple[Problem, ...]:
+        """Every reason why the plan cannot be carried out; `with_kubernetes` unless machines are all that is wanted."""
+
+    def states(self) -> Mapping[str, str]:
+        """`running`, `paused`, `off` or `absent`, by host name."""
+
+    def drift(self) -> tuple[Drift, ...]:
+        """In the order in which objects are made; those that are no longer wanted come last."""
+
+    def is_deployed(self) -> bool:
+        """Whether anything of the POD is there."""
+
+    def replacement(self) -> Replacement:
+        """What has to go before only that which differs is made again."""
+
+    def keep_sources(self) -> None:
+        """What machines are made of, and is there, stays there while this process runs."""
+
+    def fetch_phases(self, watch: Watch) -> Sequence[Phase]:
+        """What machines are made of. Once one of them has done something, the plan has to be made again."""
+
+    def phases(self, shells: Mapping[str, Shell], watch: Watch) -> Sequence[Phase]:
+        """From what is there to nodes that take commands as root."""
+
+
+class Provider(Protocol):
+    """Gives one POD its machines. `open` comes before all but `endpoints` and `way`, and `close` after."""
+
+    @property
+    def needs_state(self) -> bool:
+        """Whether nothing of the POD can be where its directory is not."""
+
+    @property
+    def way(self) -> WayIn: ...
+
+    def open(self, *, start: bool) -> None:
+        """Connects. `start` makes available first what is iecpod's own. Raises `HostError` and its kin."""
+
+    def close(self) -> None: ...
+
+    def plan(self, order: PodOrder, *, prove: bool, keep_secrets: bool) -> MachinePlan:
+        """Looks, designs and compares.
+
+        With `prove` what a provider says that it can do is tried; else a plan costs no more than a look. Keys that are
+        missing are made, and written down only with `keep_secrets`.
+        """
+
+    def endpoints(self, order: PodOrder) -> Mapping[str, NodeEndpoint]:
+        """By host name, in the order of the PDF's nodes."""
+
+    def made_at(self) -> Iterable[float]:
+        """Unix times at which what is there of the POD was made, as far as marks tell it."""
+
+    def remove(self) -> Removed:
+        """Removes everything that is marked as the POD's. Raises `HostError` where not everybody answers."""
+
+    def remove_machines(self, names: Sequence[str]) -> Removed:
+        """Removes some machines, to be made again; `names` are those of a `Replacement`."""
+
+    def withdraw(self) -> None:
+        """Undoes what `open` started."""
+
+    def collect_logs(self, sink: LogSink) -> None:
+        """The provider's own logs and definitions; works without `open`."""
+
+
+@runtime_checkable
+class Power(Protocol):
+    """A provider that knows whether machines run."""
+
+    def find_stopped(self, hostnames: Sequence[str]) -> tuple[str, ...]:
+        """Those that do not run any more, seen some seconds ago at most; none where nobody answers."""
+
+
+@runtime_checkable
+class Console(Protocol):
+    """A provider whose machines have a serial console."""
+
+    def read_console(self, hostname: str) -> str:
+        """The end of what the machine has printed; empty where it has printed nothing yet."""
+
+    def console_argv(self, hostname: str) -> list[str]:
+        """A program of this host that attaches to it."""

@@ -1,0 +1,1 @@
+"""Ways to get machines, each behind the port `iecpod.provider`."""

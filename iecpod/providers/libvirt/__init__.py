@@ -1,0 +1,1 @@
+"""Domains, networks and pools of one libvirt."""

@@ -1,0 +1,66 @@
+"""What has to change: desired objects against those that the hypervisor shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from iecpod.design.changes import Action, Change, Plan
+from iecpod.design.owner import Owner
+from iecpod.errors import Problem
+from iecpod.providers.libvirt.drift import OFF, made_differently, set_differently
+from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
+from iecpod.providers.libvirt.ownership import Foreign, find_foreign, is_owned
+
+_UNWANTED = "no longer in the descriptors"
+
+
+def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource], owner: Owner) -> Plan:
+    """Compares by digest: libvirt rewrites the XML it is given, so the XML itself cannot be compared."""
+    seen = {(resource.kind, resource.name): resource for resource in observed}
+    by_uuid = {(resource.kind, resource.uuid): resource for resource in observed}
+    changes: list[Change] = []
+    conflicts: list[Problem] = []
+    for resource in desired:
+        existing = seen.get((resource.kind, resource.name)) or by_uuid.get((resource.kind, resource.uuid))
+        foreign = find_foreign(existing, owner) if existing else None
+        if existing and foreign:
+            conflicts.append(_conflict(resource, existing.name, foreign))
+        else:
+            changes.append(_compare(resource, existing))
+    wanted = {(resource.kind, resource.name) for resource in desired}
+    changes.extend(
+        Change(Action.REMOVE, resource.kind.value, resource.name, _UNWANTED, (_UNWANTED,))
+        for resource in observed
+        if resource.kind is not Kind.VOLUME
+        and (resource.kind, resource.name) not in wanted
+        and is_owned(resource, owner)
+    )
+    return Plan(tuple(changes), tuple(conflicts))
+
+
+def _compare(resource: Resource, existing: ObservedResource | None) -> Change:
+    if existing is None:
+        return Change(Action.CREATE, resource.kind.value, resource.name, "does not exist", ("absent",))
+    assert existing.mark is not None  # owned
+    drift = set_differently(resource, existing)
+    if resource.kind is not Kind.POOL and existing.mark.digest != resource.digest:
+        drift = (*made_differently(resource, existing.mark), *drift)
+        reason = "differs from the descriptors or options"
+        return Change(Action.REPLACE, resource.kind.value, resource.name, _with(reason, drift), drift)
+    if not existing.active:
+        further = tuple(words for words in drift if words != OFF)
+        return Change(Action.START, resource.kind.value, resource.name, _with("is not running", further), drift)
+    return Change(Action.KEEP, resource.kind.value, resource.name, _with("in place", drift), drift)
+
+
+def _with(reason: str, drift: tuple[str, ...]) -> str:
+    return f"{reason} ({'; '.join(drift)})" if drift else reason
+
+
+def _conflict(resource: Resource, holder: str, foreign: Foreign) -> Problem:
+    return Problem(
+        path=f"{resource.kind.value} {resource.name}",
+        message=f"the hypervisor has a {resource.kind.value} {holder!r} that {foreign.why}",
+        remedy=foreign.remedy,
+        rule="name-conflict",
+    )

@@ -1,0 +1,1 @@
+"""libvirt through its own library."""

@@ -1,0 +1,1 @@
+"""The hypervisor that iecpod starts for one POD, in a network namespace."""

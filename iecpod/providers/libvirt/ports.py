@@ -1,0 +1,62 @@
+"""libvirt as this provider needs it; adapters implement it, tests ship fakes of it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from iecpod.design.machines import Route
+from iecpod.ports import WayIn
+from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource, Resource
+
+
+class Hypervisor(Protocol):
+    """One libvirt connection: objects in, objects out. Raises `HostError` and its kin."""
+
+    def describe(self) -> HostFacts: ...
+
+    def observe(self) -> tuple[ObservedResource, ...]:
+        """Every network, pool, volume of our pools, and domain there is, foreign ones (`mark` None) included."""
+
+    def define(self, resource: Resource) -> None:
+        """Defines a network, pool or domain persistently (networks and pools with autostart), XML validated.
+
+        A network or pool is also started; a pool's directory is made. A domain stays off.
+        """
+
+    def create_volume(self, pool: str, xml: str) -> None:
+        """Creates a volume; one of the same name that is left from an aborted run is replaced."""
+
+    def upload_volume(self, pool: str, name: str, content: bytes) -> None:
+        """Creates a raw volume that holds `content`, replacing one of the same name."""
+
+    def start(self, kind: Kind, name: str) -> None:
+        """Starts what is defined, and resumes a domain that is paused; nothing happens where it runs already."""
+
+    def dump(self, resource: ObservedResource) -> str:
+        """The XML of a network, pool or domain of ours as it is now. Raises `HostError` where it is gone."""
+
+    def remove(self, resource: ObservedResource) -> None:
+        """Stops and removes an object with all that belongs to it (NVRAM, managed save, snapshots, volumes)."""
+
+    def close(self) -> None: ...
+
+
+class HypervisorHost(WayIn, Protocol):
+    """The place where a hypervisor runs, and the way from this process to its guests."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def start(self) -> None:
+        """Makes the hypervisor available (starts the embedded daemons); idempotent."""
+
+    def connect(self) -> Hypervisor: ...
+
+    def routes(self) -> tuple[Route, ...]:
+        """IPv4 routes, docker's networks included, of the network namespace that the guests' bridges live in."""
+
+    def stop(self) -> None:
+        """Takes away what `start` made; nothing on hypervisors that are not ours."""
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What `stop` should have taken away and is still there, as `kind name`."""

@@ -1,0 +1,75 @@
+"""What this provider needs beside libvirt; the composition root makes it, tests make fakes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from iecpod.design.delivery import BundleVia
+from iecpod.design.machines import Seed
+from iecpod.design.owner import Owner
+from iecpod.design.release import Release
+from iecpod.hypervisor_uri import HypervisorUri
+from iecpod.model import Arch, PodRef
+from iecpod.ports import BaseImage, BundleDisks, Clock, Images, Reporter
+from iecpod.providers.libvirt.objects import Emulator
+from iecpod.providers.libvirt.ports import HypervisorHost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSecrets:
+    """The POD's public client key, and each host's SSH host key as (private, public) text by host name."""
+
+    authorized_key: str
+    host_keys: Mapping[str, tuple[str, str]]
+
+
+class ProviderContext(Protocol):
+    """For whom, and in which run, machines are provided."""
+
+    @property
+    def ref(self) -> PodRef: ...
+
+    @property
+    def owner(self) -> Owner:
+        """Whose objects are the POD's: it, deployed from this state directory."""
+
+    @property
+    def run_id(self) -> str:
+        """Marks what this run makes and reports."""
+
+    @property
+    def pod_dir(self) -> Path: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def reporter(self) -> Reporter: ...
+
+
+class LibvirtTools(ProviderContext, Protocol):
+    @property
+    def cloud_init_dir(self) -> Path: ...
+
+    def host(self, uri: HypervisorUri) -> HypervisorHost: ...
+
+    def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
+        """With `BundleVia.IMAGE`, the software of nodes that reach no network is in their image already."""
+
+    def bundle_disks(self, release: Release) -> BundleDisks:
+        """What nodes are given that reach no network, as disks."""
+
+    def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
+        """Whether KVM, where libvirt lists it, really boots this image's kernel."""
+
+    def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
+        """The POD's keys, made where they are missing; with `keep` false missing ones are not written down."""
+
+    def make_seed(self, seed: Seed) -> bytes: ...
+
+    def read_console(self, path: str) -> str: ...
+
+    def free_bytes(self, path: str) -> int: ...
