@@ -140,14 +140,26 @@ class StatedAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pdf:
-    """`nodes` keeps the file's order: roles are mapped by index. The jump host is whatever machine iecpod runs on.
+    """`nodes` keeps the file's order. The jump host is whatever machine iecpod runs on.
 
+    `places` are the numbers (from 0) that host name, addresses and pod CIDR of each node follow from; empty where they
+    are the nodes' indexes. `planned_nodes` is how many nodes ranges leave room for; None is as many as there are.
     `stated_addresses` are those of BMCs and NICs, the jump host's too.
     """
 
     version: str
     nodes: tuple[Node, ...]
     stated_addresses: tuple[StatedAddress, ...] = ()
+    places: tuple[int, ...] = ()
+    planned_nodes: int | None = None
+
+    def place(self, index: int) -> int:
+        return self.places[index] if self.places else index
+
+    @property
+    def place_count(self) -> int:
+        """One more than the highest place."""
+        return max((self.place(index) for index in range(len(self.nodes))), default=-1) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

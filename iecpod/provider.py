@@ -107,6 +107,10 @@ class MachinePlan(Protocol):
     def drift(self) -> tuple[Drift, ...]:
         """In the order in which objects are made; those that are no longer wanted come last."""
 
+    @property
+    def surplus(self) -> tuple[str, ...]:
+        """Host names of machines that are there, are the POD's, and belong to no node any more."""
+
     def is_deployed(self) -> bool:
         """Whether anything of the POD is there."""
 
@@ -155,7 +159,13 @@ class Provider(Protocol):
         """Removes everything that is marked as the POD's. Raises `HostError` where not everybody answers."""
 
     def remove_machines(self, names: Sequence[str]) -> Removed:
-        """Removes some machines, to be made again; `names` are those of a `Replacement`."""
+        """Removes some machines by name: those of a `Replacement`, to be made again."""
+
+    def find_surplus(self, order: PodOrder) -> tuple[str, ...]:
+        """As `MachinePlan.surplus`, as it is now."""
+
+    def remove_surplus(self, hostnames: Sequence[str]) -> Removed:
+        """Removes the machines of nodes that are no longer in the PDF, with all that only they need."""
 
     def withdraw(self) -> None:
         """Undoes what `open` started."""

@@ -314,6 +314,7 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         bundle_signers=_absolute(options.get("bundle_signers")),
         until=options.get("until"),
         may_create=options.get("may_create", True),
+        prune=options.get("prune", False),
     )
 
 

@@ -53,6 +53,7 @@ def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @design_options
 @fuel_options
 @run_options
+@click.option("--prune", is_flag=True, help="Drain and remove nodes that are no longer in the PDF.")
 @pass_composition
 @log_file_option
 def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:

@@ -12,6 +12,8 @@ from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
+from iecpod.descriptors.places import places_of
+from iecpod.design.pod import PodDesign
 from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
 from iecpod.phases.control_plane import ControlPlanePhase
@@ -19,6 +21,7 @@ from iecpod.phases.helm import HelmPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.pod_network import pod_network_phase
+from iecpod.phases.prune import PrunePhase, SurplusMachines
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.verify import VerifyPhase
@@ -83,9 +86,12 @@ def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report]
         if any(result.outcome == DONE for result in fetched):
             # A fresh image is what KVM can be tried with, and that may change what the machines are to be.
             planned = _plan_checked(run)
-        run.tools.remember(replace(run.inputs.chosen, virt_type=planned.virt_type))
+        chosen = replace(run.inputs.chosen, virt_type=planned.virt_type)
+        run.tools.remember(chosen)
         watch = make_watch(run.inputs, run.tools, run.provider, planned)
         results += run_phases(_up_to(run.inputs.request.until, _phases(run, planned, watch)), watch)
+        if run.inputs.request.prune and run.inputs.request.until is None:
+            run.tools.remember(replace(chosen, places=places_of(run.inputs.spec)))
     except PhaseFailed as failed:
         _save_failed(run, _report(run, planned, (*results, *failed.results), FAILED), save_report)
         raise failed.error from None
@@ -105,7 +111,7 @@ def _save_failed(run: DeployRun, report: Report, save_report: Callable[[Report],
 
 def _plan_checked(run: DeployRun) -> MachinePlan:
     planned = run.provider.plan(run.inputs.order, prove=True, keep_secrets=True)
-    check_plan(planned, run.inputs, run.tools)
+    check_plan(planned, run.inputs, run.tools, may_prune=run.inputs.request.prune)
     if planned.pod.cluster.cni is not Cni.BRIDGE and planned.plan.created:
         run.tools.cni_manifest(planned.pod.cluster)  # one that cannot be fetched or patched ends the run here
     return planned
@@ -165,8 +171,21 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
         ControlPlanePhase(cluster, first, watch),
         KubeconfigPhase(cluster, first, tools.kubeconfig_path),
         pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at),
-        WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at),
+        WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at, hosts=_host_lines(pod)),
         ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),
+        _prune_phase(run, kubectl_at(first), watch),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.provider.way.open_socket, kubectl_at=kubectl_at),
     ]
+
+
+def _host_lines(pod: PodDesign) -> tuple[str, ...]:
+    return tuple(f"{address} {' '.join(names)}" for address, names in pod.hosts)
+
+
+def _prune_phase(run: DeployRun, kubectl: Kubectl, watch: Watch) -> PrunePhase:
+    provider, order, inputs = run.provider, run.inputs.order, run.inputs
+    gone = [place for name, place in inputs.chosen.places.items() if name not in places_of(inputs.spec)]
+    former = [hostname for place in gone if (hostname := inputs.scenario.hostname(place)) not in order.hostnames]
+    machines = SurplusMachines(find=lambda: provider.find_surplus(order), remove=provider.remove_surplus)
+    return PrunePhase(former, machines, kubectl, watch, inputs.request.prune)

@@ -17,7 +17,7 @@ def exported_pod(inputs: PodInputs, access: GuestAccess, pod_dir: Path) -> Expor
         scenario=inputs.scenario.name,
         dns_domain=inputs.scenario.dns_domain,
         nodes=tuple(
-            ExportedNode(hostname, inputs.scenario.role(index), address)
+            ExportedNode(hostname, inputs.scenario.role(inputs.spec.pdf.place(index)), address)
             for index, (hostname, address) in enumerate(node_addresses(inputs).items())
         ),
         user=inputs.release.user,

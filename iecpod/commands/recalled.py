@@ -37,7 +37,8 @@ class Recalled:
     `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
     out, without `bundle_via` the release has no bundle, without `calico_encapsulation` there is no Calico. `bundle` is
     the digest of one that was given (--bundle), `bundle_digest` the one that was demanded, `bundle_signers` the file of
-    those who may sign it. `disposable` is as in `DesiredDomain`.
+    those who may sign it. `disposable` is as in `DesiredDomain`. `places` are those of the
+    nodes, by their names in the PDF, and `planned_nodes` how many there were when the networks were made.
     """
 
     uri: HypervisorUri | None = None
@@ -58,6 +59,8 @@ class Recalled:
     bundle_digest: str | None = None
     bundle_signers: str | None = None
     supply: Supply = field(default_factory=Supply)
+    places: Mapping[str, int] = field(default_factory=dict, repr=False)  # names may be secrets of the PDF
+    planned_nodes: int | None = None
 
     @property
     def is_noted(self) -> bool:
@@ -124,6 +127,8 @@ _READERS: dict[str, Callable[[Json], object]] = {
     "calico_encapsulation": lambda found: Encapsulation(found.as_text()),
     "bundle": lambda found: check_digest(found.as_text()),
     "supply": _read_supply,
+    "places": lambda found: {name: place.as_integer() for name, place in found.members().items()},
+    "planned_nodes": Json.as_integer,
 }
 
 

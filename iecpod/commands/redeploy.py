@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
 from iecpod.commands.recalled import fixed_differences
+from iecpod.commands.refusal import REMOVED_BY_REDEPLOY
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.teardown import teardown
@@ -14,9 +16,6 @@ from iecpod.commands.tools import PodTools
 from iecpod.design.changes import Replacement
 from iecpod.errors import PreflightError, count_errors
 from iecpod.provider import MachinePlan
-
-#: What is in a deploy's way and not in that of a redeploy, which removes it.
-_REMOVED = "changed-in-place"
 
 
 def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
@@ -47,7 +46,8 @@ def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[
                 _remove_whole(inputs, tools)
             else:
                 _remove_machines(inputs, tools, replacement.machines)
-        return build_pod(inputs, tools, save_report)
+        # What plan shows with `-` goes as well: whoever asks for what changed asks for that.
+        return build_pod(replace(inputs, request=replace(inputs.request, prune=True)), tools, save_report)
 
 
 def _find_replacement(inputs: PodInputs, tools: PodTools, planned: MachinePlan) -> Replacement:
@@ -89,7 +89,7 @@ def _check_beforehand(inputs: PodInputs, tools: PodTools) -> MachinePlan:
         result = plan_on(inputs, tools, provider)
     finally:
         provider.close()
-    problems = [problem for problem in result.problems if problem.rule != _REMOVED]
+    problems = [problem for problem in result.problems if problem.rule not in REMOVED_BY_REDEPLOY]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} could not be deployed again; it stands as it was")
     result.planned.keep_sources()  # until there are new disks, nothing rests on them

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.changes import check_nothing_to_create
 from iecpod.design.release_support import check_support
-from iecpod.errors import PreflightError, count_errors
+from iecpod.errors import PreflightError, Problem, count_errors
 from iecpod.provider import MachinePlan
 
+#: Rules of what is in the way of a deploy, and not in that of a redeploy.
+REMOVED_BY_REDEPLOY = frozenset({"changed-in-place", "node-left-pdf"})
 
-def check_plan(planned: MachinePlan, inputs: PodInputs, tools: PodTools) -> None:
+
+def check_plan(planned: MachinePlan, inputs: PodInputs, tools: PodTools, *, may_prune: bool = True) -> None:
     """Raises `PreflightError` with every reason why the plan cannot be carried out here; warns of demoted ones."""
     found = planned.problems(with_kubernetes=not inputs.request.stops_before_kubernetes)
     old = check_support(inputs.release, tools.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(planned.plan)
-    problems = [problem.demoted(inputs.request.demoted) for problem in (*found, *missing, *old)]
+    surplus = () if may_prune else _check_surplus(planned, inputs)
+    problems = [problem.demoted(inputs.request.demoted) for problem in (*found, *missing, *surplus, *old)]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
     for problem in problems:
         tools.reporter.warn(str(inputs.loaded.explained(problem)))
+
+
+def _check_surplus(planned: MachinePlan, inputs: PodInputs) -> Iterator[Problem]:
+    prune = inputs.request.command("deploy", "--prune")
+    for hostname in planned.surplus:
+        yield Problem(
+            path=f"node {hostname}",
+            message="its machine is there, and the PDF no longer has the node",
+            remedy=f"`{prune}` drains and removes it; or put it back into the PDF",
+            rule="node-left-pdf",
+        )

@@ -23,7 +23,7 @@ DEFAULT_SERVICE_CIDR = "172.16.1.0/24"
 #: The phases of a deploy, in order.
 PHASES = (
     *("image", "networks", "storage", "domains", "reachable", "runtime"),
-    *("control-plane", "kubeconfig", "cni", "workers", "ready", "helm", "verify"),
+    *("control-plane", "kubeconfig", "cni", "workers", "ready", "prune", "helm", "verify"),
 )
 
 
@@ -80,7 +80,8 @@ class PodRequest:
     `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` is
     None where none of its options is given. `bundle_file` is what was given, `bundle` its digest once it has been taken
     into the cache; `bundle_digest` and `bundle_signers` are what is demanded of it. `until` is the last phase to run
-    (None: all of `PHASES`). Where `may_create` is false, machines and networks must be there.
+    (None: all of `PHASES`). Where `may_create` is false, machines and networks must be there. With `prune`, nodes
+    that left the PDF are removed.
     """
 
     ref: PodRef
@@ -107,6 +108,7 @@ class PodRequest:
     bundle_signers: str | None = None
     until: str | None = None
     may_create: bool = True
+    prune: bool = False
     limits: tuple[tuple[str, float], ...] = ()
     lock_seconds: float = 0.0
     options: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest, lab_defaults
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
+from iecpod.descriptors.places import merged_places, with_places
 from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.bundle_manifest import bundle_dir, read_bundle_manifest
 from iecpod.design.bundled_release import load_bundled_release
@@ -98,6 +99,8 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     with pod.explained_errors():
         _check_virtual(pod.spec)
         _check_cidrs(request, chosen.pod_cidr, chosen.service_cidr, pod.spec)
+        spec = with_places(pod.spec, chosen.places, chosen.planned_nodes)
+        _check_places(spec, scheme, request, chosen)
         site = Site(ProviderName.LIBVIRT, chosen.uri or _described_uri(pod.spec))
     return PodInputs(
         request=request,
@@ -108,10 +111,12 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
             release=release.name if release.provided else chosen.release,
             bundle_via=_bundle_via(request, chosen, release, site),
             calico_encapsulation=release.calico.encapsulation if scenario.cni.is_calico and release.calico else None,
+            places=merged_places(spec, chosen.places),
+            planned_nodes=spec.pdf.place_count if spec.pdf.planned_nodes is None else spec.pdf.planned_nodes,
         ),
-        spec=pod.spec,
+        spec=spec,
         loaded=pod,
-        allocation=allocate(pod.spec, scheme),
+        allocation=allocate(spec, scheme),
         scenario=scenario,
         release=release,
         site=site,
@@ -192,6 +197,8 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         bundle_digest=demanded_digest(request, recalled),
         bundle_signers=request.bundle_signers or recalled.bundle_signers,
         supply=recalled.supply.overlaid(request.supply) if request.supply else recalled.supply,
+        places=recalled.places,
+        planned_nodes=recalled.planned_nodes,
     )
 
 
@@ -237,6 +244,15 @@ def _check_virtual(spec: PodSpec) -> None:
         raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
 
 
+def _check_places(spec: PodSpec, scheme: Scheme, request: PodRequest, chosen: Recalled) -> None:
+    """Descriptors are checked as if they were of a new POD; nodes that keep their places may get other addresses."""
+    if not chosen.places:
+        return
+    problems = [problem.demoted(request.demoted) for problem in allocate(spec, scheme).problems]
+    if count_errors(problems):
+        raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
+
+
 def _check_cidrs(request: PodRequest, pod_cidr: str, service_cidr: str, spec: PodSpec) -> None:
     """CIDRs that cannot be by themselves are refused, together with the networks of the IDF that they overlap as well.
 
@@ -245,7 +261,7 @@ def _check_cidrs(request: PodRequest, pod_cidr: str, service_cidr: str, spec: Po
     """
 
     def problems(taken: Sequence[TakenNetwork]) -> list[Problem]:
-        found = check_cidrs(pod_cidr, service_cidr, taken, nodes=len(spec.pdf.nodes))
+        found = check_cidrs(pod_cidr, service_cidr, taken, nodes=spec.pdf.place_count)
         return [problem.demoted(request.demoted) for problem in found]
 
     if count_errors(problems(())):

@@ -142,6 +142,7 @@ _DEPLOY_FIXED = {
     ),
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
     "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
+    "node-left-pdf": ("a deploy removes nodes on request only", "--prune of deploy", "what runs is never removed"),
     "nothing-to-reuse": ("-f takes machines as they are", "-f of deploy", "there is nothing to deploy to"),
     "kubeadm-cpus": ("kubeadm wants 2 there", "kubeadm's check NumCPU", "kubeadm would refuse to begin"),
     "kubeadm-memory": ("kubeadm wants 1700 MB there", "kubeadm's check Mem", "kubeadm would refuse to begin"),

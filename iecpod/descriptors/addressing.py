@@ -68,7 +68,7 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
         network = pod.idf.network(name)
         if network is not None and network.cidr is not None:
             stated = tuple(stated for stated in pod.pdf.stated_addresses if stated.address in network.cidr)
-            layout = _NetworkLayout(network, network.cidr, len(pod.pdf.nodes), scheme, stated)
+            layout = _NetworkLayout(network, network.cidr, _places(pod), scheme, stated, _planned_nodes(pod))
             hosts[name] = layout.host_address
             addresses = layout.node_addresses()
             nodes.update({(index, name): address for index, address in addresses.items()})
@@ -86,15 +86,28 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
     )
 
 
+def _places(pod: PodSpec) -> tuple[int, ...]:
+    return tuple(pod.pdf.place(index) for index in range(len(pod.pdf.nodes)))
+
+
+def _planned_nodes(pod: PodSpec) -> int:
+    """A node that is added to a POD changes no range of its networks, which machines are attached to."""
+    return pod.pdf.place_count if pod.pdf.planned_nodes is None else pod.pdf.planned_nodes
+
+
 @dataclass(frozen=True, slots=True)
 class _NetworkLayout:
-    """The arithmetic of one network that has `node_count` nodes, and where the PDF gives `stated` addresses away."""
+    """The arithmetic of one network.
+
+    `places` are the nodes' by index. The PDF gives `stated` addresses away. Ranges leave room for `planned_nodes`.
+    """
 
     network: Network
     cidr: IpNetwork
-    node_count: int
+    places: tuple[int, ...]
     scheme: Scheme
-    stated: tuple[StatedAddress, ...] = ()
+    stated: tuple[StatedAddress, ...]
+    planned_nodes: int
 
     @property
     def first_host(self) -> IpAddress:
@@ -130,13 +143,14 @@ class _NetworkLayout:
     def node_addresses(self) -> dict[int, IpAddress]:
         """By index of the node; one that the network has no room for is left out."""
         if self.scheme == "compact":
-            return dict(enumerate(islice(self._free_addresses(), self.node_count)))
+            free = dict(enumerate(islice(self._free_addresses(), max(self.places, default=-1) + 1)))
+            return {index: free[place] for index, place in enumerate(self.places) if place in free}
         slots = _SLOTS[self.network.name]
         found = {
             index: self._at(
-                slots.first_control + index if index < _CONTROL_SLOTS else slots.count + index - _CONTROL_SLOTS + 1
+                slots.first_control + place if place < _CONTROL_SLOTS else slots.count + place - _CONTROL_SLOTS + 1
             )
-            for index in range(self.node_count)
+            for index, place in enumerate(self.places)
         }
         return {index: address for index, address in found.items() if address is not None}
 
@@ -162,7 +176,7 @@ class _NetworkLayout:
 
     def pool(self, taken: Mapping[int, IpAddress]) -> AddressRange | None:
         """What is left behind the nodes: for DHCP on admin, for workloads on public (whose last host Fuel spares)."""
-        after_slots = self._at(_SLOTS[self.network.name].count + max(0, self.node_count - _CONTROL_SLOTS) + 1)
+        after_slots = self._at(_SLOTS[self.network.name].count + max(0, self.planned_nodes - _CONTROL_SLOTS) + 1)
         # As numbers: one step beyond either end of all addresses is none.
         last_taken = int(max(taken.values(), default=self.first_host))
         if self.scheme == "fuel" and after_slots is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from iecpod.design.machines import VirtType
 
 #: Phases that wait for guests, in order: those whose time `--timeout` chooses.
-PHASES_THAT_WAIT = ("reachable", "runtime", "control-plane", "cni", "workers", "ready", "verify")
+PHASES_THAT_WAIT = ("reachable", "runtime", "control-plane", "cni", "workers", "ready", "prune", "verify")
 
 #: Emulated (TCG) guests were measured at about a tenth of KVM's speed when three boot together on two cores.
 _EMULATION_FACTOR = 8.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from iecpod.descriptors.addressing import Allocation
@@ -40,7 +40,7 @@ class PodOrder:
     @property
     def hostnames(self) -> tuple[str, ...]:
         """In the order of the PDF's nodes."""
-        return tuple(self.scenario.hostname(index) for index in range(len(self.spec.pdf.nodes)))
+        return tuple(self.scenario.hostname(self.spec.pdf.place(index)) for index in range(len(self.spec.pdf.nodes)))
 
     @property
     def addresses(self) -> dict[str, IPv4Address]:
@@ -90,17 +90,27 @@ def design_pod(order: PodOrder, *, low_overhead: bool) -> PodDesign:
     return PodDesign(spec=spec, scenario=order.scenario, cluster=cluster, supply=supply)
 
 
+def design_alone(order: PodOrder, pod: PodDesign, hostname: str) -> PodDesign:
+    """The POD as if the node were its only one: what is made of it stays the same whoever joins or leaves."""
+    nodes = tuple(node for node in pod.cluster.nodes if node.hostname == hostname)
+    cluster = replace(pod.cluster, nodes=nodes)
+    return replace(
+        pod, cluster=cluster, supply=complete_supply(order.supply, order.spec, cluster, order.scenario.dns_domain)
+    )
+
+
 def _cluster_nodes(order: PodOrder) -> Iterator[ClusterNode]:
     mgmt = order.spec.idf.network(NetworkName.MGMT)
     assert mgmt is not None
     for index, (hostname, address) in enumerate(order.addresses.items()):
+        place = order.spec.pdf.place(index)
         device = guest_device(order.spec, index, mgmt.interface)
         yield ClusterNode(
             hostname=hostname,
-            role=order.scenario.role(index),
+            role=order.scenario.role(place),
             address=address,
             mgmt_device=device + (f".{mgmt.vlan}" if mgmt.vlan else ""),
-            pod_cidr=node_pod_cidr(order.pod_cidr, index),
+            pod_cidr=node_pod_cidr(order.pod_cidr, place),
         )
 
 

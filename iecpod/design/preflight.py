@@ -33,7 +33,7 @@ def check_pod_cidrs(pod: PodDesign, taken: Iterable[TakenNetwork]) -> tuple[Prob
             str(pod.cluster.pod_cidr),
             str(pod.cluster.service_cidr),
             (*idf_networks(pod.spec), *reached_networks(pod), *taken),
-            nodes=len(pod.cluster.nodes),
+            nodes=pod.spec.pdf.place_count,
         )
     )
 

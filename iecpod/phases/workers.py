@@ -33,17 +33,26 @@ _UNIT = "iecpod-kubeadm-join.service"
 _JOIN_SECONDS = 150.0
 _REPORT_SECONDS = 60.0
 
+_ADD_HOSTS = """
+for line; do
+    grep -qxF -- "$line" /etc/hosts || printf '%s\\n' "$line" >> /etc/hosts
+done
+"""
+
 #: A node that is in the API may be that of an earlier machine: the one there now has joined where kubeadm says so.
 HAS_JOINED = 'test -e "$1" && test "$(systemctl is-active "$2")" != activating'
 
 
 @dataclass(frozen=True, slots=True)
 class WorkersPhase:
+    """`hosts` are lines of /etc/hosts, which nodes that were there before a node joins do not have."""
+
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
     watch: Watch
     name: str = "workers"
     summary: str = "kubeadm join on the other nodes"
+    hosts: tuple[str, ...] = ()
     kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
@@ -57,6 +66,7 @@ class WorkersPhase:
         missing = self._missing(nodes)
         former = [node for node in missing if nodes.get(node.hostname)]
         self._discard_former([node.hostname for node in former])
+        self._add_hosts([node for node in self.cluster.nodes if node not in missing])
         unlisted = [node for node in missing if node in former or node.hostname not in nodes]
         if self.cluster.cni is Cni.KUBE_ROUTER and unlisted:
             assign_pod_cidrs(self._kubectl, unlisted)
@@ -133,6 +143,12 @@ class WorkersPhase:
             if not is_job_running(self.shells[hostname], _UNIT):
                 self.watch.reporter.progress("leaves the cluster: its machine was made anew", hostname)
                 kubectl.discard(f"{NODES}/{hostname}")
+
+    def _add_hosts(self, nodes: Sequence[ClusterNode]) -> None:
+        """Nodes that are made together know each other from their seeds."""
+        if len(nodes) > 1:
+            argv = ["sh", "-euc", _ADD_HOSTS, "add-hosts", *self.hosts]
+            run_on_nodes([node.hostname for node in nodes], lambda hostname: self.shells[hostname].run(argv))
 
     def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]

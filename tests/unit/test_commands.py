@@ -135,7 +135,7 @@ class FakeTools:
         return LibvirtProvider(site.uri, self)
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        return self.node_shells
+        return {hostname: self.node_shells[hostname] for hostname in endpoints}
 
     def make_seed(self, seed: Seed) -> bytes:
         return seed.user_data.encode()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from iecpod.design.changes import Action, Change, Plan
 from iecpod.design.owner import Owner
 from iecpod.errors import Problem
-from iecpod.providers.libvirt.drift import OFF, made_differently, set_differently
+from iecpod.providers.libvirt.drift import OFF, is_made_so, made_differently, set_differently
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
 from iecpod.providers.libvirt.ownership import Foreign, find_foreign, is_owned
 
 _UNWANTED = "no longer in the descriptors"
+_PRUNABLE = f"{_UNWANTED}: `deploy --prune` drains and removes it"
 
 
 def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource], owner: Owner) -> Plan:
@@ -29,7 +30,7 @@ def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource],
             changes.append(_compare(resource, existing))
     wanted = {(resource.kind, resource.name) for resource in desired}
     changes.extend(
-        Change(Action.REMOVE, resource.kind.value, resource.name, _UNWANTED, (_UNWANTED,))
+        Change(Action.REMOVE, resource.kind.value, resource.name, _reason(resource.kind), (_UNWANTED,))
         for resource in observed
         if resource.kind is not Kind.VOLUME
         and (resource.kind, resource.name) not in wanted
@@ -38,12 +39,16 @@ def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource],
     return Plan(tuple(changes), tuple(conflicts))
 
 
+def _reason(kind: Kind) -> str:
+    return _PRUNABLE if kind is Kind.DOMAIN else _UNWANTED
+
+
 def _compare(resource: Resource, existing: ObservedResource | None) -> Change:
     if existing is None:
         return Change(Action.CREATE, resource.kind.value, resource.name, "does not exist", ("absent",))
     assert existing.mark is not None  # owned
     drift = set_differently(resource, existing)
-    if resource.kind is not Kind.POOL and existing.mark.digest != resource.digest:
+    if resource.kind is not Kind.POOL and not is_made_so(resource, existing.mark):
         drift = (*made_differently(resource, existing.mark), *drift)
         reason = "differs from the descriptors or options"
         return Change(Action.REPLACE, resource.kind.value, resource.name, _with(reason, drift), drift)

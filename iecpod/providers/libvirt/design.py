@@ -133,8 +133,9 @@ def _design_network(inputs: _Design, network: Network) -> DesiredNetwork:
 
 def _design_domain(inputs: _Design, index: int, node: Node) -> DesiredDomain:
     spec, ref = inputs.spec, inputs.spec.ref
-    hostname = inputs.order.scenario.hostname(index)
+    hostname = inputs.order.hostnames[index]
     name = resource_name(ref, hostname)
+    root_volume, seed_volume = volume_names(hostname)
     emulator = inputs.host.facts.emulators.get(node.arch, _NO_EMULATOR)
     return DesiredDomain(
         hostname=hostname,
@@ -150,13 +151,18 @@ def _design_domain(inputs: _Design, index: int, node: Node) -> DesiredDomain:
         nvram_path=str(inputs.host.pod_dir / "nvram" / f"{hostname}.fd"),
         console_log=str(inputs.host.pod_dir / "console" / f"{hostname}.log"),
         pool_path=str(inputs.host.pod_dir / "pool"),
-        root_volume=f"{hostname}.qcow2",
+        root_volume=root_volume,
         root_bytes=node.disks[0].capacity_bytes,
-        seed_volume=f"{hostname}-seed.iso",
+        seed_volume=seed_volume,
         vnics=tuple(_design_vnic(inputs, index, network) for network in _carried_networks(spec)),
         disposable=inputs.order.disposable,
         bundle_disk=inputs.host.bundle_disks.get(node.arch),
     )
+
+
+def volume_names(hostname: str) -> tuple[str, str]:
+    """A domain's root disk and its seed, in the POD's pool."""
+    return f"{hostname}.qcow2", f"{hostname}-seed.iso"
 
 
 def _design_vnic(inputs: _Design, index: int, network: Network) -> Vnic:
@@ -167,7 +173,7 @@ def _design_vnic(inputs: _Design, index: int, network: Network) -> Vnic:
     is_public = network.name is NetworkName.PUBLIC
     return Vnic(
         network=network.name,
-        mac=_mac(spec, inputs.order.scenario.hostname(index), index, network),
+        mac=_mac(spec, inputs.order.hostnames[index], index, network),
         guest_device=guest_device(spec, index, network.interface),
         vlan=network.vlan,
         address=IPv4Interface((address, network.cidr.prefixlen)) if address else None,

@@ -11,9 +11,23 @@ OFF = "off"
 
 def made_differently(resource: Resource, mark: Mark) -> tuple[str, ...]:
     """What the object would be made from now that it was not made from then; its digest is known to differ."""
-    then, now = dict(mark.parts), dict(resource.parts)
-    differing = [name for name in now if name in then and then[name] != now[name]]
+    differing = min((_differing(parts, mark) for parts in _known_parts(resource)), key=len)
     return tuple(f"another {name}" for name in differing) or ("another definition",)
+
+
+def _known_parts(resource: Resource) -> Iterator[tuple[tuple[str, str], ...]]:
+    yield resource.parts
+    yield from (parts for _digest, parts in resource.earlier)
+
+
+def _differing(parts: tuple[tuple[str, str], ...], mark: Mark) -> list[str]:
+    then = dict(mark.parts)
+    return [name for name, digest in parts if name in then and then[name] != digest]
+
+
+def is_made_so(resource: Resource, mark: Mark) -> bool:
+    """Whether the object was made from what it would be made from now."""
+    return mark.digest in (resource.digest, *(digest for digest, _parts in resource.earlier))
 
 
 def set_differently(resource: Resource, seen: ObservedResource) -> tuple[str, ...]:

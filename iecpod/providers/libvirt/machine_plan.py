@@ -13,6 +13,7 @@ from iecpod.design.pace import Pace, pace_of
 from iecpod.design.pod import PodDesign, PodOrder
 from iecpod.design.preflight import check_pod
 from iecpod.errors import Problem
+from iecpod.naming import resource_name
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.ports import BaseImage, Images, Shell
 from iecpod.provider import Table
@@ -102,6 +103,10 @@ class LibvirtPlan:
     def drift(self) -> tuple[Drift, ...]:
         return tuple(self._drifts())
 
+    @property
+    def surplus(self) -> tuple[str, ...]:
+        return find_surplus(self._owned, self.order)
+
     def is_deployed(self) -> bool:
         return bool(self._owned)
 
@@ -166,6 +171,13 @@ class LibvirtPlan:
             seed_volume=domain.seed_volume,
             make_seed=lambda: self.tools.make_seed(rendered.seed),
         )
+
+
+def find_surplus(owned: Sequence[ObservedResource], order: PodOrder) -> tuple[str, ...]:
+    """Host names of domains that belong to no node; `owned` are the POD's."""
+    prefix = resource_name(order.spec.ref) + "-"
+    found = [seen.name.removeprefix(prefix) for seen in owned if seen.kind is Kind.DOMAIN]
+    return tuple(hostname for hostname in found if hostname not in order.hostnames)
 
 
 def _state(domain: ObservedResource | None) -> str:

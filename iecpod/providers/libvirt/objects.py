@@ -42,7 +42,8 @@ class Mark:
 class Resource:
     """An object rendered for libvirt; `xml` carries the metadata, `digest` is of the XML without it.
 
-    `parts` are as in its mark; `desired` is what was rendered, None for a pool.
+    `parts` are as in its mark; `desired` is what was rendered, None for a pool. `earlier` are digest and parts that
+    earlier versions of iecpod would have marked the same object with.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class Resource:
     digest: str
     parts: tuple[tuple[str, str], ...] = ()
     desired: DesiredNetwork | DesiredDomain | None = None
+    earlier: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import BundleDisk
-from iecpod.design.pod import PodOrder
+from iecpod.design.pod import PodOrder, design_alone
 from iecpod.errors import ImageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
@@ -19,7 +19,7 @@ from iecpod.ports import Images, NodeEndpoint
 from iecpod.provider import LogSink, Removed
 from iecpod.providers.libvirt.compare import make_plan
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan, Seen
+from iecpod.providers.libvirt.machine_plan import LibvirtPlan, Seen, find_surplus
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
 from iecpod.providers.libvirt.ports import Hypervisor, HypervisorHost
@@ -84,6 +84,7 @@ class LibvirtProvider:
         image_key = images.key if prove else partial(self._key_if_there, images)
         rendered = render_pod(
             machines,
+            partial(design_alone, order, machines.pod),
             stamp=self._stamp(),
             secrets=tools.secrets(order.hostnames, keep=keep_secrets),
             image_keys={arch: image_key(arch) for arch in machines.architectures},
@@ -133,6 +134,13 @@ class LibvirtProvider:
 
     def remove_machines(self, names: Sequence[str]) -> Removed:
         return self._removal.remove_domains(names)
+
+    def find_surplus(self, order: PodOrder) -> tuple[str, ...]:
+        return find_surplus(self._owned(self.hypervisor), order)
+
+    def remove_surplus(self, hostnames: Sequence[str]) -> Removed:
+        """Volumes as well: nobody makes them again."""
+        return self._removal.remove_machines(hostnames)
 
     def withdraw(self) -> None:
         self.close()

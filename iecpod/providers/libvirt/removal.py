@@ -6,8 +6,10 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from iecpod.design.owner import Owner
+from iecpod.naming import pool_name, resource_name
 from iecpod.ports import Reporter
 from iecpod.provider import Kept, Removed
+from iecpod.providers.libvirt.design import volume_names
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import claims_to_be, find_foreign, is_owned
 from iecpod.providers.libvirt.ports import Hypervisor
@@ -41,6 +43,14 @@ class Removal:
         return Removed(
             tuple(self._remove([seen for seen in self._owned() if seen.kind is Kind.DOMAIN and seen.name in names]))
         )
+
+    def remove_machines(self, hostnames: Sequence[str]) -> Removed:
+        """Domains with NVRAM and volumes."""
+        names = [resource_name(self._owner.ref, hostname) for hostname in hostnames]
+        removed = self.remove_domains(names)
+        pool = pool_name(self._owner.ref)
+        volumes = {f"{pool}/{volume}" for hostname in hostnames for volume in volume_names(hostname)}
+        return Removed((*removed.names, *self._remove([seen for seen in self._owned() if seen.name in volumes])))
 
     def _owned(self) -> list[ObservedResource]:
         return [resource for resource in self._hypervisor.observe() if is_owned(resource, self._owner)]

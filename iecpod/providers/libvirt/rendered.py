@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,28 +38,44 @@ class RenderedPod:
 
 def render_pod(
     machines: DesiredMachines,
+    alone: Callable[[str], PodDesign],
     *,
     stamp: Stamp,
     secrets: NodeSecrets,
     image_keys: Mapping[Arch, str],
     cloud_init_dir: Path,
 ) -> RenderedPod:
-    """`image_keys` are the digests of what the base images are made from: another image is another domain."""
+    """`image_keys` are the digests of what the base images are made from: another image is another domain.
+
+    `alone` is the POD as if a node were its only one. A domain's digest is made of that, so that nodes which join or
+    leave change no other; its seed has all nodes, as far as they were known when it was made.
+    """
+
+    def render_domain(domain: DesiredDomain) -> RenderedDomain:
+        seed = _render_seed(machines.pod, domain, secrets, cloud_init_dir)
+        own = _render_seed(alone(domain.hostname), domain, secrets, cloud_init_dir)
+        key = image_keys[domain.arch]
+        return RenderedDomain(domain, resource_of(domain, stamp, _inputs(key, own), _inputs(key, seed)), seed)
+
     return RenderedPod(
         networks=tuple(resource_of(network, stamp) for network in machines.networks),
         pool=pool_resource(machines.pod.spec.ref, machines.pool_path),
-        domains=tuple(
-            _render_domain(machines.pod, domain, stamp, secrets, image_keys[domain.arch], cloud_init_dir)
-            for domain in machines.domains
-        ),
+        domains=tuple(render_domain(domain) for domain in machines.domains),
     )
 
 
-def _render_domain(
-    pod: PodDesign, domain: DesiredDomain, stamp: Stamp, secrets: NodeSecrets, image_key: str, cloud_init_dir: Path
-) -> RenderedDomain:
+def _inputs(image_key: str, seed: Seed) -> dict[str, str]:
+    return {
+        "image": image_key,
+        "user-data": seed.user_data,
+        "meta-data": seed.meta_data,
+        "network-config": seed.network_config,
+    }
+
+
+def _render_seed(pod: PodDesign, domain: DesiredDomain, secrets: NodeSecrets, cloud_init_dir: Path) -> Seed:
     private, public = secrets.host_keys[domain.hostname]
-    seed = render_seed(
+    return render_seed(
         domain.hostname,
         domain.vnics,
         ref=pod.spec.ref,
@@ -76,13 +92,6 @@ def _render_domain(
         low_overhead=pod.cluster.calm,
         templates_dir=cloud_init_dir,
     )
-    inputs = {
-        "image": image_key,
-        "user-data": seed.user_data,
-        "meta-data": seed.meta_data,
-        "network-config": seed.network_config,
-    }
-    return RenderedDomain(domain, resource_of(domain, stamp, inputs), seed)
 
 
 def _apt_mirror(pod: PodDesign) -> str:

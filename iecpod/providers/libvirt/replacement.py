@@ -21,6 +21,6 @@ def plan_replacement(plan: Plan, control_plane: str) -> Replacement:
 
 def _takes_all(change: Change, control_plane: str, *, stands: bool) -> bool:
     if change.action is Action.REMOVE:
-        return True
+        return change.kind != Kind.DOMAIN  # which is pruned, and nothing hangs on a worker
     carries = change.kind == Kind.NETWORK or change.name == control_plane
     return carries and (change.action is Action.REPLACE or (change.action is Action.CREATE and stands))

@@ -32,18 +32,29 @@ class Stamp:
 
 
 def resource_of(
-    desired: DesiredNetwork | DesiredDomain, stamp: Stamp, inputs: Mapping[str, str] = NO_INPUTS
+    desired: DesiredNetwork | DesiredDomain,
+    stamp: Stamp,
+    inputs: Mapping[str, str] = NO_INPUTS,
+    earlier_inputs: Mapping[str, str] = NO_INPUTS,
 ) -> Resource:
     """The object ready for libvirt. `inputs` are what it is made from beside its XML, by name: image key, seed text.
 
     A change of any of them changes the digest, and so shows as drift; the parts of the mark tell which it was.
+    `earlier_inputs` are those that earlier versions of iecpod made a digest of.
     """
     kind = Kind.NETWORK if isinstance(desired, DesiredNetwork) else Kind.DOMAIN
     bare = _render(_lasting(desired), None)
     digest, parts = digest_of(bare, inputs), _parts_of(bare, inputs)
     xml = _render(desired, stamp.mark(digest, parts))
     return Resource(
-        kind=kind, name=desired.name, uuid=desired.uuid, xml=xml, digest=digest, parts=parts, desired=desired
+        kind=kind,
+        name=desired.name,
+        uuid=desired.uuid,
+        xml=xml,
+        digest=digest,
+        parts=parts,
+        desired=desired,
+        earlier=((digest_of(bare, earlier_inputs), _parts_of(bare, earlier_inputs)),) if earlier_inputs else (),
     )
 
 
