@@ -64,11 +64,11 @@ class Watch:
 
     @property
     def go_on(self) -> str:
-        return f"go on with `{self.command('deploy')}`"
+        return f"resume with `{self.command('deploy')}`"
 
     @property
-    def calm(self) -> bool:
-        return self._pace.calm
+    def low_overhead(self) -> bool:
+        return self._pace.low_overhead
 
     def measured_boot(self, node: str, seconds: float) -> None:
         """Deadlines from now on are those of the slowest guest, where it is slower than was assumed."""

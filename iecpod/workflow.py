@@ -68,7 +68,7 @@ def _run_timed(phase: Phase, watch: Watch) -> tuple[PhaseResult, BaseException |
 
 def _explained(error: BaseException, phase: Phase, watch: Watch) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
-        remedy = f"`{watch.command('deploy')}` goes on, `{watch.command('teardown')}` removes what is there"
+        remedy = f"`{watch.command('deploy')}` resumes, `{watch.command('teardown')}` removes what is there"
         return Interrupted(f"interrupted in phase {phase.name}", remedy)
     if isinstance(error, IecpodError):
         watch.explain(error)

@@ -86,7 +86,7 @@ class RecordingReporter:
 
 
 def fake_watch(
-    pace: Pace = Pace(factor=1.0, calm=False),  # noqa: B008 - a frozen value
+    pace: Pace = Pace(factor=1.0, low_overhead=False),  # noqa: B008 - a frozen value
     console: str | Callable[[str], str] = "",
     limits: Mapping[str, float] | None = None,
     clock: Clock | None = None,

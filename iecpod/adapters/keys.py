@@ -102,10 +102,10 @@ def _load(text: str, path: Path | str = "the key") -> Ed25519PrivateKey:
         key = load_ssh_private_key(text.encode(), password=None)
     except (ValueError, TypeError) as error:
         raise HostError(
-            f"{path} is not an SSH private key", "remove that file; the POD must then be made anew"
+            f"{path} is not an SSH private key", "remove that file; the POD must then be recreated"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise HostError(f"{path} is not an ed25519 key", "remove that file; the POD must then be made anew")
+        raise HostError(f"{path} is not an ed25519 key", "remove that file; the POD must then be recreated")
     return key
 
 

@@ -131,5 +131,5 @@ def _locked(ref: PodRef, holder_file: Path, found: str) -> PodLocked:
     return PodLocked(
         f"{holder} is at work on POD {ref}",
         "wait for it with --wait-lock SECONDS, or end it with "
-        f"`kill {holder.pid}`: deploy and teardown go on where another run stopped",
+        f"`kill {holder.pid}`: deploy and teardown resume where another run stopped",
     )

@@ -36,7 +36,7 @@ def run_program(argv: Sequence[str], timeout_seconds: float = 60.0) -> str:
     except FileNotFoundError as error:
         raise CommandFailed("localhost", argv, 127, f"{argv[0]}: not found", "install it: ./bootstrap.sh") from error
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed("localhost", argv, 124, f"no end within {timeout_seconds:.0f} s") from error
+        raise CommandFailed("localhost", argv, 124, f"timed out after {timeout_seconds:.0f} s") from error
     if done.returncode != 0:
         raise CommandFailed("localhost", argv, done.returncode, (done.stderr or done.stdout)[-_TAIL_CHARACTERS:])
     return done.stdout

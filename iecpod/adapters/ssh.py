@@ -235,7 +235,7 @@ class SshShell:
                 self._node,
                 f"what answers at {place} has not the SSH host key that iecpod gave the node",
                 "another machine uses this address, or the node's disk is not the one deployed: "
-                "find out which, or make the POD anew with `iecpod teardown` and `iecpod deploy`",
+                "find out which, or recreate the POD with `iecpod teardown` and `iecpod deploy`",
             ) from error
         except paramiko.AuthenticationException as error:
             raise NodeUnreachable(

@@ -104,7 +104,7 @@ def _print_interrupt(error: BaseException) -> None:
     if isinstance(signalled, Interrupted):
         text = f"{signalled.cause}: {signalled.remedy}"
     else:
-        text = "interrupted; run the same command again to go on"
+        text = "interrupted; run the same command again to resume"
     _LOG.warning("%s", text)
     echo_entry(f"iecpod: {text}")
 

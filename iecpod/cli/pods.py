@@ -81,7 +81,7 @@ def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **
     takes the whole POD.
     """
     if options["no_create"]:
-        raise UsageError("-f takes machines as they are, and redeploy makes them anew", "leave out -f, or use deploy")
+        raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
     _build(composition, composition.redeploy_changed if changed else composition.redeploy, outputs, options)
 
 

@@ -123,7 +123,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("CNI", _cni(cluster)),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
-        ("timings", "low-overhead mode, for emulated guests" if cluster.calm else "Kubernetes' own"),
+        ("timings", "low-overhead mode, for emulated guests" if cluster.low_overhead else "Kubernetes' own"),
         *result.planned.settings,
         *_supply_rows(pod.supply),
     ]

@@ -151,5 +151,5 @@ def check_recalled(ref: PodRef, known: Recalled, wanted: Recalled) -> None:
     if differing:
         raise UsageError(
             f"POD {ref} was deployed {'; '.join(differing)}",
-            "make it anew with `iecpod redeploy`, or leave the option out",
+            "recreate it with `iecpod redeploy`, or leave the option out",
         )

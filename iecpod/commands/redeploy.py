@@ -42,7 +42,7 @@ def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[
         if tools.pod_dir.exists():
             replacement = _find_replacement(inputs, tools, _check_beforehand(inputs, tools))
             if replacement.whole:
-                tools.reporter.warn(f"the whole POD is made anew: {replacement.whole}")
+                tools.reporter.warn(f"the whole POD is recreated: {replacement.whole}")
                 _remove_whole(inputs, tools)
             else:
                 _remove_machines(inputs, tools, replacement.machines)

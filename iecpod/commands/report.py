@@ -42,7 +42,7 @@ class Report:
         rows = [(phase.name, phase.outcome, f"{phase.seconds:.1f}", phase.detail) for phase in self.phases]
         total = ("total", self.outcome, f"{self.seconds:.1f}", "")
         table = format_table(("PHASE", "OUTCOME", "SECONDS", "DETAIL"), [*rows, total])
-        stopped = f"\nstopped after {self.until}, as asked; the same command without -e and --until goes on"
+        stopped = f"\nstopped after {self.until}, as asked; run the same command without -e and --until to continue"
         return table + (stopped if self.until else "")
 
     def to_junit(self) -> str:

@@ -23,7 +23,11 @@ class ClusterNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredCluster:
-    """`arch` is the control plane's. `calm` stretches Kubernetes' own periods for emulated guests (`Pace.calm`)."""
+    """`arch` is the control plane's. `low_overhead` makes Kubernetes do less in the background, for emulated guests.
+
+    `endpoint` is the address that nodes and clients reach the API server at, in every certificate and kubeconfig: with
+    one control plane its own, with several that of what stands before them.
+    """
 
     name: str
     arch: Arch
@@ -34,11 +38,17 @@ class DesiredCluster:
     mgmt_mtu: int
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
-    calm: bool
+    low_overhead: bool
+    endpoint: IPv4Address
+
+    @property
+    def control_planes(self) -> tuple[ClusterNode, ...]:
+        return tuple(node for node in self.nodes if node.role is Role.CONTROL_PLANE)
 
     @property
     def control_plane(self) -> ClusterNode:
-        return next(node for node in self.nodes if node.role is Role.CONTROL_PLANE)
+        """The one that `kubeadm init` runs on, and that phases speak to."""
+        return self.control_planes[0]
 
     @property
     def workers(self) -> tuple[ClusterNode, ...]:
@@ -46,7 +56,7 @@ class DesiredCluster:
 
     @property
     def api_endpoint(self) -> str:
-        return f"{self.control_plane.address}:6443"
+        return f"{self.endpoint}:6443"
 
 
 def node_pod_cidr(pod_cidr: IPv4Network, index: int) -> IPv4Network:

@@ -21,10 +21,10 @@ _MOST_BY_MEASURE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`factor` stretches every deadline; `calm` asks Kubernetes to do less in the background."""
+    """`factor` stretches every deadline; `low_overhead` asks Kubernetes to do less in the background."""
 
     factor: float
-    calm: bool
+    low_overhead: bool
 
     def seconds(self, on_kvm_seconds: float) -> float:
         return on_kvm_seconds * self.factor
@@ -37,4 +37,4 @@ class Pace:
 
 def pace_of(virt_type: VirtType) -> Pace:
     emulated = virt_type is VirtType.QEMU
-    return Pace(factor=_EMULATION_FACTOR if emulated else 1.0, calm=emulated)
+    return Pace(factor=_EMULATION_FACTOR if emulated else 1.0, low_overhead=emulated)

@@ -11,7 +11,7 @@ from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
 from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import VirtType
 from iecpod.design.release import Release
-from iecpod.design.scenario import Scenario
+from iecpod.design.scenario import Role, Scenario
 from iecpod.design.supply import Supply, complete_supply
 from iecpod.model import NetworkName, PodSpec
 
@@ -74,17 +74,19 @@ def design_pod(order: PodOrder, *, low_overhead: bool) -> PodDesign:
     spec = order.spec
     mgmt = spec.idf.network(NetworkName.MGMT)
     assert mgmt is not None and mgmt.cidr is not None  # a cross-check rule demands it
+    nodes = tuple(_cluster_nodes(order))
     cluster = DesiredCluster(
         name=str(spec.ref).replace("/", "-"),
         arch=spec.pdf.nodes[0].arch,
         release=order.release,
         cni=order.scenario.cni,
-        nodes=tuple(_cluster_nodes(order)),
+        nodes=nodes,
         mgmt_cidr=mgmt.cidr,
         mgmt_mtu=spec.idf.interface_mtu,
         pod_cidr=order.pod_cidr,
         service_cidr=order.service_cidr,
-        calm=low_overhead,
+        low_overhead=low_overhead,
+        endpoint=next(node.address for node in nodes if node.role is Role.CONTROL_PLANE),
     )
     supply = complete_supply(order.supply, spec, cluster, order.scenario.dns_domain)
     return PodDesign(spec=spec, scenario=order.scenario, cluster=cluster, supply=supply)

@@ -83,7 +83,7 @@ class ControlPlanePhase:
             seconds=_RESTART_SECONDS,
             node=self.shell.node,
             interval_seconds=5.0,
-            remedy=f"`{self.watch.command('redeploy')}` makes the cluster anew, where it is not worth mending",
+            remedy=f"`{self.watch.command('redeploy')}` recreates the cluster, where it is not worth repairing",
         )
         return True
 
@@ -114,11 +114,11 @@ class ControlPlanePhase:
             self._argv(goes_on),
             seconds=_INIT_SECONDS,
             watch=self.watch,
-            remedy="deploy goes on with kubeadm init where the API server answers, else it starts afresh",
+            remedy="deploy resumes kubeadm init where the API server answers, else it starts over",
         )
 
     def _write_patches(self) -> None:
-        patches = render_patches(self.cluster.release.kubernetes_version) if self.cluster.calm else {}
+        patches = render_patches(self.cluster.release.kubernetes_version) if self.cluster.low_overhead else {}
         if patches:
             pairs = [word for name, text in patches.items() for word in (name, text)]
             self.shell.run(["sh", "-euc", _WRITE_PATCHES, "write-patches", PATCHES_DIR, *pairs])
@@ -129,7 +129,7 @@ class ControlPlanePhase:
             # kubeadm's own checks refuse what an earlier init has made.
             skipped = list(dict.fromkeys(["preflight", *skipped]))
         init = ["kubeadm", "init", f"--config={_CONFIG}", "--skip-token-print", *preflight_flags(self.cluster)]
-        if not self.cluster.calm or has_plain_init(self.cluster.release.kubernetes_version):
+        if not self.cluster.low_overhead or has_plain_init(self.cluster.release.kubernetes_version):
             return [*init, *_skip(skipped)]
         skipped += [f"control-plane/{client}" for client in _CLIENTS_OF_API_SERVER]
         later = [

@@ -15,7 +15,7 @@ from iecpod.ports import BundleFiles, Shell
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK, import_script, install_script, render_bundle_files
 from iecpod.render.node_files import (
     TIMER_SLACK_NS,
-    render_calm_units,
+    render_low_overhead_units,
     render_node_files,
 )
 from iecpod.render.supply_files import render_runtime_files
@@ -84,7 +84,7 @@ class RuntimePhase:
 
     def _files(self) -> dict[str, str]:
         files = {**render_node_files(self.release), **render_runtime_files(self.release, self.supply)}
-        return files | (render_calm_units(self.release) if self.watch.calm else {})
+        return files | (render_low_overhead_units(self.release) if self.watch.low_overhead else {})
 
     def _check(self, hostname: str) -> None:
         digests = "".join(
@@ -104,7 +104,7 @@ class RuntimePhase:
             self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
         self._lead_to_mirrors(shell)
-        if self.watch.calm:
+        if self.watch.low_overhead:
             self._let_nap(shell)
 
     def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
@@ -159,7 +159,7 @@ class RuntimePhase:
     def _let_nap(self, shell: Shell) -> None:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""
         shell.run(["sh", "-c", _SET_SLACK, "slack", self.release.runtime, str(TIMER_SLACK_NS)])
-        _write_files(shell, render_calm_units(self.release))
+        _write_files(shell, render_low_overhead_units(self.release))
 
 
 def _bundle_script(release: Release) -> str:

@@ -141,7 +141,7 @@ class WorkersPhase:
         kubectl.discard(RECORD_PATH)
         for hostname in hostnames:
             if not is_job_running(self.shells[hostname], _UNIT):
-                self.watch.reporter.progress("leaves the cluster: its machine was made anew", hostname)
+                self.watch.reporter.progress("removed from the cluster: its machine was recreated", hostname)
                 kubectl.discard(f"{NODES}/{hostname}")
 
     def _add_hosts(self, nodes: Sequence[ClusterNode]) -> None:
@@ -153,7 +153,7 @@ class WorkersPhase:
     def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]
         if is_job_running(shell, _UNIT):
-            self.watch.reporter.progress("goes on with the join of an earlier run", hostname)
+            self.watch.reporter.progress("resuming the join of an earlier run", hostname)
         else:
             if shell.run(["sh", "-c", HAS_BEGUN, "has-begun", _KUBELET_CONF, _MANIFESTS], check=False).returncode == 0:
                 reset_node(shell, self.cluster)

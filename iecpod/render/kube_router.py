@@ -115,7 +115,7 @@ def _container(cluster: DesiredCluster) -> dict[str, Any]:
             # The API server itself: its service answers only when kube-proxy has come up on the node.
             {"name": "KUBERNETES_SERVICE_HOST", "value": endpoint},
             {"name": "KUBERNETES_SERVICE_PORT", "value": port},
-            *(GO_VARIABLES if cluster.calm else ()),
+            *(GO_VARIABLES if cluster.low_overhead else ()),
         ],
         "livenessProbe": _PROBE,
         "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}},

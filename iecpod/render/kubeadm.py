@@ -41,7 +41,7 @@ def render_init_config(cluster: DesiredCluster, *, token: str, timeout_seconds: 
         "localAPIEndpoint": {"advertiseAddress": str(node.address), "bindPort": 6443},
     }
     version = cluster.release.kubernetes_version
-    if cluster.calm and has_plain_init(version):
+    if cluster.low_overhead and has_plain_init(version):
         init["patches"] = {"directory": PATCHES_DIR}
     if api == "v1beta4":
         init["timeouts"] = _init_timeouts(timeout_seconds)
@@ -49,7 +49,7 @@ def render_init_config(cluster: DesiredCluster, *, token: str, timeout_seconds: 
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": cluster.release.cgroup_driver,
-        **(kubelet_periods(version) if cluster.calm else {}),
+        **(kubelet_periods(version) if cluster.low_overhead else {}),
     }
     return dump_yaml_all([init, _cluster_configuration(cluster, api, timeout_seconds), kubelet])
 
@@ -129,13 +129,14 @@ def render_images_config(release: Release) -> str:
 def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: float) -> dict[str, Any]:
     release = cluster.release
     version = release.kubernetes_version
-    leader = LEADER_ARGUMENTS if cluster.calm else {}
+    leader = LEADER_ARGUMENTS if cluster.low_overhead else {}
     manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni.has_planned_cidrs else {})}
     address = str(cluster.control_plane.address)
+    names = [name for node in cluster.control_planes for name in (str(node.address), node.hostname)]
     # Probes, components and nodes use that address; its default is every network that the node is on.
-    arguments = {"bind-address": address, **(api_server_arguments(version) if cluster.calm else {})}
+    arguments = {"bind-address": address, **(api_server_arguments(version) if cluster.low_overhead else {})}
     api_server: dict[str, Any] = {
-        "certSANs": [address, cluster.control_plane.hostname],
+        "certSANs": list(dict.fromkeys([str(cluster.endpoint), *names])),
         **_extra_args(arguments, api),
     }
     if api != "v1beta4":
@@ -158,7 +159,7 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
             "local": {
                 "dataDir": "/var/lib/etcd",
                 **_etcd_tag(release),
-                **_extra_args(etcd_arguments(version) if cluster.calm else {}, api),
+                **_extra_args(etcd_arguments(version) if cluster.low_overhead else {}, api),
             },
         },
     }
@@ -166,7 +167,7 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
         configuration["imageRepository"] = release.image_repository
     if release.coredns_version:
         configuration["dns"] = {"imageTag": release.coredns_version}
-    if cluster.calm:
+    if cluster.low_overhead:
         configuration |= cheap_keys(version, api)
     return configuration
 
@@ -177,7 +178,7 @@ def _node_registration(cluster: DesiredCluster, node: ClusterNode, api: str) -> 
         # Of this node alone: the kubelet's configuration is one for the whole cluster.
         "address": str(node.address),
         **(_DOCKER_KUBELET_FLAGS if cluster.release.runtime == "docker" else {}),
-        **(kubelet_flags(cluster.release.kubernetes_version) if cluster.calm else {}),
+        **(kubelet_flags(cluster.release.kubernetes_version) if cluster.low_overhead else {}),
     }
     return {
         "name": node.hostname,

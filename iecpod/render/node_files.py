@@ -69,7 +69,7 @@ TIMER_SLACK_NS = 5_000_000
 _RUNTIME_UNITS = {"containerd": ("containerd",), "docker": ("containerd", "docker")}
 
 
-def render_calm_units(release: Release) -> dict[str, str]:
+def render_low_overhead_units(release: Release) -> dict[str, str]:
     """Drop-ins by path, for emulated guests: what runs under the container runtime and the kubelet may sleep longer.
 
     Go's scheduler naps for 20 microseconds at a time, and each nap costs such a guest two context switches and an

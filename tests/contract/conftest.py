@@ -50,5 +50,6 @@ def cluster() -> DesiredCluster:
         mgmt_mtu=1500,
         pod_cidr=IPv4Network("100.100.0.0/16"),
         service_cidr=IPv4Network("172.16.1.0/24"),
-        calm=False,
+        low_overhead=False,
+        endpoint=node.address,
     )

@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parents[1] / "unit/golden/releases"
 RENDERED = [
     pytest.param(GOLDEN / release / file, id=f"{release.split('/')[0]}-{file}")
     for release in ("k8s-1.36/ubuntu2404-x86_64", "k8s-1.37-go/debian12-x86_64")
-    for file in ("init.yaml", "init-calm.yaml", "join.yaml", "join-calm.yaml")
+    for file in ("init.yaml", "init-low-overhead.yaml", "join.yaml", "join-low-overhead.yaml")
 ]
 
 #: Arguments: kubeadm, its configuration, patches, where it looks for them, and where the manifests are to go. What
@@ -58,7 +58,7 @@ def test_patches_are_applied_to_the_static_pods(kubeadm: Path, tmp_path: Path) -
     patches.mkdir()
     for name, text in render_patches("1.37.2").items():
         (patches / name).write_text(text)
-    config = GOLDEN / "k8s-1.37-go/debian12-x86_64/init-calm.yaml"
+    config = GOLDEN / "k8s-1.37-go/debian12-x86_64/init-low-overhead.yaml"
     manifests = tmp_path / "manifests"
     arguments = [str(kubeadm), str(config), str(patches), PATCHES_DIR, str(manifests)]
     argv = ["unshare", "--mount", "--net", "sh", "-euc", _WRITE_MANIFESTS, "write-manifests", *arguments]

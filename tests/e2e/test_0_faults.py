@@ -185,7 +185,7 @@ def test_libvirtd_killed_in_a_phase(faulty: Faulty) -> None:
     run.process.send_signal(signal.SIGCONT)
     assert run.end() == 1, run.said
     assert "libvirt could not" in run.said and "Traceback" not in run.said
-    assert "go on with `iecpod deploy -l faults -p virtual1" in run.said
+    assert "resume with `iecpod deploy -l faults -p virtual1" in run.said
     assert faulty.report()["outcome"] == "failed"
     done = faulty.deploy()
     assert done.returncode == 0, done.stderr
@@ -341,7 +341,7 @@ def test_a_disk_that_fills_while_machines_are_made(
         disk(size)
         assert run.end() == 1, run.said
         assert what in run.said and "No space left on device" in run.said and "Traceback" not in run.said
-        assert "remedy: make room there; running the command again goes on from here" in run.said
+        assert "remedy: make room there; run the command again to resume from here" in run.said
         disk("4G")
         done = command.deploy()
         assert done.returncode == 0, done.stderr

@@ -23,7 +23,7 @@ def test_deploy_went_on_after_two_kills(pod: Iecpod) -> None:
     outcomes = {phase["name"]: phase["outcome"] for phase in report["phases"]}
     assert list(outcomes) == [
         *("image", "networks", "storage", "domains", "reachable", "runtime", "control-plane"),
-        *("kubeconfig", "cni", "workers", "ready", "helm", "verify"),
+        *("kubeconfig", "cni", "workers", "ready", "prune", "helm", "verify"),
     ]
     assert {outcomes[name] for name in ("networks", "storage", "domains", "reachable")} == {"in place"}
     assert {outcomes[name] for name in ("control-plane", "workers", "ready", "verify")} == {"done"}

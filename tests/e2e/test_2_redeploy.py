@@ -49,7 +49,7 @@ def test_only_the_worker_that_changed_is_made_anew(pod: Iecpod, tmp_path: Path) 
     base = _base_with_a_larger_iec03(pod.root / "base")
 
     refused = pod.run("deploy", "-b", str(base))
-    assert refused.returncode == 4 and "`iecpod redeploy --changed` makes it anew" in refused.stderr
+    assert refused.returncode == 4 and "`iecpod redeploy --changed` recreates it" in refused.stderr
     log = tmp_path / "log"
     with deploy_in_phase(pod, "workers", log, "redeploy", "--changed", "-b", str(base)) as process:
         _switch_off_in_its_join(pod, "iec03")
@@ -58,7 +58,7 @@ def test_only_the_worker_that_changed_is_made_anew(pod: Iecpod, tmp_path: Path) 
     assert time.monotonic() - switched_off_at < 240
     told = log.read_text()
     assert "iec03: its virtual machine does not run any more" in told and "Traceback" not in told
-    assert f"go on with `iecpod deploy -l {LAB} -p {POD}" in told
+    assert f"resume with `iecpod deploy -l {LAB} -p {POD}" in told
     pod.check("deploy")
 
     uids_after, boots_after = _node_uids(pod), _boots(pod)

@@ -58,7 +58,8 @@ def cluster() -> DesiredCluster:
         mgmt_mtu=1500,
         pod_cidr=POD_CIDR,
         service_cidr=IPv4Network("172.16.1.0/24"),
-        calm=False,
+        low_overhead=False,
+        endpoint=nodes[0].address,
     )
 
 

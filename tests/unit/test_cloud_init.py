@@ -62,7 +62,7 @@ def render(domain: DesiredDomain | None = None, **changes: Any) -> Seed:
         "templates_dir": TEMPLATES,
     }
     made = domain or make_domain()
-    values["low_overhead"] = pace_of(made.virt_type).calm
+    values["low_overhead"] = pace_of(made.virt_type).low_overhead
     return render_seed(made.hostname, made.vnics, **{**values, **changes})
 
 

@@ -224,7 +224,7 @@ def test_a_hypervisor_that_goes_away_in_a_phase_is_a_failed_phase(layout: Layout
     with pytest.raises(HypervisorUnavailable) as caught:
         deploy(resolve(layout), tools, lambda _report: None)
     assert int(caught.value.exit_code) == 1
-    assert caught.value.remedy.startswith("is libvirtd running?; go on with `iecpod deploy -l local -p virtual1")
+    assert caught.value.remedy.startswith("is libvirtd running?; resume with `iecpod deploy -l local -p virtual1")
 
 
 def no_room(*_arguments: object) -> None:

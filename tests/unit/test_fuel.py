@@ -190,7 +190,7 @@ def test_a_deploy_stops_where_it_is_told(layout: Layout, tools: FakeTools, until
     report = deploy(resolve(layout, until=until), tools, lambda _report: None)
     assert tuple(phase.name for phase in report.phases) == PHASES[: PHASES.index(until) + 1]
     last_line = report.to_text().splitlines()[-1]
-    assert last_line == f"stopped after {until}, as asked; the same command without -e and --until goes on"
+    assert last_line == f"stopped after {until}, as asked; run the same command without -e and --until to continue"
     domains = [seen for seen in tools.hypervisor.observe() if seen.kind is Kind.DOMAIN and seen.active]
     assert len(domains) == (len(NODES) if PHASES.index(until) >= PHASES.index("domains") else 0)
     assert run_deploy(layout, tools).phases[-1].name == PHASES[-1]

@@ -71,7 +71,7 @@ def test_low_overhead_is_for_emulated_guests_only(cluster: DesiredCluster, versi
     init, configuration, kubelet = _documents(cluster)
     assert "patches" not in init and "nodeStatusUpdateFrequency" not in kubelet
     assert not {"extraArgs"} & set(configuration["scheduler"]) and "extraArgs" not in configuration["etcd"]["local"]
-    init, configuration, kubelet = _documents(dataclasses.replace(cluster, calm=True))
+    init, configuration, kubelet = _documents(dataclasses.replace(cluster, low_overhead=True))
     assert kubelet["nodeStatusUpdateFrequency"] == "1m0s"
     assert "leader-elect" in str(configuration["scheduler"]) and "leader-elect" in str(
         configuration["controllerManager"]
@@ -79,10 +79,10 @@ def test_low_overhead_is_for_emulated_guests_only(cluster: DesiredCluster, versi
     assert "unsafe-no-fsync" in str(configuration["etcd"]) and "ECDSA" in str(configuration)
 
 
-@pytest.mark.parametrize("calm", [False, True])
+@pytest.mark.parametrize("low_overhead", [False, True])
 @pytest.mark.parametrize("version", ["1.13.0", "1.20.2", "1.37.2"])
 def test_nothing_of_kubernetes_listens_on_other_networks_than_mgmt(
-    cluster: DesiredCluster, version: str, calm: bool
+    cluster: DesiredCluster, version: str, low_overhead: bool
 ) -> None:
     """NodePorts apart. etcd, scheduler and controller manager are kubeadm's matter: mgmt and loopback."""
 
@@ -90,7 +90,7 @@ def test_nothing_of_kubernetes_listens_on_other_networks_than_mgmt(
         found = of[key]
         return found if isinstance(found, dict) else {item["name"]: item["value"] for item in found}
 
-    cluster = dataclasses.replace(with_release(cluster, version), calm=calm)
+    cluster = dataclasses.replace(with_release(cluster, version), low_overhead=low_overhead)
     init, configuration, _ = _documents(cluster)
     assert arguments(configuration["apiServer"])["bind-address"] == "172.16.10.36"
     assert arguments(init["nodeRegistration"], "kubeletExtraArgs")["address"] == "172.16.10.36"
@@ -101,7 +101,7 @@ def test_nothing_of_kubernetes_listens_on_other_networks_than_mgmt(
 
 
 def test_since_1_33_only_what_was_seen_to_be_needed_is_left(cluster: DesiredCluster) -> None:
-    init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.33.0"), calm=True))
+    init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.33.0"), low_overhead=True))
     assert init["patches"] == {"directory": PATCHES_DIR}
     assert init["nodeRegistration"]["kubeletExtraArgs"] == [
         {"name": "node-ip", "value": "172.16.10.36"},
@@ -112,7 +112,7 @@ def test_since_1_33_only_what_was_seen_to_be_needed_is_left(cluster: DesiredClus
         *("apiVersion", "kind", "cgroupDriver"),
         *("nodeStatusUpdateFrequency", "nodeStatusReportFrequency"),
     }
-    init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.32.9"), calm=True))
+    init, _, kubelet = _documents(dataclasses.replace(with_release(cluster, "1.32.9"), low_overhead=True))
     assert "patches" not in init and "syncFrequency" in kubelet
     assert "cgroups-per-qos" in str(init["nodeRegistration"]["kubeletExtraArgs"])
 

@@ -73,8 +73,10 @@ def _no_bundle(_hostname: str) -> BundleFiles:
     raise AssertionError("no bundle is wanted")
 
 
-def _runtime(shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, calm: bool) -> RuntimePhase:
-    watch = fake_watch(Pace(1.0, calm=calm))
+def _runtime(
+    shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, low_overhead: bool
+) -> RuntimePhase:
+    watch = fake_watch(Pace(1.0, low_overhead=low_overhead))
     return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
 
 
@@ -88,7 +90,7 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
         references=("k8s.gcr.io/pause:3.2",),
     )
     shell = FakeShell().on("sh", "-c", returncode=1).on("sh", "-euc").on("systemctl")
-    _runtime(shell, lambda _hostname: bundle, calm=False).run()
+    _runtime(shell, lambda _hostname: bundle, low_overhead=False).run()
     below = "/var/cache/iecpod-bundle/"
     sent = {path.removeprefix(below) for path in shell.files if path.startswith(below)}
     assert sent == {"debs/runc.deb", "bin/kubeadm", "images/images.tar"}
@@ -100,10 +102,10 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
 
 def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
     shell = FakeShell().on("sh", "-euc", returncode=1)
-    assert _runtime(shell, calm=False).probe() is None
+    assert _runtime(shell, low_overhead=False).probe() is None
     assert "test ! -e /var/cache/iecpod-bundle" in shell.calls[0][2]
     shell = FakeShell().on("sh", "-euc", stdout="v1.20.2\n")
-    assert _runtime(shell, calm=True).probe() == "containerd, Kubernetes 1.20.2"
+    assert _runtime(shell, low_overhead=True).probe() == "containerd, Kubernetes 1.20.2"
     checked = {line.split()[1] for line in shell.inputs[0].decode().splitlines()}
     assert checked == {
         "/etc/containerd/config.toml",
@@ -114,16 +116,18 @@ def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
     }
 
 
-@pytest.mark.parametrize("calm", [True, False])
-def test_only_on_emulated_guests_the_runtime_may_sleep_longer(calm: bool) -> None:
+@pytest.mark.parametrize("low_overhead", [True, False])
+def test_only_on_emulated_guests_the_runtime_may_sleep_longer(low_overhead: bool) -> None:
     shell = FakeShell().on("systemctl").on("sh", "-c")
-    _runtime(shell, calm=calm).run()
+    _runtime(shell, low_overhead=low_overhead).run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
     slack = b"[Service]\nTimerSlackNSec=5000000ns\n"
     condition = b"[Unit]\nConditionPathExists=/var/lib/kubelet/config.yaml\n\n"
     wanted = {drop_in.format("containerd"): slack, drop_in.format("kubelet"): condition + slack}
-    assert shell.files == (wanted if calm else {})
-    assert [call[-2:] for call in shell.calls if "slack" in call] == ([("containerd", "5000000")] if calm else [])
+    assert shell.files == (wanted if low_overhead else {})
+    assert [call[-2:] for call in shell.calls if "slack" in call] == (
+        [("containerd", "5000000")] if low_overhead else []
+    )
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
@@ -202,8 +206,8 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     release = dataclasses.replace(cluster.release, coredns=False)
-    cluster = dataclasses.replace(cluster, release=release, calm=True)
-    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, calm=True))).run()
+    cluster = dataclasses.replace(cluster, release=release, low_overhead=True)
+    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, low_overhead=True))).run()
     (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert script.split(" && ") == [
@@ -220,8 +224,8 @@ def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: Desi
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
-    cluster = dataclasses.replace(with_release(cluster, "1.37.2"), calm=True)
-    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, calm=True))).run()
+    cluster = dataclasses.replace(with_release(cluster, "1.37.2"), low_overhead=True)
+    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, low_overhead=True))).run()
     (started,) = (call for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert started[started.index("--") + 1 :] == ("kubeadm", "init", config, "--skip-token-print")

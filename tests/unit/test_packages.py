@@ -25,14 +25,16 @@ def release(runtime: str = "docker", repository: AptRepository = LAB) -> Release
     return dataclasses.replace(make_release("1.20.2", runtime), repositories=(repository,), packages=packages)
 
 
-def phase(shell: FakeShell, wanted: Release, *, calm: bool = False) -> RuntimePhase:
+def phase(shell: FakeShell, wanted: Release, *, low_overhead: bool = False) -> RuntimePhase:
     def no_bundle(_hostname: str) -> BundleFiles:
         raise AssertionError("a release of packages has no bundle")
 
     def fetch_key(repository: AptRepository) -> bytes:
         return f"key of {repository.key_url}".encode()
 
-    return RuntimePhase(wanted, SUPPLY, {"iec01": shell}, fetch_key, no_bundle, fake_watch(Pace(1.0, calm=calm)))
+    return RuntimePhase(
+        wanted, SUPPLY, {"iec01": shell}, fetch_key, no_bundle, fake_watch(Pace(1.0, low_overhead=low_overhead))
+    )
 
 
 def fresh_node(*, runs: bool = False, result: str = "success", status: int = 0) -> FakeShell:
@@ -53,7 +55,7 @@ def test_what_packages_start_finds_its_files() -> None:
         seen.update(shell.files)
         return CommandResult(0, "", "")
 
-    phase(shell.reply(("systemd-run",), run_apt), release(), calm=True).run()
+    phase(shell.reply(("systemd-run",), run_apt), release(), low_overhead=True).run()
     assert seen == {
         "/etc/apt/keyrings/lab.gpg",
         "/etc/apt/sources.list.d/lab.sources",
@@ -108,7 +110,7 @@ def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:
             "W: GPG error: http://packages.lab/debian stable InRelease: ... NO_PUBKEY 1234\n"
             "E: The repository 'http://packages.lab/debian stable InRelease' is not signed.",
             "give the key that signs the repository, once you are sure of it: --repository-key lab=FILE; "
-            "go on with `iecpod deploy",
+            "resume with `iecpod deploy",
         ),
         (
             "E: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  500  Unable to connect\n"

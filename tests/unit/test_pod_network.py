@@ -220,7 +220,7 @@ def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: Desir
         "pods of tigera-operator that do not run:\n    tigera-operator-x: ImagePullBackOff quay.io/tigera/operator:v1\n"
         "console of iec01, its last lines:\n    login:"
     )
-    assert "get tigerastatuses" in caught.value.remedy and "go on with" in caught.value.remedy
+    assert "get tigerastatuses" in caught.value.remedy and "resume with" in caught.value.remedy
 
 
 def test_calico_s_own_images_that_cannot_be_pulled_are_told(cluster: DesiredCluster) -> None:

@@ -183,7 +183,7 @@ def test_the_control_plane_and_networks_take_the_whole_pod(
     _redeploy_changed(tools, layout, base_uri=_base(layout, tmp_path, file, swap))
     assert _made_by(tools, "second") == _ALL
     (told,) = (line for line in tools.reporter.lines if line.startswith("warning"))
-    assert told.startswith(f"warning: the whole POD is made anew: {why}")
+    assert told.startswith(f"warning: the whole POD is recreated: {why}")
 
 
 def test_another_cluster_takes_the_whole_pod(layout: Layout, tools: FakeTools) -> None:
@@ -191,7 +191,7 @@ def test_another_cluster_takes_the_whole_pod(layout: Layout, tools: FakeTools) -
     _redeploy_changed(tools, layout, service_cidr="172.16.2.0/24")
     assert _made_by(tools, "second") == _ALL and tools.recalled.service_cidr == "172.16.2.0/24"
     assert (
-        "warning: the whole POD is made anew: it was deployed with the service CIDR 172.16.1.0/24, not 172.16.2.0/24"
+        "warning: the whole POD is recreated: it was deployed with the service CIDR 172.16.1.0/24, not 172.16.2.0/24"
         in tools.reporter.lines
     )
 
@@ -226,12 +226,12 @@ def test_the_refusal_of_a_deploy_says_which_redeploy_helps(layout: Layout, tools
     (problem,) = caught.value.problems
     assert problem.path == "domain local-virtual1-iec03"
     assert problem.remedy == (
-        "`iecpod redeploy --changed` makes it anew; or go back to the descriptors and options that it was made from"
+        "`iecpod redeploy --changed` recreates it; or go back to the descriptors and options that it was made from"
     )
     with pytest.raises(PreflightError) as caught:
         deploy(resolve(layout, vcpus=3), tools, lambda _report: None)
     assert {problem.remedy.split(";")[0] for problem in caught.value.problems} == {
-        "`iecpod redeploy` makes the whole POD anew"
+        "`iecpod redeploy` recreates the whole POD"
     }
 
 

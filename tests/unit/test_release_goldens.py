@@ -77,9 +77,9 @@ def test_release_is_rendered_as_read(cluster: DesiredCluster, name: str, base_os
     sources = [render_apt_source(repository) for repository in release.repositories]
     rendered = {
         "init.yaml": init_config(cluster),
-        "init-calm.yaml": init_config(dataclasses.replace(cluster, calm=True)),
+        "init-low-overhead.yaml": init_config(dataclasses.replace(cluster, low_overhead=True)),
         "join.yaml": join_config(cluster),
-        "join-calm.yaml": join_config(dataclasses.replace(cluster, calm=True)),
+        "join-low-overhead.yaml": join_config(dataclasses.replace(cluster, low_overhead=True)),
         "node-files.txt": as_text(render_node_files(release)),
         "sources.txt": as_text({source.path: source.text for source in sources}),
         "supply-files.txt": as_text(
@@ -88,7 +88,7 @@ def test_release_is_rendered_as_read(cluster: DesiredCluster, name: str, base_os
     }
     patches = render_patches(release.kubernetes_version)
     if patches:
-        rendered["init-calm-patches.txt"] = as_text(patches)
+        rendered["init-low-overhead-patches.txt"] = as_text(patches)
     for file, text in rendered.items():
         check_golden(f"releases/{name}/{base_os}-{arch.value}/{file}", text)
 
@@ -99,7 +99,7 @@ def test_no_golden_is_left_of_a_release_that_is_gone() -> None:
     assert {place for place in found if not place.startswith("manifests/")} == known
 
 
-@pytest.mark.parametrize("file", ["init.yaml", "init-calm.yaml", "join.yaml", "join-calm.yaml"])
+@pytest.mark.parametrize("file", ["init.yaml", "init-low-overhead.yaml", "join.yaml", "join-low-overhead.yaml"])
 def test_kubeadm_of_its_version_reads_the_configuration(file: str, tmp_path: Path) -> None:
     """1.20 has no `config validate`; migrating reads strictly and writes what it has understood."""
     kubeadm = find_compiled("kubeadm")

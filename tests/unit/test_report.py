@@ -37,8 +37,8 @@ REPORT = Report(
 )
 JUNIT = """\
 <?xml version="1.0" encoding="UTF-8"?>
-<testsuites name="iecpod deploy" tests="15" failures="2" errors="0" skipped="11" time="20.500">
-  <testsuite name="local/virtual1" tests="15" failures="2" errors="0" skipped="11" time="20.500">
+<testsuites name="iecpod deploy" tests="16" failures="2" errors="0" skipped="12" time="20.500">
+  <testsuite name="local/virtual1" tests="16" failures="2" errors="0" skipped="12" time="20.500">
     <testcase classname="local.virtual1" name="image" time="0.500">
       <system-out>in place: sha256:0</system-out>
     </testcase>

@@ -66,4 +66,4 @@ def test_every_observation_is_told() -> None:
 def test_a_slow_boot_stretches_deadlines_and_a_fast_one_never_shortens_them(
     assumed: float, boot_seconds: float, factor: float
 ) -> None:
-    assert Pace(assumed, calm=True).measured(boot_seconds) == Pace(factor, calm=True)
+    assert Pace(assumed, low_overhead=True).measured(boot_seconds) == Pace(factor, low_overhead=True)

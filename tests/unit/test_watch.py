@@ -34,7 +34,7 @@ from tests.fakes import FakeClock, RecordingReporter, fake_watch
 from tests.unit.broken_pod import ROOT
 
 CONSOLE = "".join(f"\x1b[1;31mline {number}\x1b[0m\r\n" for number in range(40))
-GO_ON = "go on with `iecpod deploy -l local -p virtual1`"
+GO_ON = "resume with `iecpod deploy -l local -p virtual1`"
 
 
 def never() -> None:
@@ -99,7 +99,7 @@ def test_consoles_are_read_without_what_paints_them() -> None:
 
 def test_deadlines_are_scaled_by_the_slowest_guest_measured() -> None:
     reporter = RecordingReporter()
-    watch = fake_watch(Pace(8.0, calm=True), reporter=reporter)
+    watch = fake_watch(Pace(8.0, low_overhead=True), reporter=reporter)
     assert watch.seconds(100) == 800
     watch.measured_boot("iec01", 150)
     assert watch.seconds(100) == 800 and reporter.lines == []
@@ -119,7 +119,7 @@ def test_a_console_that_moves_gets_a_wait_more_time() -> None:
 def test_time_that_a_person_gave_a_phase_is_for_all_of_its_waits_and_holds_as_given() -> None:
     clock = FakeClock()
     watch = fake_watch(
-        Pace(8.0, calm=True), clock=clock, limits={"reachable": 50}, console=lambda _node: f"line {clock.now()}"
+        Pace(8.0, low_overhead=True), clock=clock, limits={"reachable": 50}, console=lambda _node: f"line {clock.now()}"
     )
     watch.begin("reachable")
     assert "not within 50 s" in expire(watch, seconds=100, node="iec01").cause
@@ -200,7 +200,7 @@ def test_a_signal_says_in_which_phase_and_how_to_go_on() -> None:
     assert isinstance(error, Interrupted) and isinstance(error, KeyboardInterrupt)
     assert error.cause == "interrupted in phase workers"
     assert error.remedy == (
-        "`iecpod deploy -l local -p virtual1` goes on, `iecpod teardown -l local -p virtual1` removes what is there"
+        "`iecpod deploy -l local -p virtual1` resumes, `iecpod teardown -l local -p virtual1` removes what is there"
     )
 
 
@@ -254,7 +254,7 @@ def test_a_signal_ends_a_run_at_once_whatever_its_nodes_are_at(signum: int, tmp_
     assert process.returncode == 130
     assert time.monotonic() - start < 20
     assert told == (
-        "iecpod: interrupted in phase workers: `iecpod deploy -l local -p virtual1` goes on, "
+        "iecpod: interrupted in phase workers: `iecpod deploy -l local -p virtual1` resumes, "
         "`iecpod teardown -l local -p virtual1` removes what is there\n"
     )
 

@@ -90,7 +90,7 @@ def design_machines(order: PodOrder, host: HypervisorInputs) -> DesiredMachines:
     """Computes the whole POD; whether this hypervisor can run it is for the preflight to say."""
     spec, ref, inputs = order.spec, order.spec.ref, _Design(order, host)
     return DesiredMachines(
-        pod=design_pod(order, low_overhead=pace_of(host.virt_type).calm),
+        pod=design_pod(order, low_overhead=pace_of(host.virt_type).low_overhead),
         networks=tuple(
             _design_network(inputs, network)
             for network in _carried_networks(spec)

@@ -50,7 +50,7 @@ def check_host(
 
 def _check_replaced(machines: DesiredMachines, plan: Plan) -> list[Problem]:
     whole = plan_replacement(plan, machines.control_plane_domain).whole
-    way = "`iecpod redeploy` makes the whole POD anew" if whole else "`iecpod redeploy --changed` makes it anew"
+    way = "`iecpod redeploy` recreates the whole POD" if whole else "`iecpod redeploy --changed` recreates it"
     return [
         Problem(
             path=f"{change.kind} {change.name}",

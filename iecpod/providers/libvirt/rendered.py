@@ -89,7 +89,7 @@ def _render_seed(pod: PodDesign, domain: DesiredDomain, secrets: NodeSecrets, cl
         supply=pod.supply,
         apt_mirror=_apt_mirror(pod),
         instance_id=domain.uuid,
-        low_overhead=pod.cluster.calm,
+        low_overhead=pod.cluster.low_overhead,
         templates_dir=cloud_init_dir,
     )
 

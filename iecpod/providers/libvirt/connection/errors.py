@@ -74,7 +74,7 @@ def translate_errors(doing: str) -> Iterator[None]:
         if code in _FAILED:
             is_full = os.strerror(errno.ENOSPC) in str(error)
             remedy = "make room there" if is_full else "see the log of libvirtd"
-            raise HostError(cause, f"{remedy}; running the command again goes on from here") from error
+            raise HostError(cause, f"{remedy}; run the command again to resume from here") from error
         raise
 
 
