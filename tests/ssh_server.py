@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import paramiko
+from paramiko import common
 
 _SUDO = '#!/bin/sh\n[ "$1" = -n ] && [ "$2" = -- ] || exit 98\nshift 2\nexec "$@"\n'
 
@@ -89,10 +90,10 @@ class _Session(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         allowed = username == "ubuntu" and key == self._server.authorized_key
-        return paramiko.AUTH_SUCCESSFUL if allowed else paramiko.AUTH_FAILED
+        return common.AUTH_SUCCESSFUL if allowed else common.AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
+        return common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         threading.Thread(target=self._server.run, args=(channel, command.decode()), daemon=True).start()

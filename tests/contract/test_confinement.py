@@ -281,7 +281,7 @@ def test_layers_hide_on_a_guest_what_they_hide_where_they_are_unpacked(tree: Pat
     marks = {name for path in (tree / "layers").rglob("*") for name in os.listxattr(path, follow_symlinks=False)}
     assert marks == {"trusted.overlay.opaque"}
     (tmp_path / "image").mkdir()
-    argv = ["unshare", "--mount", "sh", "-c", _MOUNT, "guest", tree / "layers", tmp_path / "image"]
+    argv: list[str | Path] = ["unshare", "--mount", "sh", "-c", _MOUNT, "guest", tree / "layers", tmp_path / "image"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["kept", "opt", "opt/new"]
 

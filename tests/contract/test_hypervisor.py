@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -335,11 +335,12 @@ def test_a_copy_with_our_metadata_is_shown_and_not_touched(subject: Subject, kin
     subject.add_foreign(kind, re.sub("52:54:00:..:..:..", "52:54:00:00:00:01", copy))
     before = subject.hypervisor.observe()
     assert [(found.uuid, found.mark and found.mark.ref) for found in before] == [(FOREIGN_UUID, pods.REF)]
-    for act in (
+    acts: tuple[Callable[[], None], ...] = (
         lambda: subject.hypervisor.define(resource),
         lambda: subject.hypervisor.start(kind, resource.name),
         lambda: subject.hypervisor.remove(before[0]),
-    ):
+    )
+    for act in acts:
         with pytest.raises(ResourceConflict, match="bears the metadata of this POD"):
             act()
     assert subject.hypervisor.observe() == before
@@ -351,10 +352,11 @@ def test_the_same_pod_of_another_state_directory_is_not_touched(subject: Subject
     elsewhere = subject.directory / "elsewhere" / "pool"
     subject.add_foreign(kind, theirs.replace(str(subject.directory / "pool"), str(elsewhere)))
     before = subject.hypervisor.observe()
-    for act in (
+    acts: tuple[Callable[[], None], ...] = (
         lambda: subject.hypervisor.define(ours(subject, kind)),
         lambda: subject.hypervisor.remove(before[0]),
-    ):
+    )
+    for act in acts:
         with pytest.raises(ResourceConflict, match="from another state directory"):
             act()
     assert subject.hypervisor.observe() == before

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -62,6 +62,10 @@ _API = (
 )
 
 
+def _runs_in(namespace: Namespace) -> Callable[[Sequence[str], bytes], CommandResult]:
+    return lambda argv, _stdin: CommandResult(0, namespace.run(*argv).stdout, "")
+
+
 @dataclass
 class Lab:
     """Nodes and pods by name; the first node has the API server."""
@@ -88,7 +92,7 @@ class Lab:
         shells = {}
         for name, namespace in self.nodes.items():
             shell = shells[name] = FakeShell(name).reply(("kubectl",), kubectl)
-            shell.reply(("ip",), lambda argv, _stdin, node=namespace: CommandResult(0, node.run(*argv).stdout, ""))
+            shell.reply(("ip",), _runs_in(namespace))
         return shells
 
     def apply(self, manifest: str) -> None:

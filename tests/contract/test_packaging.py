@@ -67,7 +67,7 @@ def install(tmp_path: Path, *arguments: str | Path) -> dict[str, object]:
     libraries = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "libraries.pth").write_text("\n".join(libraries))
     python = venv / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
     run(*pip, "--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed", *arguments)
     assert (venv / "bin" / "iecpod").exists()
     found: dict[str, object] = json.loads(run(python, "-I", "-c", _PROBE))

@@ -352,12 +352,12 @@ def _strays(pdf: Any, idf: Any) -> Iterator[Mutant]:
                 f"{dotted_path(at)}.remote_management.type",
             )
             if len(pdf["nodes"]) > 1:
-                path = (*at, "remote_management", "address")
+                address = (*at, "remote_management", "address")
                 yield _mutant(
                     "another hypervisor",
                     "pdf",
                     pdf,
-                    path,
+                    address,
                     "qemu:///session",
                     *(f"nodes[{n}].remote_management.address" for n in (0, 1)),
                 )
@@ -405,8 +405,8 @@ def _lists(idf: Any) -> Iterator[Mutant]:
     for name in bridges:
         for other, bridge in bridges.items():
             if other != name and bridge and bridges[name] != bridge:
-                at = ("idf", "fuel", "jumphost", "bridges", name)
-                yield _mutant("twin bridge", "idf", idf, at, bridge, dotted_path((*at[:-1], other)))
+                place = ("idf", "fuel", "jumphost", "bridges", name)
+                yield _mutant("twin bridge", "idf", idf, place, bridge, dotted_path((*place[:-1], other)))
 
 
 def mutate_text(kind: str, text: str) -> Iterator[Mutant]:

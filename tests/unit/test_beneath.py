@@ -90,6 +90,11 @@ def test_a_file_is_written_with_the_modes_of_a_system(tree: Path, name: str) -> 
     assert all(path.stat().st_mode & 0o777 == 0o755 for path in tree.glob("etc/**/"))
 
 
+def _hard_link(tree: Path, outside: Path) -> None:
+    (tree / "etc").mkdir()
+    os.link(outside / "secret", tree / "etc/x")
+
+
 @pytest.mark.usefixtures("by")
 @pytest.mark.parametrize(
     ("prepare", "name"),
@@ -98,7 +103,7 @@ def test_a_file_is_written_with_the_modes_of_a_system(tree: Path, name: str) -> 
         (lambda tree, outside: (tree / "etc").symlink_to("../outside"), "etc/secret"),
         (lambda tree, outside: (tree / "etc").symlink_to(outside), "etc/new/deep"),
         (lambda tree, outside: ((tree / "etc").mkdir(), (tree / "etc/x").symlink_to(outside / "secret")), "etc/x"),
-        (lambda tree, outside: ((tree / "etc").mkdir(), os.link(outside / "secret", tree / "etc/x")), "etc/x"),
+        (_hard_link, "etc/x"),
         (lambda tree, outside: None, "magic/tmp/iecpod-was-here"),
         (lambda tree, outside: None, "../outside/secret"),
         (lambda tree, outside: None, "fifo"),

@@ -108,12 +108,12 @@ def test_machines_alone_wait_for_no_bundle(layout: Layout) -> None:
     assert later.bundle_via is SSH, "their image is not baked"
 
 
-@pytest.mark.parametrize(("baked", "meant"), [(True, "image"), (False, "ssh"), (None, None)])
-def test_notes_of_before_are_read(baked: bool | None, meant: str | None) -> None:
+@pytest.mark.parametrize(("baked", "meant"), [(True, IMAGE), (False, SSH), (None, None)])
+def test_notes_of_before_are_read(baked: bool | None, meant: BundleVia | None) -> None:
     assert Recalled.from_json(json.dumps({"uri": "embedded", "baked": baked})) == Recalled(
         uri=EMBEDDED, bundle_via=meant, disposable=True
     )
-    assert Recalled.from_json(Recalled(bundle_via="disk").to_json()).bundle_via == "disk"
+    assert Recalled.from_json(Recalled(bundle_via=DISK).to_json()).bundle_via is DISK
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_the_prefix_leads_into_the_network_of_the_pod(
 
 
 def test_what_earlier_runs_and_this_one_left_is_removed(inputs: PodInputs, pod: FakeTools) -> None:
-    looks = (["dns-1"], [], ["pods-2", "svc-3"], ["svc-3"], [])
+    looks: tuple[list[str], ...] = (["dns-1"], [], ["pods-2", "svc-3"], ["svc-3"], [])
     pod.node_shells["iec01"] = shell = cluster_shell(namespaces=looks)
     run_conformance(inputs, pod, FakeBench("run"), order())
     assert deleted(shell) == [f"--raw=/api/v1/namespaces/{name}" for name in ("dns-1", "pods-2", "svc-3")]

@@ -50,7 +50,7 @@ class FakePods:
         return {entry["name"]: entry["value"] for entry in found["spec"]["containers"][0]["env"]}
 
     def _apply(self, _argv: Sequence[str], stdin: bytes) -> CommandResult:
-        documents = [document.data for document in load_yaml_all(stdin, "applied")]
+        documents: list[Any] = [document.data for document in load_yaml_all(stdin, "applied")]
         self.applied += documents
         self.started |= {seen["metadata"]["name"]: self.clock.now() for seen in documents if seen["kind"] == "Pod"}
         return CommandResult(0, "", "")
@@ -61,7 +61,9 @@ class FakePods:
     def _get(self, argv: Sequence[str], _stdin: bytes) -> CommandResult:
         name = argv[-1].rpartition("/")[2]
         assert argv[-1] == f"--raw=/api/v1/namespaces/{NAMESPACE}/pods/{name}"
-        state = {"terminated": {"exitCode": 1}} if self._halves(name) == 2 else {"running": {}}
+        state: dict[str, dict[str, object]] = (
+            {"terminated": {"exitCode": 1}} if self._halves(name) == 2 else {"running": {}}
+        )
         if self.waiting:
             state = {"waiting": {"reason": self.waiting}}
         states = {"tests": state, "reader": {"running": {}}}
@@ -186,13 +188,13 @@ def test_a_cluster_that_does_not_answer_at_once_is_waited_for(inputs: PodInputs,
             raise error
         return answer(argv, stdin)
 
-    pods.shell._replies[(*KUBECTL, "exec")] = [sometimes]
+    pods.shell.replace((*KUBECTL, "exec"), sometimes)
     assert len(run_conformance(inputs, pod, FakeBench(""), order()).tests) == 4
 
 
 def test_what_cannot_be_removed_costs_no_results(inputs: PodInputs, pod: FakeTools) -> None:
     pods = with_pods(pod)
-    pods.shell._replies[(*KUBECTL, "delete")] = [CommandFailed("iec01", ["kubectl"], 1, "connection refused")]
+    pods.shell.replace((*KUBECTL, "delete"), CommandFailed("iec01", ["kubectl"], 1, "connection refused"))
     assert len(run_conformance(inputs, pod, FakeBench(""), order()).tests) == 4
     assert pod.reporter.lines[-1].startswith(f"warning: namespace {NAMESPACE} and iecpod-conformance could not be")
 

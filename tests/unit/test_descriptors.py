@@ -234,7 +234,17 @@ ODD_SCALARS = (
     "9" * 50,
 )
 ODD_TEXTS = ("0.0.0.0", "255.255.255.255", "10.0.19.130-10.0.19.131", "00:00:00:00:00:00", "ENC[PKCS7,x]", "\u2028")
-ODD_CONTAINERS = ([], {}, [None], {"a": None}, [[]], {"": {}}, ["x"] * 5, [{"interfaces": None}], {"interface": 3})
+ODD_CONTAINERS: tuple[object, ...] = (
+    [],
+    {},
+    [None],
+    {"a": None},
+    [[]],
+    {"": {}},
+    ["x"] * 5,
+    [{"interfaces": None}],
+    {"interface": 3},
+)
 ODD = st.sampled_from((*ODD_SCALARS, *ODD_TEXTS, *ODD_CONTAINERS))
 
 

@@ -18,7 +18,6 @@ from iecpod.errors import HostError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri, parse_connect, parse_described
 from iecpod.model import PodRef
 from tests import pods
-from tests.unit.broken_pod import Edits
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.outside_watch import watched
 
@@ -224,9 +223,9 @@ def test_a_note_names_bundles_by_digests_alone(tmp_path: Path, digest: str) -> N
         recall(tmp_path)
 
 
-def _addresses(uri: str, described_as: str) -> Edits:
+def _addresses(uri: str, described_as: str) -> dict[str, object]:
     """Of all nodes, which is what a POD needs to be deployed by its descriptor alone."""
-    edits: Edits = {f"nodes[{index}].remote_management.address": uri for index in range(3)}
+    edits: dict[str, object] = {f"nodes[{index}].remote_management.address": uri for index in range(3)}
     if described_as == "ipmi":
         for index in range(3):
             edits[f"nodes[{index}].remote_management.type"] = "ipmi"

@@ -93,7 +93,12 @@ def test_damaged_artifact_is_set_aside_and_made_again(cache: Cache, reporter: Re
 def test_unchanged_file_is_not_hashed_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     artifact = ensure(cache, Maker())
     hashed: list[Path] = []
-    monkeypatch.setattr("iecpod.images.cache.sha256_of_file", lambda path: hashed.append(path) or "")
+
+    def note(path: Path) -> str:
+        hashed.append(path)
+        return ""
+
+    monkeypatch.setattr("iecpod.images.cache.sha256_of_file", note)
     assert find_damage(artifact) == ()
     assert hashed == []
     assert find_damage(artifact, thorough=True) == ("inner/file",)

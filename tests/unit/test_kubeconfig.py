@@ -198,8 +198,8 @@ def test_what_is_no_kubeconfig_is_refused(cluster: DesiredCluster, tmp_path: Pat
 def test_that_of_kubeadm_is_taken(cluster: DesiredCluster, tmp_path: Path) -> None:
     """Of 1.20.2 with ECDSA keys; the serial number of its CA is 0."""
     recorded = (RECORDED / "admin.conf").read_bytes()
-    theirs = load_yaml(recorded, "x").data["clusters"][0]["cluster"]  # type: ignore[index, call-overload]
-    ours = load_yaml(written(cluster, tmp_path, recorded), "x").data["clusters"][0]["cluster"]  # type: ignore[index, call-overload]
+    theirs = load_yaml(recorded, "x").data["clusters"][0]["cluster"]  # type: ignore[index]
+    ours = load_yaml(written(cluster, tmp_path, recorded), "x").data["clusters"][0]["cluster"]  # type: ignore[index]
     assert ours == theirs
 
 

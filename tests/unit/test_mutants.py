@@ -49,7 +49,8 @@ def load(text: str, kind: str) -> Document:
 
 
 def find_problems(texts: dict[str, str]) -> list[Problem]:
-    documents, problems = [], []
+    documents: list[Document] = []
+    problems: list[Problem] = []
     for kind in ("pdf", "idf"):
         try:
             documents.append(load(texts[kind], kind))

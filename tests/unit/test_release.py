@@ -43,6 +43,7 @@ def test_debian12_needs_no_network() -> None:
     assert release.image.type is ImageSourceType.MMDEBSTRAP
     assert release.image.suite == "bookworm"
     assert release.bundle is not None
+    assert release.bundle.kubernetes is not None
     assert release.bundle.kubernetes.go_packages == ("golang-1.15-go", "golang-1.15-src")
     assert (release.repositories, release.packages) == ((), ())
     assert release.cnis == ("bridge",)

@@ -254,10 +254,12 @@ def test_a_reader_that_went_away_is_no_error() -> None:
 def test_lines_of_several_threads_stay_whole() -> None:
     stream = io.StringIO()
     reporter = PlainReporter(stream, clock=lambda: "t")
-    threads = [
-        threading.Thread(target=lambda node=node: [reporter.progress(f"step {n}", node) for n in range(100)])
-        for node in ("iec01", "iec02", "iec03")
-    ]
+
+    def report(node: str) -> None:
+        for step in range(100):
+            reporter.progress(f"step {step}", node)
+
+    threads = [threading.Thread(target=report, args=(node,)) for node in ("iec01", "iec02", "iec03")]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -152,10 +152,10 @@ def test_what_is_missing_in_excess_or_anothers(layout: Layout, tools: FakeTools)
     tools.hypervisor.remove(seen["local-virtual1-mgmt"])
     tools.hypervisor.add_foreign(Kind.NETWORK, "<network><name>local-virtual1-mgmt</name></network>")
     renamed = "local-virtual1-iec09"
-    uuids = [str(resource_uuid(REF, "domain", name)) for name in ("local-virtual1-iec02", renamed)]
+    old, new = (str(resource_uuid(REF, "domain", name)) for name in ("local-virtual1-iec02", renamed))
     tools.hypervisor.edit_outside(
         "local-virtual1-iec02",
-        lambda xml: xml.replace("<name>local-virtual1-iec02<", f"<name>{renamed}<").replace(*uuids),
+        lambda xml: xml.replace("<name>local-virtual1-iec02<", f"<name>{renamed}<").replace(old, new),
     )
     status = _status(layout, tools)
     assert _drift(status) == {

@@ -148,7 +148,7 @@ def test_what_nodes_take_is_kept_and_told() -> None:
     assert unreachable.evidence.endswith("    line 39") and unreachable.remedy.endswith(GO_ON)
     assert reporter.nodes == [("iec01", "started"), ("iec01", "done"), ("iec02", "started"), ("iec02", "failed")]
     watch.begin("next")
-    assert watch.node_results == ()
+    assert not watch.node_results
 
 
 def test_every_console_is_shown_where_several_nodes_fail() -> None:

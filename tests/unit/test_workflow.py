@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -86,7 +87,7 @@ def test_a_bug_on_one_node_is_not_swallowed() -> None:
 
 def test_a_wait_ends_with_what_was_last_seen() -> None:
     clock = FakeClock()
-    answers = iter([NotYet("one"), NotYet("two"), "three"])
+    answers: Iterator[NotYet | str] = iter([NotYet("one"), NotYet("two"), "three"])
 
     def probe() -> str:
         answer = next(answers)

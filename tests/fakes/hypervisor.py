@@ -1,27 +1,21 @@
-"""Real objects behind the ports for tests: a hypervisor in memory, a clock without waiting, scripted shells.
+"""A hypervisor in memory for tests.
 
 `FakeHypervisor` passes the same contract tests as libvirt's drivers (tests/contract/test_hypervisor.py).
 """
 
 from __future__ import annotations
 
-import datetime
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from iecpod.commands.request import PodRequest
 from iecpod.design.machines import Route
 from iecpod.design.owner import Owner
-from iecpod.design.pace import Pace
-from iecpod.errors import CommandFailed, HostError, ResourceConflict
-from iecpod.model import Arch, PodRef
-from iecpod.ports import Clock, CommandResult
+from iecpod.errors import HostError, ResourceConflict
+from iecpod.model import Arch
 from iecpod.providers.libvirt.connection.observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.providers.libvirt.objects import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource
 from iecpod.providers.libvirt.ownership import check_owned
-from iecpod.watch import Watch
 
 FACTS = HostFacts(
     arch="x86_64",
@@ -33,140 +27,6 @@ FACTS = HostFacts(
         Arch.AARCH64: Emulator("/usr/bin/qemu-system-aarch64", "virt", False, Firmware("/fw/AAVMF.fd", "/fw/VARS.fd")),
     },
 )
-
-
-class FakeClock:
-    """Time passes only by sleeping, and days never: it is one on which Kubernetes 1.20 was new."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.date = datetime.date(2021, 2, 1)
-
-    def now(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-    def today(self) -> datetime.date:
-        return self.date
-
-
-class RecordingReporter:
-    """`lines` holds what was told, one text a call: `start PHASE`, `OUTCOME PHASE`, `NODE: message`, `warning: …`.
-
-    What nodes took and what waits saw is apart, in `nodes` and `waits`.
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.nodes: list[tuple[str, str]] = []
-        self.waits: list[tuple[str, str, str]] = []
-
-    def phase_started(self, phase: str, summary: str) -> None:
-        self.lines.append(f"start {phase}")
-
-    def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
-        self.lines.append(f"{outcome} {phase}")
-
-    def node_started(self, node: str) -> None:
-        self.nodes.append((node, "started"))
-
-    def node_finished(self, node: str, outcome: str, seconds: float) -> None:
-        self.nodes.append((node, outcome))
-
-    def progress(self, message: str, node: str = "") -> None:
-        self.lines.append(f"{node}: {message}" if node else message)
-
-    def waiting(self, awaited: str, last_seen: str, node: str = "") -> None:
-        self.waits.append((node, awaited, last_seen))
-
-    def warn(self, message: str) -> None:
-        self.lines.append(f"warning: {message}")
-
-
-def fake_watch(
-    pace: Pace = Pace(factor=1.0, low_overhead=False),  # noqa: B008 - a frozen value
-    console: str | Callable[[str], str] = "",
-    limits: Mapping[str, float] | None = None,
-    clock: Clock | None = None,
-    reporter: RecordingReporter | None = None,
-    find_stopped: Callable[[], Sequence[str]] = tuple,
-) -> Watch:
-    """A watch over POD local/virtual1 that waits in no time."""
-    read_console = console if callable(console) else lambda _node: console
-    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
-    told = reporter or RecordingReporter()
-    return Watch(request.command, pace, clock or FakeClock(), told, read_console, find_stopped, limits or {})
-
-
-Reply = CommandResult | Exception | Callable[[Sequence[str], bytes], CommandResult]
-
-
-class FakeShell:
-    """Answers by the longest prefix of argv that was scripted with `on`; keeps calls and files.
-
-    A command that nobody scripted is an AssertionError: a test says what it expects. Where one prefix has several
-    replies they are used up in order, and the last one stays.
-    """
-
-    def __init__(self, node: str = "iec01") -> None:
-        self._node = node
-        self._replies: dict[tuple[str, ...], list[Reply]] = {}
-        self.calls: list[tuple[str, ...]] = []
-        self.inputs: list[bytes] = []
-        self.files: dict[str, bytes] = {}
-        self.modes: dict[str, int] = {}
-        self.closed = False
-
-    @property
-    def node(self) -> str:
-        return self._node
-
-    def on(self, *prefix: str, stdout: str = "", stderr: str = "", returncode: int = 0) -> FakeShell:
-        return self.reply(prefix, CommandResult(returncode, stdout, stderr))
-
-    def reply(self, prefix: Sequence[str], reply: Reply) -> FakeShell:
-        """`reply` may also be an exception to raise, or a function of argv and stdin."""
-        self._replies.setdefault(tuple(prefix), []).append(reply)
-        return self
-
-    def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout_seconds: float = 600.0, check: bool = True
-    ) -> CommandResult:
-        self.calls.append(tuple(argv))
-        self.inputs.append(stdin)
-        reply = self._next_reply(tuple(argv))
-        if isinstance(reply, Exception):
-            raise reply
-        result = reply if isinstance(reply, CommandResult) else reply(argv, stdin)
-        if check and result.returncode != 0:
-            raise CommandFailed(self._node, argv, result.returncode, result.stderr or result.stdout)
-        return result
-
-    def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        self.files[path] = content
-        self.modes[path] = mode
-
-    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
-        self.write_file(path, local.read_bytes(), mode)
-
-    def read_file(self, path: str) -> bytes:
-        if path not in self.files:
-            raise CommandFailed(self._node, ["cat", path], 1, f"cat: {path}: No such file or directory")
-        return self.files[path]
-
-    def close(self) -> None:
-        self.closed = True
-
-    def called(self, *prefix: str) -> bool:
-        return any(call[: len(prefix)] == prefix for call in self.calls)
-
-    def _next_reply(self, argv: tuple[str, ...]) -> Reply:
-        matching = [prefix for prefix in self._replies if argv[: len(prefix)] == prefix]
-        assert matching, f"{self._node}: nobody scripted {' '.join(argv)}"
-        replies = self._replies[max(matching, key=len)]
-        return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
 @dataclass

@@ -1,0 +1,28 @@
+"""The watch of a run for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from iecpod.commands.request import PodRequest
+from iecpod.design.pace import Pace
+from iecpod.model import PodRef
+from iecpod.ports import Clock
+from iecpod.watch import Watch
+from tests.fakes.clock import FakeClock
+from tests.fakes.reporter import RecordingReporter
+
+
+def fake_watch(
+    pace: Pace = Pace(factor=1.0, low_overhead=False),  # noqa: B008 - a frozen value
+    console: str | Callable[[str], str] = "",
+    limits: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
+    reporter: RecordingReporter | None = None,
+    find_stopped: Callable[[], Sequence[str]] = tuple,
+) -> Watch:
+    """A watch over POD local/virtual1 that waits in no time."""
+    read_console = console if callable(console) else lambda _node: console
+    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
+    told = reporter or RecordingReporter()
+    return Watch(request.command, pace, clock or FakeClock(), told, read_console, find_stopped, limits or {})
