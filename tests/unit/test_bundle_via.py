@@ -30,8 +30,8 @@ from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_watch
 from tests.pods import site
 from tests.unit.conftest import make_release
+from tests.unit.images.test_images import load
 from tests.unit.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
-from tests.unit.test_images import load
 
 __all__ = ["layout", "tools"]
 

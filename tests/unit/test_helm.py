@@ -18,7 +18,7 @@ from iecpod.model import Arch
 from iecpod.phases.helm import HelmPhase
 from tests.fakes import FakeShell, RecordingReporter, fake_watch
 from tests.unit.conftest import make_release
-from tests.unit.test_image_fetch import Site, site
+from tests.unit.images.test_image_fetch import Site, site
 
 __all__ = ["site"]
 

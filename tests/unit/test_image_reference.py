@@ -21,7 +21,7 @@ from iecpod.render.manifest import ManifestText
 from iecpod.render.node_files import render_node_files
 from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.cni_manifests import FLANNEL
-from tests.unit.test_bundles import manifest_of
+from tests.unit.images.test_bundles import manifest_of
 from tests.unit.test_release import ROOT, load, problems_of, shipped
 
 DIGEST = "sha256:" + "ab" * 32

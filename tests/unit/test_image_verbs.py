@@ -28,9 +28,9 @@ from iecpod.model import Arch
 from iecpod.yaml_document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import RecordingReporter
+from tests.unit.cli.test_cli import proposals
 from tests.unit.command_line import layout_below, run
 from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
-from tests.unit.test_cli import proposals
 
 DAY = 86_400.0
 

@@ -21,7 +21,7 @@ from iecpod.errors import Severity
 from iecpod.model import Arch
 from tests.unit.command_line import layout_below
 from tests.unit.conftest import make_release
-from tests.unit.test_bundles import manifest_of
+from tests.unit.images.test_bundles import manifest_of
 from tests.unit.test_commands import REF, FakeTools
 
 ROOT = Path(__file__).parents[2]

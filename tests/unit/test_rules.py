@@ -26,11 +26,11 @@ from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, Us
 from iecpod.model import NodeType
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.command_line import layout_below, run, write_pod
+from tests.unit.descriptors.test_crosscheck import CASES
+from tests.unit.descriptors.test_schema import CASES as SCHEMA_CASES
+from tests.unit.descriptors.test_schema import PDF, walk
 from tests.unit.eyaml_pair import Pair
 from tests.unit.test_commands import REF, FakeTools
-from tests.unit.test_crosscheck import CASES
-from tests.unit.test_schema import CASES as SCHEMA_CASES
-from tests.unit.test_schema import PDF, walk
 
 #: Keywords of the schemas that refuse nothing by themselves, or whose findings have a name of their own.
 SILENT = {

@@ -15,8 +15,8 @@ from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.source import NOT_GIVEN, Descriptors
 from tests.unit.broken_pod import REMOVED, ROOT, break_pod
 from tests.unit.command_line import run, write_pod
+from tests.unit.descriptors.test_crosscheck import CASES, Case
 from tests.unit.eyaml_pair import Pair
-from tests.unit.test_crosscheck import CASES, Case
 
 #: One schema error whose text XML must escape, one rule broken, and two warnings.
 PDF = {"details.contact": "<me & 'you'>", "nodes[1].name": "node-1"}

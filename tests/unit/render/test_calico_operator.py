@@ -18,7 +18,7 @@ from iecpod.yaml_document import load_yaml_all
 from tests.unit.cni_manifests import OPERATOR, OPERATOR_CRDS
 from tests.unit.golden_files import check_golden
 
-UPSTREAM = Path(__file__).parents[3] / "shared/calico/v3.32.1"
+UPSTREAM = Path(__file__).parents[4] / "shared/calico/v3.32.1"
 PLAIN = CalicoSource()
 
 

@@ -22,7 +22,7 @@ from iecpod.images.work import staging
 from iecpod.ports import BaseImage
 from tests.fakes import RecordingReporter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Maker:

@@ -22,7 +22,7 @@ from iecpod.render.supply_files import render_apt_conf, render_runtime_files
 from tests.compiled import find_compiled
 from tests.unit.golden_files import GOLDEN, check_golden
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
 
 SUPPLY = Supply(

@@ -111,7 +111,7 @@ def test_no_repeated_text_takes_long(fragment: str, shape: str) -> None:
 CHILD = """
 import json, resource, sys
 sys.path.insert(0, sys.argv[1])
-from tests.unit.test_bounds import read, write
+from tests.unit.descriptors.test_bounds import read, write
 pdf, idf = write(sys.argv[2], int(sys.argv[3]))
 seconds = read(pdf, idf)
 print(json.dumps([len(pdf), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024]))

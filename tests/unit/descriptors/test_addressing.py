@@ -14,7 +14,7 @@ from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.source import load_descriptors
 from iecpod.model import Network, NetworkName, PodRef, PodSpec, StatedAddress
 from tests.unit.broken_pod import ROOT, Edits, break_pod
-from tests.unit.test_crosscheck import IPMI
+from tests.unit.descriptors.test_crosscheck import IPMI
 
 ADMIN, MGMT, PRIVATE, PUBLIC = NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC
 

@@ -73,7 +73,7 @@ SENTENCES = {
 }
 ASSERTED = "\n".join(
     text_of(node, "…")
-    for path in sorted(Path(__file__).parent.glob("test_*.py"))
+    for path in sorted(Path(__file__).parents[1].rglob("test_*.py"))
     for node in ast.walk(ast.parse(path.read_text()))
     if isinstance(node, (ast.Constant, ast.JoinedStr)) and path != Path(__file__)
 )

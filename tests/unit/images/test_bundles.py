@@ -32,7 +32,7 @@ from tests.compiled import find_compiled
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
 ENTRY = {"size_bytes": 1, "sha256": "0" * 64}
 

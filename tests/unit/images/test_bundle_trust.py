@@ -24,7 +24,7 @@ from iecpod.model import PodRef
 from tests import pods
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below, run
-from tests.unit.test_hostile_bundles import FILES, make_archive, make_directory
+from tests.unit.images.test_hostile_bundles import FILES, make_archive, make_directory
 
 POD = ("-l", "local", "-p", "virtual1")
 WRONG = "0" * 64

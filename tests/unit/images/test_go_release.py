@@ -28,7 +28,7 @@ from iecpod.model import Arch, PodRef
 from iecpod.render.bundle_install import install_script, render_bundle_files
 from tests.unit.command_line import layout_below
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RELEASE = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
 
 

@@ -27,7 +27,7 @@ from iecpod.images.release_images import ReleaseImages
 from iecpod.model import Arch
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
-from tests.unit.test_bundles import SCHEMAS, manifest_of
+from tests.unit.images.test_bundles import SCHEMAS, manifest_of
 
 FILES = {"base/image.raw": bytes(1024 * 1024), "debs/a_1_all.deb": b"package", "helm/helm": b"#!/bin/sh\n"}
 SECONDS = 5.0

@@ -14,7 +14,7 @@ from iecpod.cli.failures import explain_os_failure
 from iecpod.cli.main import main
 from iecpod.errors import ExitCode
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 POD = ("-l", "arm", "-p", "virtual1")
 LONG = "n" * 300
 

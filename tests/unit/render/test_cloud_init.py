@@ -18,7 +18,7 @@ from iecpod.render.cloud_init import render_seed
 from iecpod.yaml_document import load_yaml
 from tests import pods
 
-TEMPLATES = Path(__file__).parents[2] / "cloud-init"
+TEMPLATES = Path(__file__).parents[3] / "cloud-init"
 PRIVATE_KEY = (
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjE\nAAAA: # yes\n-----END OPENSSH PRIVATE KEY-----\n"
 )

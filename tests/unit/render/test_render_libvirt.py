@@ -2,7 +2,7 @@
 
 That libvirt takes this XML, validated against its schemas, is seen in tests/contract.
 
-To write the golden files anew after a wanted change: `IECPOD_WRITE_GOLDEN=1 pytest tests/unit/test_render_libvirt.py`.
+To rewrite the golden files: `IECPOD_WRITE_GOLDEN=1 pytest tests/unit/render/test_render_libvirt.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from iecpod.providers.libvirt import xml as render
 from iecpod.providers.libvirt.objects import DesiredDomain, Firmware, Kind, Mark
 from tests import pods
 
-GOLDEN = Path(__file__).parent / "golden" / "libvirt"
+GOLDEN = Path(__file__).parents[1] / "golden" / "libvirt"
 MARK = Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", "d1ge57", installation=pods.INSTALLATION)
 
 

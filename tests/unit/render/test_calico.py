@@ -22,7 +22,7 @@ from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.conftest import with_release
 from tests.unit.golden_files import check_golden
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UPSTREAM = ROOT.parent / "shared" / "calico"
 IEC = CalicoSource(manifests=(), autodetection=Autodetection.INTERFACE, own_etcd=True)
 

@@ -28,7 +28,7 @@ from iecpod.providers.libvirt.kvm_probe import does_kernel_start, kvm_boots
 from iecpod.providers.libvirt.objects import Emulator, Firmware
 from tests.fakes import RecordingReporter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def load(name: str) -> Release:

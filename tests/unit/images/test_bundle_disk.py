@@ -19,7 +19,7 @@ from iecpod.images.cache import Cache
 from iecpod.images.software import software_recipe
 from iecpod.model import Arch
 from tests.fakes import RecordingReporter
-from tests.unit.test_images import load
+from tests.unit.images.test_images import load
 
 UUID = "6f9a1c1e-0000-5000-8000-000000000000"
 NAMES = ("debs/runc_1%3a1+b2_amd64.deb", "debs/a.deb", "bin/kubeadm", "images/images.tar")
