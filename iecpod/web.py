@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -20,25 +21,35 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from iecpod.web_parts import WHOLE, Part, find_validator
+
 _SCHEMES = ("http", "https")
 _CHUNK_BYTES = 1024 * 1024
 _MOST_REASON_CHARACTERS = 200
+#: RFC 9110 and RFC 6585: the server itself says that a later request may succeed, or that it did not get this one.
+_TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
+_TRANSIENT_ERRORS = (TimeoutError, ConnectionError, ssl.SSLEOFError)
 
 
 class WebError(Exception):
     """Why there is no answer, or not all of it; `status` is what the server answered instead, 0 where that was nothing.
 
-    `challenge` is the server's WWW-Authenticate.
+    `challenge` is the server's WWW-Authenticate. `is_transient`: the same request may succeed in a moment.
     """
 
-    def __init__(self, cause: str, status: int = 0, challenge: str = "") -> None:
+    def __init__(self, cause: str, status: int = 0, challenge: str = "", *, is_transient: bool = False) -> None:
         super().__init__(cause)
         self.status = status
         self.challenge = challenge
+        self.is_transient = is_transient
 
 
 class WrongSize(WebError):
     pass
+
+
+class _TooSlow(TimeoutError):
+    """The whole time is up: another try would take as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,22 +81,30 @@ class Size:
 
 @dataclass(slots=True)
 class Answer:
-    """`length_bytes` is what the server says of the body, None where it says nothing."""
+    """`length_bytes` is what the server says of the whole body, None where it says nothing.
+
+    `first_byte` is 0 where the server sends all of it, also when a part was asked for. `validator` names this version
+    of the body for `Part`; empty where the server gives none that is strong enough.
+    """
 
     _response: http.client.HTTPResponse
     _deadline: _Deadline
     _size: Size
     length_bytes: int | None
+    first_byte: int
+    validator: str
 
     def pieces(self) -> Iterator[bytes]:
-        """The body, once. Raises `WebError` where it is not of its size, late, or not whole."""
+        """The body from `first_byte` on, once. Raises `WebError` where it is not of its size, late, or not whole."""
+        received = self.first_byte
         while piece := self._read():
+            received += len(piece)
             self._deadline.received_bytes += len(piece)
-            self._size.check(self._deadline.received_bytes, is_all=False)
+            self._size.check(received, is_all=False)
             yield piece
-        received = self._deadline.received_bytes
         if self.length_bytes is not None and received < self.length_bytes:
-            raise WebError(f"the connection ended after {received} of {self.length_bytes} bytes")
+            cause = f"the connection ended after {received} of {self.length_bytes} bytes"
+            raise WebError(cause, is_transient=True)
         self._size.check(received, is_all=True)
 
     def content(self) -> bytes:
@@ -104,6 +123,7 @@ def open_url(
     headers: Mapping[str, str] | None = None,
     token: str = "",
     patience: Patience = Patience(),
+    part: Part = WHOLE,
 ) -> Iterator[Answer]:
     """The answer to GET; proxies are those of the environment. `token` is for this server alone, not where it leads.
 
@@ -113,12 +133,13 @@ def open_url(
     with _explained():
         if urlsplit(url).scheme not in _SCHEMES:
             raise ValueError("it is not fetched: its address begins neither with http:// nor with https://")
-        request = urllib.request.Request(url, headers={"User-Agent": "iecpod", "Accept": "*/*", **(headers or {})})
+        sent = {"User-Agent": "iecpod", "Accept": "*/*", **(headers or {}), **part.headers}
+        request = urllib.request.Request(url, headers=sent)
         if token:
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         response: http.client.HTTPResponse = _opener(deadline).open(request, timeout=patience.stalled_seconds)
     with closing(response):
-        yield _answer(response, deadline, size)
+        yield _answer(response, deadline, size, part)
 
 
 def read_page(connection: socket.socket, host: str, size: Size, patience: Patience) -> bytes:
@@ -133,10 +154,21 @@ def read_page(connection: socket.socket, host: str, size: Size, patience: Patien
         return _answer(response, deadline, size).content()
 
 
-def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size) -> Answer:
-    if response.length is not None:
-        size.check(response.length, is_all=True)
-    return Answer(response, deadline, size, response.length)
+def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size, part: Part = WHOLE) -> Answer:
+    first_byte = _first_byte(response, part)
+    length = None if response.length is None else first_byte + response.length
+    if length is not None:
+        size.check(length, is_all=True)
+    return Answer(response, deadline, size, length, first_byte, find_validator(response.headers))
+
+
+def _first_byte(response: http.client.HTTPResponse, part: Part) -> int:
+    """Raises `WebError` for a part that nobody asked for: it would end up in the wrong place."""
+    if response.status != http.client.PARTIAL_CONTENT:
+        return 0
+    if not part.is_what(response.headers.get("Content-Range", "")):
+        raise WebError("the server sent another part than was asked for")
+    return part.first_byte
 
 
 @dataclass(slots=True)
@@ -150,7 +182,7 @@ class _Deadline:
         whole = self.patience.seconds + self.received_bytes / self.patience.slowest_bytes_a_second
         left = self.start + whole - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"it took longer than {whole:.0f} s")
+            raise _TooSlow(f"it took longer than {whole:.0f} s")
         return min(left, self.patience.stalled_seconds)
 
 
@@ -249,9 +281,17 @@ def _explained() -> Iterator[None]:
         with closing(error):
             challenge = error.headers.get("WWW-Authenticate", "") or ""
             reason = str(error.reason)[:_MOST_REASON_CHARACTERS]
-            raise WebError(f"{error.code} {reason}", error.code, challenge) from error
+            is_transient = error.code in _TRANSIENT_STATUSES
+            raise WebError(f"{error.code} {reason}", error.code, challenge, is_transient=is_transient) from error
     except http.client.IncompleteRead as error:
-        raise WebError("the connection ended in the middle of it") from error
+        raise WebError("the connection ended in the middle of it", is_transient=True) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = str(getattr(error, "reason", None) or error).strip() or type(error).__name__
-        raise WebError(reason[:_MOST_REASON_CHARACTERS]) from error
+        cause = getattr(error, "reason", None) or error
+        reason = str(cause).strip() or type(error).__name__
+        raise WebError(reason[:_MOST_REASON_CHARACTERS], is_transient=_is_transient(cause)) from error
+
+
+def _is_transient(cause: object) -> bool:
+    if isinstance(cause, socket.gaierror):
+        return cause.errno == socket.EAI_AGAIN
+    return isinstance(cause, _TRANSIENT_ERRORS) and not isinstance(cause, _TooSlow)

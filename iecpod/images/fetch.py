@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from iecpod.errors import ImageError
 from iecpod.file_reader import open_regular
+from iecpod.images.download import SYSTEM_CLOCK, download, retry
 from iecpod.images.process import read_tool
 from iecpod.images.qcow2 import names_other_files
 from iecpod.images.signature import check_signature, missing_for
 from iecpod.images.store import NewImage
-from iecpod.ports import Reporter
-from iecpod.web import Size, WebError, WrongSize, open_url
+from iecpod.ports import Clock, Reporter
+from iecpod.web import Answer, Size, WebError, WrongSize, open_url
+from iecpod.web_parts import Part
 
 _MIB = 1024 * 1024
 _SUMS_LIMIT_BYTES = _MIB
@@ -24,15 +27,17 @@ _IMAGE_LIMIT_BYTES = 64 * 1024 * _MIB
 _FORMATS = ("qcow2", "raw")
 
 
-def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter, keyring: str = "") -> NewImage:
+def fetch_image(
+    url: str, sums_url: str, directory: Path, reporter: Reporter, keyring: str = "", *, clock: Clock = SYSTEM_CLOCK
+) -> NewImage:
     """Fetches an image into `directory`. Raises `ImageError`, with both digests when they differ.
 
     `keyring` is the file with the keys that sign the sums; without one, whoever answers is believed.
     """
-    wanted = _find_digest(url, sums_url, reporter, keyring)
+    wanted = _find_digest(url, sums_url, reporter, keyring, clock)
     path = directory / "image"
     try:
-        digest = _fetch_file(url, path, reporter)
+        digest = _fetch_file(url, path, reporter, clock)
     except WebError as error:
         raise refused(url, error) from error
     if digest != wanted:
@@ -43,27 +48,35 @@ def fetch_image(url: str, sums_url: str, directory: Path, reporter: Reporter, ke
     return describe_image(path, url)
 
 
-def _fetch_file(url: str, path: Path, reporter: Reporter) -> str:
+def _fetch_file(url: str, path: Path, reporter: Reporter, clock: Clock) -> str:
     """The digest of what was fetched."""
-    digest = hashlib.sha256()
-    received = reported = 0
-    with open_url(url, Size(most_bytes=_IMAGE_LIMIT_BYTES)) as answer, path.open("wb") as file:
-        length = answer.length_bytes or 0
-        for piece in answer.pieces():
-            digest.update(piece)
-            file.write(piece)
-            received += len(piece)
-            if length and received * 10 // length > reported:
-                reported = received * 10 // length
-                reporter.progress(f"fetched {reported * 10} % of {length / _MIB:.1f} MiB")
-    return digest.hexdigest()
+    reported = 0
+
+    def look(received: int, length: int) -> None:
+        nonlocal reported
+        if length and received * 10 // length > reported:
+            reported = received * 10 // length
+            reporter.progress(f"fetched {reported * 10} % of {length / _MIB:.1f} MiB")
+
+    def open_part(part: Part) -> AbstractContextManager[Answer]:
+        return open_url(url, Size(most_bytes=_IMAGE_LIMIT_BYTES), part=part)
+
+    def tell(message: str) -> None:
+        reporter.progress(f"{url}: {message}")
+
+    with path.open("wb") as file:
+        return download(open_part, file, clock=clock, tell=tell, look=look)
 
 
-def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 10 * _MIB) -> bytes:
+def fetch_bytes(url: str, *, sha256: str = "", limit_bytes: int = 10 * _MIB, clock: Clock = SYSTEM_CLOCK) -> bytes:
     """A small file, such as a signing key or a manifest; checked where its digest is given. Raises `ImageError`."""
-    try:
+
+    def request() -> bytes:
         with open_url(url, Size(most_bytes=limit_bytes)) as answer:
-            content = answer.content()
+            return answer.content()
+
+    try:
+        content = retry(request, clock)
     except WebError as error:
         raise refused(url, error) from error
     found = hashlib.sha256(content).hexdigest()
@@ -131,10 +144,10 @@ def parse_sums(text: str) -> dict[str, str]:
     return sums
 
 
-def _find_digest(url: str, sums_url: str, reporter: Reporter, keyring: str) -> str:
-    content = fetch_bytes(sums_url, limit_bytes=_SUMS_LIMIT_BYTES)
+def _find_digest(url: str, sums_url: str, reporter: Reporter, keyring: str, clock: Clock) -> str:
+    content = fetch_bytes(sums_url, limit_bytes=_SUMS_LIMIT_BYTES, clock=clock)
     if keyring:
-        _check_sums(content, sums_url, reporter, keyring)
+        _check_sums(content, sums_url, reporter, keyring, clock)
     text = content.decode(errors="replace")
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     sums = parse_sums(text)
@@ -146,7 +159,7 @@ def _find_digest(url: str, sums_url: str, reporter: Reporter, keyring: str) -> s
     return sums[name]
 
 
-def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str) -> None:
+def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str, clock: Clock) -> None:
     """Warns where this host cannot check the signature, whose address is that of the sums and `.gpg`."""
     if missing := missing_for(keyring):
         reporter.warn(
@@ -154,7 +167,8 @@ def _check_sums(content: bytes, sums_url: str, reporter: Reporter, keyring: str)
             "    -> install gpgv and the key ring: Ubuntu has it in ubuntu-keyring; elsewhere, copy the file from there"
         )
         return
-    check_signature(content, fetch_bytes(f"{sums_url}.gpg", limit_bytes=_SUMS_LIMIT_BYTES), keyring, sums_url)
+    signature = fetch_bytes(f"{sums_url}.gpg", limit_bytes=_SUMS_LIMIT_BYTES, clock=clock)
+    check_signature(content, signature, keyring, sums_url)
 
 
 def refused(url: str, error: WebError) -> ImageError:

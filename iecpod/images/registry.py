@@ -15,9 +15,12 @@ from urllib.parse import urlencode, urlsplit
 
 from iecpod.design.supply import DOCKER_HUB, registry_server
 from iecpod.errors import ImageError
+from iecpod.images.download import SYSTEM_CLOCK, download, retry
 from iecpod.model import Arch
 from iecpod.outside_json import Bounds, Json, parse_json
+from iecpod.ports import Clock
 from iecpod.web import Answer, Size, WebError, leads_on, open_url
+from iecpod.web_parts import WHOLE, Part
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -51,6 +54,11 @@ class Blob:
     digest: str
     size_bytes: int | None
 
+    def size(self, most_bytes: int) -> Size:
+        if self.size_bytes is None:
+            return Size(most_bytes=most_bytes)
+        return Size(most_bytes=self.size_bytes, is_exact=True)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryImage:
@@ -79,9 +87,11 @@ class Registries:
     A mirror with a path of its own holds the registry's `/v2`. Proxies are those of this process' environment.
     """
 
-    def __init__(self, mirrors: Mapping[str, str]) -> None:
+    def __init__(self, mirrors: Mapping[str, str], clock: Clock = SYSTEM_CLOCK) -> None:
         self._mirrors = mirrors
+        self._clock = clock
         self._tokens: dict[str, str] = {}
+        self._silent: set[str] = set()
 
     def find(self, reference: str, arch: Arch) -> RegistryImage:
         """The image of that digest, or without one the image that the tag stands for now.
@@ -104,13 +114,17 @@ class Registries:
 
     def read_config(self, image: RegistryImage) -> bytes:
         """What a runtime knows of the image. Raises `ImageError`."""
-        return b"".join(self._read(f"{image.base}/blobs/{image.config.digest}", image.config, _CONFIG_LIMIT_BYTES))
+        return self._read(f"{image.base}/blobs/{image.config.digest}", image.config, _CONFIG_LIMIT_BYTES)
 
     def fetch_layer(self, image: RegistryImage, layer: Blob, path: Path) -> None:
         """Writes a layer to `path`. Raises `ImageError` where it is not what its digest says."""
+        url, size = f"{image.base}/blobs/{layer.digest}", layer.size(_LAYER_LIMIT_BYTES)
         with path.open("wb") as file:
-            for piece in self._read(f"{image.base}/blobs/{layer.digest}", layer, _LAYER_LIMIT_BYTES):
-                file.write(piece)
+            try:
+                found = download(lambda part: self._open(url, size, part), file, clock=self._clock)
+            except WebError as error:
+                raise _refused(url, error) from error
+        _check_digest(url, layer, found)
 
     def _bases(self, registry: str, name: str) -> Iterator[str]:
         for url in (self._mirrors.get(registry), registry_server(registry)):
@@ -151,40 +165,39 @@ class Registries:
     def _read_manifest(self, base: str, reference: str) -> tuple[str, Json]:
         url = f"{base}/manifests/{reference}"
         wanted = Blob(reference if _DIGEST.fullmatch(reference) else "", None)
-        content = b"".join(self._read(url, wanted, _MANIFEST_LIMIT_BYTES))
+        content = self._read(url, wanted, _MANIFEST_LIMIT_BYTES)
         manifest = _parse(url, content, "a manifest")
         manifest.members()
         return f"sha256:{hashlib.sha256(content).hexdigest()}", manifest
 
-    def _read(self, url: str, blob: Blob, limit_bytes: int) -> Iterator[bytes]:
-        """Pieces of what is there; raises `ImageError` at the end where it is not what `blob` says."""
-        found = hashlib.sha256()
-        size = (
-            Size(most_bytes=limit_bytes) if blob.size_bytes is None else Size(most_bytes=blob.size_bytes, is_exact=True)
-        )
+    def _read(self, url: str, blob: Blob, limit_bytes: int) -> bytes:
+        """What is there. Raises `ImageError` where it is not what `blob` says."""
+
+        def request() -> bytes:
+            with self._open(url, blob.size(limit_bytes)) as answer:
+                return answer.content()
+
+        server = urlsplit(url).netloc
         try:
-            with self._open(url, size) as answer:
-                for piece in answer.pieces():
-                    found.update(piece)
-                    yield piece
+            content = request() if server in self._silent else retry(request, self._clock)
         except WebError as error:
-            raise ImageError(f"{url}: {error}", "run again") from error
-        if blob.digest and f"sha256:{found.hexdigest()}" != blob.digest:
-            raise ImageError(
-                f"{url}: its digest is sha256:{found.hexdigest()}", "run again; if it stays so, do not trust the server"
-            )
+            if error.is_transient:
+                self._silent.add(server)  # each further image would wait for it as long
+            raise _refused(url, error) from error
+        _check_digest(url, blob, hashlib.sha256(content).hexdigest())
+        return content
 
     @contextmanager
-    def _open(self, url: str, size: Size) -> Iterator[Answer]:
+    def _open(self, url: str, size: Size, part: Part = WHOLE) -> Iterator[Answer]:
         scope = url.rpartition("/")[0].rpartition("/")[0]
         with ExitStack() as stack:
             try:
-                answer = stack.enter_context(_open(url, size, self._tokens.get(scope, "")))
+                answer = stack.enter_context(_open(url, size, self._tokens.get(scope, ""), part))
             except WebError as error:
                 if error.status != 401 or not error.challenge.lower().startswith("bearer "):
                     raise
                 self._tokens[scope] = _fetch_token(url, error.challenge)
-                answer = stack.enter_context(_open(url, size, self._tokens[scope]))
+                answer = stack.enter_context(_open(url, size, self._tokens[scope], part))
             yield answer
 
 
@@ -223,6 +236,15 @@ def _fetch_token(url: str, challenge: str) -> str:
     return told.text("token", "") or told.text("access_token", "")
 
 
-def _open(url: str, size: Size, token: str) -> AbstractContextManager[Answer]:
+def _open(url: str, size: Size, token: str, part: Part) -> AbstractContextManager[Answer]:
     """Blobs are often led on to servers that refuse a token that is not meant for them."""
-    return open_url(url, size, headers={"Accept": ", ".join((*_INDEXES, *_MANIFESTS))}, token=token)
+    return open_url(url, size, headers={"Accept": ", ".join((*_INDEXES, *_MANIFESTS))}, token=token, part=part)
+
+
+def _refused(url: str, error: WebError) -> ImageError:
+    return ImageError(f"{url}: {error}", "run again")
+
+
+def _check_digest(url: str, blob: Blob, sha256: str) -> None:
+    if blob.digest and f"sha256:{sha256}" != blob.digest:
+        raise ImageError(f"{url}: its digest is sha256:{sha256}", "run again; if it stays so, do not trust the server")

@@ -18,7 +18,7 @@ from iecpod.errors import ImageError
 from iecpod.images.fetch import copy_image, describe_image, fetch_bytes, fetch_image, parse_sums
 from iecpod.images.manifests import load_manifest
 from iecpod.render.manifest import ManifestText
-from tests.fakes import RecordingReporter
+from tests.fakes import FakeClock, RecordingReporter
 
 #: A disk of one megabyte, as `truncate` makes it.
 RAW_DISK = bytes(1024 * 1024)
@@ -114,9 +114,9 @@ def test_broken_connection_is_found(site: Site, tmp_path: Path) -> None:
     url, sums = site.publish("disk.img", RAW_DISK)
     site.cut = True
     with pytest.raises(ImageError, match="SHA256SUMS: the connection ended after 75 of 151 bytes"):
-        fetch_image(url, sums, tmp_path, RecordingReporter())
+        fetch_image(url, sums, tmp_path, RecordingReporter(), clock=FakeClock())
     with pytest.raises(ImageError, match="the connection ended after 524288 of 1048576 bytes"):
-        fetch_bytes(url)
+        fetch_bytes(url, clock=FakeClock())
 
 
 def test_missing_file(site: Site) -> None:
@@ -133,7 +133,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file"
     with pytest.raises(ImageError, match="Connection refused") as caught:
-        fetch_bytes(url)
+        fetch_bytes(url, clock=FakeClock())
     assert "check network and proxy" in caught.value.remedy
 
 

@@ -18,7 +18,7 @@ from iecpod.images.cache import Cache
 from iecpod.images.pulled import pull_image
 from iecpod.images.registry import Registries
 from iecpod.model import Arch
-from tests.fakes import RecordingReporter
+from tests.fakes import FakeClock, RecordingReporter
 
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
@@ -39,6 +39,9 @@ class Registry:
         self.moved: dict[str, str] = {}
         self.challenge = ""
         self.tokens: list[tuple[str, str]] = []
+        #: after how many bytes the next answer ends, by path; and the parts that were asked for
+        self.breaks: dict[str, int] = {}
+        self.parts: list[tuple[str, str]] = []
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,12 +64,19 @@ class Registry:
             status, headers = 401, {"WWW-Authenticate": self.challenge}
         elif content is None:
             status = 404
+        if status == 200 and (part := request.headers.get("Range")):
+            self.parts.append((path, part))
+            first = int(part.removeprefix("bytes=").removesuffix("-"))
+            assert content is not None
+            headers = {"Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}
+            status, content = 206, content[first:]
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
+        request.send_header("ETag", f'"{path}"')
         request.send_header("Content-Length", str(len(content or b"")))
         request.end_headers()
-        request.wfile.write(content or b"")
+        request.wfile.write((content or b"")[: self.breaks.pop(path, None) if status == 200 else None])
 
     def publish(self, name: str, arch: str, layers: tuple[bytes, ...] = (b"layer",)) -> str:
         """An image of one architecture, tagged `1`; returns the digest of its manifest."""
@@ -95,13 +105,13 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
 def refusal(registry: Registry, reference: str = "127.0.0.1:1/a:1", arch: Arch = Arch.X86_64) -> ImageError:
     """Upstream itself, a port that nobody listens at, is asked last, and refuses the connection."""
     with pytest.raises(ImageError) as caught:
-        Registries({"127.0.0.1:1": registry.url}).find(reference, arch)
+        Registries({"127.0.0.1:1": registry.url}, FakeClock()).find(reference, arch)
     return caught.value
 
 
 def test_an_image_is_kept_under_its_digest(registry: Registry, tmp_path: Path) -> None:
     digest = registry.publish("a", "amd64", (b"one", b"two", b"one"))
-    cache, registries = Cache(tmp_path, RecordingReporter()), Registries({"127.0.0.1:1": registry.url})
+    cache, registries = Cache(tmp_path, RecordingReporter()), Registries({"127.0.0.1:1": registry.url}, FakeClock())
     image = pull_image(cache, registries, "127.0.0.1:1/a:1", Arch.X86_64)
     assert (image.digest, image.archive.is_file()) == (digest, True)
     asked = len(registry.tokens)
@@ -116,7 +126,7 @@ def test_an_image_that_is_named_by_digest_is_that_image_whatever_its_tag_has_bec
 ) -> None:
     digest = registry.publish("a", "amd64", (b"one",))
     registry.publish("a", "amd64", (b"two",))
-    cache, registries = Cache(tmp_path, RecordingReporter()), Registries({"127.0.0.1:1": registry.url})
+    cache, registries = Cache(tmp_path, RecordingReporter()), Registries({"127.0.0.1:1": registry.url}, FakeClock())
     image = pull_image(cache, registries, f"127.0.0.1:1/a:1@{digest}", Arch.X86_64)
     assert (image.reference, image.digest) == ("127.0.0.1:1/a:1", digest)
     assert read_image_ids(image.archive).keys() == {"127.0.0.1:1/a:1"}
@@ -144,14 +154,14 @@ def test_an_image_of_another_architecture_is_not_taken(registry: Registry) -> No
     entry = {"digest": digest, "platform": {"os": "linux", "architecture": "amd64"}}
     registry.files["/v2/a/manifests/1"] = json.dumps({"mediaType": LIST, "manifests": [entry]}).encode()
     assert "127.0.0.1:1/a:1 is not there for arm64" in refusal(registry, arch=Arch.AARCH64).cause
-    assert Registries({"127.0.0.1:1": registry.url}).find("127.0.0.1:1/a:1", Arch.X86_64).digest == digest
+    assert Registries({"127.0.0.1:1": registry.url}, FakeClock()).find("127.0.0.1:1/a:1", Arch.X86_64).digest == digest
 
 
 def test_bytes_that_are_not_of_their_digest_are_refused(registry: Registry, tmp_path: Path) -> None:
     digest = registry.publish("a", "amd64")
     path = f"/v2/a/blobs/{digest_of(b'layer')}"
     registry.files[path] = b"other"  # as long as the layer
-    registries = Registries({"127.0.0.1:1": registry.url})
+    registries = Registries({"127.0.0.1:1": registry.url}, FakeClock())
     with pytest.raises(ImageError) as caught:
         pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
     assert caught.value.cause == f"{registry.url}{path}: its digest is {digest_of(b'other')}"
@@ -162,6 +172,30 @@ def test_bytes_that_are_not_of_their_digest_are_refused(registry: Registry, tmp_
     assert "its digest is sha256:" in refusal(registry).cause
 
 
+def test_a_layer_is_resumed_with_the_token(registry: Registry, tmp_path: Path) -> None:
+    registry.publish("a", "amd64")
+    registry.challenge = f'Bearer realm="{registry.url}/token"'
+    registry.files["/token?"] = b'{"token": "secret"}'
+    registries = Registries({"127.0.0.1:1": registry.url}, FakeClock())
+    image = registries.find("127.0.0.1:1/a:1", Arch.X86_64)
+    path = f"/v2/a/blobs/{digest_of(b'layer')}"
+    registry.breaks[path] = 3
+    registries.fetch_layer(image, image.layers[0], tmp_path / "layer")
+    assert (tmp_path / "layer").read_bytes() == b"layer"
+    assert registry.parts == [(path, "bytes=3-")]
+    assert registry.tokens[-1] == (path, "Bearer secret")
+
+
+def test_servers_that_do_not_answer_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    clock = FakeClock()
+    registries = Registries({"127.0.0.1:1": "http://127.0.0.1:2"}, clock)
+    for name in ("a", "b"):
+        with pytest.raises(ImageError, match=r"127\.0\.0\.1:2.*Connection refused.*127\.0\.0\.1:1.*Connection refused"):
+            registries.find(f"127.0.0.1:1/{name}:1", Arch.X86_64)
+    assert clock.now() == 31.0, "twice the pauses: once for the mirror, once for the registry itself"
+
+
 def test_a_token_goes_to_its_registry_alone(registry: Registry, tmp_path: Path) -> None:
     """Blobs are often led to the server of somebody else, which must not see it."""
     registry.publish("a", "amd64")
@@ -170,7 +204,7 @@ def test_a_token_goes_to_its_registry_alone(registry: Registry, tmp_path: Path) 
     path = f"/v2/a/blobs/{digest_of(b'layer')}"
     registry.files["/elsewhere"] = registry.files.pop(path)
     registry.moved[path] = f"{registry.url}/elsewhere"
-    registries = Registries({"127.0.0.1:1": registry.url})
+    registries = Registries({"127.0.0.1:1": registry.url}, FakeClock())
     pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
     assert (path, "Bearer secret") in registry.tokens
     assert [token for asked, token in registry.tokens if asked == "/elsewhere"] == [""]
@@ -235,7 +269,7 @@ def test_a_configuration_that_is_not_as_it_was_said(
 def test_a_layer_has_the_size_that_its_manifest_says(registry: Registry, tmp_path: Path) -> None:
     registry.publish("a", "amd64")
     registry.files[f"/v2/a/blobs/{digest_of(b'layer')}"] = b"layer" * 1000
-    registries = Registries({"127.0.0.1:1": registry.url})
+    registries = Registries({"127.0.0.1:1": registry.url}, FakeClock())
     with pytest.raises(ImageError, match="it does not have the 5 bytes that it should have"):
         pull_image(Cache(tmp_path, RecordingReporter()), registries, "127.0.0.1:1/a:1", Arch.X86_64)
     assert not list((tmp_path / "pulled-images").glob("*"))
