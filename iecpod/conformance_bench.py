@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-
 from iecpod.adapters.long_program import run_long_program
 from iecpod.commands.conformance_host import E2ePrograms
 from iecpod.design.release import Release
@@ -13,7 +10,7 @@ from iecpod.errors import ImageError
 from iecpod.images.cache import Cache
 from iecpod.images.e2e import ensure_e2e
 from iecpod.layout import Layout
-from iecpod.ports import ProgramEnd, Reporter
+from iecpod.ports import Reporter, RunLongProgram
 
 
 class ConformanceBench:
@@ -42,23 +39,6 @@ class ConformanceBench:
             "use the version of iecpod that made the bundle",
         )
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        directory: Path,
-        log_path: Path,
-        look: Callable[[bytes], None],
-        seconds: float,
-        grace_seconds: float,
-    ) -> ProgramEnd:
-        return run_long_program(
-            argv,
-            environment=environment,
-            directory=directory,
-            log_path=log_path,
-            look=look,
-            seconds=seconds,
-            grace_seconds=grace_seconds,
-        )
+    @property
+    def run(self) -> RunLongProgram:
+        return run_long_program

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -40,6 +40,27 @@ class ProgramEnd(enum.Enum):
     ENDED = "ended"
     TIMED_OUT = "timed out"
     INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongProgram:
+    """A program of this host that runs for minutes, and is given time to clean up.
+
+    After `seconds`, or when a signal comes, it is asked to end within `grace_seconds`. `environment` is all that it has
+    besides a search path; `log_path` is a new file for what it prints.
+    """
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+    log_path: Path
+    seconds: float
+    grace_seconds: float
+
+
+class RunLongProgram(Protocol):
+    def __call__(self, program: LongProgram, look: Callable[[bytes], None]) -> ProgramEnd:
+        """Runs it to its end; `look` is given what it prints, as it comes. Raises `HostError`."""
 
 
 class Clock(Protocol):

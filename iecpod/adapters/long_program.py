@@ -6,15 +6,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from iecpod.adapters.programs import ENVIRONMENT
+from iecpod.adapters.programs import ENVIRONMENT, follow_log
 from iecpod.adapters.trace import trace_command
 from iecpod.errors import HostError
-from iecpod.ports import ProgramEnd
+from iecpod.ports import LongProgram, ProgramEnd
 
 _LOOK_SECONDS = 0.5
 
@@ -23,72 +21,51 @@ _LOOK_SECONDS = 0.5
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "INT", "--")
 
 
-def run_long_program(
-    argv: Sequence[str],
-    *,
-    environment: Mapping[str, str],
-    directory: Path,
-    log_path: Path,
-    look: Callable[[bytes], None],
-    seconds: float,
-    grace_seconds: float,
-) -> ProgramEnd:
-    """Runs it to its end, and gives `look` what it has written since the last time, every half second.
+def run_long_program(program: LongProgram, look: Callable[[bytes], None]) -> ProgramEnd:
+    """`RunLongProgram`: `look` is called every half second.
 
-    After `seconds`, or when a signal comes, it gets a SIGINT and `grace_seconds` to end; then, or at a second signal,
-    it and what it has started are killed. It is in a session of its own, so a terminal's Ctrl+C does not reach it
-    twice. Raises `HostError` where it cannot be started.
+    When its time is up, or at a signal, it gets a SIGINT; then, or at a second signal, it and what it has started are
+    killed. It is in a session of its own, so a terminal's Ctrl+C does not reach it twice. Raises `HostError` where it
+    cannot be started.
     """
-    trace_command("host", argv)
-    with log_path.open("xb") as log, log_path.open("rb") as written:
-        try:
-            process = subprocess.Popen(
-                [*_ENDS_WITH_US, *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=directory,
-                env={**ENVIRONMENT, **environment},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HostError(f"{argv[0]} cannot be started: {error.strerror}", "install it: ./bootstrap.sh") from error
-        with process, _killed_at_last(process):
-            return _end_of(process, written, look, seconds, grace_seconds)
+    trace_command("host", program.argv)
+    with (
+        program.log_path.open("xb") as log,
+        program.log_path.open("rb") as written,
+        _started(program, log) as process,
+        _killed_at_last(process),
+    ):
+        return _end_of(process, written, look, program)
+
+
+def _started(program: LongProgram, log: BinaryIO) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [*_ENDS_WITH_US, *program.argv],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=program.directory,
+            env={**ENVIRONMENT, **program.environment},
+            start_new_session=True,
+        )
+    except OSError as error:
+        cause = f"{program.argv[0]} cannot be started: {error.strerror}"
+        raise HostError(cause, "install it: ./bootstrap.sh") from error
 
 
 def _end_of(
-    process: subprocess.Popen[bytes],
-    written: BinaryIO,
-    look: Callable[[bytes], None],
-    seconds: float,
-    grace_seconds: float,
+    process: subprocess.Popen[bytes], written: BinaryIO, look: Callable[[bytes], None], program: LongProgram
 ) -> ProgramEnd:
     end = ProgramEnd.TIMED_OUT
     try:
-        if _follow(process, written, look, seconds):
+        if follow_log(process, written, look, every_seconds=_LOOK_SECONDS, seconds=program.seconds):
             return ProgramEnd.ENDED
     except KeyboardInterrupt:
         end = ProgramEnd.INTERRUPTED
     process.send_signal(signal.SIGINT)
-    _follow(process, written, look, grace_seconds)
+    follow_log(process, written, look, every_seconds=_LOOK_SECONDS, seconds=program.grace_seconds)
     return end
-
-
-def _follow(process: subprocess.Popen[bytes], written: BinaryIO, look: Callable[[bytes], None], seconds: float) -> bool:
-    """Whether it has ended within that time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        has_ended = _has_ended(process)
-        look(written.read())
-        if has_ended or time.monotonic() > deadline:
-            return has_ended
-
-
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_LOOK_SECONDS)
-    return process.returncode is not None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.design.conformance import E2eCall, Selection, registries
 from iecpod.design.release import Release
 from iecpod.errors import HostError
-from iecpod.ports import ProgramEnd
+from iecpod.ports import LongProgram, ProgramEnd, RunLongProgram
 from iecpod.yaml_document import dump_yaml
 
 _SHORT_SECONDS = 600.0
@@ -37,21 +37,8 @@ class Bench(Protocol):
     def programs(self, release: Release) -> E2ePrograms:
         """Compiled where they are not cached. Raises `ImageError`."""
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        directory: Path,
-        log_path: Path,
-        look: Callable[[bytes], None],
-        seconds: float,
-        grace_seconds: float,
-    ) -> ProgramEnd:
-        """Runs a program of this host; `look` is given what it writes, as it comes.
-
-        After `seconds`, or when a signal comes, it is asked to end within `grace_seconds`. Raises `HostError`.
-        """
+    @property
+    def run(self) -> RunLongProgram: ...
 
 
 class HostTests:
@@ -124,12 +111,12 @@ class HostTests:
             "KUBE_TEST_REPO_LIST": str(self._place.directory / "repositories.yaml"),
             "TMPDIR": temporary,
         }
-        return self._bench.run(
-            argv,
+        program = LongProgram(
+            argv=argv,
             environment=environment,
             directory=self._place.directory,
             log_path=log,
-            look=look,
             seconds=seconds,
             grace_seconds=_GRACE_SECONDS,
         )
+        return self._bench.run(program, look)

@@ -139,7 +139,7 @@ class GoBuild:
             yield replace(job, packages=self._fetch(job, programs, flags, watch.look))
 
     def _fetch(
-        self, job: _Job, programs: Mapping[str, str], flags: Sequence[str], watch: Callable[[str], None]
+        self, job: _Job, programs: Mapping[str, str], flags: Sequence[str], watch: Callable[[bytes], None]
     ) -> tuple[str, ...]:
         """Fetches every module that the programs need, verified by go.sum; returns the packages they are made of."""
         listing = job.work / "packages"

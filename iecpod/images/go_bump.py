@@ -5,7 +5,6 @@ What it writes is a diff to be read, and compiled, before it is committed.
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from iecpod.design.go_bump import KUBERNETES, Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
 from iecpod.design.go_source import GoModule, GoSource
-from iecpod.errors import ImageError, UsageError
+from iecpod.errors import CommandFailed, ImageError, UsageError
 from iecpod.images.go_modules import copy_module, module_dir, module_version
 from iecpod.images.go_toolchain import ask_go
 from iecpod.ports import Reporter
@@ -88,10 +87,8 @@ class GoBump:
     def _ask(self, work: Path, directory: Path, *arguments: str) -> str:
         try:
             done = ask_go(self.go, arguments, directory, home=work / "home", seconds=_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise ImageError(
-                f"`go {' '.join(arguments)}` timed out after {_SECONDS:.0f} s", "check GOPROXY, network and proxy"
-            ) from error
+        except CommandFailed as error:
+            raise ImageError(f"`go {' '.join(arguments)}`: {error.tail}", "check GOPROXY, network and proxy") from error
         if done.returncode:
             tail = "\n".join(done.stderr.strip().splitlines()[-_TAIL_LINES:])
             raise ImageError(f"`go {' '.join(arguments)}` exited with {done.returncode}\n{tail}", "see what Go says")

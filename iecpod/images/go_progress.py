@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,22 @@ from iecpod.ports import Reporter
 
 #: Go itself waits for a silent proxy for as long as the kernel keeps the connection.
 SILENCE_SECONDS = 120.0
+_LONGEST_LINE_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Counts lines of a text that comes in pieces."""
+
+    counts: Callable[[bytes], bool]
+    count: int = 0
+    _rest: bytes = b""
+
+    def add(self, written: bytes) -> int:
+        *lines, rest = (self._rest + written).split(b"\n")
+        self._rest = rest[:_LONGEST_LINE_BYTES]
+        self.count += sum(map(self.counts, lines))
+        return self.count
 
 
 @dataclass(slots=True)
@@ -22,12 +39,13 @@ class DownloadWatch:
     reporter: Reporter
     name: str
     silence_seconds: float = SILENCE_SECONDS
+    _fetched: _Lines = field(default_factory=lambda: _Lines(lambda line: line.startswith(b"go: downloading ")))
     _seen: tuple[int, int] = (0, 0)
     _since: float = field(default_factory=time.monotonic)
 
-    def look(self, log: str) -> None:
-        """`log` is what Go has printed. Raises `ImageError` when the proxy is silent."""
-        fetched = log.count("go: downloading ")
+    def look(self, written: bytes) -> None:
+        """`written` is what Go has printed since the last time. Raises `ImageError` when the proxy is silent."""
+        fetched = self._fetched.add(written)
         seen = (fetched, _bytes_below(self.modules / "cache" / "download"))
         now = time.monotonic()
         if seen != self._seen:
@@ -49,12 +67,13 @@ class CompileProgress:
     reporter: Reporter
     name: str
     packages: int
+    _begun: _Lines = field(default_factory=lambda: _Lines(_is_package))
     _started: float = field(default_factory=time.monotonic)
     _last: int = -1
 
-    def look(self, log: str) -> None:
-        """`log` is what `go build -v` has printed: a line a package that it begins to compile."""
-        done = sum(1 for line in log.splitlines() if line and not line.startswith(("go: ", "#")))
+    def look(self, written: bytes) -> None:
+        """`written` is what `go build -v` has printed since then: a line a package that it begins to compile."""
+        done = self._begun.add(written)
         if done == self._last:
             return
         self._last = done
@@ -63,6 +82,10 @@ class CompileProgress:
             seconds = (time.monotonic() - self._started) / done * (self.packages - done)
             left = f", about {seconds / 60:.0f} min left" if seconds > 90 else ", about a minute left"
         self.reporter.progress(f"compiling {self.name}: {done} of {self.packages} packages{left}")
+
+
+def _is_package(line: bytes) -> bool:
+    return bool(line) and not line.startswith((b"go: ", b"#"))
 
 
 def _bytes_below(directory: Path) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
 from iecpod.design.release import Release
-from iecpod.errors import ImageError
+from iecpod.errors import CommandFailed, ImageError
 from iecpod.images.cache import Cache
 from iecpod.images.go_modules import module_version
 from iecpod.images.go_toolchain import ask_go, ensure_go
@@ -44,9 +43,7 @@ def _ask_proxy(go: Path, wanted: str, directory: Path) -> str:
         done = ask_go(
             go, ["list", "-m", "-json", wanted], directory, home=directory, seconds=_ANSWER_SECONDS, check_sums=False
         )
-    except subprocess.TimeoutExpired:
-        return f"timed out after {_ANSWER_SECONDS:.0f} s"
-    except OSError as error:
-        return error.strerror or str(error)
+    except CommandFailed as error:
+        return error.tail
     lines = done.stderr.strip().splitlines()
     return "" if done.returncode == 0 else (lines[-1] if lines else f"go exited with {done.returncode}")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iecpod.adapters.programs import call_program
 from iecpod.design.go_source import GoToolchain
-from iecpod.errors import ImageError
+from iecpod.errors import CommandFailed, ImageError
 from iecpod.images.cache import Cache
 from iecpod.images.process import run_tool
 from iecpod.model import Arch
+from iecpod.ports import CommandResult
 
 _PROGRAMS = re.compile(r"go/(bin|pkg/tool/[a-z0-9_]+)/[a-z0-9]+")
 
@@ -37,10 +38,10 @@ def ensure_go(cache: Cache, toolchain: GoToolchain) -> Path:
 
 def ask_go(
     go: Path, arguments: Sequence[str], directory: Path, *, home: Path, seconds: float, check_sums: bool = True
-) -> subprocess.CompletedProcess[str]:
+) -> CommandResult:
     """Go at work in `directory`, with the network and this machine's proxy; what it keeps goes below `home`.
 
-    Raises `subprocess.TimeoutExpired`, OSError.
+    Raises `CommandFailed` where it does not run to its end.
     """
     settings = {
         "GOCACHE": str(home / "objects"),
@@ -52,16 +53,8 @@ def ask_go(
         "HOME": str(home),
         **({} if check_sums else {"GOSUMDB": "off"}),
     }
-    return subprocess.run(
-        [str(go), *arguments],
-        cwd=directory,
-        env={**os.environ, **settings},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    argv = [str(go), *arguments]
+    return call_program(argv, environment={**os.environ, **settings}, directory=directory, timeout_seconds=seconds)
 
 
 def _find_on_host(version: str) -> Path | None:
@@ -70,15 +63,9 @@ def _find_on_host(version: str) -> Path | None:
         return None
     try:
         # GOTOOLCHAIN: what is installed and not what a `go.mod` of the working directory asks for.
-        done = subprocess.run(
-            ["env", "GOTOOLCHAIN=local", "GOENV=off", program, "env", "GOVERSION", "GOROOT"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        settings = {"GOTOOLCHAIN": "local", "GOENV": "off"}
+        done = call_program([program, "env", "GOVERSION", "GOROOT"], environment={**os.environ, **settings})
+    except CommandFailed:
         return None
     lines = done.stdout.splitlines()
     return Path(lines[1]) if len(lines) == 2 and lines[0] == f"go{version}" else None

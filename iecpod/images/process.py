@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from iecpod.adapters.programs import NOT_FOUND, call_program, follow_log
 from iecpod.adapters.trace import trace_command
-from iecpod.errors import ImageError
+from iecpod.errors import CommandFailed, ImageError
 from iecpod.images.confinement import Confinement
+from iecpod.ports import CommandResult
 from iecpod.printable import overwritten
 
 _TAIL_LINES = 25
@@ -37,7 +39,7 @@ def run_tool(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
     network: bool = False,
-    watch: Callable[[str], None] | None = None,
+    watch: Callable[[bytes], None] | None = None,
     confined: Confinement | None = None,
 ) -> None:
     """Runs a program to its end, in namespaces that end with this process; `environment` is added to our own.
@@ -45,8 +47,8 @@ def run_tool(
     One that is `confined` starts at the root that it is given, and with nothing but `environment`.
 
     Without `network` it has not even a loopback. `watch` is called every few seconds with what this program has printed
-    so far; what it raises ends the program. Raises `ImageError` with the end of the log when the program is missing or
-    exits non-zero.
+    since the last time; what it raises ends the program. Raises `ImageError` with the end of the log when the program
+    is missing or exits non-zero.
     """
     trace_command("host", argv)
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def run_tool(
             with subprocess.Popen(
                 contained, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory
             ) as process:
-                returncode = _wait(process, _log_reader(log_path, log.tell(), watch))
+                returncode = _wait(process, log_path, log.tell(), watch)
         else:
             returncode = _run_confined(confined.command(argv, {**_PLAIN, **(environment or {})}), log)
     if returncode:
@@ -101,12 +103,37 @@ def _run_confined(command: Sequence[str], log: IO[bytes]) -> int:
 
 def read_tool(argv: Sequence[str], *, purpose: str) -> str:
     """What a short program prints. Raises `ImageError` with its stderr when it is missing or exits non-zero."""
-    trace_command("host", argv)
-    with _explain_missing(argv[0], purpose):
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = call_tool(argv, purpose=purpose)
     if done.returncode:
         raise ImageError(f"{purpose}: `{argv[0]}` exited with {done.returncode}\n{done.stderr.rstrip()}")
     return done.stdout
+
+
+def call_tool(
+    argv: Sequence[str],
+    *,
+    purpose: str,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    timeout_seconds: float = 60.0,
+    new_session: bool = False,
+) -> CommandResult:
+    """How a short program ended; `environment` is added to our own.
+
+    Raises `ImageError` where it is missing or hangs.
+    """
+    try:
+        return call_program(
+            argv,
+            stdin=stdin,
+            environment={**os.environ, **(environment or {})},
+            timeout_seconds=timeout_seconds,
+            new_session=new_session,
+        )
+    except CommandFailed as error:
+        if error.returncode == NOT_FOUND:
+            raise _not_installed(argv[0], purpose) from error
+        raise ImageError(f"{purpose}: {argv[0]}: {error.tail}", "see what it waits for, and run again") from error
 
 
 def log_tail(log_path: Path) -> str:
@@ -121,29 +148,16 @@ def _end_of(log_path: Path) -> str:
         return file.read(_END_BYTES).decode(errors="replace")
 
 
-def _wait(process: subprocess.Popen[bytes], look: Callable[[], None] | None) -> int:
+def _wait(process: subprocess.Popen[bytes], log_path: Path, start: int, watch: Callable[[bytes], None] | None) -> int:
     try:
-        while look is not None:
-            try:
-                return process.wait(_LOOK_SECONDS)
-            except subprocess.TimeoutExpired:
-                look()
+        if watch is not None:
+            with log_path.open("rb") as written:
+                written.seek(start)
+                follow_log(process, written, watch, every_seconds=_LOOK_SECONDS)
         return process.wait()
     except BaseException:
         process.kill()
         raise
-
-
-def _log_reader(log_path: Path, start: int, watch: Callable[[str], None] | None) -> Callable[[], None] | None:
-    if watch is None:
-        return None
-
-    def look() -> None:
-        with log_path.open("rb") as log:
-            log.seek(start)
-            watch(log.read().decode(errors="replace"))
-
-    return look
 
 
 def _remedy(returncode: int, log_path: Path) -> str:
@@ -160,6 +174,8 @@ def _explain_missing(program: str, purpose: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ImageError(
-            f"{purpose}: the program {program} is not installed", "bootstrap.sh installs what iecpod needs"
-        ) from error
+        raise _not_installed(program, purpose) from error
+
+
+def _not_installed(program: str, purpose: str) -> ImageError:
+    return ImageError(f"{purpose}: the program {program} is not installed", "bootstrap.sh installs what iecpod needs")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from iecpod.adapters.trace import trace_command
 from iecpod.errors import ImageError
+from iecpod.images.process import call_tool
 
 _STATUS = "[GNUPG:] "
 
@@ -30,8 +29,7 @@ def check_signature(content: bytes, signature: bytes, keyring: str, url: str) ->
         signed.write_bytes(content)
         detached.write_bytes(signature)
         argv = ["gpgv", "--homedir", directory, "--status-fd", "1", "--keyring", keyring, str(detached), str(signed)]
-        trace_command("host", argv)
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = call_tool(argv, purpose=f"checking the signature of {url}")
     status = [line.removeprefix(_STATUS) for line in done.stdout.splitlines() if line.startswith(_STATUS)]
     words = {line.partition(" ")[0] for line in status}
     if "GOODSIG" not in words or "BADSIG" in words:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from iecpod.adapters.trace import trace_command
 from iecpod.errors import ImageError, UsageError
+from iecpod.images.process import call_tool
 
 #: What a signature is for is signed, too: one that the same key made of something else is none of a bundle.
 NAMESPACE = "iecpod-bundle"
@@ -27,7 +25,8 @@ def sign(content: bytes, key: Path, *, may_ask: bool) -> bytes:
         raise UsageError(
             f"there is no key {key}", "give the file of a private key, or of the public key of one in ssh-agent"
         )
-    return _run(["-Y", "sign", "-f", str(key), "-n", NAMESPACE], content, f"signing with {key}", may_ask=may_ask)
+    argv = ["-Y", "sign", "-f", str(key), "-n", NAMESPACE]
+    return _run(argv, content, f"signing with {key}", may_ask=may_ask).encode()
 
 
 def find_signer(content: bytes, signature: bytes, signers: Path) -> str | None:
@@ -54,31 +53,21 @@ def find_signer(content: bytes, signature: bytes, signers: Path) -> str | None:
 def _lines(arguments: Sequence[str], content: bytes) -> list[str]:
     """None where the answer is no."""
     try:
-        output = _run(arguments, content, "checking the signature", may_ask=False)
+        return _run(arguments, content, "checking the signature", may_ask=False).splitlines()
     except ImageError:
         return []
-    return output.decode(errors="replace").splitlines()
 
 
-def _run(arguments: Sequence[str], content: bytes, purpose: str, *, may_ask: bool) -> bytes:
-    argv = ["ssh-keygen", *arguments]
-    trace_command("host", argv)
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", **({} if may_ask else {"SSH_ASKPASS_REQUIRE": "never"})}
-    try:
-        # In a session of its own it has no terminal that it could ask on.
-        done = subprocess.run(
-            argv, input=content, capture_output=True, check=False, env=environment, start_new_session=not may_ask,
-            timeout=_MOST_SECONDS,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise ImageError(
-            f"{purpose}: ssh-keygen is not installed", "bootstrap.sh installs what iecpod needs"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise ImageError(
-            f"{purpose}: ssh-keygen did not end in {_MOST_SECONDS:.0f} s", "see what it waits for"
-        ) from error
+def _run(arguments: Sequence[str], content: bytes, purpose: str, *, may_ask: bool) -> str:
+    done = call_tool(
+        ["ssh-keygen", *arguments],
+        purpose=purpose,
+        stdin=content,
+        environment={"LC_ALL": "C.UTF-8", **({} if may_ask else {"SSH_ASKPASS_REQUIRE": "never"})},
+        timeout_seconds=_MOST_SECONDS,
+        new_session=not may_ask,
+    )
     if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip()
-        raise ImageError(f"{purpose}: {reason}", "put a key with a passphrase into ssh-agent, and give its public key")
+        remedy = "put a key with a passphrase into ssh-agent, and give its public key"
+        raise ImageError(f"{purpose}: {done.stderr.strip()}", remedy)
     return done.stdout

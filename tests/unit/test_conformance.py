@@ -40,7 +40,7 @@ from iecpod.errors import (
 )
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.ports import ProgramEnd
+from iecpod.ports import LongProgram, ProgramEnd
 from iecpod.yaml_document import load_yaml
 from tests.fakes import FakeShell
 from tests.unit.command_line import run
@@ -69,20 +69,11 @@ class FakeBench:
         self.compiled.append(release.name)
         return E2ePrograms(tests=Path("/cache/e2e.test"), kubectl=Path("/cache/kubernetes"), version="1.37.2")
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        directory: Path,
-        log_path: Path,
-        look: Callable[[bytes], None],
-        seconds: float,
-        grace_seconds: float,
-    ) -> ProgramEnd:
-        self.calls.append((list(argv), environment))
-        self.seconds.append(seconds)
-        results = directory / "results"
+    def run(self, program: LongProgram, look: Callable[[bytes], None]) -> ProgramEnd:
+        argv, log_path = program.argv, program.log_path
+        self.calls.append((list(argv), program.environment))
+        self.seconds.append(program.seconds)
+        results = program.directory / "results"
         if "--list-images" in argv:
             log_path.write_text(self.images)
             return ProgramEnd.ENDED

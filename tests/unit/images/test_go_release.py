@@ -103,12 +103,12 @@ def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
     arrived = tmp_path / "cache/download/module.zip"
     arrived.parent.mkdir(parents=True)
     arrived.write_bytes(b"x" * 3 * 1024 * 1024)
-    watch.look("go: downloading k8s.io/kubernetes v1.37.2\n")
+    watch.look(b"go: down")
     arrived.write_bytes(b"x" * 5 * 1024 * 1024)
-    watch.look("go: downloading k8s.io/kubernetes v1.37.2\n")
+    watch.look(b"loading k8s.io/kubernetes v1.37.2\n")
     assert told.messages[-1] == "fetching the Go modules of kubernetes: 1, 5 MiB in all"
     with pytest.raises(ImageError) as caught:
-        watch.look("go: downloading k8s.io/kubernetes v1.37.2\n")
+        watch.look(b"")
     assert "Go module proxy" in caught.value.cause
     assert "GOPROXY" in caught.value.remedy
 
@@ -116,9 +116,9 @@ def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
 def test_progress_counts_packages_once_and_estimates_late() -> None:
     told = Told()
     progress = CompileProgress(told, "etcd", 100)
-    progress.look("internal/goarch\n")
-    progress.look("internal/goarch\n")
-    progress.look("internal/goarch\ngo: a warning\n# a note\n" + "a/b\n" * 49)
+    progress.look(b"internal/goarch\n")
+    progress.look(b"")
+    progress.look(b"go: a warning\n# a note\n" + b"a/b\n" * 49 + b"half of a li")
     assert told.messages == [
         "compiling etcd: 1 of 100 packages",
         "compiling etcd: 50 of 100 packages, about a minute left",
