@@ -17,6 +17,7 @@ from pathlib import Path
 
 from iecpod.errors import HostError
 from iecpod.file_writer import PRIVATE
+from iecpod.processes import other_processes
 
 #: For what takes moments: making, sweeping and removing directories. Longer than any of it on a slow disk.
 SHORT_SECONDS = 60.0
@@ -118,11 +119,10 @@ def _holders(path: Path) -> Iterator[str]:
         wanted = path.stat()
     except OSError:
         return
-    for process in Path("/proc").glob("[0-9]*"):
-        if int(process.name) != os.getpid():
-            with contextlib.suppress(OSError):  # it ended, or belongs to somebody else
-                if any(_is_locked(process, entry.name, wanted) for entry in (process / "fd").iterdir()):
-                    yield f"process {process.name} ({(process / 'comm').read_text(errors='replace').strip()})"
+    for process in other_processes():
+        with contextlib.suppress(OSError):  # it ended, or belongs to somebody else
+            if any(_is_locked(process, entry.name, wanted) for entry in (process / "fd").iterdir()):
+                yield f"process {process.name} ({(process / 'comm').read_text(errors='replace').strip()})"
 
 
 def _is_locked(process: Path, descriptor: str, wanted: os.stat_result) -> bool:

@@ -18,6 +18,7 @@ from iecpod.locks import LockTimeout, closing, open_lock, wait_for_lock
 from iecpod.model import PodRef
 from iecpod.outside_json import parse_json
 from iecpod.ports import LockHolder
+from iecpod.processes import start_ticks
 from iecpod.trusted import make_directory
 
 
@@ -87,23 +88,12 @@ class RunLock:
 def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),
-        "started": _start_of(os.getpid()),
+        "started": str(start_ticks(os.getpid())),
         "command": shown_command([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     with contextlib.suppress(OSError):  # it only serves the message of another run
         replace_file(path, json.dumps(holder), PRIVATE)
-
-
-def _start_of(pid: int) -> str:
-    """Tells a process from a later one of the same number: its start, in ticks since boot (proc(5), field 22 of stat).
-
-    Raises `OSError` where there is no such process, or it is dead and its parent has not asked for it yet.
-    """
-    state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    if state in ("Z", "X"):
-        raise ProcessLookupError(pid)
-    return fields[18]
 
 
 def _who(holder_file: Path, found: str) -> str:
@@ -116,7 +106,7 @@ def _read_holder(holder_file: Path) -> LockHolder | None:
     try:
         holder = parse_json(holder_file.read_bytes(), ValueError)
         pid = holder.integer("pid")
-        if _start_of(pid) != holder.text("started"):
+        if str(start_ticks(pid)) != holder.text("started"):
             return None
         return LockHolder(pid, holder.text("command"), holder.text("since"))
     except (OSError, ValueError):

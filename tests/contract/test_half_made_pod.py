@@ -18,7 +18,7 @@ from iecpod.errors import HypervisorUnavailable
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
 from iecpod.pod_adapters import PodAdapters
-from iecpod.providers.libvirt.embedded.namespaces import find_processes
+from iecpod.processes import find_processes
 from iecpod.providers.libvirt.xml import Stamp, resource_of
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded

@@ -24,8 +24,8 @@ from iecpod.design.owner import Owner
 from iecpod.design.release_file import load_release
 from iecpod.images.cache import Cache
 from iecpod.model import Arch, PodRef
+from iecpod.processes import find_processes
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
-from iecpod.providers.libvirt.embedded.namespaces import find_processes
 from tests.e2e import small_lab
 from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import OutsideWorld, make_world

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("printable", "layout", "file_reader", "file_writer", "locks", "tar_files", "trusted", "web", "web_parts"),
+        *("printable", "processes", "layout", "file_reader", "file_writer", "locks", "tar_files", "trusted"),
+        *("web", "web_parts"),
     ),
     ("http_url", "hypervisor_uri", "model", "naming"),
     ("descriptors",),

@@ -14,9 +14,9 @@ from iecpod.errors import HostError
 from iecpod.file_reader import read_regular
 from iecpod.hypervisor_uri import SYSTEM, HypervisorUri
 from iecpod.images.qcow2 import find_chain
+from iecpod.processes import find_processes
 from iecpod.providers.libvirt.connection.disks import find_domain_disks
 from iecpod.providers.libvirt.connection.observed import find_disk_sources
-from iecpod.providers.libvirt.embedded.namespaces import find_processes
 from iecpod.providers.libvirt.embedded.orphans import find_domain_files
 
 _SYSTEM_SOCKETS = (Path("/run/libvirt/libvirt-sock-ro"), Path("/run/libvirt/virtqemud-sock-ro"))

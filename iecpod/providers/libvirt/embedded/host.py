@@ -25,10 +25,11 @@ from iecpod.design.machines import Route
 from iecpod.design.owner import Owner
 from iecpod.errors import CommandFailed, HypervisorUnavailable, WaitTimeout
 from iecpod.ports import Clock
+from iecpod.processes import Process, find_processes
 from iecpod.providers.libvirt.connection.host_routes import find_links, find_routes
 from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
-from iecpod.providers.libvirt.embedded import namespaces, qemu_account
-from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark, NetworkNamespace, Process, namespace_name
+from iecpod.providers.libvirt.embedded import qemu_account
+from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark, NetworkNamespace, namespace_name
 from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
 from iecpod.providers.libvirt.embedded.qemu_account import find_account, open_up
 from iecpod.wait import NotYet, SystemClock, poll
@@ -215,7 +216,7 @@ class EmbeddedHost:
                 return True
             return run_identity is not None and _identity(process / "root" / "run" / "libvirt") == run_identity
 
-        return namespaces.find_processes(belongs)
+        return find_processes(belongs)
 
     def _find_daemon(self, program: str) -> Process | None:
         return next((process for process in self._find_processes() if self._is_daemon(process, program)), None)

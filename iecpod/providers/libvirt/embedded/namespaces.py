@@ -26,19 +26,6 @@ _MAKE_NAMESPACE = 'ip link set dev lo up alias "$1" && ip netns attach "$2" $$'
 _INSTALLATION = " installation="
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    pid: int
-    argv: tuple[str, ...]
-
-    @property
-    def program(self) -> str:
-        return Path(self.argv[0]).name if self.argv else ""
-
-    def __str__(self) -> str:
-        return f"{self.program or 'process'} (pid {self.pid})"
-
-
 class NetworkNamespace:
     """One named namespace; `owner` is written on its loopback device and tells ours from one of the same name.
 
@@ -127,21 +114,6 @@ def find_alias(name: str) -> str:
     """Whose the namespace is. Raises `CommandFailed` where the name has none behind it."""
     links = json.loads(run_program(["ip", "-n", name, "-j", "link", "show", "dev", "lo"]))
     return str(links[0].get("ifalias", "")) if links else ""
-
-
-def find_processes(belongs: Callable[[Path], bool]) -> tuple[Process, ...]:
-    """Living processes, this one left out, whose `/proc/PID` satisfies `belongs`; zombies do not live."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if belongs(entry):
-                argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-                found.append(Process(int(entry.name), tuple(argv)))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended while we looked, or is a zombie: neither is a member of a namespace any more
-    return tuple(sorted(found, key=lambda process: process.pid))
 
 
 def _run_inside(namespace: Path, action: Callable[[], socket.socket]) -> socket.socket:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from pathlib import Path
 from iecpod.design.owner import Owner
 from iecpod.errors import CleanupError, IecpodError
 from iecpod.model import PodRef
+from iecpod.processes import find_processes, started_at
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 from iecpod.providers.libvirt.embedded.namespaces import (
     NAMESPACES,
     NamespaceMark,
     find_alias,
-    find_processes,
     namespace_name,
 )
 
@@ -83,13 +82,4 @@ def _find_embedded() -> Iterator[tuple[Path, NamespaceMark]]:
 def _newest_at(namespace: Path) -> float | None:
     inode = namespace.stat().st_ino
     processes = find_processes(lambda process: (process / "ns" / "net").stat().st_ino == inode)
-    return max((_started_at(process.pid) for process in processes), default=None)
-
-
-def _started_at(pid: int) -> float:
-    """proc(5): field 22 of `stat`, in clock ticks since the boot; the name before it may hold anything."""
-    with suppress(OSError, IndexError, ValueError):
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-        boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
-        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
-    return 0.0
+    return max((started_at(process.pid) for process in processes), default=None)

@@ -1,0 +1,56 @@
+"""What /proc tells of other processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iecpod.processes import find_processes, other_processes, start_ticks, started_at
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Its name has what stands between fields of /proc/PID/stat."""
+    program = tmp_path / "a) S 1 (b"
+    program.symlink_to("/usr/bin/sleep")
+    with subprocess.Popen([program, "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_is_found_by_what_it_is(sleeper: subprocess.Popen[bytes]) -> None:
+    (found,) = find_processes(lambda process: process.name == str(sleeper.pid))
+    assert (found.pid, found.program, found.argv[1:]) == (sleeper.pid, "a) S 1 (b", ("60",))
+    assert str(found) == f"a) S 1 (b (pid {sleeper.pid})"
+
+
+def test_this_process_is_left_out() -> None:
+    assert str(os.getpid()) not in {process.name for process in other_processes()}
+
+
+def test_what_cannot_be_looked_at_is_passed_over() -> None:
+    def refuse(_process: object) -> bool:
+        raise PermissionError
+
+    assert find_processes(refuse) == ()
+
+
+def test_the_start_tells_processes_of_one_number_apart(sleeper: subprocess.Popen[bytes]) -> None:
+    assert start_ticks(os.getpid()) <= start_ticks(sleeper.pid) == start_ticks(sleeper.pid)
+    assert abs(started_at(sleeper.pid) - time.time()) < 60
+
+
+def test_a_process_that_is_dead_has_no_start(sleeper: subprocess.Popen[bytes]) -> None:
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # dead, and not asked for: a zombie
+    with pytest.raises(ProcessLookupError):
+        start_ticks(sleeper.pid)
+    sleeper.wait()
+    with pytest.raises(OSError):
+        start_ticks(sleeper.pid)
+    assert started_at(sleeper.pid) == 0.0
