@@ -90,7 +90,6 @@ class PodRef:
 class Disk:
     name: str
     capacity_bytes: int
-    disk_type: str = ""
     interface: str = ""
 
 
@@ -100,7 +99,6 @@ class Interface:
 
     name: str
     mac: str | None = None
-    speed_mbps: int | None = None
     vlan: int | None = None
     address: IpAddress | None = None
 

@@ -49,10 +49,6 @@ class Allocation:
     public_pool: AddressRange | None
     problems: tuple[Problem, ...] = field(default=())
 
-    @property
-    def admin_gateway(self) -> IpAddress | None:
-        return self.host_addresses.get(NetworkName.ADMIN)
-
 
 def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
     """Every address of the POD; what does not fit the networks is in `problems`.

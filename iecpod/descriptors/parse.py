@@ -34,7 +34,7 @@ from iecpod.model import (
     RemoteManagement,
     StatedAddress,
 )
-from iecpod.units import parse_size_bytes, parse_speed_mbps
+from iecpod.units import parse_size_bytes
 
 DEFAULT_MTU = 1500
 #: Fuel's defaults for `ntp_strata_host1` and `ntp_strata_host2` (`semantics.md` 4.2).
@@ -104,7 +104,6 @@ def _parse_disk(data: _Mapping) -> Disk:
     return Disk(
         name=get_text(data, "name"),
         capacity_bytes=parse_size_bytes(get_text(data, "disk_capacity")),
-        disk_type=get_text(data, "disk_type"),
         interface=get_text(data, "disk_interface"),
     )
 
@@ -118,11 +117,10 @@ def _parse_remote_management(data: _Mapping) -> RemoteManagement:
 
 def _parse_interface(data: _Mapping) -> Interface:
     mac = parse_mac(get_text(data, "mac_address"))
-    speed, address = get_text(data, "speed"), get_text(data, "address")
+    address = get_text(data, "address")
     return Interface(
         name=get_text(data, "name"),
         mac=mac if mac != ZERO_MAC else None,
-        speed_mbps=parse_speed_mbps(speed) if speed else None,
         vlan=parse_vlan(get_scalar(data, "vlan")),
         address=parse_ipv4_interface(address) if address else None,
     )

@@ -56,7 +56,6 @@ def test_arm_virtual2_as_jobs_expect_it() -> None:
     assert addresses(found, MGMT) == ["172.16.10.36", "172.16.10.37", "172.16.10.38"]
     assert addresses(found, PUBLIC) == ["10.0.19.137", "10.0.19.138", "10.0.19.139"]
     assert addresses(found, PRIVATE) == []
-    assert str(found.admin_gateway) == "192.168.11.3"
     assert found.admin_dhcp_range == ip_range("192.168.11.36", "192.168.11.254")
     assert {name: str(address) for name, address in found.host_addresses.items()} == {
         ADMIN: "192.168.11.3",
@@ -306,7 +305,7 @@ def test_compact() -> None:
     assert addresses(found, ADMIN) == ["192.168.11.2", "192.168.11.3", "192.168.11.4"]
     assert addresses(found, MGMT) == ["172.16.10.10", "172.16.10.11", "172.16.10.12"]
     assert addresses(found, PUBLIC) == ["10.0.19.130", "10.0.19.131", "10.0.19.132"]
-    assert found.admin_gateway == IPv4Address("192.168.11.1")
+    assert found.host_addresses[ADMIN] == IPv4Address("192.168.11.1")
     assert found.admin_dhcp_range == ip_range("192.168.11.5", "192.168.11.254")
     assert found.public_pool == ip_range("10.0.19.133", "10.0.19.139")
 

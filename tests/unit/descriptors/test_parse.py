@@ -37,15 +37,15 @@ def test_pdf() -> None:
     assert (node.type, node.arch, node.cpus, node.cores) == (NodeType.VIRTUAL, Arch.X86_64, 1, 2)
     assert node.memory_bytes == 4 << 30
     assert node.disks == (
-        Disk(name="disk1", capacity_bytes=20 << 30, disk_type="hdd", interface="scsi"),
-        Disk(name="disk2", capacity_bytes=3 << 39, disk_type="hdd", interface="scsi"),
+        Disk(name="disk1", capacity_bytes=20 << 30, interface="scsi"),
+        Disk(name="disk2", capacity_bytes=3 << 39, interface="scsi"),
     )
     assert node.remote_management == RemoteManagement(type="libvirt", hypervisor=SYSTEM)
     assert node.interfaces == (
-        Interface(name="nic1", mac="52:54:00:00:01:01", speed_mbps=10_000),
-        Interface(name="nic2", mac="52:54:00:ab:01:02", speed_mbps=10_000, vlan=450),
-        Interface(name="nic3", speed_mbps=10_000),
-        Interface(name="nic4", speed_mbps=1000, address=IPv4Address("10.0.19.137")),
+        Interface(name="nic1", mac="52:54:00:00:01:01"),
+        Interface(name="nic2", mac="52:54:00:ab:01:02", vlan=450),
+        Interface(name="nic3"),
+        Interface(name="nic4", address=IPv4Address("10.0.19.137")),
     )
     assert spec.pdf.nodes[1].interfaces[3].address == IPv4Address("10.0.19.138")
 
