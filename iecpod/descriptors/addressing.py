@@ -158,7 +158,7 @@ class _NetworkLayout:
                 yield self._address(number)
 
     def _reserved(self) -> Iterator[IpAddress]:
-        """What is somebody's, and no node's of this allocation."""
+        """Addresses in use that are not those of nodes of this allocation."""
         yield self.host_address
         if self.network.gateway is not None:
             yield self.network.gateway
@@ -189,7 +189,7 @@ class _NetworkLayout:
 
 
 def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int, IpAddress]) -> Iterator[Problem]:
-    """Nodes without an address, beyond ip-range, or with the address of somebody else."""
+    """Nodes without an address, outside of ip-range, or with an address in use."""
     network, cidr = layout.network, layout.cidr
     names = [node.name for node in pod.pdf.nodes]
     where = f"{network.ip_range[0]}-{network.ip_range[1]}" if network.ip_range else str(cidr)

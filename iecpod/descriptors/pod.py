@@ -103,7 +103,7 @@ def check_read_pod(
 
 
 def decrypt_and_check(descriptors: Descriptors, schemas_dir: Path, decrypt: Decrypt | None) -> CheckedDescriptors:
-    """What `check_descriptors` finds, in the encrypted values too where there are keys. No problem tells a secret."""
+    """What `check_descriptors` finds, in encrypted values too if there are keys. No problem contains a secret."""
     problems = check_descriptors(descriptors, schemas_dir)
     if decrypt is None:
         return CheckedDescriptors(descriptors, tuple(problems), Secrets())

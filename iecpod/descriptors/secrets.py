@@ -51,7 +51,7 @@ def conceal(shown: list[Problem], decrypted: list[Problem], reasons: dict[str, s
     """The problems of a decrypted document, none of which says more than its place and its rule's reason.
 
     `shown` are those of the same document still encrypted: what is among them cannot depend on a secret, and stays as
-    it is. `reasons` tells the reason of a rule, where it has one.
+    it is. `reasons` has the reason of a rule, if there is one.
     """
     known = set(shown)
     return [problem if problem in known else _conceal_one(problem, reasons) for problem in decrypted]

@@ -71,7 +71,7 @@ def load_descriptors(base_uri: str, ref: PodRef) -> ReadPod:
 
 
 def load_files(paths: Sequence[Path]) -> list[ReadPod]:
-    """Each PDF with its IDF and each IDF with its PDF, where the other lies beside it; once where both are given.
+    """Each PDF with its IDF and each IDF with its PDF, if the other is next to it; once if both are given.
 
     Raises `UsageError` for a directory.
     """

@@ -71,7 +71,7 @@ def parse_cidr(text: str) -> IPv4Network:
 
 
 def make_network(address: IPv4Address, prefix_length: int) -> IPv4Network:
-    """The network that `address` lies in."""
+    """The network that contains `address`."""
     try:
         return IPv4Network((int(address), prefix_length), strict=False)
     except NetmaskValueError:

@@ -1,4 +1,4 @@
-"""Files of a directory that somebody else made: no link in it leads out of it.
+"""Files of a directory with untrusted content: no link in it leads out of it.
 
 openat2(2) (Linux 5.6) resolves a path with the directory as its root or with no link at all. Where the kernel or a
 container's filter does not allow it, a walk that refuses every link takes its place, so that less is found, never more.

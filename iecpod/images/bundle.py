@@ -1,6 +1,6 @@
 """The offline bundle of a release: one directory with all that a POD of it takes, and a manifest of every file.
 
-An artifact of the cache; `docs/bundles.md` says what lies where.
+An artifact of the cache; `docs/bundles.md` has its layout.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bundle as somebody handed it over, opened once: its manifest, its signature, and what else is in it.
+"""A bundle as it was given, opened once: its manifest, its signature, and what else is in it.
 
 Nothing of it is believed: no link is followed, only plain files are read, and no more of anything than is allowed.
 """

@@ -1,4 +1,4 @@
-"""What somebody demands of a bundle before anything of it but its manifest's digest and signature is read."""
+"""Required digest and signers of a bundle, checked before anything but the manifest's bytes is read."""
 
 from __future__ import annotations
 

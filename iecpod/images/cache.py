@@ -82,7 +82,7 @@ class Cache:
         return made
 
     def place(self, kind: str, recipe: Mapping[str, Any]) -> Path:
-        """Where the artifact of that recipe lies once it is made; its name is the key."""
+        """The place of the artifact of that recipe once it exists; its name is the key."""
         return self.root / kind / recipe_key({"kind": kind, **recipe})[:32]
 
     @contextmanager

@@ -41,7 +41,7 @@ class DebianSoftware:
             write_layer(tar, [self.kubernetes.path / program], "usr/local/bin")
             layers = (layer, tar) if program == "kube-proxy" else (tar,)
             yield ContainerImage(reference=f"{repository}/{program}:{tag}", layers=layers)
-        # etcd refuses to start where upstream does not test it, unless it is told that we know.
+        # etcd refuses to start where upstream does not test it, without this variable.
         environment = ("ETCD_UNSUPPORTED_ARCH=arm64",) if self.arch is Arch.AARCH64 else ()
         yield ContainerImage(
             reference=f"{repository}/etcd:{self.release.etcd_version}", layers=(layer,), environment=environment

@@ -1,6 +1,6 @@
 """A bootable GPT/UEFI disk from a tree, without loop devices: the same steps for x86_64 and aarch64.
 
-systemd-boot lies at the path that firmware tries on a disk it knows nothing of (UEFI specification, 3.5.1.1), so an
+systemd-boot is at the path that firmware tries on a disk it knows nothing of (UEFI specification, 3.5.1.1), so an
 empty NVRAM will do.
 """
 

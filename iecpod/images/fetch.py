@@ -1,4 +1,4 @@
-"""Images that somebody else made: fetched over HTTP and checked against their SHA256SUMS, or copied from a file."""
+"""Prebuilt images: fetched over HTTP and checked against their SHA256SUMS, or copied from a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fetch_image(
 ) -> NewImage:
     """Fetches an image into `directory`. Raises `ImageError`, with both digests when they differ.
 
-    `keyring` is the file with the keys that sign the sums; without one, whoever answers is believed.
+    `keyring` is the file with the keys that sign the sums; without one, the server is trusted.
     """
     wanted = _find_digest(url, sums_url, reporter, keyring, clock)
     path = directory / "image"
@@ -113,7 +113,7 @@ def describe_image(path: Path, origin: str) -> NewImage:
 
 
 def check_image(image: NewImage, origin: str) -> NewImage:
-    """The same, where it is what somebody said of it and stands alone. Raises `ImageError`."""
+    """The same image, if it is as declared and refers to no other file. Raises `ImageError`."""
     facts = _look_at_image(image.path, origin, image.format)
     if facts["virtual-size"] != image.virtual_size_bytes:
         raise ImageError(

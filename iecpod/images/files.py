@@ -27,7 +27,7 @@ _BOUNDS = Bounds(size_bytes=64 * 1024 * 1024, values=2_000_000)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells an untouched file from a changed one without reading it."""
+    """Facts that differ between an untouched file and a changed one, without reading it."""
 
     size_bytes: int
     mtime_ns: int
@@ -112,8 +112,8 @@ def explain_os_error(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         remedies = {
-            errno.ENOSPC: "free some disk space where the cache lies and run again",
-            errno.EDQUOT: "free some of the disk quota where the cache lies and run again",
+            errno.ENOSPC: "free some disk space on the file system of the cache and run again",
+            errno.EDQUOT: "free some of the disk quota on the file system of the cache and run again",
             errno.EACCES: "run as root, or choose another cache directory (IECPOD_CACHE_DIR)",
             errno.EROFS: "choose a cache directory that can be written (IECPOD_CACHE_DIR)",
         }

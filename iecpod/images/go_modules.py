@@ -21,7 +21,7 @@ def module_files(directory: str) -> dict[str, str]:
 
 
 def copy_module(module: GoModule, target: Path) -> None:
-    """Into a new directory: Go may write where a module lies."""
+    """Into a new directory: Go may write to the directory of a module."""
     target.mkdir(parents=True)
     for file, text in module_files(module.directory).items():
         (target / file).write_text(text, encoding="utf-8")

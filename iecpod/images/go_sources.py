@@ -1,4 +1,4 @@
-"""Whether what a release of Go modules is compiled from can be had, asked before anything rests on it."""
+"""Whether the sources of a release of Go modules are available, checked before anything depends on them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch_helm(source: HelmSource, arch: Arch, cache_dir: Path, reporter: Reporter) -> tuple[Path, ...]:
-    """`helm`, and `tiller` where the source has it. Raises `ImageError` where they cannot be had or verified."""
+    """`helm`, and `tiller` where the source has it. Raises `ImageError` if they cannot be fetched or verified."""
     names = ("helm", "tiller") if source.tiller else ("helm",)
     if arch not in source.location:
         raise ImageError(f"the release has no Helm for {arch.value}", "give it `helm.location` for that architecture")

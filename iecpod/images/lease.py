@@ -27,7 +27,7 @@ _held: dict[Path, int] = {}
 def hold(cache_dir: Path, name: str, tell: Tell, *, patience_seconds: float = REMOVAL_SECONDS) -> None:
     """Nobody removes what has that name from here on; a removal under way is waited for, so look only afterwards.
 
-    Whom it waits for is told. Raises `LockTimeout` where that takes longer than a removal.
+    Reports which process it waits for. Raises `LockTimeout` if that takes longer than a removal.
     """
     path = _lease_file(cache_dir, name)
     descriptor = _held.get(path)

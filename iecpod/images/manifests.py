@@ -19,7 +19,7 @@ _LIMIT_BYTES = 10 * 1024 * 1024
 
 
 def load_manifest(manifest: Manifest, cache_dir: Path, reporter: Reporter) -> ManifestText:
-    """Raises `ImageError` where it cannot be had, or is not what its digest says."""
+    """Raises `ImageError` if it cannot be fetched, or does not match its digest."""
     if manifest.file:
         return ManifestText(manifest.file, _read(Path(manifest.file), manifest.name))
     if not manifest.sha256:

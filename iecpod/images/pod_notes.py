@@ -1,4 +1,4 @@
-"""Which PODs have disks that rest on images of a cache: also those whose state lies elsewhere, and that are off."""
+"""Which PODs have disks on top of images of a cache, including those with state elsewhere and those that are off."""
 
 from __future__ import annotations
 

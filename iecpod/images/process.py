@@ -163,7 +163,7 @@ def _wait(process: subprocess.Popen[bytes], log_path: Path, start: int, watch: C
 def _remedy(returncode: int, log_path: Path) -> str:
     text = _end_of(log_path)
     if "No space left on device" in text:
-        return "free some disk space where the cache lies and run again"
+        return "free some disk space on the file system of the cache and run again"
     if returncode == 127 or "Operation not permitted" in text:
         return f"building images needs root and the programs that bootstrap.sh installs; the whole log is {log_path}"
     return f"the whole log is {log_path}; what was finished before is kept: run again once the cause is gone"

@@ -96,7 +96,7 @@ class Registries:
     def find(self, reference: str, arch: Arch) -> RegistryImage:
         """The image of that digest, or without one the image that the tag stands for now.
 
-        Raises `ImageError` that tells what each server said.
+        Raises `ImageError` with the answer of each server.
         """
         match = _REFERENCE.fullmatch(reference)
         if match is None:

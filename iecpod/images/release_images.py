@@ -79,7 +79,7 @@ class ReleaseImages:
         return self.baked and can_bake and release.needs_no_network
 
     def _facts(self, arch: Arch) -> dict[str, str]:
-        """What `image ls` tells of them."""
+        """What `image ls` shows of them."""
         made = {
             ImageSourceType.MMDEBSTRAP: "baked" if self._is_baked else "built",
             ImageSourceType.FILE: "copied",

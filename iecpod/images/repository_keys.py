@@ -16,7 +16,7 @@ _KEY_LIMIT_BYTES = 1024 * 1024
 def fetch_key(repository: AptRepository) -> bytes:
     """The key ring that signs a repository, without armour.
 
-    Raises `ImageError` where it cannot be had, or does not hold exactly the keys that the release names.
+    Raises `ImageError` if it cannot be fetched, or does not have exactly the keys that the release names.
     """
     if "://" in repository.key_url:
         content = fetch_bytes(repository.key_url, limit_bytes=_KEY_LIMIT_BYTES)

@@ -13,7 +13,7 @@ _STATUS = "[GNUPG:] "
 
 
 def missing_for(keyring: str) -> str:
-    """What of this host keeps signatures by a key of `keyring` from being checked; empty where nothing does."""
+    """Why this host cannot check signatures by a key of `keyring`; empty if it can."""
     if not Path(keyring).is_file():
         return f"there is no key ring {keyring}"
     return "" if shutil.which("gpgv") else "the program gpgv is not installed"
@@ -22,7 +22,7 @@ def missing_for(keyring: str) -> str:
 def check_signature(content: bytes, signature: bytes, keyring: str, url: str) -> None:
     """Raises `ImageError` where `signature` is not one of `content` (from `url`) by a key of `keyring`.
 
-    Further signatures by keys that the ring does not hold do no harm; a wrong one does.
+    Signatures by keys that are not in the ring are ignored; a wrong one is an error.
     """
     with tempfile.TemporaryDirectory(prefix="iecpod-gpgv-") as directory:
         signed, detached = Path(directory, "signed"), Path(directory, "signature")

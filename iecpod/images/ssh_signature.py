@@ -19,7 +19,7 @@ _MOST_SECONDS = 120.0
 def sign(content: bytes, key: Path, *, may_ask: bool) -> bytes:
     """A signature by a private key, or by the one in the agent that a public key (`.pub`) is of.
 
-    Without `may_ask` nobody is asked for a passphrase. Raises `ImageError`.
+    Without `may_ask`, no passphrase is asked for. Raises `ImageError`.
     """
     if not key.is_file():
         raise UsageError(
@@ -30,7 +30,7 @@ def sign(content: bytes, key: Path, *, may_ask: bool) -> bytes:
 
 
 def find_signer(content: bytes, signature: bytes, signers: Path) -> str | None:
-    """Who of `signers`, a file of ssh-keygen's ALLOWED SIGNERS, has signed it; None where nobody has.
+    """The signer, by `signers`, a file of ssh-keygen's ALLOWED SIGNERS; None if none of them has signed it.
 
     Raises `UsageError` where that file cannot be read.
     """
@@ -51,7 +51,7 @@ def find_signer(content: bytes, signature: bytes, signers: Path) -> str | None:
 
 
 def _lines(arguments: Sequence[str], content: bytes) -> list[str]:
-    """None where the answer is no."""
+    """What it prints, by lines; none if it refuses."""
     try:
         return _run(arguments, content, "checking the signature", may_ask=False).splitlines()
     except ImageError:

@@ -60,7 +60,7 @@ def find_abandoned(cache_dir: Path) -> list[Path]:
 
 
 def remove_abandoned(stage: Path) -> None:
-    """Nothing where somebody works there. Raises `OSError` for what cannot be removed."""
+    """Does nothing if a process is working there. Raises `OSError` for what cannot be removed."""
     with _abandoned(stage) as is_free:
         if is_free and stage.exists():
             _remove(stage, ignore_errors=False)

@@ -45,7 +45,7 @@ def render_seed(
 
     `apt_mirror` stands in for the distribution's archive; empty leaves that alone.
 
-    The instance-id is `instance_id` with a digest of the other two files, so that a changed seed is applied anew.
+    The instance-id is `instance_id` with a digest of the other two files, so that a changed seed is applied again.
     """
     environment = make_directory_environment(templates_dir)
     links = [_link(nic) for nic in nics]

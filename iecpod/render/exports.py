@@ -1,4 +1,4 @@
-"""What other programs are told of a POD: a file of shell variables, one of hosts, one for ssh(1), one for Ansible.
+"""Files about a POD for other programs: shell variables, hosts, ssh(1), Ansible.
 
 None of them holds a secret; they name the files that do.
 """

@@ -23,7 +23,7 @@ from iecpod.render.low_overhead import (
 )
 from iecpod.yaml_document import dump_yaml_all
 
-#: With docker, the kubelet breaks a pull off that tells no progress for so long, by default a minute. docker tells none
+#: With docker, the kubelet cancels a pull without progress for so long, by default a minute. docker reports none
 #: while it unpacks a layer, which takes slow disks and emulated guests longer.
 _DOCKER_KUBELET_FLAGS = {"image-pull-progress-deadline": "10m0s"}
 

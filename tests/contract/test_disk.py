@@ -164,7 +164,7 @@ def test_failure_brings_the_end_of_the_log(tmp_path: Path) -> None:
 def test_full_disk_is_seen_in_the_log(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         run_tool(["sh", "-c", "cp /proc/version /dev/full"], purpose="trying", log_path=tmp_path / "log")
-    assert caught.value.remedy == "free some disk space where the cache lies and run again"
+    assert caught.value.remedy == "free some disk space on the file system of the cache and run again"
 
 
 def test_program_that_is_not_there(tmp_path: Path) -> None:

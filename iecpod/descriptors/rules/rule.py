@@ -27,7 +27,7 @@ Check = Callable[[PodView], Iterator[Finding]]
 class RuleFacts:
     """`source` is what the rule was learned from: a standard, or what real labs do.
 
-    `fixed` says why a POD that breaks it cannot be built even if somebody wants it so; empty where it can be demoted.
+    `fixed` is why a POD that breaks the rule cannot be built at all; empty if the rule can be demoted.
     """
 
     name: str

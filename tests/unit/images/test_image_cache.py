@@ -133,7 +133,7 @@ def test_full_disk_is_explained(cache: Cache) -> None:
     with pytest.raises(ImageError) as caught:
         ensure(cache, fill)
     assert caught.value.cause.startswith("making the thing: No space left on device: ")
-    assert caught.value.remedy == "free some disk space where the cache lies and run again"
+    assert caught.value.remedy == "free some disk space on the file system of the cache and run again"
 
 
 def test_unknown_os_error_passes_through() -> None:
