@@ -158,7 +158,7 @@ class _NetworkLayout:
                 yield self._address(number)
 
     def _reserved(self) -> Iterator[IpAddress]:
-        """Addresses in use that are not those of nodes of this allocation."""
+        """Addresses that this allocation must not give to nodes."""
         yield self.host_address
         if self.network.gateway is not None:
             yield self.network.gateway
