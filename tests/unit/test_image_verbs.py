@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from iecpod.providers.libvirt.cache_users import find_users, system_uris
 from iecpod.commands.pod_state import remember
 from iecpod.commands.recalled import Recalled
 from iecpod.errors import PreflightError
@@ -27,6 +26,7 @@ from iecpod.images.qcow2 import find_backing, find_chain
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.providers.libvirt.cache_users import find_users, system_uris
 from iecpod.yaml_document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import RecordingReporter
