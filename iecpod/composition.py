@@ -34,7 +34,7 @@ from iecpod.design.supply import apply_supply
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
 from iecpod.file_writer import READABLE, replace_file
 from iecpod.images.bundle import BundleBuild
-from iecpod.images.bundle_files import StoredBundle, check_taken_in, write_copy
+from iecpod.images.bundle_files import StoredBundle, check_copy, check_taken_in, write_copy
 from iecpod.images.bundle_trust import BundleTrust
 from iecpod.images.cache import Cache
 from iecpod.images.go_bump import GoBump
@@ -138,6 +138,8 @@ class Composition:
 
     def build_bundle(self, order: BundleOrder) -> Path:
         """Where the bundle is: in the cache, or where a copy was asked for."""
+        if order.output is not None:
+            check_copy(order.output)
         data = read_release(order.release, self.layout.releases_dir, self.layout.schemas_dir)
         data = select_variant(data, order.base_os)
         release = apply_supply(parse_release(data), order.supply)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,30 @@ def try_new_file(path: Path) -> None:
         pass
 
 
+@contextlib.contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory to be filled that gets its name at the end of the block; none where the block fails.
+
+    It is filled through the descriptor of a directory that only its owner may enter: who renames that, or puts a link
+    in its place, leads nothing elsewhere. Raises `OSError`, also for a name that is taken meanwhile.
+    """
+    temporary = f".iecpod-{secrets.token_hex(8)}.tmp"
+    with _naming(path, temporary), _opened(path.parent) as parent:
+        os.mkdir(temporary, 0o700, dir_fd=parent)
+        with _entered(temporary, parent) as own:
+            inside = Path(f"/proc/self/fd/{own}")
+            try:
+                (inside / path.name).mkdir()
+                yield inside / path.name
+                _sync_below(inside / path.name)
+                os.rename(path.name, path.name, src_dir_fd=own, dst_dir_fd=parent)
+                os.fsync(parent)
+            finally:
+                shutil.rmtree(inside / path.name, ignore_errors=True)
+                with contextlib.suppress(OSError):  # it is not there any more
+                    os.rmdir(temporary, dir_fd=parent)
+
+
 def open_append(path: Path, mode: int) -> TextIO:
     """Text whose lines are written at once. The file is made with that mode; one that is there keeps its own.
 
@@ -100,10 +125,7 @@ def commit_file(temporary: Path, final: Path, mode: int) -> None:
 
 def commit_tree(temporary: Path, final: Path) -> None:
     """Gives a finished directory its name; as `commit_file`."""
-    for path in sorted(temporary.rglob("*")):
-        if not path.is_symlink():
-            sync_path(path)
-    sync_path(temporary)
+    _sync_below(temporary)
     temporary.replace(final)
     sync_path(final.parent)
 
@@ -112,6 +134,26 @@ def sync_path(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_below(directory: Path) -> None:
+    for path in sorted(directory.rglob("*")):
+        if not path.is_symlink():
+            sync_path(path)
+    sync_path(directory)
+
+
+@contextlib.contextmanager
+def _entered(name: str, parent: int) -> Iterator[int]:
+    """A directory that we have just made. Raises `OSError` where another has its name by now."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise OSError(errno.ESTALE, "It was replaced by somebody else", name)
+        yield descriptor
     finally:
         os.close(descriptor)
 

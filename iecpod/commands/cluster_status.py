@@ -38,10 +38,11 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True)
 class SeenCluster:
-    """`status` is None where there is no cluster; `nodes` are the API's, by name."""
+    """`status` is None where there is no cluster, or where the API server is silent; `nodes` are the API's, by name."""
 
     status: ClusterStatus | None = None
     nodes: dict[str, Json] = field(default_factory=dict)
+    is_silent: bool = False
 
 
 def look_at_cluster(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:
@@ -49,7 +50,7 @@ def look_at_cluster(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.dat
     try:
         return _look(kubectl, cluster, now)
     except IecpodError:
-        return SeenCluster()
+        return SeenCluster(is_silent=True)
 
 
 def _look(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> SeenCluster:

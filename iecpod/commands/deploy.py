@@ -167,6 +167,7 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
             lambda hostname: tools.bundle(release, archs[hostname]),
             watch,
             {machine.hostname: machine.bundle_disk for machine in planned.machines if machine.bundle_disk},
+            pod.docker_bridge,
         ),
         ControlPlanePhase(cluster, first, watch),
         KubeconfigPhase(cluster, first, tools.kubeconfig_path),

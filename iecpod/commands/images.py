@@ -103,7 +103,7 @@ def check_unused(items: Sequence[UsedItem]) -> None:
     problems = [
         Problem(
             message=f"{used.item.kind} {used.shown_name} is needed by {', '.join(used.users)}",
-            remedy="tear that down, or wait for it to end",
+            remedy="tear that down, or wait for it to end; where it cannot be looked at, see to the reason first",
         )
         for used in items
         if used.users

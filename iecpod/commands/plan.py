@@ -123,6 +123,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("CNI", _cni(cluster)),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),
         ("service CIDR", str(cluster.service_cidr)),
+        *([("docker bridge", str(pod.docker_bridge.network))] if pod.docker_bridge else []),
         ("timings", "low-overhead mode, for emulated guests" if cluster.low_overhead else "Kubernetes' own"),
         *result.planned.settings,
         *_supply_rows(pod.supply),

@@ -88,12 +88,22 @@ def _not_ours(path: Path, what: str) -> ResourceConflict:
 
 
 def find_noted_pods(layout: Layout) -> list[PodRef]:
-    """Every POD that has a directory of its own, however little is in it; also one that `check_pod_dir` refuses."""
+    """Every POD that has a directory of its own, however little is in it; also one that `check_pod_dir` refuses.
+
+    Raises `OSError` where that cannot be told.
+    """
     found = []
-    for path in _pods_dir(layout).glob("*/*"):
+    for path in (path for lab in _entries(_pods_dir(layout)) for path in _entries(lab)):
         with suppress(UsageError):  # a name that no POD has
             found += [PodRef(path.parent.name, path.name)] if path.is_dir() else []
     return sorted(found)
+
+
+def _entries(directory: Path) -> list[Path]:
+    """None of what is no directory, or is not there; `Path.glob` would also pass over what cannot be read."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return list(directory.iterdir())
+    return []
 
 
 def read_kubeconfig(layout: Layout, ref: PodRef) -> str | None:

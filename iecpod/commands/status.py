@@ -22,12 +22,15 @@ from iecpod.ports import LockHolder
 from iecpod.provider import Provider
 
 _ANSWER_SECONDS = 30.0
+_UNKNOWN, _NOTHING = "unknown", "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """`domain` is `running`, `paused`, `off` or `absent`; `ssh` `ok` or `-`; `kubernetes` `Ready`, `NotReady` or `-`.
+    """`domain` is `running`, `paused`, `off` or `absent`; `ssh` `ok`, `unknown` or `-`.
 
+    `kubernetes` is `Ready`, `NotReady`, `unknown` or `-`. `unknown` is what a machine that runs does not answer: this
+    one to SSH, or that of the API server for `kubernetes` and `internal_ip`. `-` is what there is not.
     `drift` says in words how the domain differs from what it is to be.
     """
 
@@ -44,7 +47,9 @@ class NodeStatus:
 class PodStatus:
     """`state` is `absent`, `partial` or `ready`; `unknown` where a run is at work and there is no hypervisor yet.
 
-    `busy` is that run. `drift` has every object that differs, domains included; of a POD that was not deployed none.
+    `api` is `ok`, `unknown` where the API server's machine runs and it does not answer, `-` where that machine does not
+    run; `cluster` is null unless it is `ok`. `busy` is that run. `drift` has every object that differs, domains
+    included; of a POD that was not deployed none.
     """
 
     pod: str
@@ -53,6 +58,7 @@ class PodStatus:
     nodes: tuple[NodeStatus, ...] = ()
     cluster: ClusterStatus | None = None
     drift: tuple[Drift, ...] = ()
+    api: str = _NOTHING
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -61,6 +67,7 @@ class PodStatus:
         lines = [f"POD {self.pod}: {self.state}"]
         lines += [f"busy: {self.busy} is at work on it"] if self.busy else []
         lines += [f"cluster: {self.cluster}"] if self.cluster else []
+        lines += ["cluster: unknown, since the API server does not answer"] if self.api == _UNKNOWN else []
         if self.nodes:
             header = ("NODE", "DOMAIN", "ADDRESS", "SSH", "KUBERNETES", "INTERNAL-IP", "DRIFT")
             rows = [(*list(asdict(node).values())[:-1], "; ".join(node.drift) or "-") for node in self.nodes]
@@ -102,7 +109,13 @@ def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockH
     drift = planned.drift() if is_deployed else ()
     nodes = tuple(_node_statuses(planned.pod.cluster, states, answering, cluster, drift))
     return PodStatus(
-        pod=str(tools.ref), state=_state(nodes), busy=busy, nodes=nodes, cluster=cluster.status, drift=drift
+        pod=str(tools.ref),
+        state=_state(nodes),
+        busy=busy,
+        nodes=nodes,
+        cluster=cluster.status,
+        drift=drift,
+        api=_UNKNOWN if cluster.is_silent else "ok" if cluster.status else _NOTHING,
     )
 
 
@@ -141,14 +154,16 @@ def _node_statuses(
 ) -> Iterator[NodeStatus]:
     differences = {found.node: found.differences for found in drift if found.node}
     for node in desired.nodes:
-        item = cluster.nodes.get(node.hostname)
+        item, state = cluster.nodes.get(node.hostname), states[node.hostname]
+        no_item = _UNKNOWN if cluster.is_silent else _NOTHING
+        no_answer = _UNKNOWN if state == "running" else _NOTHING
         yield NodeStatus(
             node=node.hostname,
-            domain=states[node.hostname],
+            domain=state,
             address=str(node.address),
-            ssh="ok" if node.hostname in answering else "-",
-            kubernetes=_kubernetes_state(item),
-            internal_ip=internal_ip(item) if item else "-",
+            ssh="ok" if node.hostname in answering else no_answer,
+            kubernetes=_kubernetes_state(item) if item else no_item,
+            internal_ip=internal_ip(item) if item else no_item,
             drift=differences.get(node.hostname, ()),
         )
 
@@ -161,7 +176,5 @@ def _state(nodes: tuple[NodeStatus, ...]) -> str:
     return "ready" if ready else "partial"
 
 
-def _kubernetes_state(item: Json | None) -> str:
-    if item is None:
-        return "-"
+def _kubernetes_state(item: Json) -> str:
     return "Ready" if is_ready(item) else "NotReady"

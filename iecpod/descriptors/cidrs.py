@@ -80,10 +80,15 @@ def check_idf_networks(idf: Sequence[TakenNetwork], taken: Sequence[TakenNetwork
     return problems
 
 
-def find_free_cidr(prefix_length: int, taken: Sequence[TakenNetwork]) -> IpNetwork | None:
-    """The first private network of that size that overlaps nothing that is taken; None where none is left."""
+def find_free_cidr(
+    prefix_length: int, taken: Sequence[TakenNetwork], *, first: IpNetwork = _FREE_SPACE[0]
+) -> IpNetwork | None:
+    """A private network of that size that overlaps nothing that is taken; None where none is left.
+
+    It is looked for in `first` before others.
+    """
     used = IPSet([IPNetwork(str(network.cidr)) for network in taken])
-    for space in _FREE_SPACE:
+    for space in dict.fromkeys((first, *_FREE_SPACE)):
         if space.prefixlen > prefix_length:
             continue
         for free in (IPSet([IPNetwork(str(space))]) - used).iter_cidrs():

@@ -24,11 +24,15 @@ def assign_places(names: Sequence[str], known: Mapping[str, int]) -> dict[str, i
 
 
 def with_places(spec: PodSpec, known: Mapping[str, int], planned_nodes: int | None) -> PodSpec:
-    """The POD with the places of the nodes that are `known`. Names are unique, by a rule over descriptors.
+    """The POD with the places of the nodes that are `known`.
+
+    Where names are not unique, which is an error that may be demoted, places are indexes.
 
     Without the node of the first place, which carries the cluster, it is another POD, and nothing is known of that.
     """
     names = [node.name for node in spec.pdf.nodes]
+    if len(set(names)) < len(names):
+        return spec
     places = assign_places(names, known)
     if 0 not in places.values():
         places, planned_nodes = assign_places(names, {}), None

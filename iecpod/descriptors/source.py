@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,10 @@ from iecpod.yaml_document import Document, load_yaml, split_path
 
 #: Stands for a file that was not given or could not be read: nothing is said about it.
 NOT_GIVEN = Document(None, "", 0)
+
+#: A user, a host and a path, as scp writes them.
+_SCP = re.compile(r"[^/@\s]+@[^/:\s]+:")
+_BASE_IS_A_FILE = "give the directory that holds labs/ with -b; `iecpod validate FILE` checks a file alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +144,15 @@ def _resolve_base(base_uri: str) -> tuple[str, bool]:
         parts = urlsplit(base_uri)
     except ValueError:
         raise UsageError(f"{base_uri!r} is not a URI", "give a directory, or a file, http or https URI") from None
+    if _is_git(base_uri, parts.scheme, parts.path):
+        raise UsageError("descriptors are not read from a git repository", "clone it, and give its directory with -b")
     if parts.scheme == "":
         return base_uri, False
+    if parts.query or parts.fragment:
+        raise UsageError(
+            "the base URI holds a query or a fragment, which no file below it has",
+            "give it without them; in a path, write %3F for a question mark and %23 for #",
+        )
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return unquote(parts.path), False
     if parts.username is not None:
@@ -152,6 +164,13 @@ def _resolve_base(base_uri: str) -> tuple[str, bool]:
     )
 
 
+def _is_git(base_uri: str, scheme: str, path: str) -> bool:
+    """By its scheme, by `.git` at the end of one on a server, or as scp has it: `git@host:path`."""
+    if scheme == "":
+        return _SCP.match(base_uri) is not None and not is_directory(Path(base_uri))
+    return scheme.partition("+")[0] in ("git", "ssh") or (scheme != "file" and path.rstrip("/").endswith(".git"))
+
+
 def _read(path: Path, ref: PodRef | None = None, base: Path | None = None) -> bytes:
     try:
         return read_regular(path, MAX_BYTES + 1)
@@ -160,7 +179,9 @@ def _read(path: Path, ref: PodRef | None = None, base: Path | None = None) -> by
         raise _unreadable(str(path), message, remedy) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _unreadable(str(path), reason, "make it a file that you may read") from None
+        is_base_a_file = base is not None and is_file(base)
+        remedy = _BASE_IS_A_FILE if is_base_a_file else "make it a file that you may read"
+        raise _unreadable(str(path), reason, remedy) from None
 
 
 def _fetch(uri: str) -> bytes:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from iecpod.descriptors.addressing import Allocation
+from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
 from iecpod.design.delivery import BundleVia
+from iecpod.design.docker_bridge import plan_docker_bridge
 from iecpod.design.machines import VirtType
+from iecpod.design.reached import reached_networks
 from iecpod.design.release import Release
 from iecpod.design.scenario import Role, Scenario
 from iecpod.design.supply import Supply, complete_supply
@@ -53,12 +56,16 @@ class PodOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodDesign:
-    """`supply` is complete: what was given, what the IDF says, and what the POD reaches directly."""
+    """`supply` is complete: what was given, what the IDF says, and what the POD reaches directly.
+
+    `docker_bridge` is docker0's address on every node, None where the runtime is not docker.
+    """
 
     spec: PodSpec
     scenario: Scenario
     cluster: DesiredCluster
     supply: Supply
+    docker_bridge: IPv4Interface | None
 
     @property
     def hosts(self) -> tuple[tuple[IPv4Address, tuple[str, ...]], ...]:
@@ -89,7 +96,15 @@ def design_pod(order: PodOrder, *, low_overhead: bool) -> PodDesign:
         endpoint=next(node.address for node in nodes if node.role is Role.CONTROL_PLANE),
     )
     supply = complete_supply(order.supply, spec, cluster, order.scenario.dns_domain)
-    return PodDesign(spec=spec, scenario=order.scenario, cluster=cluster, supply=supply)
+    bridge = _docker_bridge(spec, cluster, supply)
+    return PodDesign(spec=spec, scenario=order.scenario, cluster=cluster, supply=supply, docker_bridge=bridge)
+
+
+def _docker_bridge(spec: PodSpec, cluster: DesiredCluster, supply: Supply) -> IPv4Interface | None:
+    if cluster.release.runtime != "docker":
+        return None
+    ours = TakenNetwork(cluster.pod_cidr, "pods"), TakenNetwork(cluster.service_cidr, "services")
+    return plan_docker_bridge((*ours, *idf_networks(spec), *reached_networks(spec, supply, cluster.release)))
 
 
 def design_alone(order: PodOrder, pod: PodDesign, hostname: str) -> PodDesign:

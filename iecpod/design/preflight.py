@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.design.bundle_check import check_bundle
@@ -32,10 +32,20 @@ def check_pod_cidrs(pod: PodDesign, taken: Iterable[TakenNetwork]) -> tuple[Prob
         check_cidrs(
             str(pod.cluster.pod_cidr),
             str(pod.cluster.service_cidr),
-            (*idf_networks(pod.spec), *reached_networks(pod), *taken),
+            (
+                *idf_networks(pod.spec),
+                *reached_networks(pod.spec, pod.supply, pod.cluster.release),
+                *_docker_bridge(pod),
+                *taken,
+            ),
             nodes=pod.spec.pdf.place_count,
         )
     )
+
+
+def _docker_bridge(pod: PodDesign) -> Iterator[TakenNetwork]:
+    if pod.docker_bridge is not None:
+        yield TakenNetwork(pod.docker_bridge.network, "docker's bridge on the nodes")
 
 
 def _check_cni(pod: PodDesign) -> list[Problem]:

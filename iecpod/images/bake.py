@@ -12,7 +12,14 @@ from pathlib import Path
 from iecpod.design.release import Release
 from iecpod.errors import ImageError
 from iecpod.images.beneath import Beneath, Links
-from iecpod.images.confinement import FOR_CONTAINERD, FOR_PACKAGES, FOR_UNPACKING, Confinement, of_this_host
+from iecpod.images.confinement import (
+    FOR_A_TREE,
+    FOR_CONTAINERD,
+    FOR_PACKAGES,
+    FOR_UNPACKING,
+    Confinement,
+    of_this_host,
+)
 from iecpod.images.overlay_marks import settle_overlay_marks
 from iecpod.images.process import run_tool
 from iecpod.images.software import Software
@@ -88,13 +95,13 @@ def bake_tree(tree: Path, release: Release, software: Software, log_path: Path) 
         ["sh", "-c", install],
         purpose=f"installing the software of {release.name} into the tree",
         log_path=log_path,
-        confined=Confinement(root=tree, readable=given, capabilities=FOR_PACKAGES),
+        confined=Confinement(limits=FOR_A_TREE, root=tree, readable=given, capabilities=FOR_PACKAGES),
     )
     run_tool(
         ["sh", "-c", load, "load", *software.references],
         purpose=f"loading the images of {release.name} into the tree",
         log_path=log_path,
-        confined=Confinement(root=tree, readable=given, capabilities=FOR_CONTAINERD),
+        confined=Confinement(limits=FOR_A_TREE, root=tree, readable=given, capabilities=FOR_CONTAINERD),
     )
     settle_overlay_marks(tree, _SNAPSHOTS)
 
@@ -119,5 +126,5 @@ def unpack_tree(tar: Path, tree: Path, log_path: Path) -> None:
         [*unpack, f"--file={tar}", f"--directory={tree}"],
         purpose="unpacking the tree",
         log_path=log_path,
-        confined=of_this_host(readable=[tar], writable=[tree], capabilities=FOR_UNPACKING),
+        confined=of_this_host(limits=FOR_A_TREE, readable=[tar], writable=[tree], capabilities=FOR_UNPACKING),
     )

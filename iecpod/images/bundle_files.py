@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ from iecpod.design.bundle_manifest import (
 )
 from iecpod.design.release import ProvidedBundle
 from iecpod.errors import PreflightError, Problem, UsageError
-from iecpod.file_writer import READABLE, commit_tree, new_file, replace_file
+from iecpod.file_writer import READABLE, commit_tree, new_directory, new_file, replace_file, try_new_file
 from iecpod.images.bundle_reader import Member, OpenBundle, open_bundle
 from iecpod.images.bundle_trust import ANY_BUNDLE, BundleTrust
 from iecpod.images.cache import Artifact, Cache, artifact_lease, find_damage, write_seen
@@ -143,22 +143,30 @@ def check_taken_in(cache: Cache, provided: ProvidedBundle, trust: BundleTrust = 
     return tuple(map(damaged_file, _find_changes(provided.path, provided.manifest)))
 
 
-def write_copy(bundle: Path, output: Path) -> None:
-    """A copy of a bundle of the cache as a directory, or with a name in `.tar` as one archive, named when complete."""
-    if output.suffix != ".tar" and output.exists():
+def check_copy(output: Path) -> None:
+    """Raises `UsageError` or `OSError` where `write_copy` would, before a bundle is built for it."""
+    if output.suffix != ".tar" and os.path.lexists(output):
         raise UsageError(f"{output} exists already", "name a directory that does not, or a file ending in .tar")
-    files = [MANIFEST, *parse_bundle_manifest((bundle / MANIFEST).read_bytes(), str(bundle)).files]
     with explain_os_error(f"writing {output}"):
         output.parent.mkdir(parents=True, exist_ok=True)
+        try_new_file(output)
+
+
+def write_copy(bundle: Path, output: Path) -> None:
+    """A copy of a bundle of the cache as a directory, or with a name in `.tar` as one archive, named when complete.
+
+    Others may write where it is put: no link of theirs is followed.
+    """
+    check_copy(output)
+    files = [MANIFEST, *parse_bundle_manifest((bundle / MANIFEST).read_bytes(), str(bundle)).files]
+    with explain_os_error(f"writing {output}"):
         if output.suffix == ".tar":
             with new_file(output, READABLE) as file:
                 _write_archive(bundle, files, file)
             return
-        with _beside(output) as unfinished:
-            unfinished.mkdir()
+        with new_directory(output) as unfinished:
             for name in files:
                 place_file(bundle / name, unfinished / name)
-            commit_tree(unfinished, output)
 
 
 def _write_archive(bundle: Path, files: list[str], file: BinaryIO) -> None:
@@ -171,13 +179,6 @@ def _write_archive(bundle: Path, files: list[str], file: BinaryIO) -> None:
             entry.mode = 0o755 if status.st_mode & 0o100 else 0o644
             with (bundle / name).open("rb") as content:
                 tar.addfile(entry, content)
-
-
-@contextmanager
-def _beside(output: Path) -> Iterator[Path]:
-    """A name in a directory of our own beside the final one, gone afterwards whatever happens."""
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as directory:
-        yield Path(directory) / output.name
 
 
 def _find_faults(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import socket
 import stat
 import sys
@@ -34,6 +35,11 @@ from iecpod.images.kernel_calls import (
 )
 
 _FAILED, _NOT_FOUND = 125, 127
+
+#: What lies in memory: a tmpfs may else take half of it, each.
+_IN_MEMORY = "size=256m,nr_inodes=64k"
+#: The first that the kernel ends where memory is short: proc_pid_oom_score_adj(5).
+_FIRST_TO_GO = "1000"
 
 #: Of this host, where programs and their libraries are; `bin` and its like are links on most.
 _PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -62,6 +68,7 @@ def main() -> NoReturn:
     order = json.loads(sys.argv[1])
     try:
         _enter(order)
+        _limit(order["limits"])
         _give_up(order["capabilities"], is_foreign=order["root"] is not None)
     except OSError as error:
         _end(f"the program cannot be confined here: {error}", _FAILED)
@@ -79,7 +86,7 @@ def _enter(order: Mapping[str, Any]) -> None:
     # The interpreter, too: through /proc/PID/exe a program could write into it.
     restrict_all_mounts(ATTR_READ_ONLY)
     if root is None:
-        mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=755")
+        mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, f"mode=755,{_IN_MEMORY}")
     else:
         attach_mount(root, "/tmp")
     make_root("/tmp")
@@ -123,8 +130,8 @@ def _mount_own() -> None:
     for path in ("/proc", "/dev", "/run", "/tmp"):
         Path(path).mkdir(exist_ok=True)
     mount("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755")
-    mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777")
+    mount("tmpfs", "/run", MS_NOSUID | MS_NODEV, f"mode=755,{_IN_MEMORY}")
+    mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, f"mode=1777,{_IN_MEMORY}")
     mount("tmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k")
     os.umask(0)
     for name, numbers in _DEVICES.items():
@@ -146,6 +153,13 @@ def _restrict_proc() -> None:
         mount("tmpfs", f"/proc/{name}", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=555")
 
 
+def _limit(limits: Mapping[str, int]) -> None:
+    """What the kernel holds for each process; RLIMIT_NPROC is not held for root. Go reserves much and uses little."""
+    Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits["stored_bytes"],) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (4 * limits["memory_bytes"],) * 2)
+
+
 def _give_up(capabilities: list[int], *, is_foreign: bool) -> None:
     """What is left to a foreign program is worth nothing outside a user namespace."""
     socket.sethostname("localhost")
@@ -163,6 +177,7 @@ def _become(argv: list[str], environment: dict[str, str]) -> NoReturn:
     """Nothing of the host stays open but the pipes that take what is printed."""
     os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # SIGXFSZ stays ignored, as Python has it: programs say what failed
     try:
         os.execvpe(argv[0], argv, environment)
     except OSError as error:

@@ -12,7 +12,7 @@ from iecpod.design.release import Release
 from iecpod.errors import ImageError
 from iecpod.images.beneath import Beneath, Links
 from iecpod.images.cache import Cache
-from iecpod.images.confinement import of_this_host
+from iecpod.images.confinement import FOR_A_QUESTION, of_this_host
 from iecpod.images.files import place_file
 from iecpod.images.manifests import load_manifest
 from iecpod.images.packages import PackageSources
@@ -74,7 +74,9 @@ class ConnectedSources:
             ["sh", "-c", _LIST_IMAGES, "list", str(kubeadm), str(config), str(answers / "images")],
             purpose=f"asking kubeadm {version} for its images",
             log_path=self.cache.log_path("kubeadm-images"),
-            confined=of_this_host(readable=[kubeadm, config], writable=[answers], capabilities=()),
+            confined=of_this_host(
+                limits=FOR_A_QUESTION, readable=[kubeadm, config], writable=[answers], capabilities=()
+            ),
         )
         with Beneath.of(answers, Links.NONE) as given, os.fdopen(given.open_file("images")) as file:
             return file.read(_MOST_CHARACTERS).split()

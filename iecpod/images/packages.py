@@ -10,7 +10,7 @@ from iecpod.design.release import AptRepository, ImageSourceType, Release
 from iecpod.errors import ImageError, UsageError
 from iecpod.images.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.cache import Cache
-from iecpod.images.confinement import FOR_UNPACKING, of_this_host
+from iecpod.images.confinement import FOR_ONE_PACKAGE, FOR_UNPACKING, of_this_host
 from iecpod.images.files import sha256_of_file
 from iecpod.images.process import run_tool
 from iecpod.images.repository_keys import fetch_key
@@ -65,7 +65,9 @@ class PackageSources:
             unpack,
             purpose=f"unpacking {packages[0].name}",
             log_path=self.cache.log_path("kubeadm"),
-            confined=of_this_host(readable=[packages[0]], writable=[work], capabilities=FOR_UNPACKING),
+            confined=of_this_host(
+                limits=FOR_ONE_PACKAGE, readable=[packages[0]], writable=[work], capabilities=FOR_UNPACKING
+            ),
         )
         return work / "kubeadm/usr/bin/kubeadm"
 

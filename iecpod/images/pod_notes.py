@@ -24,8 +24,11 @@ def note_pod(cache_dir: Path, pod_dir: Path) -> None:
 
 
 def noted_pod_dirs(cache_dir: Path) -> list[Path]:
-    notes = _notes(cache_dir)
-    return sorted(note.readlink() for note in notes.iterdir()) if notes.is_dir() else []
+    """Raises `OSError` where that cannot be told."""
+    try:
+        return sorted(note.readlink() for note in _notes(cache_dir).iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _notes(cache_dir: Path) -> Path:

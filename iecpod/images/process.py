@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from iecpod.adapters.programs import NOT_FOUND, call_program, follow_log
 from iecpod.adapters.trace import trace_command
 from iecpod.errors import CommandFailed, ImageError
+from iecpod.images.confined_run import LimitReached, run_confined
 from iecpod.images.confinement import Confinement
 from iecpod.ports import CommandResult
 from iecpod.printable import overwritten
@@ -27,7 +27,6 @@ _CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "
 #: What a confined program has apart besides: nothing of it is a way to other programs of this host.
 _APART = ("--net", "--ipc", "--uts", "--cgroup")
 _PLAIN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-_CHUNK_BYTES = 64 * 1024
 _MOST_OUTPUT_BYTES = 64 * 1024 * 1024
 
 
@@ -44,11 +43,12 @@ def run_tool(
 ) -> None:
     """Runs a program to its end, in namespaces that end with this process; `environment` is added to our own.
 
-    One that is `confined` starts at the root that it is given, and with nothing but `environment`.
+    One that is `confined` starts at the root that it is given, and with nothing but `environment`. It is stopped where
+    it reaches one of its limits.
 
     Without `network` it has not even a loopback. `watch` is called every few seconds with what this program has printed
     since the last time; what it raises ends the program. Raises `ImageError` with the end of the log when the program
-    is missing or exits non-zero.
+    is missing, is stopped or exits non-zero.
     """
     trace_command("host", argv)
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,36 +69,19 @@ def run_tool(
             ) as process:
                 returncode = _wait(process, log_path, log.tell(), watch)
         else:
-            returncode = _run_confined(confined.command(argv, {**_PLAIN, **(environment or {})}), log)
+            inside = confined.command(argv, {**_PLAIN, **(environment or {})})
+            try:
+                returncode = run_confined([*_CONTAINED, *_APART, "--", *inside], confined, log, _MOST_OUTPUT_BYTES)
+            except LimitReached as reached:
+                raise ImageError(
+                    f"{purpose}: `{Path(argv[0]).name}` was stopped: {reached}\n{log_tail(log_path)}",
+                    f"see {log_path} for what it was doing; do not use packages or a bundle that you do not trust",
+                ) from reached
     if returncode:
         raise ImageError(
             f"{purpose}: `{Path(argv[0]).name}` exited with {returncode}\n{log_tail(log_path)}",
             _remedy(returncode, log_path),
         )
-
-
-def _run_confined(command: Sequence[str], log: IO[bytes]) -> int:
-    """Through a pipe: whoever has the log open could change its mode, or fill the disk with it.
-
-    In a session of its own, since who has our terminal could type into it.
-    """
-    left = _MOST_OUTPUT_BYTES
-    with subprocess.Popen(
-        [*_CONTAINED, *_APART, "--", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None, "it is a pipe"
-        try:
-            while chunk := os.read(process.stdout.fileno(), _CHUNK_BYTES):
-                log.write(chunk[:left])
-                left = max(0, left - len(chunk))
-            return process.wait()
-        except BaseException:
-            process.kill()
-            raise
 
 
 def read_tool(argv: Sequence[str], *, purpose: str) -> str:

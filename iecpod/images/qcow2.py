@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _MAGIC = b"QFI\xfb"
+_SUFFIX = ".qcow2"
 _HEADER = struct.Struct(">4sIQI")
 #: A qcow2 of version 3 says there what a reader must know of; the third bit is an external data file.
 _INCOMPATIBLE = struct.Struct(">Q")
@@ -17,29 +22,55 @@ _DEEPEST_CHAIN = 64
 
 
 def find_backing(path: Path) -> str | None:
-    """The backing file as the header names it (QEMU's docs/interop/qcow2.txt); None where there is none."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
+    """The backing file as the header names it (QEMU's docs/interop/qcow2.txt); None where there is none.
+
+    Raises `ValueError` where the header does not tell, `OSError` where it cannot be read.
+    """
+    with _open_disk(path) as file:
+        header = file.read(_READ_BYTES)
+        if header[: len(_MAGIC)] != _MAGIC:
+            if path.suffix == _SUFFIX:
+                raise ValueError(f"{path}: it has no header of a qcow2 disk")
             return None
-        magic, _version, offset, length = _HEADER.unpack(header)
-        if magic != _MAGIC or offset == 0:
+        if len(header) < _READ_BYTES:
+            raise ValueError(f"{path}: its header is cut off")
+        if _features(header) & _EXTERNAL_DATA:
+            raise ValueError(f"{path}: it keeps its data in a file of another name")
+        _magic, _version, offset, length = _HEADER.unpack_from(header)
+        if offset == 0:
             return None
         file.seek(offset)
-        return file.read(min(length, _LONGEST_NAME_BYTES)).decode(errors="surrogateescape")
+        name = file.read(min(length, _LONGEST_NAME_BYTES))
+        if not name or len(name) < length:
+            raise ValueError(f"{path}: its header does not tell what it rests on")
+        return name.decode(errors="surrogateescape")
+
+
+def _open_disk(path: Path) -> BinaryIO:
+    """Raises `OSError` for what is neither file nor block device, and might be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "It is no disk", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def _features(header: bytes) -> int:
+    _magic, version, _offset, _length = _HEADER.unpack_from(header)
+    return int(_INCOMPATIBLE.unpack_from(header, _INCOMPATIBLE_OFFSET)[0]) if version >= 3 else 0
 
 
 def names_other_files(path: Path) -> bool:
     """Whether it is a qcow2 that rests on another file, or that keeps its data in one."""
     with path.open("rb") as file:
         header = file.read(_READ_BYTES).ljust(_READ_BYTES, b"\0")
-    magic, version, offset, _length = _HEADER.unpack_from(header)
-    (features,) = _INCOMPATIBLE.unpack_from(header, _INCOMPATIBLE_OFFSET) if version >= 3 else (0,)
-    return magic == _MAGIC and bool(offset or features & _EXTERNAL_DATA)
+    magic, _version, offset, _length = _HEADER.unpack_from(header)
+    return magic == _MAGIC and bool(offset or _features(header) & _EXTERNAL_DATA)
 
 
 def find_chain(path: Path) -> Iterator[Path]:
-    """All that the file rests on, nearest first, as far as it is there. Raises `OSError` for what cannot be read."""
+    """All that the file rests on, nearest first, as far as it is there. Raises as `find_backing`."""
     for _ in range(_DEEPEST_CHAIN):
         try:
             backing = find_backing(path)

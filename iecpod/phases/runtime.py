@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
 
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.supply import Supply
@@ -57,7 +58,7 @@ class RuntimePhase:
 
     `fetch_key` returns the key ring of a repository; it is fetched once, by this host, and not by each node.
     `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
-    it, by host name; a node whose machine has none gets the bundle over SSH.
+    it, by host name; a node whose machine has none gets the bundle over SSH. `docker_bridge` is docker0's address.
     """
 
     release: Release
@@ -67,6 +68,7 @@ class RuntimePhase:
     find_bundle: Callable[[str], BundleFiles]
     watch: Watch
     disk_uuids: Mapping[str, str] = field(default_factory=dict)
+    docker_bridge: IPv4Interface | None = None
     name: str = "runtime"
     summary: str = "container runtime, kubeadm, kubelet and kubectl on every node"
 
@@ -83,8 +85,11 @@ class RuntimePhase:
         self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
     def _files(self) -> dict[str, str]:
-        files = {**render_node_files(self.release), **render_runtime_files(self.release, self.supply)}
+        files = {**render_node_files(self.release), **self._runtime_files()}
         return files | (render_low_overhead_units(self.release) if self.watch.low_overhead else {})
+
+    def _runtime_files(self) -> dict[str, str]:
+        return render_runtime_files(self.release, self.supply, self.docker_bridge)
 
     def _check(self, hostname: str) -> None:
         digests = "".join(
@@ -122,7 +127,7 @@ class RuntimePhase:
             shell.run(["systemctl", "restart", self.release.runtime])
 
     def _lead_to_mirrors(self, shell: Shell) -> None:
-        files = render_runtime_files(self.release, self.supply)
+        files = self._runtime_files()
         _write_files(shell, files)
         if files:
             shell.run(["systemctl", "daemon-reload"])

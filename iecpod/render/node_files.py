@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Interface
 
 from iecpod.design.image_reference import by_digest
 from iecpod.design.release import AptRepository, Release
@@ -54,11 +55,13 @@ DOCKER_CONFIG_PATH = "/etc/docker/daemon.json"
 REGISTRIES_DIR = "/etc/containerd/certs.d"
 
 
-def render_docker_config(release: Release, mirrors: Sequence[str]) -> str:
-    """`mirrors` are URLs, of Docker's own registry only."""
+def render_docker_config(release: Release, mirrors: Sequence[str], bridge: IPv4Interface | None = None) -> str:
+    """`mirrors` are URLs, of Docker's own registry only; `bridge` is docker0's address, None for docker's default."""
     config: dict[str, object] = {"exec-opts": [f"native.cgroupdriver={release.cgroup_driver}"]}
     if mirrors:
         config["registry-mirrors"] = list(mirrors)
+    if bridge:
+        config["bip"] = str(bridge)
     return json.dumps(config, indent=2) + "\n"
 
 

@@ -5,8 +5,10 @@ Sources: systemd.exec (Environment=), apt.conf, containerd's page on registry ho
 
 from __future__ import annotations
 
+from ipaddress import IPv4Interface
 from urllib.parse import urlsplit
 
+from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
 from iecpod.design.release import Release
 from iecpod.design.supply import DOCKER_HUB, Supply, registry_server
 from iecpod.render.node_files import DOCKER_CONFIG_PATH, REGISTRIES_DIR, render_docker_config
@@ -38,16 +40,18 @@ def render_ca_files(supply: Supply) -> dict[str, str]:
     }
 
 
-def render_runtime_files(release: Release, supply: Supply) -> dict[str, str]:
+def render_runtime_files(
+    release: Release, supply: Supply, docker_bridge: IPv4Interface | None = None
+) -> dict[str, str]:
     """Text by path of what the container runtime reads when it starts; empty where it goes to upstream itself."""
+    bridge = None if docker_bridge == DEFAULT_DOCKER_BRIDGE else docker_bridge
     files = {}
     if supply.has_proxy:
         files[f"/etc/systemd/system/{release.runtime}.service.d/20-iecpod-proxy.conf"] = _proxy_drop_in(supply)
-    if not supply.registry_mirrors:
-        return files
     if release.runtime == "docker":
         mirrors = [url for registry, url in supply.registry_mirrors.items() if registry == DOCKER_HUB]
-        files[DOCKER_CONFIG_PATH] = render_docker_config(release, mirrors)
+        if mirrors or bridge:
+            files[DOCKER_CONFIG_PATH] = render_docker_config(release, mirrors, bridge)
     else:
         for registry, url in supply.registry_mirrors.items():
             files[f"{REGISTRIES_DIR}/{registry}/hosts.toml"] = _hosts_file(registry, url)

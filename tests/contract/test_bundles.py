@@ -123,6 +123,25 @@ def test_an_archive_and_a_directory_are_the_same_bundle(upstream: Upstream, arch
     assert isinstance(refused.exception, UsageError) and "exists already" in refused.exception.cause
 
 
+@pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
+def test_no_link_at_the_output_s_name_is_followed(upstream: Upstream, archive: Path, tmp_path: Path, name: str) -> None:
+    """In a directory of somebody else."""
+    victim = tmp_path / "victim"
+    victim.write_text("untouched") if name.endswith(".tar") else victim.mkdir()
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o777)
+    os.chown(shared, 65534, 65534)
+    (shared / name).symlink_to(victim)
+    done = run(archive.parent, "bundle", "build", "--release", "./release.yaml", "--output", str(shared / name))
+    if name.endswith(".tar"):
+        assert done.exit_code == 0, done.output
+        assert victim.read_text() == "untouched" and not (shared / name).is_symlink()
+    else:
+        assert isinstance(done.exception, UsageError) and "exists already" in done.exception.cause
+        assert list(victim.iterdir()) == [] and (shared / name).is_symlink()
+    assert [path.name for path in shared.iterdir()] == [name]
+
+
 def test_each_file_that_is_not_as_it_was_is_named(archive: Path, tmp_path: Path) -> None:
     unpack(archive, tmp_path / "b")
     base = tmp_path / "b/base/image.raw"

@@ -19,7 +19,7 @@ from iecpod.design.release_file import load_release
 from iecpod.errors import ImageError
 from iecpod.images.bake import bake_tree, unpack_tree
 from iecpod.images.cache import Cache
-from iecpod.images.confinement import FOR_CONTAINERD, FOR_PACKAGES, Confinement, of_this_host
+from iecpod.images.confinement import FOR_A_TREE, FOR_CONTAINERD, FOR_PACKAGES, Confinement, Limits, of_this_host
 from iecpod.images.connected import ConnectedSources
 from iecpod.images.overlay_marks import settle_overlay_marks
 from iecpod.images.process import run_tool
@@ -46,6 +46,8 @@ PROGRAMS = (
         "mount",
         "rm",
         "sleep",
+        "dd",
+        "wc",
     ),
     *("touch", "umount", "unshare", "env", "tar", "dpkg", "dpkg-deb", "dpkg-split", "dpkg-query", "diff"),
 )
@@ -56,7 +58,8 @@ STAND_INS = {
     "start-stop-daemon": "",
     "systemctl": 'echo "systemctl $*" >> /called',
     "containerd": f"mkdir -p {SNAPSHOTS}/1/fs\nexec sleep 1000",
-    "ctr": 'echo "ctr $*" >> /called\ncase "$*" in *"images ls"*) echo registry.lab/pause:1 ;; esac',
+    "ctr": f"test -d {SNAPSHOTS}/1/fs || exit 1\n"
+    'echo "ctr $*" >> /called\ncase "$*" in *"images ls"*) echo registry.lab/pause:1 ;; esac',
 }
 
 
@@ -148,7 +151,7 @@ def install(tree: Path, debs: Path, log: Path) -> str:
         ["sh", "-euc", "dpkg --install /mnt/*.deb"],
         purpose="installing",
         log_path=log,
-        confined=Confinement(root=tree, readable={"/mnt": debs}, capabilities=FOR_PACKAGES),
+        confined=Confinement(limits=FOR_A_TREE, root=tree, readable={"/mnt": debs}, capabilities=FOR_PACKAGES),
     )
     return log.read_text()
 
@@ -253,7 +256,7 @@ def test_containerd_mounts_inside_alone(tree: Path, debs: Path, tmp_path: Path) 
         ["sh", "-c", f"{script}\nmount -t tmpfs tmpfs /tmp && touch /tmp/x && umount /tmp && echo mounted"],
         purpose="loading",
         log_path=tmp_path / "log",
-        confined=Confinement(root=tree, readable={"/mnt": debs}, capabilities=FOR_CONTAINERD),
+        confined=Confinement(limits=FOR_A_TREE, root=tree, readable={"/mnt": debs}, capabilities=FOR_CONTAINERD),
     )
     assert (tmp_path / "log").read_text() == "mounted\n"
     assert Path("/proc/sys/kernel/core_pattern").read_text() != "x\n"
@@ -274,7 +277,7 @@ _MOUNT = 'mount -t overlay -o "ro,lowerdir=$1/2/fs:$1/1/fs" overlay "$2" && cd "
 
 
 def test_layers_hide_on_a_guest_what_they_hide_where_they_are_unpacked(tree: Path, tmp_path: Path) -> None:
-    confined = Confinement(root=tree, capabilities=FOR_CONTAINERD)
+    confined = Confinement(limits=FOR_A_TREE, root=tree, capabilities=FOR_CONTAINERD)
     run_tool(["sh", "-euc", _UNPACK], purpose="unpacking", log_path=tmp_path / "log", confined=confined)
     assert (tmp_path / "log").read_text() == "new\n"
     settle_overlay_marks(tree, "/layers")
@@ -441,14 +444,16 @@ def test_a_program_of_this_host_reads_and_writes_what_it_is_given(tmp_path: Path
     taken.mkdir()
     (tmp_path / "other").write_text("of this host")
     script = f"cat {given} > {taken}/copy; ! cat {tmp_path}/other; ! touch {given}; ! touch /usr/x; ! cat /etc/passwd"
-    confined = of_this_host(readable=[given], writable=[taken], capabilities=())
+    confined = of_this_host(limits=FOR_A_TREE, readable=[given], writable=[taken], capabilities=())
     run_tool(["sh", "-euc", script], purpose="copying", log_path=tmp_path / "log", confined=confined)
     assert (taken / "copy").read_text() == "content"
 
 
 def test_a_program_that_is_not_there(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="nowhere: No such file or directory"):
-        run_tool(["nowhere"], purpose="x", log_path=tmp_path / "log", confined=Confinement(root=tree))
+        run_tool(
+            ["nowhere"], purpose="x", log_path=tmp_path / "log", confined=Confinement(limits=FOR_A_TREE, root=tree)
+        )
 
 
 #: Prints what each call says to whom the filter forbids it, and what it says to others.
@@ -496,9 +501,9 @@ _BAKE_FOR_EVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from iecpod.images.confinement import FOR_CONTAINERD, Confinement
+from iecpod.images.confinement import FOR_A_TREE, FOR_CONTAINERD, Confinement
 from iecpod.images.process import run_tool
-confined = Confinement(root=Path(sys.argv[2]), capabilities=FOR_CONTAINERD)
+confined = Confinement(limits=FOR_A_TREE, root=Path(sys.argv[2]), capabilities=FOR_CONTAINERD)
 script = "sleep 98765 & touch /begun; sleep 98765"
 run_tool(["sh", "-c", script], purpose="x", log_path=Path(sys.argv[3]), confined=confined)
 """
@@ -527,3 +532,72 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+#: Few seconds and little room, and what a shell needs.
+LITTLE = Limits(seconds=3, stored_bytes=8 * 1024**2, files=500, processes=40, memory_bytes=256 * 1024**2)
+_FILL = "for n in $(cat /hundred); do head -c 1000000 /dev/zero > /mnt/$n; done"
+_GREEDY = {
+    "it ran for more than 3s": "sleep 98765",
+    "ran for more than 3s": "while true; do echo x; done",
+    "it had more than 40 processes": "for n in $(cat /hundred); do sleep 98765 & done; wait",
+    "it stored more than 8.0 MiB": f"{_FILL}; sleep 98765",
+    "it stored more than": _FILL,
+    "it made more than 500 files": "for d in a b c d e f; do mkdir $d;for n in $(cat /hundred); do >$d/$n; done; done",
+    "more than 200 levels deep": "for a in 1 2 3; do for n in $(cat /hundred); do mkdir x; cd x; done; done",
+    "took more than 256.0 MiB of memory": "x=0123456789abcdef; while true; do x=$x$x; done",
+}
+
+
+@pytest.mark.parametrize("reached", _GREEDY)
+def test_who_takes_too_much_is_stopped_with_all_its_processes(reached: str, tree: Path, tmp_path: Path) -> None:
+    (tree / "hundred").write_text(" ".join(map(str, range(100))))
+    confined = Confinement(limits=LITTLE, root=tree, capabilities=FOR_PACKAGES)
+    with pytest.raises(ImageError) as caught:
+        run_tool(["sh", "-c", _GREEDY[reached]], purpose="unpacking", log_path=tmp_path / "log", confined=confined)
+    assert caught.value.cause.startswith("unpacking: `sh` was stopped: ") and reached in caught.value.cause
+    assert str(tmp_path / "log") in caught.value.remedy and not sleepers()
+
+
+def test_no_file_is_larger_than_all_may_be(tree: Path, tmp_path: Path) -> None:
+    """Also one that has no blocks: who reads it later reads all of its length."""
+    script = """
+! head -c 9000000 /dev/zero > /mnt/large
+test "$(cat /mnt/large | wc -c)" = 8388608
+rm /mnt/large
+! dd if=/dev/null of=/mnt/sparse bs=1 seek=9000000
+! head -c 9000000 /dev/zero > /tmp/x
+"""
+    confined = Confinement(limits=LITTLE, root=tree, capabilities=FOR_PACKAGES)
+    run_tool(["sh", "-euc", script], purpose="x", log_path=tmp_path / "log", confined=confined)
+    assert (tmp_path / "log").read_text().count("File too large") == 3
+    assert (tree / "mnt/sparse").stat().st_size == 0
+
+
+def test_what_lies_in_memory_is_little(tree: Path, tmp_path: Path) -> None:
+    script = "for place in /tmp /run /dev/shm; do ! cat /dev/zero > $place/x; rm $place/x; done"
+    confined = Confinement(limits=FOR_A_TREE, root=tree, capabilities=FOR_PACKAGES)
+    run_tool(["sh", "-euc", script], purpose="x", log_path=tmp_path / "log", confined=confined)
+    assert (tmp_path / "log").read_text().count("No space left on device") == 3
+
+
+def test_what_a_program_leaves_running_ends_with_it(tree: Path, tmp_path: Path) -> None:
+    """Also what has a session of its own and holds no pipe."""
+    confined = Confinement(limits=FOR_A_TREE, root=tree, capabilities=FOR_PACKAGES)
+    script = "(trap '' HUP TERM; sleep 98765 > /dev/null 2>&1 &) ; touch /ended"
+    run_tool(["sh", "-c", script], purpose="x", log_path=tmp_path / "log", confined=confined)
+    assert (tree / "ended").exists()
+    until(lambda: not sleepers())
+
+
+def test_memory_is_taken_from_a_confined_program_first(tree: Path, tmp_path: Path) -> None:
+    confined = Confinement(limits=FOR_A_TREE, root=tree, capabilities=FOR_CONTAINERD)
+    run_tool(["cat", "/proc/self/oom_score_adj"], purpose="x", log_path=tmp_path / "log", confined=confined)
+    assert (tmp_path / "log").read_text() == "1000\n"
+
+
+def test_a_pipe_that_nobody_reads_ends_who_writes(tree: Path, tmp_path: Path) -> None:
+    confined = Confinement(limits=FOR_A_TREE, root=tree, capabilities=())
+    script = "(while echo x; do :; done; echo went on >&2) | head -c 2"
+    run_tool(["sh", "-c", script], purpose="x", log_path=tmp_path / "log", confined=confined)
+    assert (tmp_path / "log").read_text() == "x\n"

@@ -23,7 +23,12 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch, node_xml: str, directory: Path
 
 def take_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """No libvirt answers, at any URI."""
-    _lead(monkeypatch, "qemu+unix:///system?socket=/nonexistent")
+    take_to(monkeypatch, Path("/nonexistent"))
+
+
+def take_to(monkeypatch: pytest.MonkeyPatch, socket: Path) -> None:
+    """Whoever listens there is called, at any URI."""
+    _lead(monkeypatch, f"qemu+unix:///system?socket={socket}")
 
 
 def _lead(monkeypatch: pytest.MonkeyPatch, to: str) -> None:

@@ -14,6 +14,7 @@ from iecpod.file_writer import (
     PRIVATE,
     READABLE,
     create_file,
+    new_directory,
     new_file,
     open_append,
     replace_file,
@@ -209,3 +210,45 @@ def test_nothing_is_appended_through_a_link(tmp_path: Path) -> None:
             open_append(tmp_path / name, READABLE)
         assert caught.value.filename == str(tmp_path / name)
     assert victim.read_text() == "untouched"
+
+
+def test_a_directory_has_its_name_when_it_is_full(tmp_path: Path, umask: int) -> None:
+    with new_directory(tmp_path / "bundle") as directory:
+        (directory / "debs").mkdir()
+        (directory / "debs/a.deb").write_text("a")
+        (temporary,) = tmp_path.iterdir()
+        assert mode_of(temporary) == 0o700
+    assert names_in(tmp_path) == ["bundle"] and (tmp_path / "bundle/debs/a.deb").read_text() == "a"
+    with pytest.raises(RuntimeError), new_directory(tmp_path / "second") as directory:
+        (directory / "file").touch()
+        raise RuntimeError
+    assert names_in(tmp_path) == ["bundle"]
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file", "full directory"])
+def test_a_name_that_is_taken_meanwhile_stays_as_it_is(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "victim").mkdir()
+    with pytest.raises(OSError, match="bundle"), new_directory(tmp_path / "bundle") as directory:
+        (directory / "file").write_text("ours")
+        if "link" in kind:
+            (tmp_path / "bundle").symlink_to(tmp_path / ("nowhere" if "dangling" in kind else "victim"))
+        elif kind == "file":
+            (tmp_path / "bundle").touch()
+        else:
+            (tmp_path / "bundle/theirs").mkdir(parents=True)
+    assert names_in(tmp_path) == ["bundle", "victim"] and names_in(tmp_path / "victim") == []
+    assert not (tmp_path / "bundle/file").exists()
+
+
+def test_who_replaces_the_unfinished_directory_leads_nothing_elsewhere(tmp_path: Path) -> None:
+    """In a directory that others may write without a sticky bit."""
+    victim, shared = tmp_path / "victim", tmp_path / "shared"
+    for directory in (victim / "bundle", shared):
+        directory.mkdir(parents=True)
+    with new_directory(shared / "bundle") as unfinished:
+        (temporary,) = shared.iterdir()
+        temporary.rename(shared / "moved")
+        temporary.symlink_to(victim)
+        (unfinished / "file").write_text("ours")
+    assert names_in(victim) == ["bundle"] and names_in(victim / "bundle") == []
+    assert (shared / "bundle/file").read_text() == "ours"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from iecpod.images.qcow2 import find_backing, find_chain
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.providers.libvirt.cache_users import find_users, system_uris
 from iecpod.yaml_document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import RecordingReporter
 from tests.unit.cli.test_cli import proposals
 from tests.unit.command_line import layout_below, run
-from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
+from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away, take_to
 
 DAY = 86_400.0
 
@@ -101,10 +103,32 @@ def test_headers_tell_what_files_rest_on(tmp_path: Path) -> None:
     snapshot = make_overlay(tmp_path / "pool" / "snapshot.qcow2", Path("overlay.qcow2"))
     assert [find_backing(path) for path in (base, raw, overlay, snapshot)] == [None, None, str(base), "overlay.qcow2"]
     assert list(find_chain(snapshot)) == [overlay, base]
-    (tmp_path / "short").write_bytes(overlay.read_bytes()[:12])
-    assert find_backing(tmp_path / "short") is None
     base.unlink()
     assert list(find_chain(snapshot)) == [overlay, base]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda content: b"", "no header of a qcow2 disk"),
+        (lambda content: bytes(4096), "no header of a qcow2 disk"),
+        (lambda content: content[:50], "its header is cut off"),
+        (lambda content: content[:300], "does not tell what it rests on"),
+        (lambda content: content[:16] + b"\0\0\xff\xff" + content[20:], "does not tell what it rests on"),
+        (lambda content: content[:79] + b"\4" + content[80:], "keeps its data in a file of another name"),
+    ],
+)
+def test_a_header_that_does_not_tell_is_not_one_that_rests_on_nothing(
+    tmp_path: Path, layout: Layout, image: Path, damage: Callable[[bytes], bytes], reason: str
+) -> None:
+    disk = make_overlay(layout.state_dir / "pods/lab/pod1/pool/iec01.qcow2", image)
+    disk.write_bytes(damage(disk.read_bytes()))
+    with pytest.raises(ValueError, match=reason):
+        find_backing(disk)
+    (user,) = needed_by(tmp_path, image)
+    assert user.startswith("POD lab/pod1 (cannot be looked at: ") and reason in user
+    assert run(tmp_path, "image", "rm", image.stem).exit_code == 1 and image.exists()
+    assert run(tmp_path, "image", "rm", "--unused").exit_code == 0 and image.exists()
 
 
 def test_everything_is_listed(tmp_path: Path, layout: Layout) -> None:
@@ -205,7 +229,8 @@ def test_a_pod_needs_what_its_disks_rest_on(tmp_path: Path, layout: Layout, imag
     result = run(tmp_path, "image", "rm", image.stem[:12], other.stem)
     assert isinstance(result.exception, PreflightError) and result.exception.exit_code == 4
     assert [str(problem) for problem in result.exception.problems] == [
-        f"error: images {image.stem[:12]} is needed by POD lab/pod1\n    -> tear that down, or wait for it to end"
+        f"error: images {image.stem[:12]} is needed by POD lab/pod1\n    -> tear that down, or wait for it to end; "
+        "where it cannot be looked at, see to the reason first"
     ]
     assert image.exists() and other.exists()
     gathered = run(tmp_path, "image", "rm", "--unused")
@@ -252,6 +277,51 @@ def test_disks_that_cannot_be_judged_count(tmp_path: Path, layout: Layout, image
     assert run(tmp_path, "image", "rm", image.stem).exit_code == 1 and image.exists()
 
 
+@pytest.mark.parametrize("how", ["link", "libvirt"])
+def test_a_disk_that_was_moved_elsewhere_counts(tmp_path: Path, layout: Layout, image: Path, how: str) -> None:
+    """Onto another file system, by hand."""
+    disk = make_overlay(tmp_path / "large/iec01.qcow2", image)
+    pod_dir = layout.state_dir / "pods/lab/pod1"
+    for directory in ("pool", "libvirt/etc/qemu"):
+        (pod_dir / directory).mkdir(parents=True)
+    if how == "link":
+        (pod_dir / "pool/iec01.qcow2").symlink_to(disk)
+    else:
+        source = f"<domain><devices><disk><source dev='{disk}'/></disk></devices></domain>"
+        (pod_dir / "libvirt/etc/qemu/iec01.xml").write_text(source)
+    assert needed_by(tmp_path, image) == ["POD lab/pod1"]
+
+
+def test_no_pipe_is_waited_for(tmp_path: Path, layout: Layout, image: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    qcow2 = layout.state_dir / "pods/lab/pod1/pool/iec01.qcow2"
+    qcow2.parent.mkdir(parents=True)
+    qemu_img("create", "-u", "-f", "qcow2", "-F", "raw", "-b", tmp_path / "pipe", qcow2, "1M")
+    (user,) = needed_by(tmp_path, image)
+    assert user == f"POD lab/pod1 (cannot be looked at: {tmp_path}/pipe: It is no disk)"
+
+
+@pytest.mark.parametrize("place", ["state/pods/lab", "cache/images/pods"])
+def test_places_that_cannot_be_read_end_a_removal(tmp_path: Path, layout: Layout, image: Path, place: str) -> None:
+    """PODs and notes that are not seen are not PODs that are not there."""
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place).chmod(0)
+    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    argv = [*unprivileged, sys.executable, "-m", "iecpod", "image", "rm", image.stem]
+    environ = {f"IECPOD_{name.upper()}_DIR": str(tmp_path / name) for name in ("state", "cache", "runtime")}
+    done = subprocess.run(argv, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+    (tmp_path / place).chmod(0o755)
+    assert (done.returncode, image.exists()) == (1, True), done.stderr
+    assert "Permission denied" in done.stderr and place in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_libvirt_that_is_stopped_has_domains(tmp_path: Path) -> None:
+    (tmp_path / "etc/libvirt/qemu").mkdir(parents=True)
+    assert system_uris(tmp_path) == ()
+    (tmp_path / "etc/libvirt/qemu/slave.xml").touch()
+    assert system_uris(tmp_path) == (SYSTEM,)
+
+
 def test_parts_that_guests_have_as_disks_count(tmp_path: Path, layout: Layout) -> None:
     """By what the embedded libvirtd has on record, also while it does not run."""
     disk, other = (make_artifact(layout, "disks", {"number": number}) for number in (1, 2))
@@ -285,6 +355,16 @@ def test_a_hypervisor_that_does_not_answer_counts(
     (user,) = needed_by(tmp_path, image)
     assert user.startswith(f"perhaps a domain at {SYSTEM} (cannot be looked at: ")
     assert run(tmp_path, "image", "rm", image.stem).exit_code == 1 and image.exists()
+
+
+def test_a_hypervisor_that_never_answers_counts(tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its daemon hangs: the call is taken, and that is all."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "socket"))
+        silent.listen()
+        take_to(monkeypatch, tmp_path / "socket")
+        users = find_users([image], [], [SYSTEM], patience_seconds=1)
+    assert users == {image: (f"perhaps a domain at {SYSTEM} (cannot be looked at: libvirt did not answer within 1 s)",)}
 
 
 def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:

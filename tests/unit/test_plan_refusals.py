@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iecpod.commands.deploy import deploy
-from iecpod.commands.plan import make_pod_plan
+from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.commands.rule_book import RULE_BOOK
+from iecpod.descriptors.cidrs import TakenNetwork
+from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE, plan_docker_bridge
 from iecpod.design.supply import Supply
 from iecpod.errors import Problem, Severity
 from iecpod.hypervisor_uri import EMBEDDED
@@ -179,7 +182,7 @@ def test_an_address_that_nodes_must_reach_is_among_pods_or_services(
     assert all("use a free one: --" in problem.remedy for problem in problems)
 
 
-def test_a_repository_by_address_and_the_bridge_of_docker(tmp_path: Path) -> None:
+def test_a_repository_by_address_is_among_pods(tmp_path: Path) -> None:
     mirror = Supply(
         repositories={"kubernetes": "http://100.100.4.4/k8s"},
         manifests={name: str(tmp_path / "x") for name in ("etcd", "rbac", "calico")},
@@ -191,11 +194,54 @@ def test_a_repository_by_address_and_the_bridge_of_docker(tmp_path: Path) -> Non
             "pod-cidr-overlap",
             "the pod CIDR 100.100.0.0/16 overlaps 100.100.4.4/32, which is taken by the apt repository kubernetes",
         ),
-        (
-            "service-cidr-overlap",
-            "the service CIDR 172.17.8.0/24 overlaps 172.17.0.0/16, which is taken by docker's bridge on the nodes",
-        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("idf", "options", "bridge"),
+    [
+        ({}, {}, "172.17.0.1/16"),
+        ({}, {"service_cidr": "172.17.8.0/24"}, "172.16.0.1/24"),
+        ({}, {"pod_cidr": "172.17.0.0/16"}, "172.16.0.1/24"),
+        ({"idf.fuel.network.ntp_strata_host1": "172.17.3.9"}, {}, "172.16.0.1/24"),
+        ({"idf.fuel.network.upstream_proxy": {"address": "172.17.3.9", "port": 3128}}, {}, "172.16.0.1/24"),
+        (
+            {"idf.net_config.private.network": "172.17.0.0", "idf.net_config.private.mask": 16},
+            {"service_cidr": "172.16.0.0/28"},
+            "172.16.1.1/24",
+        ),
+    ],
+)
+def test_docker_s_bridge_is_where_nothing_else_is(
+    tmp_path: Path, idf: Edits, options: dict[str, Any], bridge: str
+) -> None:
+    manifests = {name: str(tmp_path / "x") for name in ("etcd", "rbac", "calico")}
+    mirrors = Supply(repositories={"kubernetes": "http://mirror.lab/k8s"}, manifests=manifests)
+    write_pod(tmp_path, REF.lab, REF.pod, None, idf)
+    layout = layout_below(tmp_path)
+    request = PodRequest(ref=REF, base_uri=str(tmp_path), release="iec-r1", connect=EMBEDDED, supply=mirrors, **options)
+    inputs = resolve_request(request, layout, Recalled())
+    result = make_pod_plan(inputs, FakeTools(tmp_path, layout))
+    assert sentences([problem for problem in result.problems if "overlap" in problem.rule]) == []
+    planned = result.planned.pod.docker_bridge
+    assert planned is not None
+    assert str(planned) == bridge
+    assert f"docker bridge  {planned.network}" in plan_text(inputs, result)
+
+
+def test_containerd_has_no_bridge(tmp_path: Path) -> None:
+    write_pod(tmp_path, REF.lab, REF.pod)
+    layout = layout_below(tmp_path)
+    inputs = resolve_request(PodRequest(ref=REF, base_uri=str(tmp_path), connect=EMBEDDED), layout, Recalled())
+    result = make_pod_plan(inputs, FakeTools(tmp_path, layout))
+    assert result.planned.pod.docker_bridge is None and "docker" not in plan_text(inputs, result)
+
+
+def test_where_no_network_is_free_for_docker_s_bridge_that_is_told() -> None:
+    spaces = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+    taken = [TakenNetwork(IPv4Network(space), "x") for space in spaces]
+    assert plan_docker_bridge(taken) == DEFAULT_DOCKER_BRIDGE
+    assert plan_docker_bridge(taken[:-1]) == IPv4Interface("100.64.0.1/24")
 
 
 def test_names_and_addresses_elsewhere_are_no_matter(tmp_path: Path) -> None:

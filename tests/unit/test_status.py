@@ -53,7 +53,7 @@ def test_a_pod_as_deployed_has_not_drifted(layout: Layout, tools: FakeTools) -> 
     assert [(node.node, node.domain, node.ssh, node.kubernetes, node.drift) for node in status.nodes] == [
         (name, "running", "ok", "Ready", ()) for name in NODES
     ]
-    assert status.cluster is not None and status.cluster.verified
+    assert status.cluster is not None and status.cluster.verified and status.api == "ok"
     text = status.to_text().splitlines()
     assert text[0] == "POD local/virtual1: ready" and text[1].endswith("CNI bridge, verified")
     assert text[3].split() == ["iec01", "running", "172.16.10.36", "ok", "Ready", "172.16.10.36", "-"]
@@ -76,7 +76,7 @@ def test_ssh_and_the_api_server_are_asked_apart(layout: Layout, tools: FakeTools
     tools.node_shells["iec01"].on("true", returncode=255)
     assert [node.ssh for node in _status(layout, tools).nodes] == ["ok"] * 3
     status = _status(layout, tools)
-    assert [node.ssh for node in status.nodes] == ["-", "ok", "ok"] and status.cluster is not None
+    assert [node.ssh for node in status.nodes] == ["unknown", "ok", "ok"] and status.cluster is not None
 
 
 def test_what_others_changed_is_shown_by_status_and_by_plan(layout: Layout, tools: FakeTools) -> None:
@@ -216,8 +216,22 @@ def test_nodes_that_do_not_answer_hide_no_others(layout: Layout, tools: FakeTool
         shell.reply(("kubectl",), NodeUnreachable(hostname, "gone")).reply(("true",), NodeUnreachable(hostname, "gone"))
         tools.node_shells[hostname] = shell
     status = _status(layout, tools)
-    assert (status.state, status.cluster) == ("partial", None)
-    assert [node.ssh for node in status.nodes] == ["-", "ok", "-"]
+    assert (status.state, status.cluster, status.api) == ("partial", None, "unknown")
+    assert [(node.ssh, node.kubernetes, node.internal_ip) for node in status.nodes] == [
+        ("unknown", "unknown", "unknown"),
+        ("ok", "unknown", "unknown"),
+        ("unknown", "unknown", "unknown"),
+    ]
+    assert status.to_text().splitlines()[1] == "cluster: unknown, since the API server does not answer"
+    assert json.loads(status.to_json())["api"] == "unknown"
+
+
+def test_what_does_not_run_is_known_not_to_answer(layout: Layout, tools: FakeTools) -> None:
+    run_deploy(layout, tools)
+    tools.hypervisor.stop_outside(Kind.DOMAIN, "local-virtual1-iec01")
+    status = _status(layout, tools)
+    assert (status.cluster, status.api) == (None, "-")
+    assert [(node.ssh, node.kubernetes) for node in status.nodes] == [("-", "-"), ("ok", "-"), ("ok", "-")]
 
 
 NOW = datetime.datetime(2026, 1, 2, 3, 0, 0, tzinfo=datetime.timezone.utc)
@@ -268,7 +282,7 @@ def test_an_api_server_that_does_not_answer_is_no_cluster(
 ) -> None:
     shell = FakeShell().reply(("kubectl",), answer)
     seen = look_at_cluster(Kubectl(shell), cluster, NOW)
-    assert (seen.status, seen.nodes, len(shell.calls)) == (None, {}, 1)
+    assert (seen.status, seen.nodes, seen.is_silent, len(shell.calls)) == (None, {}, True, 1)
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 0), (("--detailed-exitcode",), 6)])

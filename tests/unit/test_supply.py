@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
 from iecpod.design.release_check import check_release
 from iecpod.design.release_file import load_release
 from iecpod.design.scenario import Cni
@@ -278,6 +281,19 @@ def test_the_runtime_is_led_to_mirrors_and_restarted_once(runtime: str) -> None:
     assert restarts == [("systemctl", "restart", runtime)]
     seen = _shell_with({**_node_files(runtime), **shell.files})
     assert _phase(seen, runtime, supply).probe() == f"{runtime}, Kubernetes 1.20.2"
+
+
+def test_docker_s_bridge_is_put_elsewhere_and_one_that_has_the_default_is_left_alone() -> None:
+    shell = _shell_with(_node_files("docker"))
+    assert dataclasses.replace(_phase(shell, "docker", Supply()), docker_bridge=DEFAULT_DOCKER_BRIDGE).probe()
+    phase = dataclasses.replace(_phase(shell, "docker", Supply()), docker_bridge=IPv4Interface("172.16.0.1/24"))
+    assert phase.probe() is None
+    phase.run()
+    written = json.loads(shell.files["/etc/docker/daemon.json"])
+    assert written == {"exec-opts": ["native.cgroupdriver=cgroupfs"], "bip": "172.16.0.1/24"}
+    assert shell.called("systemctl", "restart", "docker")
+    seen = _shell_with({**_node_files("docker"), **shell.files})
+    assert dataclasses.replace(phase, shells={"iec01": seen}).probe() is not None
 
 
 def test_a_runtime_without_mirrors_is_left_alone() -> None:

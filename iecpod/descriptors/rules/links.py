@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from iecpod.descriptors.rules.rule import Finding, error
 from iecpod.descriptors.rules.view import PodView
 
-_LINUX = "Linux (sysctl_dev_name_is_allowed)"
-#: The loopback device, and the directories of /proc/sys/net/ipv4/conf that are no device's: Linux makes no such device.
-RESERVED_NAMES = ("all", "default", "lo")
+_LINUX = "Linux (sysctl_dev_name_is_allowed, bonding)"
+#: The loopback device, the directories of /proc/sys/net/ipv4/conf that are no device's, and the file that the driver of
+#: bonds has among the devices in /sys: Linux makes no such device.
+RESERVED_NAMES = ("all", "default", "lo", "bonding_masters")
+#: What docker, kube-proxy and the pod networks make on a node: those find the NIC in its place, and use or change that.
+_MADE_ON_NODES = re.compile(
+    r"docker0|cni0|kube-bridge|kube-ipvs0|kube-dummy-if|dummy0|nodelocaldns|tunl0|flannel\.\d+|vxlan\.calico"
+    r"|(cali|veth).*"
+)
 
 
 @error("bridge-name-reserved", reason="Linux makes no such bridge", source=_LINUX, fixed="there would be no bridge")
@@ -35,5 +42,22 @@ def device_name_reserved(pod: PodView) -> Iterator[Finding]:
                     pod.idf,
                     (*devices.path, "interfaces", index),
                     f"no NIC can be named {name!r}",
+                    "write the name that the NIC has on the node, such as enp1s0",
+                )
+
+
+@error(
+    "device-name-of-node",
+    reason="the network of pods makes a device of that name on each node",
+    source="Calico, flannel, kube-router, CNI plugins, docker",
+)
+def device_name_of_node(pod: PodView) -> Iterator[Finding]:
+    for devices in pod.devices or ():
+        for index, name in enumerate(devices.interfaces or ()):
+            if isinstance(name, str) and _MADE_ON_NODES.fullmatch(name):
+                yield Finding(
+                    pod.idf,
+                    (*devices.path, "interfaces", index),
+                    f"a NIC named {name!r} would be in the way of a device that the node makes for pods",
                     "write the name that the NIC has on the node, such as enp1s0",
                 )

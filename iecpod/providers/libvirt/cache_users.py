@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import queue
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +18,12 @@ from iecpod.hypervisor_uri import SYSTEM, HypervisorUri
 from iecpod.images.qcow2 import find_chain
 from iecpod.processes import find_processes
 from iecpod.providers.libvirt.connection.disks import find_domain_disks
-from iecpod.providers.libvirt.connection.observed import find_disk_sources
+from iecpod.providers.libvirt.connection.observed import find_disk_paths, find_disk_sources
 from iecpod.providers.libvirt.embedded.orphans import find_domain_files
 
-_SYSTEM_SOCKETS = (Path("/run/libvirt/libvirt-sock-ro"), Path("/run/libvirt/virtqemud-sock-ro"))
+_SYSTEM_SOCKETS = ("run/libvirt/libvirt-sock-ro", "run/libvirt/virtqemud-sock-ro")
+_DEFINED_DOMAINS = "etc/libvirt/qemu"
+_ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,17 @@ class _User:
 
 
 def find_users(
-    paths: Sequence[Path], pods: Iterable[KnownPod], uris: Iterable[HypervisorUri]
+    paths: Sequence[Path],
+    pods: Iterable[KnownPod],
+    uris: Iterable[HypervisorUri],
+    *,
+    patience_seconds: float = _ANSWER_SECONDS,
 ) -> dict[Path, tuple[str, ...]]:
     """For each file or directory of a cache, whose last part is its digest or key, who needs it, in words.
 
     Processes are told where nobody else is: those of guests belong to the others.
     """
-    users = [*map(_pod_user, pods), *_domain_users(uris)]
+    users = [*map(_pod_user, pods), *_domain_users(uris, patience_seconds)]
     processes = _find_readers(paths)
     found = {}
     for path in paths:
@@ -53,18 +61,20 @@ def find_users(
     return found
 
 
-def system_uris() -> tuple[HypervisorUri, ...]:
-    """The libvirt of this machine itself, where it has one."""
-    return (SYSTEM,) if any(path.exists() for path in _SYSTEM_SOCKETS) else ()
+def system_uris(root: Path = Path("/")) -> tuple[HypervisorUri, ...]:
+    """The libvirt of this machine itself, where it has one; one that is stopped has domains, too."""
+    is_there = any((root / path).exists() for path in _SYSTEM_SOCKETS) or any((root / _DEFINED_DOMAINS).glob("*.xml"))
+    return (SYSTEM,) if is_there else ()
 
 
 def _pod_user(pod: KnownPod) -> _User:
     """By the disks in its directory, those that its embedded libvirtd has on record, and its note."""
     try:
-        named = [str(backing) for file in _files_below(pod.directory) for backing in find_chain(file)]
+        disks = list(_files_below(pod.directory))
         for file in find_domain_files(pod.directory):
             domain = ElementTree.fromstring(read_regular(file))
-            named += [source["file"] for source in find_disk_sources(domain) if "file" in source]
+            disks += [path for source in find_disk_sources(domain) for path in find_disk_paths(source)]
+        named = [str(file) for disk in disks for file in (disk, *find_chain(disk))]
         with suppress(FileNotFoundError):
             named.append(read_regular(pod.note).decode(errors="replace"))
     except OSError as error:
@@ -74,10 +84,10 @@ def _pod_user(pod: KnownPod) -> _User:
     return _naming(pod.name, named)
 
 
-def _domain_users(uris: Iterable[HypervisorUri]) -> Iterator[_User]:
+def _domain_users(uris: Iterable[HypervisorUri], patience_seconds: float) -> Iterator[_User]:
     for uri in dict.fromkeys(uris):
         try:
-            disks = find_domain_disks(uri)
+            disks = _answer_of(uri, patience_seconds)
         except HostError as error:
             yield _unknown(f"perhaps a domain at {uri}", error.cause)
             continue
@@ -87,6 +97,28 @@ def _domain_users(uris: Iterable[HypervisorUri]) -> Iterator[_User]:
                 yield _naming(name, [str(file), *map(str, find_chain(file))])
             except OSError as error:
                 yield _unknown(name, f"{error.filename or file}: {error.strerror}")
+            except ValueError as error:
+                yield _unknown(name, str(error))
+
+
+def _answer_of(uri: HypervisorUri, patience_seconds: float) -> list[tuple[str, Path]]:
+    """As `find_domain_disks`; a libvirt that takes the call and stays silent is left alone with it."""
+    answers: queue.SimpleQueue[list[tuple[str, Path]] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(find_domain_disks(uri))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name=f"disks at {uri}", daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience_seconds)
+    except queue.Empty:
+        raise HostError(f"libvirt did not answer within {patience_seconds:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _naming(name: str, named: Sequence[str]) -> _User:
@@ -110,7 +142,7 @@ def _means(text: str, path: Path) -> bool:
 
 
 def _files_below(directory: Path) -> Iterator[Path]:
-    """Plain files. Raises `OSError` for a directory that cannot be read; what goes meanwhile is passed over."""
+    """Plain files, also by a link; what goes meanwhile is passed over. Raises `OSError` where one cannot be seen."""
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -119,7 +151,7 @@ def _files_below(directory: Path) -> Iterator[Path]:
     for top, _, names in os.walk(directory, onerror=refuse):
         for file in (Path(top) / name for name in names):
             with suppress(FileNotFoundError):
-                if stat.S_ISREG(file.lstat().st_mode):
+                if stat.S_ISREG(file.stat().st_mode):
                     yield file
 
 

@@ -147,6 +147,16 @@ CASES = (
         remedy="write the name that the NIC has on the node, such as enp1s0",
     ),
     Case(
+        rule="device-name-of-node",
+        pdf={},
+        idf={"idf.fuel.network.node[1].interfaces[0]": "cni0"},
+        severity=Severity.ERROR,
+        path="idf.fuel.network.node[1].interfaces[0]",
+        source="- cni0",
+        message="a NIC named 'cni0' would be in the way of a device that the node makes for pods",
+        remedy="write the name that the NIC has on the node, such as enp1s0",
+    ),
+    Case(
         rule="root-disk-tiny",
         pdf={"nodes[1].disks[0].disk_capacity": "500M"},
         idf={},
@@ -807,7 +817,13 @@ def test_memory_breaks_one_rule(memory: str, machine: str, rules: list[str]) -> 
     assert [problem.rule for problem in check_descriptors(break_pod(edits), SCHEMAS_DIR)] == rules
 
 
-@pytest.mark.parametrize("name", ["all", "default", "lo"])
+@pytest.mark.parametrize("name", ["docker0", "flannel.1", "vxlan.calico", "cali0123", "vethx", "tunl0", "kube-bridge"])
+def test_no_nic_has_the_name_of_what_nodes_make(name: str) -> None:
+    found = check_descriptors(break_pod(idf={"idf.fuel.network.node[0].interfaces[2]": name}), SCHEMAS_DIR)
+    assert [problem.rule for problem in found] == ["device-name-of-node"]
+
+
+@pytest.mark.parametrize("name", ["all", "default", "lo", "bonding_masters"])
 def test_names_that_linux_keeps_cannot_be_demoted(name: str) -> None:
     edits: Edits = {"idf.fuel.jumphost.bridges.public": name, "idf.fuel.network.node[0].interfaces[2]": name}
     found = {problem.rule for problem in check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)}

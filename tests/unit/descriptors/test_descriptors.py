@@ -113,6 +113,20 @@ def test_directory_in_place_of_a_file(base: Path) -> None:
     assert refusal(str(base)) == [("pod.yaml", "Is a directory", "make it a file that you may read")]
 
 
+def test_a_file_in_place_of_a_base(base: Path) -> None:
+    remedy = "give the directory that holds labs/ with -b; `iecpod validate FILE` checks a file alone"
+    assert {found[1:] for found in refusal(str(base / "labs/lab/pod.yaml"))} == {("Not a directory", remedy)}
+
+
+def test_a_directory_may_have_the_name_of_a_repository(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base.parent)
+    for name in ("git@host:pods.git", "pods.git"):
+        base.rename(name)
+        load_descriptors(name, REF)
+        load_descriptors((base.parent / name).as_uri(), REF)
+        (base.parent / name).rename(base)
+
+
 def test_broken_yaml_in_both_files_is_told_at_once(base: Path) -> None:
     (base / "labs/lab/pod.yaml").write_text("a: 1\na: 2\n")
     (base / "labs/lab/idf-pod.yaml").write_text("a:\n\tb: 1\n")
@@ -130,6 +144,23 @@ def test_broken_yaml_in_both_files_is_told_at_once(base: Path) -> None:
         ("http:///pods", "descriptors cannot be read from 'http:///pods'"),
         ("http://[::1/pods", "'http://[::1/pods' is not a URI"),
         ("https://me:secret@example.org/pods", "the base URI holds a user name"),
+        (
+            "https://example.org/pods?token=secret",
+            "the base URI holds a query or a fragment, which no file below it has",
+        ),
+        ("https://example.org/pods#secret", "the base URI holds a query or a fragment, which no file below it has"),
+        ("file:///pods?x=1", "the base URI holds a query or a fragment, which no file below it has"),
+        *(
+            (uri, "descriptors are not read from a git repository")
+            for uri in (
+                *("git://example.org/pods", "git+ssh://git@example.org/pods", "ssh://git@example.org/pods"),
+                *(
+                    "git@example.org:pods.git",
+                    "https://example.org/pods.git",
+                    "https://me:secret@example.org/pods.git/",
+                ),
+            )
+        ),
     ],
 )
 def test_bases_that_cannot_be(base_uri: str, cause: str) -> None:

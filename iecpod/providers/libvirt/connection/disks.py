@@ -11,7 +11,7 @@ import libvirt
 
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.providers.libvirt.connection.errors import silence_libvirt, translate_errors
-from iecpod.providers.libvirt.connection.observed import find_disk_sources
+from iecpod.providers.libvirt.connection.observed import find_disk_paths, find_disk_sources
 
 
 def find_domain_disks(uri: HypervisorUri) -> list[tuple[str, Path]]:
@@ -28,8 +28,7 @@ def find_domain_disks(uri: HypervisorUri) -> list[tuple[str, Path]]:
 
 def _files(connection: Any, domain_xml: str) -> Iterator[Path]:
     for source in find_disk_sources(ElementTree.fromstring(domain_xml)):
-        if "file" in source:
-            yield Path(source["file"])
-        elif "volume" in source:
+        yield from find_disk_paths(source)
+        if "volume" in source:
             pool = connection.storagePoolLookupByName(source["pool"])
             yield Path(pool.storageVolLookupByName(source["volume"]).path())

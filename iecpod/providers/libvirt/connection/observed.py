@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from xml.etree.ElementTree import Element
 
 from iecpod import naming
@@ -96,6 +96,13 @@ def find_disk_sources(domain: Element) -> Iterator[dict[str, str]]:
     """Attributes of each source of a disk, and of what it rests on."""
     for source in domain.iterfind("./devices/disk//source"):
         yield source.attrib
+
+
+def find_disk_paths(source: Mapping[str, str]) -> Iterator[Path]:
+    """A file or block device of this host, where the disk is one: a volume of LVM may hold a qcow2, too."""
+    for kind in ("file", "dev"):
+        if kind in source:
+            yield Path(source[kind])
 
 
 def find_name(xml: str) -> str:
