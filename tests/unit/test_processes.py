@@ -19,6 +19,8 @@ def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     program = tmp_path / "a) S 1 (b"
     program.symlink_to("/usr/bin/sleep")
     with subprocess.Popen([program, "60"]) as process:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():  # for a moment after exec
+            time.sleep(0.01)
         yield process
         process.kill()
 
