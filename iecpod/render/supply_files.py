@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from iecpod.design.image_reference import DOCKER_HUB
 from iecpod.design.release import Release
-from iecpod.design.supply import DOCKER_HUB, Supply, registry_server
+from iecpod.design.supply import Supply, registry_server
 from iecpod.render.node_files import DOCKER_CONFIG_PATH, REGISTRIES_DIR, render_docker_config
 
 APT_CONF_PATH = "/etc/apt/apt.conf.d/90iecpod-proxy"
