@@ -33,6 +33,8 @@ packages=(
     dpkg-dev make patch tar rsync gcc libc6-dev
     # signatures of images
     gpgv
+    # archives of images that are compressed with it
+    zstd
     # iecpod itself
     pkg-config python3 python3-dev python3-venv ca-certificates
 )

@@ -27,6 +27,7 @@ from iecpod.commands.tools import PodTools
 from iecpod.conformance_bench import ConformanceBench
 from iecpod.design.bundle_manifest import not_whole
 from iecpod.design.go_bump import Bump
+from iecpod.design.image_archive import check_archives
 from iecpod.design.machines import ProviderName, Site
 from iecpod.design.release_file import known_releases, load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
@@ -40,6 +41,7 @@ from iecpod.images.cache import Cache
 from iecpod.images.go_bump import GoBump
 from iecpod.images.go_sources import check_go_sources
 from iecpod.images.go_toolchain import ensure_go
+from iecpod.images.image_archives import check_image_archives, take_in_all
 from iecpod.images.release_images import ReleaseImages
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
@@ -144,6 +146,11 @@ class Composition:
         data = select_variant(data, order.base_os)
         release = apply_supply(parse_release(data), order.supply)
         with self._reporter() as reporter:
+            archives = take_in_all(Cache(self.layout.cache_dir, reporter), order.image_archives)
+            release = replace(release, image_archives=archives)
+            problems = list(check_archives(archives, [order.arch]))
+            if problems:
+                raise PreflightError(problems, "no bundle can be built with these archives of images")
             for problem in check_trust(release, order.arch, order.supply):
                 reporter.warn(str(problem))
             build = BundleBuild(
@@ -205,7 +212,7 @@ class Composition:
             apt_mirror = request.supply.apt_mirror if request.supply else ""
             tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
             recalled = tools.recall()
-            request = self._with_bundle(request, recalled, reporter)
+            request = self._with_image_archives(self._with_bundle(request, recalled, reporter), reporter)
             if tell_warnings:
                 request = self._with_default_software(request, recalled, reporter)
             inputs = resolve_request(request, self.layout, recalled)
@@ -226,6 +233,13 @@ class Composition:
         trust = _trust(demanded_digest(request, recalled), request.bundle_signers or recalled.bundle_signers)
         digest = StoredBundle(request.bundle_file, trust).take_in(Cache(self.layout.cache_dir, reporter))
         return replace(request, bundle=digest)
+
+    def _with_image_archives(self, request: PodRequest, reporter: Reporter) -> PodRequest:
+        """As a bundle that was given."""
+        if not request.image_archive_files:
+            return request
+        archives = take_in_all(Cache(self.layout.cache_dir, reporter), request.image_archive_files)
+        return replace(request, image_archives=tuple(archive.digest for archive in archives))
 
     def _with_default_software(self, request: PodRequest, recalled: Recalled, reporter: Reporter) -> PodRequest:
         """The first of the lab's releases whose sources answer, for a POD that is not there and names none."""
@@ -250,6 +264,7 @@ class Composition:
     def _check_bundle(self, inputs: PodInputs, reporter: Reporter) -> None:
         """Whether what was taken in before is still whole, and what is demanded now."""
         provided, chosen = inputs.release.provided, inputs.chosen
+        check_image_archives(Cache(self.layout.cache_dir, reporter), inputs.release.image_archives)
         if provided is not None:
             trust = _trust(chosen.bundle_digest, chosen.bundle_signers)
             problems = check_taken_in(Cache(self.layout.cache_dir, reporter), provided, trust)

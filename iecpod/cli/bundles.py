@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation, base_os_option, bundle_trust_options
+from iecpod.cli.options import Invocation, base_os_option, bundle_trust_options, image_archive_option
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.cli.supply import apt_mirror_option, make_supply, source_options
 from iecpod.errors import ImageError
@@ -43,6 +43,7 @@ def bundle() -> None:
 )
 @apt_mirror_option("Mirror of the distribution's archive to build from.")
 @source_options
+@image_archive_option("Images that go into the bundle besides")
 @click.pass_obj
 def build(
     invocation: Invocation,
@@ -51,6 +52,7 @@ def build(
     arch: str | None,
     base_os: str | None,
     output: Path | None,
+    image_archives: tuple[Path, ...],
     **options: Any,
 ) -> None:
     """Gathers base image, packages, container images, manifests and Helm of a release, and prints where they are.
@@ -62,7 +64,9 @@ def build(
     from iecpod.design.supply import Supply
 
     supply = make_supply(options) or Supply()
-    order = BundleOrder(release, base_os, Arch(arch) if arch else Arch.of_this_machine(), supply, output)
+    order = BundleOrder(
+        release, base_os, Arch(arch) if arch else Arch.of_this_machine(), supply, output, image_archives
+    )
     echo(_build(invocation, order))
 
 

@@ -225,6 +225,18 @@ def bundle_trust_options(function: F) -> F:
     return _with_options(function, options)
 
 
+def image_archive_option(what: str) -> Callable[[F], F]:
+    return click.option(
+        "--image-archive",
+        "image_archives",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        multiple=True,
+        help=f"{what}: an archive of `docker save` or in OCI's form, also with gzip or zstd. May be given more than "
+        "once.",
+    )
+
+
 def design_options(function: F) -> F:
     """--virt-type, the CIDRs, --addressing and --demote: what the descriptors leave open."""
     options = [
@@ -265,6 +277,13 @@ def design_options(function: F) -> F:
             help="Take everything from this bundle of `iecpod bundle build`, and fetch nothing.",
         ),
         bundle_trust_options,
+        image_archive_option("Images that nodes are given besides"),
+        click.option(
+            "--manifest-patch",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Environment of containers in the manifest of the pod network, as YAML (docs/images.md).",
+        ),
         addressing_option("as deployed, or fuel"),
         apt_mirror_option("Mirror of the distribution's archive, for nodes and images."),
         demote_option,
@@ -312,6 +331,8 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         bundle_file=options.get("bundle_file"),
         bundle_digest=options.get("bundle_digest"),
         bundle_signers=_absolute(options.get("bundle_signers")),
+        image_archive_files=options.get("image_archives", ()),
+        manifest_patch_file=options.get("manifest_patch"),
         until=options.get("until"),
         may_create=options.get("may_create", True),
         prune=options.get("prune", False),

@@ -31,6 +31,7 @@ class BundleOrder:
     arch: Arch
     supply: Supply
     output: Path | None
+    image_archives: tuple[Path, ...] = ()
 
 
 def verify_bundle(path: Path, trust: BundleTrust) -> tuple[str | None, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
 from iecpod.commands.recalled import check_recalled
 from iecpod.commands.refusal import check_plan
 from iecpod.commands.report import Report
@@ -13,8 +14,8 @@ from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.descriptors.places import places_of
+from iecpod.design.image_origin import NeededImage
 from iecpod.design.pod import PodDesign
-from iecpod.design.scenario import Cni
 from iecpod.errors import IecpodError
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
@@ -59,12 +60,14 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
         if is_new:
             tools.remember(inputs.chosen)
         run.provider.open(start=True)
-        planned = _plan_checked(run)
+        planned, images = _plan_checked(run)
     except (IecpodError, OSError):
         run.provider.close()
         if is_new:
             withdraw(tools, run.provider)
         raise
+    for image in images:
+        tools.reporter.progress(f"{image.wanted_by} runs {image.reference}, from {image.origin}")
     try:
         return _deploy(run, planned, save_report)
     finally:
@@ -85,7 +88,7 @@ def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report]
         results += fetched
         if any(result.outcome == DONE for result in fetched):
             # A fresh image is what KVM can be tried with, and that may change what the machines are to be.
-            planned = _plan_checked(run)
+            planned, _ = _plan_checked(run)
         chosen = replace(run.inputs.chosen, virt_type=planned.virt_type)
         run.tools.remember(chosen)
         watch = make_watch(run.inputs, run.tools, run.provider, planned)
@@ -109,12 +112,13 @@ def _save_failed(run: DeployRun, report: Report, save_report: Callable[[Report],
         run.tools.reporter.warn(f"the report cannot be written: {error.strerror or error}")
 
 
-def _plan_checked(run: DeployRun) -> MachinePlan:
+def _plan_checked(run: DeployRun) -> tuple[MachinePlan, tuple[NeededImage, ...]]:
+    """With the images of what is made. A manifest that cannot be fetched or patched ends the run here."""
     planned = run.provider.plan(run.inputs.order, prove=True, keep_secrets=True)
-    check_plan(planned, run.inputs, run.tools, may_prune=run.inputs.request.prune)
-    if planned.pod.cluster.cni is not Cni.BRIDGE and planned.plan.created:
-        run.tools.cni_manifest(planned.pod.cluster)  # one that cannot be fetched or patched ends the run here
-    return planned
+    manifests = look_at_manifests(planned, run.inputs, run.tools) if planned.plan.created else KnownManifests()
+    check_plan(planned, run.inputs, run.tools, manifests.images, may_prune=run.inputs.request.prune)
+    manifests.check()
+    return planned, manifests.images
 
 
 def make_watch(inputs: PodInputs, tools: PodTools, provider: Provider, planned: MachinePlan) -> Watch:
@@ -168,6 +172,7 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
             watch,
             {machine.hostname: machine.bundle_disk for machine in planned.machines if machine.bundle_disk},
             pod.docker_bridge,
+            archs,
         ),
         ControlPlanePhase(cluster, first, watch),
         KubeconfigPhase(cluster, first, tools.kubeconfig_path),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from iecpod.commands.deploy import withdraw
+from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
 from iecpod.commands.refusal import check_plan
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
 from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni
+from iecpod.design.image_origin import NeededImage
 from iecpod.design.supply import Supply
-from iecpod.errors import DescriptorError, ImageError, PreflightError, Problem
+from iecpod.errors import ImageError, PreflightError, Problem
 from iecpod.provider import MachinePlan, Provider
 
 _GIB = 1024**3
@@ -22,11 +23,11 @@ _MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """`problems` are the reasons why a deploy would refuse; `manifest_changes` what is set in the CNI's manifest."""
+    """`problems` are the reasons why a deploy would refuse."""
 
     planned: MachinePlan
     problems: tuple[Problem, ...]
-    manifest_changes: tuple[str, ...] = ()
+    manifests: KnownManifests = field(default_factory=KnownManifests)
 
 
 def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
@@ -46,22 +47,12 @@ def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
 def plan_on(inputs: PodInputs, tools: PodTools, provider: Provider) -> PlanResult:
     """The plan by a provider that is open already."""
     planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
+    manifests = look_at_manifests(planned, inputs, tools)
     try:
-        check_plan(planned, inputs, tools)
-        return PlanResult(planned, (), _manifest_changes(planned, tools))
-    except (PreflightError, DescriptorError) as error:
-        return PlanResult(planned, error.problems)
-
-
-def _manifest_changes(planned: MachinePlan, tools: PodTools) -> tuple[str, ...]:
-    """A plan can be read without a network, too."""
-    cluster = planned.pod.cluster
-    if cluster.cni is Cni.BRIDGE:
-        return ()
-    try:
-        return tools.cni_manifest(cluster).changes
-    except ImageError as error:
-        return (f"not known yet: {error.cause}",)
+        check_plan(planned, inputs, tools, manifests.images)
+        return PlanResult(planned, manifests.problems, manifests)
+    except PreflightError as error:
+        return PlanResult(planned, (*error.problems, *manifests.problems), manifests)
 
 
 def plan_text(inputs: PodInputs, result: PlanResult) -> str:
@@ -72,12 +63,24 @@ def plan_text(inputs: PodInputs, result: PlanResult) -> str:
         ("Nodes", _nodes(result)),
         *((table.title, format_table(table.header, table.rows)) for table in planned.tables),
         ("Cluster", _cluster(inputs, result)),
-        *([("Manifest", "\n".join(result.manifest_changes))] if result.manifest_changes else []),
+        *([("Images", _images(result.manifests.images))] if result.manifests.images else []),
+        *([("Manifest", changes)] if (changes := _manifest_changes(result.manifests)) else []),
     ]
     body = "\n\n".join(f"{title}\n{table}" for title, table in sections)
     return inputs.loaded.secrets.hide(
         f"POD {inputs.spec.ref} on {inputs.site}, addresses: {inputs.allocation.scheme}\n\n{body}"
     )
+
+
+def _images(images: tuple[NeededImage, ...]) -> str:
+    rows = [(image.wanted_by, image.reference, image.origin) for image in images]
+    return format_table(("OF", "IMAGE", "FROM"), rows)
+
+
+def _manifest_changes(manifests: KnownManifests) -> str:
+    if isinstance(manifests.error, ImageError):
+        return f"not known yet: {manifests.error.cause}"
+    return "\n".join(manifests.changes)
 
 
 def _changes(result: PlanResult) -> str:
@@ -119,6 +122,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         ("scenario", f"{inputs.scenario.name}: {inputs.scenario.description}"),
         ("release", f"{release.name}: {release.description}"),
         *([("bundle", f"sha256:{release.provided.digest}")] if release.provided else []),
+        *(("images", f"sha256:{archive.digest}") for archive in release.image_archives),
         ("Kubernetes", f"{release.kubernetes_version}, {release.runtime}, API server at {cluster.api_endpoint}"),
         ("CNI", _cni(cluster)),
         ("pod CIDR", f"{cluster.pod_cidr}: " + ", ".join(f"{n.hostname} {n.pod_cidr}" for n in cluster.nodes)),

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from iecpod.design.bundle_manifest import check_digest
+from iecpod.design.container_environment import ContainerEnvironment, read_environments
 from iecpod.design.delivery import BundleVia
+from iecpod.design.image_archive import check_archive_digest
 from iecpod.design.machines import ProviderName, Site, VirtType
 from iecpod.design.release import Encapsulation
 from iecpod.design.supply import Supply
@@ -27,6 +29,7 @@ _FIXED = {
     "pod_cidr": "with the pod CIDR",
     "service_cidr": "with the service CIDR",
     "calico_encapsulation": "with Calico's encapsulation",
+    "manifest_patch": "with the manifest patch",
 }
 
 
@@ -37,8 +40,10 @@ class Recalled:
     `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
     out, without `bundle_via` the release has no bundle, without `calico_encapsulation` there is no Calico. `bundle` is
     the digest of one that was given (--bundle), `bundle_digest` the one that was demanded, `bundle_signers` the file of
-    those who may sign it. `disposable` is as in `DesiredDomain`. `places` are those of the
-    nodes, by their names in the PDF, and `planned_nodes` how many there were when the networks were made.
+    those who may sign it. `image_archives` are digests of files that were given (--image-archive), `manifest_patch` is
+    what was read of one (--manifest-patch), None for a POD of a version without that option. `disposable` is as in
+    `DesiredDomain`. `places` are those of the nodes, by their names in the PDF, and `planned_nodes` how many there were
+    when the networks were made.
     """
 
     uri: HypervisorUri | None = None
@@ -58,6 +63,8 @@ class Recalled:
     bundle: str | None = None
     bundle_digest: str | None = None
     bundle_signers: str | None = None
+    image_archives: tuple[str, ...] = ()
+    manifest_patch: tuple[ContainerEnvironment, ...] | None = None
     supply: Supply = field(default_factory=Supply)
     places: Mapping[str, int] = field(default_factory=dict, repr=False)  # names may be secrets of the PDF
     planned_nodes: int | None = None
@@ -75,7 +82,14 @@ class Recalled:
     def of_any_release(self) -> Recalled:
         """What holds for another release, too."""
         return replace(
-            self, release=None, base_os=None, bundle=None, bundle_digest=None, supply=self.supply.of_any_release()
+            self,
+            release=None,
+            base_os=None,
+            bundle=None,
+            bundle_digest=None,
+            image_archives=(),
+            manifest_patch=None,
+            supply=self.supply.of_any_release(),
         )
 
     def to_json(self) -> str:
@@ -126,6 +140,8 @@ _READERS: dict[str, Callable[[Json], object]] = {
     "bundle_via": lambda found: BundleVia(found.as_text()),
     "calico_encapsulation": lambda found: Encapsulation(found.as_text()),
     "bundle": lambda found: check_digest(found.as_text()),
+    "image_archives": lambda found: tuple(check_archive_digest(one.as_text()) for one in found.as_entries()),
+    "manifest_patch": read_environments,
     "supply": _read_supply,
     "places": lambda found: {name: place.as_integer() for name, place in found.members().items()},
     "planned_nodes": Json.as_integer,
@@ -142,6 +158,8 @@ def fixed_differences(known: Recalled, wanted: Recalled) -> tuple[str, ...]:
 
 
 def _shown(value: object) -> object:
+    if isinstance(value, tuple):
+        return f"`{'; '.join(map(str, value))}`" if value else "none"
     return value.value if isinstance(value, Encapsulation) else value
 
 

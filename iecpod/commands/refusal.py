@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.changes import check_nothing_to_create
+from iecpod.design.image_origin import NeededImage, check_origins
+from iecpod.design.machines import architectures
 from iecpod.design.release_support import check_support
 from iecpod.errors import PreflightError, Problem, count_errors
 from iecpod.provider import MachinePlan
@@ -15,13 +17,25 @@ from iecpod.provider import MachinePlan
 REMOVED_BY_REDEPLOY = frozenset({"changed-in-place", "node-left-pdf"})
 
 
-def check_plan(planned: MachinePlan, inputs: PodInputs, tools: PodTools, *, may_prune: bool = True) -> None:
-    """Raises `PreflightError` with every reason why the plan cannot be carried out here; warns of demoted ones."""
+def check_plan(
+    planned: MachinePlan,
+    inputs: PodInputs,
+    tools: PodTools,
+    images: Sequence[NeededImage] = (),
+    *,
+    may_prune: bool = True,
+) -> None:
+    """Raises `PreflightError` with every reason why the plan cannot be carried out here; warns of demoted ones.
+
+    `images` are those that nodes are going to need.
+    """
     found = planned.problems(with_kubernetes=not inputs.request.stops_before_kubernetes)
+    unknown = tuple(check_origins(images, architectures(planned.machines)))
     old = check_support(inputs.release, tools.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(planned.plan)
     surplus = () if may_prune else _check_surplus(planned, inputs)
-    problems = [problem.demoted(inputs.request.demoted) for problem in (*found, *missing, *surplus, *old)]
+    against = (*found, *unknown, *missing, *surplus, *old)
+    problems = [problem.demoted(inputs.request.demoted) for problem in against]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
     for problem in problems:

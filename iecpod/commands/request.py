@@ -79,9 +79,9 @@ class PodRequest:
     `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
     `options` are those that name the POD, as they were given. `base_os` chooses a variant of the release; `supply` is
     None where none of its options is given. `bundle_file` is what was given, `bundle` its digest once it has been taken
-    into the cache; `bundle_digest` and `bundle_signers` are what is demanded of it. `until` is the last phase to run
-    (None: all of `PHASES`). Where `may_create` is false, machines and networks must be there. With `prune`, nodes
-    that left the PDF are removed.
+    into the cache; `bundle_digest` and `bundle_signers` are what is demanded of it. So `image_archive_files` become
+    `image_archives`, None where none is given. `until` is the last phase to run (None: all of `PHASES`). Where
+    `may_create` is false, machines and networks must be there. With `prune`, nodes that left the PDF are removed.
     """
 
     ref: PodRef
@@ -106,6 +106,9 @@ class PodRequest:
     bundle: str | None = None
     bundle_digest: str | None = None
     bundle_signers: str | None = None
+    image_archive_files: tuple[Path, ...] = ()
+    image_archives: tuple[str, ...] | None = None
+    manifest_patch_file: Path | None = None
     until: str | None = None
     may_create: bool = True
     prune: bool = False

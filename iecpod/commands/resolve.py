@@ -16,16 +16,18 @@ from iecpod.descriptors.places import merged_places, with_places
 from iecpod.descriptors.pod import LoadedPod, load_pod
 from iecpod.design.bundle_manifest import bundle_dir, read_bundle_manifest
 from iecpod.design.bundled_release import load_bundled_release
+from iecpod.design.container_environment import ContainerEnvironment, read_manifest_patch
 from iecpod.design.delivery import BundleVia, choose_bundle_via
 from iecpod.design.machines import ProviderName, Site
 from iecpod.design.pod import PodOrder
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release, names_file, read_release
 from iecpod.design.scenario import Scenario, load_scenarios, select_scenario
-from iecpod.design.supply import apply_supply
+from iecpod.design.supply import Supply, add_manifests, apply_supply
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
 from iecpod.file_reader import is_there
 from iecpod.hypervisor_uri import HypervisorUri
+from iecpod.images.image_archives import load_image_archive
 from iecpod.layout import Layout
 from iecpod.model import NodeType, PodSpec
 
@@ -79,7 +81,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     """
     chosen = choose(request, layout, recalled)
     assert chosen.base_uri and chosen.scenario and chosen.release and chosen.pod_cidr and chosen.service_cidr
-    release = _load_release(request, chosen, layout)
+    release = _with_given(_load_release(request, chosen, layout), chosen, layout)
     scenarios = load_scenarios(layout.scenarios_dir, layout.schemas_dir)
     if request.scenario or recalled.scenario:
         scenario = select_scenario(chosen.scenario, scenarios)
@@ -163,12 +165,31 @@ def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Rele
             f"the bundle is of release {release.name} on {release.base_os}, not of {asked}",
             "leave --release and -o out, or build a bundle of that release",
         )
-    if request.supply is not None and request.supply.replaces_sources:
+    given = request.supply or Supply()
+    if given.replaces_sources or any(
+        manifest.file and manifest.name in given.manifests for manifest in release.manifests
+    ):
         raise UsageError(
             "--bundle brings image, packages and manifests, and another option says where to fetch them",
             "leave out --image-url, --repository, --repository-key and --manifest, or --bundle",
         )
-    return release
+    return add_manifests(release, chosen.supply.manifests, given.manifests)
+
+
+def _with_given(release: Release, chosen: Recalled, layout: Layout) -> Release:
+    """With what no release and no bundle has: images and settings of the user's own."""
+    return replace(
+        release,
+        image_archives=tuple(load_image_archive(layout.cache_dir, digest) for digest in chosen.image_archives),
+        manifest_patch=chosen.manifest_patch or (),
+    )
+
+
+def _manifest_patch(request: PodRequest, layout: Layout, recalled: Recalled) -> tuple[ContainerEnvironment, ...]:
+    """Of the file that is given now, which takes the place of the one before as a whole."""
+    if request.manifest_patch_file is not None:
+        return read_manifest_patch(request.manifest_patch_file, layout.schemas_dir)
+    return recalled.manifest_patch or ()
 
 
 def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
@@ -196,6 +217,8 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
         bundle=request.bundle or (recalled.bundle if request.release is None else None),
         bundle_digest=demanded_digest(request, recalled),
         bundle_signers=request.bundle_signers or recalled.bundle_signers,
+        image_archives=recalled.image_archives if request.image_archives is None else request.image_archives,
+        manifest_patch=_manifest_patch(request, layout, recalled),
         supply=recalled.supply.overlaid(request.supply) if request.supply else recalled.supply,
         places=recalled.places,
         planned_nodes=recalled.planned_nodes,

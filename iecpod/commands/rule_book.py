@@ -89,6 +89,7 @@ _RELEASE = {
     "release-repository": ("one repository would overwrite the other's file", "apt"),
     "release-helm": ("what is fetched is checked", "the release"),
     "release-manifest": ("--manifest names one manifest", "the release"),
+    "container-repeated": ("one entry has all that is set in a container", "the release or --manifest-patch"),
 }
 
 _ADDRESSES = {
@@ -127,8 +128,14 @@ _DEPLOY_FIXED = {
     "calico-manifest": ("the manifest is patched in known places", "Calico's releases", "there is nothing to patch"),
     "flannel-manifest": ("the manifest is patched in known places", "flannel's releases", "there is nothing to patch"),
     "repository-withdrawn": ("its packages have left the public", "the release", "there is nothing to install"),
+    "manifest-missing": ("with a bundle, nothing is fetched", "the bundle", "there is nothing to install"),
     "manifest-not-pinned": ("a manifest is the cluster's administrator", "the release", "anybody could change it"),
     "registry-mirror-path": ("docker refuses such a mirror", "docker's daemon.json", "docker would not start"),
+    "image-missing": ("nodes that reach no registry run what they have", "manifests", "pods of it could not start"),
+    "image-archive-arch": ("programs run on one kind of processor", _HOST, "nothing of the archive would run"),
+    "image-archive-conflict": ("a name is that of one image", "the archives", "nobody knows which one would run"),
+    "image-archive-damaged": ("all that a node gets is checked", "the cache", "nobody knows what it holds"),
+    "manifest-patch": ("what is set in a manifest is in known places", "--manifest-patch", "there is nothing to set"),
     "bundle-arch": ("programs run on one kind of processor", _HOST, "nothing of the bundle would run"),
     "bundle-damaged": ("all that a node gets is checked", "the bundle's manifest", "nobody knows what it holds"),
     "bundle-digest": ("a digest that was given names one bundle", "--bundle-digest", "it is another bundle"),

@@ -21,7 +21,7 @@ from iecpod.descriptors.messages import explain, explain_missing_key, explain_un
 from iecpod.errors import Problem, sort_problems
 from iecpod.yaml_document import Document
 
-SchemaKind: TypeAlias = Literal["pdf", "idf", "release", "scenario"]
+SchemaKind: TypeAlias = Literal["pdf", "idf", "release", "scenario", "manifest-patch"]
 _Path: TypeAlias = tuple[str | int, ...]
 
 _extend: Any = extend

@@ -24,8 +24,11 @@ def load_bundled_release(manifest: BundleManifest, path: Path, schemas_dir: Path
         raise UsageError(f"{path}: its base image is not of the kind that its release says", "build the bundle again")
 
     def provided(cni_manifest: Manifest) -> Manifest:
+        """One that the bundle lacks is not fetched either."""
         file = manifest_file(cni_manifest)
-        return replace(cni_manifest, file=str(path / file)) if file in manifest.files else cni_manifest
+        if file in manifest.files:
+            return replace(cni_manifest, file=str(path / file))
+        return replace(cni_manifest, sha256="")
 
     return replace(
         release.with_manifests(provided),

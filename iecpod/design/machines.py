@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -96,3 +97,8 @@ class Machine:
     disk_bytes: int
     description: str
     bundle_disk: str = ""
+
+
+def architectures(machines: Iterable[Machine]) -> tuple[Arch, ...]:
+    """Each once."""
+    return tuple(dict.fromkeys(machine.arch for machine in machines))

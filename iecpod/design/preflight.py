@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.design.bundle_check import check_bundle
 from iecpod.design.first_node import check_first_node
-from iecpod.design.machines import Machine
+from iecpod.design.image_archive import check_archives
+from iecpod.design.image_origin import check_given_twice
+from iecpod.design.machines import Machine, architectures
 from iecpod.design.pod import PodDesign
 from iecpod.design.reached import reached_networks
 from iecpod.design.release_check import check_release
 from iecpod.design.release_trust import check_trust
+from iecpod.design.scenario import Cni
 from iecpod.errors import Problem, Severity
 
 
@@ -23,7 +26,22 @@ def check_pod(pod: PodDesign, machines: Sequence[Machine], *, with_kubernetes: b
         *check_release(pod.cluster, pod.supply),
         *check_trust(pod.cluster.release, pod.cluster.arch, pod.supply),
         *check_bundle(pod, machines),
+        *_check_given(pod, machines),
     )
+
+
+def _check_given(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Problem]:
+    """What somebody gave beside the release."""
+    cluster = pod.cluster
+    yield from check_archives(cluster.release.image_archives, architectures(machines))
+    yield from check_given_twice(cluster.release)
+    if cluster.release.manifest_patch and cluster.cni is Cni.BRIDGE:
+        yield Problem(
+            message=f"there is a patch of a manifest, and {cluster.cni.value} of scenario {pod.scenario.name} has none",
+            remedy="leave --manifest-patch out (or give one with an empty list of containers), or choose another "
+            "scenario",
+            rule="manifest-patch",
+        )
 
 
 def check_pod_cidrs(pod: PodDesign, taken: Iterable[TakenNetwork]) -> tuple[Problem, ...]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iecpod.design.bundle_manifest import BundleManifest
+from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.go_source import GoSource
+from iecpod.design.image_archive import ImageArchive
 from iecpod.design.scenario import Cni
 from iecpod.model import Arch
 
@@ -90,7 +92,7 @@ class CalicoSource:
     `operator` are those of the Tigera operator, which stand for `manifests` where it installs Calico; it pulls from
     `registry` (`HOST` or `HOST/PATH`), or its own where that is empty. With `own_etcd`, Calico keeps its data in an
     etcd of its own, the Service `calico-etcd`. `image_names` replaces the beginnings of names of images, by
-    architecture.
+    architecture. `containers` are of `manifests`, not of `operator`.
     """
 
     manifests: tuple[Manifest, ...] = ()
@@ -99,6 +101,7 @@ class CalicoSource:
     encapsulation: Encapsulation = Encapsulation.IPIP
     autodetection: Autodetection = Autodetection.CIDR
     own_etcd: bool = False
+    containers: tuple[ContainerEnvironment, ...] = ()
     image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
 
 
@@ -108,6 +111,7 @@ class FlannelSource:
 
     manifests: tuple[Manifest, ...]
     backend: FlannelBackend = FlannelBackend.VXLAN
+    containers: tuple[ContainerEnvironment, ...] = ()
     image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
 
 
@@ -224,6 +228,8 @@ class Release:
     and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
     `kube_router_image` is empty where the release has no kube-router.
     `supported_until` is the last day on which upstream mends its Kubernetes, None where the file does not say.
+    `image_archives` and `manifest_patch` are no part of the file: what somebody gives beside it, images and what is
+    set in the manifest of the pod network.
     """
 
     name: str
@@ -253,6 +259,8 @@ class Release:
     extra_images: tuple[str, ...] = ()
     supported_until: datetime.date | None = None
     provided: ProvidedBundle | None = None
+    image_archives: tuple[ImageArchive, ...] = ()
+    manifest_patch: tuple[ContainerEnvironment, ...] = ()
 
     @property
     def needs_no_network(self) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.image_reference import DOCKER_HUB
 from iecpod.design.release import Release
-from iecpod.design.supply import DOCKER_HUB, Supply
+from iecpod.design.supply import Supply
 from iecpod.errors import Problem
 
 
@@ -35,7 +36,13 @@ def _check_repositories(release: Release) -> Iterator[Problem]:
 def _check_manifests(cluster: DesiredCluster) -> Iterator[Problem]:
     release = cluster.release
     for manifest in release.manifests_of(cluster.cni):
-        if not manifest.is_pinned:
+        if release.provided is not None and not manifest.file:
+            yield Problem(
+                message=f"the bundle has no manifest {manifest.name}, which {cluster.cni.value} is made of",
+                remedy=f"give it with --manifest {manifest.name}=FILE, or build a bundle with it",
+                rule="manifest-missing",
+            )
+        elif not manifest.is_pinned:
             yield Problem(
                 message=f"release {release.name} has no digest for its manifest {manifest.name} ({manifest.url})",
                 remedy=f"give a file that you trust with --manifest {manifest.name}=FILE, or write its sha256 into a "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from iecpod.descriptors.schema import check_schema
+from iecpod.design.container_environment import parse_environments
 from iecpod.design.go_source import parse_go_source
 from iecpod.design.release import (
     AptRepository,
@@ -168,6 +169,7 @@ def _parse_calico(data: dict[str, Any]) -> CalicoSource:
         encapsulation=Encapsulation(data.get("encapsulation", Encapsulation.IPIP.value)),
         autodetection=Autodetection(data.get("autodetection", Autodetection.CIDR.value)),
         own_etcd=data.get("own_etcd", False),
+        containers=parse_environments(data.get("containers", ())),
         image_names=_per_arch(data.get("image_names", {})),
     )
 
@@ -176,6 +178,7 @@ def _parse_flannel(data: dict[str, Any]) -> FlannelSource:
     return FlannelSource(
         manifests=_parse_manifests(data["manifests"]),
         backend=FlannelBackend(data.get("backend", FlannelBackend.VXLAN.value)),
+        containers=parse_environments(data.get("containers", ())),
         image_names=_per_arch(data.get("image_names", {})),
     )
 

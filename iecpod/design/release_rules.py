@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, cast
 
+from iecpod.design.container_environment import find_repeated
 from iecpod.design.image_reference import digest_of, without_digest
 from iecpod.design.kubernetes_version import NEWEST_KUBERNETES, OLDEST_KUBERNETES, Minor, kubernetes_minor, minor_text
 from iecpod.errors import Problem, sort_problems
@@ -101,6 +102,9 @@ def _check_manifests(document: Document, data: dict[str, Any]) -> Iterator[Probl
                     rule="release-manifest",
                 )
             seen.add(manifest["name"])
+    for network in ("calico", "flannel"):
+        if "containers" in data.get(network, {}):
+            yield from find_repeated(document, (network, "containers"))
 
 
 def _check_helm(document: Document, data: dict[str, Any]) -> Iterator[Problem]:

@@ -10,14 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.image_reference import DOCKER_HUB
 from iecpod.design.release import AptRepository, ImageSource, ImageSourceType, Release
 from iecpod.errors import UsageError
 from iecpod.http_url import check_open_url
 from iecpod.model import PodSpec
 
-#: The one registry that docker can be given mirrors of.
-DOCKER_HUB = "docker.io"
-#: It answers at another name than the one that images are called by.
+#: Docker Hub answers at another name than the one that images are called by.
 _DOCKER_HUB_SERVER = "https://registry-1.docker.io"
 
 #: Host of a registry, which names a directory of nodes.
@@ -68,8 +67,8 @@ class Supply:
 
     @property
     def replaces_sources(self) -> bool:
-        """Whether it says where the release's own software is fetched from."""
-        return bool(self.image_url or self.repositories or self.repository_keys or self.manifests)
+        """Whether it says where the release's image and packages are fetched from."""
+        return bool(self.image_url or self.repositories or self.repository_keys)
 
     def overlaid(self, given: Supply) -> Supply:
         """With what was given later in the place of the same: one name of a mapping, any other field as a whole."""
@@ -99,14 +98,29 @@ def apply_supply(release: Release, supply: Supply) -> Release:
         ("--repository-key", supply.repository_keys, repositories),
         ("--manifest", supply.manifests, manifests),
     ):
-        for name in sorted(set(names) - known):
-            listed = f"it has {', '.join(sorted(known))}" if known else "it has none"
-            raise UsageError(f"{option}: release {release.name} has no {option[2:]} named {name!r}", listed)
+        _check_names(release, option, names, known)
     return replace(
         release.with_manifests(lambda manifest: replace(manifest, file=supply.manifests.get(manifest.name, ""))),
         image=_replace_image(release.image, supply.image_url) if supply.image_url else release.image,
         repositories=tuple(_replace_repository(repository, supply) for repository in release.repositories),
     )
+
+
+def add_manifests(release: Release, manifests: Mapping[str, str], given: Mapping[str, str]) -> Release:
+    """The release of a bundle, with files of `manifests` for those that the bundle lacks.
+
+    Of these, `given` were given now. Raises `UsageError` for names among them that the release does not have.
+    """
+    _check_names(release, "--manifest", given, {manifest.name for manifest in release.manifests})
+    return release.with_manifests(
+        lambda manifest: replace(manifest, file=manifest.file or manifests.get(manifest.name, ""))
+    )
+
+
+def _check_names(release: Release, option: str, names: Mapping[str, str], known: set[str]) -> None:
+    for name in sorted(set(names) - known):
+        listed = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise UsageError(f"{option}: release {release.name} has no {option[2:]} named {name!r}", listed)
 
 
 def complete_supply(supply: Supply, spec: PodSpec, cluster: DesiredCluster, dns_domain: str) -> Supply:

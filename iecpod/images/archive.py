@@ -101,9 +101,11 @@ def pack_images(path: Path, images: Sequence[PackedImage], layers: Mapping[str, 
             entry.size = layer.stat().st_size
             with layer.open("rb") as content:
                 tar.addfile(entry, content)
+        configurations = {f"{image.image_id}.json": image.configuration for image in images}
+        for name, configuration in configurations.items():
+            _add_bytes(tar, name, configuration)
         for image in images:
             name = f"{image.image_id}.json"
-            _add_bytes(tar, name, image.configuration)
             manifest.append(
                 {
                     "Config": name,

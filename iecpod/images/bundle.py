@@ -6,13 +6,15 @@ An artifact of the cache; `docs/bundles.md` has its layout.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from iecpod.design.bundle_manifest import BUNDLE_VERSION, DIRECTORIES, BundledBase, BundledImage
 from iecpod.design.bundled_release import manifest_file
+from iecpod.design.image_archive import images_recipe
+from iecpod.design.image_reference import full_reference, without_digest
 from iecpod.design.release import ImageSourceType, Manifest, Release
 from iecpod.images.archive import read_image_ids
 from iecpod.images.cache import Artifact, Cache
@@ -22,8 +24,9 @@ from iecpod.images.helm import fetch_helm
 from iecpod.images.manifests import load_manifest
 from iecpod.images.release_images import ReleaseImages
 from iecpod.images.rootfs import ensure_rootfs
-from iecpod.images.software import ensure_software, software_recipe
+from iecpod.images.software import find_software, software_recipe
 from iecpod.model import Arch
+from iecpod.render.manifest import ManifestText, image_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +50,16 @@ class BundleBuild:
         return ReleaseImages(self.release, self.cache.root, self.apt_mirror, self.cache.reporter, baked=False)
 
     @property
-    def _manifests(self) -> tuple[Manifest, ...]:
-        """Without those that nobody vouches for: a POD that needs them is refused with the bundle as without."""
-        return tuple(manifest for manifest in self.release.manifests if manifest.is_pinned)
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Without those that nobody vouches for: a POD that needs them is refused with the bundle as without.
+
+        Where images are made here, manifests are of use to those alone who have archives of their images: they give
+        the file, and nobody else has to reach its address.
+        """
+        is_fetched = self.release.bundle is None
+        return tuple(
+            manifest for manifest in self.release.manifests if manifest.file or (manifest.is_pinned and is_fetched)
+        )
 
     def _recipe(self) -> dict[str, Any]:
         """What decides the content. Mirrors are not of it: they hold the same."""
@@ -60,7 +70,8 @@ class BundleBuild:
             "base": self._images.key(self.arch),
             "software": software_recipe(self.release, self.arch) if self.release.bundle else {},
             "repositories": [repository.uri for repository in self.release.repositories],
-            "manifests": [_digest_of_file(manifest.file) or manifest.sha256 for manifest in self._manifests],
+            "manifests": [_digest_of_file(manifest.file) or manifest.sha256 for manifest in self.manifests],
+            **images_recipe(self.release.image_archives, self.arch),
         }
 
     def _make(self, directory: Path) -> Mapping[str, Any]:
@@ -68,9 +79,11 @@ class BundleBuild:
             (directory / name).mkdir()
         base = self._put_base(directory)
         images = self._put_software(directory) if self.release.bundle else self._put_connected(directory)
-        for manifest in self._manifests:
-            text = load_manifest(manifest, self.cache.root, self.cache.reporter)
-            (directory / manifest_file(manifest)).write_bytes(text.content)
+        texts = []
+        for manifest in self.manifests:
+            texts.append(load_manifest(manifest, self.cache.root, self.cache.reporter))
+            (directory / manifest_file(manifest)).write_bytes(texts[-1].content)
+        self._tell_missing(texts, images)
         if self.release.helm is not None:
             for program in fetch_helm(self.release.helm, self.arch, self.cache.root, self.cache.reporter):
                 place_file(program, directory / "helm" / program.name)
@@ -81,6 +94,16 @@ class BundleBuild:
             "base": asdict(base),
             "images": [asdict(image) for image in images],
         }
+
+    def _tell_missing(self, manifests: Sequence[ManifestText], images: Sequence[BundledImage]) -> None:
+        """Of manifests whose images were not pulled."""
+        there = {image.reference for image in images}
+        for name in image_names(manifests, self.release.image_names(self.arch)):
+            if without_digest(full_reference(name)) not in there:
+                self.cache.reporter.warn(
+                    f"the bundle has a manifest with the image {name}, and not the image: `docker save` it, and add it "
+                    "with --image-archive, here or for the deploy"
+                )
 
     def _put_base(self, directory: Path) -> BundledBase:
         """A disk as it was fetched; of an image that is made, its tree: what is baked is made of that, too."""
@@ -94,7 +117,7 @@ class BundleBuild:
         return BundledBase(file, image.format, image.virtual_size_bytes)
 
     def _put_software(self, directory: Path) -> list[BundledImage]:
-        software = ensure_software(self.cache, self.release, self.arch, self.apt_mirror)
+        software = find_software(self.cache, self.release, self.arch, self.apt_mirror)
         for path in (*software.debs, *software.programs, *software.images):
             place_file(path, directory / path.parent.name / path.name)
         return list(_images_in(software.images))
@@ -109,6 +132,9 @@ class BundleBuild:
         pulled = sources.gather(self.arch, directory)
         digests = {image.reference: image.digest for image in pulled}
         archives = [directory / image_file(image.reference) for image in pulled]
+        for archive in self.release.image_archives:
+            archives.append(directory / f"images/{archive.digest}.tar")
+            place_file(archive.file(self.arch), archives[-1])
         return list(_images_in(archives, digests))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iecpod.design.image_archive import images_recipe
 from iecpod.design.machines import BundleDisk
 from iecpod.design.release import Release
 from iecpod.images.cache import Cache, artifact_lease, find_damage, load_artifact
@@ -72,12 +73,14 @@ class ReleaseBundleDisks:
         return self._cache.place(_KIND, self._recipe(arch))
 
     def _recipe(self, arch: Arch) -> dict[str, Any]:
+        archives = images_recipe(self.release.image_archives, arch)
         provided = self.release.provided
         if provided is not None:
-            return {"version": _VERSION, "provided": provided.digest}
+            return {"version": _VERSION, "provided": provided.digest, **archives}
         return {
             "version": _VERSION,
             "software": self._cache.place("software", software_recipe(self.release, arch)).name,
+            **archives,
         }
 
 

@@ -58,8 +58,13 @@ class Cache:
 
         What `make` returns is kept as the artifact's `facts`. Two runs that want the same make it once.
         """
-        final = self.place(kind, recipe)
-        key = final.name
+        return self.ensure_at(self.place(kind, recipe), recipe, make, doing)
+
+    def ensure_at(
+        self, final: Path, recipe: Mapping[str, Any], make: Callable[[Path], Mapping[str, Any]], doing: str
+    ) -> Artifact:
+        """As `ensure`, for what has a name of its own: `final` is `root / KIND / KEY`."""
+        kind, key = final.parent.name, final.name
         self.hold(artifact_lease(kind, key))
         artifact = load_artifact(final, key)
         if artifact is not None and not find_damage(artifact):

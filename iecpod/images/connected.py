@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from iecpod.design.image_reference import digest_of, without_digest
+from iecpod.design.image_reference import digest_of, full_reference, without_digest
 from iecpod.design.release import Release
 from iecpod.errors import ImageError
 from iecpod.images.beneath import Beneath, Links
@@ -18,7 +18,7 @@ from iecpod.images.manifests import load_manifest
 from iecpod.images.packages import PackageSources
 from iecpod.images.process import run_tool
 from iecpod.images.pulled import PulledImage, pull_image
-from iecpod.images.registry import Registries, full_reference
+from iecpod.images.registry import Registries
 from iecpod.model import Arch
 from iecpod.render.kubeadm import render_images_config
 from iecpod.render.manifest import image_names
@@ -37,12 +37,17 @@ class ConnectedSources:
     registry_mirrors: Mapping[str, str]
 
     def gather(self, arch: Arch, directory: Path) -> tuple[PulledImage, ...]:
-        """Fills `debs/` and `images/` of `directory`. Raises `ImageError`, `UsageError`."""
+        """Fills `debs/` and `images/` of `directory`; images of archives are not pulled.
+
+        Raises `ImageError`, `UsageError`.
+        """
         packages = PackageSources(self.cache, self.release, self.apt_mirror)
         packages.gather(arch, directory / "debs")
         registries = Registries(self.registry_mirrors)
         images = []
-        for reference in each_once(map(full_reference, self._image_names(packages, arch, directory / "debs"))):
+        given = {name for archive in self.release.image_archives for name in archive.references(arch)}
+        names = each_once(map(full_reference, self._image_names(packages, arch, directory / "debs")))
+        for reference in (name for name in names if without_digest(name) not in given):
             image = pull_image(self.cache, registries, reference, arch)
             place_file(image.archive, directory / image_file(image.reference))
             images.append(image)

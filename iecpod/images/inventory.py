@@ -156,6 +156,9 @@ def _describe_recipe(manifest: Any) -> str:
     words += [str(recipe[name]) for name in ("suite", "arch", "url") if isinstance(recipe.get(name), str)]
     if "suite" in recipe and isinstance(recipe.get("packages"), list):
         words.append(f"{len(recipe['packages'])} packages and what they need")
+    images = facts.get("images")
+    if isinstance(images, list) and not words:
+        words += [str(image["reference"]) for image in images if isinstance(image, dict) and "reference" in image]
     if isinstance(facts.get("release"), str):
         words.append(_describe_image(facts))
     return ", ".join(words) or "unknown"

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from typing import BinaryIO, cast
 
 from iecpod.adapters.programs import NOT_FOUND, call_program, follow_log
 from iecpod.adapters.trace import trace_command
@@ -77,6 +79,46 @@ def run_tool(
                     f"{purpose}: `{Path(argv[0]).name}` was stopped: {reached}\n{log_tail(log_path)}",
                     f"see {log_path} for what it was doing; do not use packages or a bundle that you do not trust",
                 ) from reached
+    if returncode:
+        raise ImageError(
+            f"{purpose}: `{Path(argv[0]).name}` exited with {returncode}\n{log_tail(log_path)}",
+            _remedy(returncode, log_path),
+        )
+
+
+@contextmanager
+def read_confined(argv: Sequence[str], *, purpose: str, log_path: Path, confined: Confinement) -> Iterator[BinaryIO]:
+    """What a confined program prints, as it comes; what it says of errors goes to the log.
+
+    Raises `ImageError` with the end of the log when it is missing or exits non-zero, also where what it printed so far
+    has led to another error. Where nobody reads to the end, it is ended.
+    """
+    trace_command("host", argv)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    command = [*_CONTAINED, *_APART, "--", *confined.command(argv, _PLAIN)]
+    with (
+        log_path.open("ab") as log,
+        _explain_missing(_CONTAINED[0], purpose),
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        assert process.stdout is not None, "it is a pipe"
+        timer = Timer(confined.limits.seconds, process.kill)
+        timer.start()
+        try:
+            yield cast(BinaryIO, process.stdout)
+        except Exception:
+            failed = process.stdout.read(1) == b"" and process.wait() != 0
+            process.kill()
+            if not failed:
+                raise
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
+        returncode = process.wait()
     if returncode:
         raise ImageError(
             f"{purpose}: `{Path(argv[0]).name}` exited with {returncode}\n{log_tail(log_path)}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from iecpod.design.supply import DOCKER_HUB, registry_server
+from iecpod.design.supply import registry_server
 from iecpod.errors import ImageError
 from iecpod.images.download import SYSTEM_CLOCK, download, retry
 from iecpod.model import Arch
@@ -69,16 +69,6 @@ class RegistryImage:
     base: str
     config: Blob
     layers: tuple[Blob, ...]
-
-
-def full_reference(name: str) -> str:
-    """With registry and tag, as container runtimes complete a name that lacks them."""
-    first, slash, rest = name.partition("/")
-    if not slash:
-        name = f"{DOCKER_HUB}/library/{name}"
-    elif not ({".", ":"} & set(first)) and first != "localhost":
-        name = f"{DOCKER_HUB}/{first}/{rest}"
-    return name if {":", "@"} & set(name.rpartition("/")[2]) else f"{name}:latest"
 
 
 class Registries:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iecpod.design.image_archive import images_recipe
 from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.errors import ImageError
 from iecpod.images.bake import BAKE_VERSION, bake_scripts, bake_tree, unpack_tree
@@ -103,12 +104,15 @@ class ReleaseImages:
     def _recipe(self, arch: Arch) -> dict[str, Any]:
         image = self.release.image
         provided = {"provided": self.release.provided.digest, "arch": arch.value} if self.release.provided else {}
+        # Nodes that are given their images have others with others, as with another bundle.
+        archives = images_recipe(self.release.image_archives, arch) if self.release.needs_no_network else {}
         if image.type is not ImageSourceType.MMDEBSTRAP:
-            return provided or self._foreign_recipe(arch)
+            return {**(provided or self._foreign_recipe(arch)), **archives}
         recipe: dict[str, Any] = {
             "disk": DISK_VERSION,
             "kernel_arguments": list(image.kernel_arguments),
             **(provided or {"rootfs": rootfs_recipe(image, arch)}),
+            **archives,
         }
         if self._is_baked:
             recipe["bake"] = BAKE_VERSION

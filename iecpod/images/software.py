@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from iecpod.design.image_archive import ImageArchive, images_recipe
 from iecpod.design.release import BundleSource, Release
+from iecpod.errors import ImageError
 from iecpod.images.apt import AptRoot
 from iecpod.images.archive import ContainerImage, write_archive
 from iecpod.images.cache import Artifact, Cache
@@ -109,10 +111,49 @@ def _compile(cache: Cache, release: Release, source: BundleSource, arch: Arch, a
 
 
 def find_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str) -> Software:
-    """What nodes are given: of the bundle that the release comes from, else as by `ensure_software`."""
+    """What nodes are given: of the bundle that the release comes from, else as by `ensure_software`; and with it the
+    images of the release's `image_archives`. Raises `ImageError`, also for a name that both have.
+    """
     if release.provided is not None:
-        return Software(release.provided.path, release.provided.manifest.references)
-    return ensure_software(cache, release, arch, apt_mirror)
+        software = Software(release.provided.path, release.provided.manifest.references)
+    else:
+        software = ensure_software(cache, release, arch, apt_mirror)
+    archives = [archive for archive in release.image_archives if archive.references(arch)]
+    return _with_archives(cache, release, software, archives, arch) if archives else software
+
+
+def given_recipe(release: Release, arch: Arch) -> dict[str, Any]:
+    """What decides what `find_software` gives."""
+    if release.provided is not None:
+        given: dict[str, Any] = {"provided": release.provided.digest}
+    else:
+        given = software_recipe(release, arch)
+    return {**given, **images_recipe(release.image_archives, arch)}
+
+
+def _with_archives(
+    cache: Cache, release: Release, software: Software, archives: Sequence[ImageArchive], arch: Arch
+) -> Software:
+    """One directory of links to both, since what installs it in nodes and images knows one."""
+    references = tuple(dict.fromkeys(name for archive in archives for name in archive.references(arch)))
+    twice = sorted({*references} & {*software.references})
+    if twice:
+        raise ImageError(
+            f"an archive of images has what nodes are given already: {', '.join(twice)}",
+            "save the archive again without them",
+        )
+
+    def make(directory: Path) -> Mapping[str, Any]:
+        for path in (*software.debs, *software.programs, *software.images):
+            place_file(path, directory / path.parent.name / path.name)
+        for archive in archives:
+            place_file(archive.file(arch), directory / f"images/{archive.digest}.tar")
+        return {}
+
+    doing = f"putting the archives of images beside the software of {release.name}"
+    recipe = {**given_recipe(release, arch), "archives": [archive.digest for archive in archives], "arch": arch.value}
+    made = cache.ensure("software", recipe, make, doing)
+    return Software(made.path, (*software.references, *references))
 
 
 def _source(release: Release) -> BundleSource:

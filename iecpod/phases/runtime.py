@@ -7,13 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 
+from iecpod.design.image_archive import ImageArchive
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, IecpodError, NodeError
+from iecpod.model import Arch
 from iecpod.phases.packages import install_packages
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
-from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK, import_script, install_script, render_bundle_files
+from iecpod.render.bundle_install import (
+    MOUNT_DISK,
+    NO_DISK,
+    import_script,
+    install_script,
+    look_script,
+    render_bundle_files,
+)
 from iecpod.render.node_files import (
     TIMER_SLACK_NS,
     render_low_overhead_units,
@@ -33,6 +42,7 @@ done
 
 #: Where a bundle is put or mounted, and what goes last: while it is there, an installation is not finished.
 _BUNDLE_DIR = "/var/cache/iecpod-bundle"
+_ARCHIVES_DIR = "/var/cache/iecpod-images"
 
 _IS_INSTALLED = f"test -x /usr/bin/kubeadm && test ! -e {_BUNDLE_DIR}"
 
@@ -59,6 +69,7 @@ class RuntimePhase:
     `fetch_key` returns the key ring of a repository; it is fetched once, by this host, and not by each node.
     `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
     it, by host name; a node whose machine has none gets the bundle over SSH. `docker_bridge` is docker0's address.
+    `archs` are those of the nodes, by host name: for those that install from the network, archives of images are sent besides.
     """
 
     release: Release
@@ -69,6 +80,7 @@ class RuntimePhase:
     watch: Watch
     disk_uuids: Mapping[str, str] = field(default_factory=dict)
     docker_bridge: IPv4Interface | None = None
+    archs: Mapping[str, Arch] = field(default_factory=dict)
     name: str = "runtime"
     summary: str = "container runtime, kubeadm, kubelet and kubectl on every node"
 
@@ -99,11 +111,15 @@ class RuntimePhase:
         version = self.shells[hostname].run(argv, stdin=digests.encode()).stdout.strip().removeprefix("v")
         if version != self.release.kubernetes_version:
             raise NodeError(hostname, f"kubeadm is {version}, not {self.release.kubernetes_version}")
+        if not self._has_images(hostname):
+            raise NodeError(hostname, "it does not have all images of the archives")
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
         shell = self.shells[hostname]
-        if self.release.packages and not self.release.provided:
+        if self._installs_from_network:
             self._install(hostname, shell, keys)
+            if not self._has_images(hostname):
+                self._send_archives(hostname, shell)
             return
         if shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
             self._install_bundle(hostname, shell)
@@ -125,6 +141,38 @@ class RuntimePhase:
         if is_active.returncode == 0:  # with the files of before
             shell.run(["systemctl", "daemon-reload"])
             shell.run(["systemctl", "restart", self.release.runtime])
+
+    @property
+    def _installs_from_network(self) -> bool:
+        return bool(self.release.packages) and self.release.provided is None
+
+    def _archives(self, hostname: str) -> list[ImageArchive]:
+        """None where they came with the bundle."""
+        if not self._installs_from_network or hostname not in self.archs:
+            return []
+        return [archive for archive in self.release.image_archives if archive.references(self.archs[hostname])]
+
+    def _references(self, hostname: str) -> list[str]:
+        archives = self._archives(hostname)
+        return list(dict.fromkeys(name for archive in archives for name in archive.references(self.archs[hostname])))
+
+    def _has_images(self, hostname: str) -> bool:
+        references = self._references(hostname)
+        if not references:
+            return True
+        argv = ["sh", "-euc", look_script(self.release), "look-images", *references]
+        return self.shells[hostname].run(argv, check=False).returncode == 0
+
+    def _send_archives(self, hostname: str, shell: Shell) -> None:
+        archives = self._archives(hostname)
+        shell.run(["rm", "-rf", _ARCHIVES_DIR])  # of a run that was killed, perhaps with others
+        for sent, archive in enumerate(archives, 1):
+            self.watch.reporter.progress(f"receives images, archive {sent} of {len(archives)}", hostname)
+            shell.send_file(archive.file(self.archs[hostname]), f"{_ARCHIVES_DIR}/images/{archive.digest}.tar")
+        self.watch.reporter.progress("loads the images", hostname)
+        script = f"bundle={_ARCHIVES_DIR}\n{import_script(self.release)}\nrm -r {_ARCHIVES_DIR}\n"
+        argv = ["sh", "-euc", script, "load-images", *self._references(hostname)]
+        shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
 
     def _lead_to_mirrors(self, shell: Shell) -> None:
         files = self._runtime_files()

@@ -121,7 +121,7 @@ if [ -d /usr/lib/cni ] && [ ! -e /opt/cni/bin ]; then
 fi
 """
 
-#: Images that were made here come from no registry: the kubelet must never remove them.
+#: Images that were made here or given as archives come from no registry: the kubelet must never remove them.
 _KEEP_IMAGE = '    ctr --namespace k8s.io images label "$reference" io.cri-containerd.pinned=pinned > /dev/null\n'
 
 #: How an archive of images is loaded, and how to see that an image is there.
@@ -177,8 +177,9 @@ def _install_go_programs(source: GoSource) -> str:
 
 def import_script(release: Release) -> str:
     """Shell; with the container runtime at work. The arguments are references that must be there afterwards."""
-    load, look = _LOAD["containerd 2" if release.is_compiled_whole else release.runtime]
-    keep = _KEEP_IMAGE if release.is_compiled_whole else ""
+    load, look = _load_and_look(release)
+    is_own = release.is_compiled_whole or (release.runtime == "containerd" and bool(release.image_archives))
+    keep = _KEEP_IMAGE if is_own else ""
     return f"""
 for archive in "$bundle"/images/*.tar; do
     {load}
@@ -187,6 +188,15 @@ for reference; do
     {look}
 {keep}done
 """
+
+
+def look_script(release: Release) -> str:
+    """Shell; fails unless all images are there whose references are the arguments."""
+    return f"for reference; do\n    {_load_and_look(release)[1]}\ndone\n"
+
+
+def _load_and_look(release: Release) -> tuple[str, str]:
+    return _LOAD["containerd 2" if release.is_compiled_whole else release.runtime]
 
 
 def render_bundle_files(release: Release) -> dict[str, str]:

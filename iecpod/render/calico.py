@@ -39,9 +39,10 @@ def patch_calico_manifest(
     _patch_config(patch, cluster, calico)
     if calico.own_etcd:
         patch_etcd(patch, cluster, make_etcd_tls())
+    patch.set_environments((*calico.containers, *cluster.release.manifest_patch))
     patch.rename_images(calico.image_names.get(cluster.arch, {}))
-    if cluster.release.provided is not None:
-        patch.name_images_by_tag()
+    if cluster.release.needs_no_network:
+        patch.use_given_images()
     if kubernetes_minor(cluster.release.kubernetes_version) < _POLICY_V1:
         _use_old_policy(patch)
     return patch.result("the Calico manifest cannot be patched")

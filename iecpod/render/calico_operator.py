@@ -35,9 +35,10 @@ def render_operator(
     for kind in CUSTOM_KINDS:
         patch.find("CustomResourceDefinition", kind)
     patch.find("Deployment", "tigera-operator")
+    patch.set_environments(cluster.release.manifest_patch)
     patch.rename_images(calico.image_names.get(cluster.arch, {}))
-    if cluster.release.provided is not None:
-        patch.name_images_by_tag()
+    if cluster.release.needs_no_network:
+        patch.use_given_images()
     spec = _installation_spec(cluster, calico)
     place = f"Installation {INSTALLATION_NAME}"
     patch.changes += [f"{place}: {path}: (unset) -> {value}" for path, value in _leaves(spec)]

@@ -41,9 +41,10 @@ def patch_flannel_manifest(
     for place, container in daemons:
         patch.set_reference(place, container, _NODE_ADDRESS, "status.hostIP")
         _choose_interface(patch, place, container)
+    patch.set_environments((*flannel.containers, *cluster.release.manifest_patch))
     patch.rename_images(flannel.image_names.get(cluster.arch, {}))
-    if cluster.release.provided is not None:
-        patch.name_images_by_tag()
+    if cluster.release.needs_no_network:
+        patch.use_given_images()
     return patch.result("the flannel manifest cannot be patched")
 
 

@@ -12,8 +12,7 @@ from typing import Any
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.render.bridge_cni import CONFLIST_PATH, render_conflist
 from iecpod.render.low_overhead import GO_VARIABLES
-from iecpod.render.manifest import PatchedManifest
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.render.manifest import ManifestPatch, PatchedManifest
 
 NAME = "kube-router"
 _NAMESPACE = "kube-system"
@@ -49,9 +48,11 @@ def render_node_network(cluster: DesiredCluster, node: ClusterNode) -> dict[str,
 
 
 def render_kube_router(cluster: DesiredCluster) -> PatchedManifest:
-    """All objects of kube-router, for a release that has its image."""
+    """All objects of kube-router, for a release that has its image. Raises `DescriptorError` as manifests do."""
     objects = [_service_account(), _cluster_role(), _cluster_role_binding(), render_daemon_set(cluster)]
-    return PatchedManifest(dump_yaml_all(objects), ())
+    patch = ManifestPatch("kube-router (iecpod's own)", objects, rule="manifest-patch", remedy="")
+    patch.set_environments(cluster.release.manifest_patch)
+    return patch.result("the manifest of kube-router cannot be patched")
 
 
 def render_daemon_set(cluster: DesiredCluster) -> dict[str, Any]:

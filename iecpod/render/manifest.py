@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from iecpod.design.image_reference import digest_of, without_digest
+from iecpod.design.container_environment import ContainerEnvironment
+from iecpod.design.image_reference import digest_of, full_reference, without_digest
 from iecpod.errors import DescriptorError, Problem
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
 
@@ -23,12 +25,14 @@ class ManifestText:
 class PatchedManifest:
     """The manifest as it is to be applied, and one line for people for each thing changed.
 
-    `custom_resources` are objects of kinds that the API server knows only when `text` has been applied.
+    `custom_resources` are objects of kinds that the API server knows only when `text` has been applied. `images` are
+    those of all containers in `text`, by the names that nodes ask for.
     """
 
     text: str
     changes: tuple[str, ...]
     custom_resources: str = ""
+    images: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,6 +48,8 @@ class ManifestPatch:
     remedy: str
     changes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    #: By container (its identity): what is set for this POD, and by nobody else.
+    own_variables: set[tuple[int, str]] = field(default_factory=set)
 
     @classmethod
     def of(cls, manifests: Sequence[ManifestText], *, rule: str = "", remedy: str = "") -> ManifestPatch:
@@ -56,7 +62,7 @@ class ManifestPatch:
         """Raises `DescriptorError`, whose cause is `refusal`, with everything that the manifests lack."""
         if self.problems:
             raise DescriptorError(self.problems, refusal)
-        return PatchedManifest(dump_yaml_all(self.objects), tuple(self.changes), custom_resources)
+        return PatchedManifest(dump_yaml_all(self.objects), tuple(self.changes), custom_resources, self.images())
 
     def miss(self, what: str) -> None:
         """Notes that there is no `what`."""
@@ -87,6 +93,7 @@ class ManifestPatch:
 
     def set_environment(self, place: str, container: dict[str, Any], name: str, value: str, *, add: bool) -> None:
         """Sets a variable; one that is not there is added, or with `add` false a problem."""
+        self.own_variables.add((id(container), name))
         variables = container["env"] = mappings_in(container, "env")
         for variable in variables:
             if variable.get("name") == name:
@@ -104,6 +111,7 @@ class ManifestPatch:
 
     def set_reference(self, place: str, container: dict[str, Any], name: str, field_path: str) -> None:
         """Has a variable hold what the API server knows of the pod, which differs by node."""
+        self.own_variables.add((id(container), name))
         wanted = {"name": name, "valueFrom": {"fieldRef": {"fieldPath": field_path}}}
         variables = mappings_in(container, "env")
         if wanted not in variables:
@@ -111,6 +119,37 @@ class ManifestPatch:
             before = named[0].get("value", "(from elsewhere)") if named else "(unset)"
             container["env"] = [*(entry for entry in variables if entry not in named), wanted]
             self.changes.append(f"{place}: {name}: {before} -> {field_path}")
+
+    def set_environments(self, environments: Iterable[ContainerEnvironment]) -> None:
+        """What a release or a patch file asks for; a place that is not there is a problem, which names those that are.
+
+        So is a variable that is set for this POD already.
+        """
+        for wanted in environments:
+            found = [
+                (place, container)
+                for place, container in self.containers()
+                if place == _container_place(wanted.kind, wanted.name, wanted.container)
+            ]
+            if not found:
+                self._refuse_environment(
+                    f"the manifest has no container {wanted.container} in {wanted.kind} {wanted.name}",
+                    f"it has {'; '.join(place for place, _ in self.containers()) or 'none'}",
+                )
+            for (place, container), (name, value) in itertools.product(found, wanted.variables.items()):
+                self._set_wanted(place, container, name, value)
+
+    def _set_wanted(self, place: str, container: dict[str, Any], name: str, value: str) -> None:
+        if (id(container), name) in self.own_variables:
+            self._refuse_environment(
+                f"{place}: {name} is set by iecpod for this POD", "leave it out; options and the descriptors decide it"
+            )
+        else:
+            self.set_environment(place, container, name, value, add=True)
+            self.own_variables.discard((id(container), name))  # the next who asks for it may change it
+
+    def _refuse_environment(self, message: str, remedy: str) -> None:
+        self.problems.append(Problem(file=self.file, message=message, remedy=remedy, rule="manifest-patch"))
 
     def rename_images(self, names: Mapping[str, str]) -> None:
         """Replaces the beginnings of names of images; one that no image begins with is a problem."""
@@ -125,19 +164,31 @@ class ManifestPatch:
             for place, container in found:
                 self.set_key(place, container, "image", new + container["image"].removeprefix(old))
 
-    def name_images_by_tag(self) -> None:
-        """For nodes that have their images from archives, which know them by tag alone."""
+    def use_given_images(self) -> None:
+        """For nodes that have their images from archives, which know them by tag alone, and that reach no registry."""
         for place, container in self.containers():
             image = str(container.get("image", ""))
             if digest_of(image):
                 self.set_key(place, container, "image", without_digest(image))
+            is_latest = full_reference(without_digest(image)).endswith(":latest")
+            if container.get("imagePullPolicy", "Always" if is_latest else "") == "Always":
+                self.set_key(place, container, "imagePullPolicy", "IfNotPresent", add=True)
+
+    def images(self) -> tuple[str, ...]:
+        """Of all containers, each once."""
+        names = (str(container.get("image") or "") for _, container in self.containers())
+        return tuple(dict.fromkeys(filter(None, names)))
 
     def containers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every container of every workload, init containers too, each with the words for its place."""
         for found in self.objects:
             name = mapping_in(found, "metadata").get("name")
             for container in containers_of(found):
-                yield f"{found.get('kind')} {name}, container {container.get('name')}", container
+                yield _container_place(found.get("kind"), name, container.get("name")), container
+
+
+def _container_place(kind: object, name: object, container: object) -> str:
+    return f"{kind} {name}, container {container}"
 
 
 def containers_of(workload: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,8 +213,7 @@ def mappings_in(mapping: dict[str, Any], key: str) -> list[dict[str, Any]]:
 def image_names(manifests: Sequence[ManifestText], replacements: Mapping[str, str]) -> tuple[str, ...]:
     """The images of all containers, each once; `replacements` are of their beginnings."""
     names = []
-    for _, container in ManifestPatch.of(manifests).containers():
-        name = str(container["image"])
+    for name in ManifestPatch.of(manifests).images():
         for old, new in replacements.items():
             name = new + name.removeprefix(old) if name.startswith(old) else name
         names.append(name)

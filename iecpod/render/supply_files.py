@@ -9,8 +9,9 @@ from ipaddress import IPv4Interface
 from urllib.parse import urlsplit
 
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
+from iecpod.design.image_reference import DOCKER_HUB
 from iecpod.design.release import Release
-from iecpod.design.supply import DOCKER_HUB, Supply, registry_server
+from iecpod.design.supply import Supply, registry_server
 from iecpod.render.node_files import DOCKER_CONFIG_PATH, REGISTRIES_DIR, render_docker_config
 
 APT_CONF_PATH = "/etc/apt/apt.conf.d/90iecpod-proxy"

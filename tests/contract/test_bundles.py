@@ -37,6 +37,7 @@ from tests.contract.upstream import (
     serve_upstream,
 )
 from tests.fakes import RecordingReporter
+from tests.image_archives import Image, docker_files, gzipped, sha256, write
 from tests.unit.command_line import layout_below, run
 from tests.unit.test_commands import FakeTools
 
@@ -106,6 +107,21 @@ def test_images_are_of_the_architecture_and_load_as_they_are_in_the_registry(arc
     assert entry["Config"] == f"{hashlib.sha256(config).hexdigest()}.json"
     assert json.loads(config)["architecture"] == HOST_ARCH.debian
     assert entry["Layers"] == [f"{hashlib.sha256(layer).hexdigest()}/layer.tar"]
+
+
+def test_images_of_an_archive_are_in_it_and_are_not_pulled(upstream: Upstream, tmp_path: Path) -> None:
+    given = Image(names=(CALICO_IMAGE, "quay.io/lab/own:1"), architecture=HOST_ARCH.debian)
+    file = write(tmp_path, docker_files(given), gzipped)
+    options = ("--image-archive", file.name, "--output", "lab.tar")
+    shown = json.loads(run(tmp_path, "bundle", "show", str(build(upstream, tmp_path, *options)), "-o", "json").stdout)
+    images = {image["reference"]: image for image in shown["images"]}
+    assert images.keys() == {*IMAGES, "quay.io/lab/own:1"}
+    assert {name for name, image in images.items() if not image["digest"]} == set(given.names)
+    own = f"images/{sha256(file.read_bytes())}.tar"
+    assert {(images[name]["file"], images[name]["id"]) for name in given.names} == {(own, sha256(given.config))}
+    assert run(tmp_path, "bundle", "verify", "lab.tar").exit_code == 0
+    inputs = deployed_from(tmp_path / "lab.tar", tmp_path)
+    assert inputs.release.provided is not None and set(given.names) <= set(inputs.release.provided.manifest.references)
 
 
 def test_an_archive_and_a_directory_are_the_same_bundle(upstream: Upstream, archive: Path, tmp_path: Path) -> None:

@@ -32,16 +32,6 @@ from tests.fakes import RecordingReporter
 ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared/calico/v3.24.6/calico.yaml"
 
-#: What the default release lacks to carry Calico. No digest is needed, since a file stands in for the URL.
-CALICO = """\
-cnis: [kube-router, bridge, calico]
-calico:
-  encapsulation: vxlan
-  manifests:
-    - name: calico
-      url: https://raw.githubusercontent.com/projectcalico/calico/v3.24.6/manifests/calico.yaml
-"""
-
 #: A kubelet that pulls what cannot be had ends that first.
 _REMOVAL_SECONDS = 600.0
 
@@ -171,23 +161,14 @@ def _path(found: Mapping[str, Any]) -> str:
     return f"{group}{namespace}/{found['kind'].lower()}s/{metadata['name']}"
 
 
-def _write_release(directory: Path) -> Path:
-    text = (ROOT / "iecpod/releases/k8s-1.37-go.yaml").read_text()
-    assert text.count("cnis: [kube-router, bridge]\n") == 1
-    path = directory / "release.yaml"
-    path.write_text(text.replace("cnis: [kube-router, bridge]\n", CALICO))
-    return path
-
-
-def calico_on(pod: Iecpod, directory: Path, ready_seconds: float) -> Calico:
-    """As a deploy makes it of the POD's descriptors and options, but for scenario and release."""
+def calico_on(pod: Iecpod, ready_seconds: float) -> Calico:
+    """As a deploy makes it of the POD's descriptors and options, but for the scenario and an older manifest."""
     layout = find_layout(pod.environ, package_dir=Path(package.__file__).parent, is_root=True)
     reporter = RecordingReporter()
     tools = PodAdapters(layout, PodRef(LAB, POD), reporter, apt_mirror="")
     request = PodRequest(
         ref=tools.ref,
         scenario="k8-calico-iec-noha",
-        release=str(_write_release(directory)),
         supply=Supply(manifests={"calico": str(UPSTREAM)}),
         limits=(("ready", ready_seconds),),
     )

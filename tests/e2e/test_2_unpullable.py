@@ -35,10 +35,10 @@ _PULL_SECONDS = 600.0
 
 
 @pytest.fixture(scope="module")
-def calico(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calico]:
+def calico(pod: Iecpod) -> Iterator[Calico]:
     if not UPSTREAM.exists():
         pytest.skip("Calico's manifests are not on this machine")
-    made = calico_on(pod, tmp_path_factory.mktemp("calico"), READY_SECONDS)
+    made = calico_on(pod, READY_SECONDS)
     made.remember()
     try:
         yield made

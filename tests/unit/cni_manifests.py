@@ -1,9 +1,48 @@
-"""What manifests of pod networks look like where iecpod changes them, and no more: flannel and the Tigera operator."""
+"""What manifests of pod networks look like where iecpod changes them: Calico, flannel and the Tigera operator."""
 
 from __future__ import annotations
 
 from iecpod.render.manifest import ManifestText
 
+_CALICO = b"""
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: calico-config, namespace: kube-system}
+data: {calico_backend: bird, veth_mtu: "0"}
+---
+kind: DaemonSet
+apiVersion: apps/v1
+metadata: {name: calico-node, namespace: kube-system, labels: {k8s-app: calico-node}}
+spec:
+  selector: {matchLabels: {k8s-app: calico-node}}
+  template:
+    metadata: {labels: {k8s-app: calico-node}}
+    spec:
+      initContainers:
+        - name: install-cni
+          image: quay.io/calico/cni:v3.32.1
+      containers:
+        - name: calico-node
+          image: quay.io/calico/node:v3.32.1
+          env:
+            - {name: CALICO_IPV4POOL_IPIP, value: Always}
+            - {name: CALICO_IPV4POOL_VXLAN, value: Never}
+            - {name: FELIX_HEALTHENABLED, value: "true"}
+          livenessProbe: {exec: {command: [/bin/calico-node, -felix-live, -bird-live]}}
+          readinessProbe: {exec: {command: [/bin/calico-node, -felix-ready, -bird-ready]}}
+---
+kind: Deployment
+apiVersion: apps/v1
+metadata: {name: calico-kube-controllers, namespace: kube-system}
+spec:
+  selector: {matchLabels: {k8s-app: calico-kube-controllers}}
+  template:
+    metadata: {labels: {k8s-app: calico-kube-controllers}}
+    spec:
+      containers:
+        - name: calico-kube-controllers
+          image: quay.io/calico/kube-controllers:v3.32.1
+"""
 _FLANNEL = b"""
 kind: Namespace
 apiVersion: v1
@@ -94,3 +133,4 @@ spec:
 FLANNEL = ManifestText("kube-flannel.yml", _FLANNEL)
 OPERATOR_CRDS = ManifestText("operator-crds.yaml", _CRDS)
 OPERATOR = ManifestText("tigera-operator.yaml", _OPERATOR)
+CALICO = ManifestText("calico.yaml", _CALICO)

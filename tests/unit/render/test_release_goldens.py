@@ -48,8 +48,8 @@ ALL = [pytest.param(*one, id="-".join((one[0], one[1], one[2].value))) for one i
 
 
 def cluster_of(cluster: DesiredCluster, release: Release, arch: Arch) -> DesiredCluster:
-    cni = Cni.CALICO if "calico" in release.cnis else Cni.BRIDGE
-    return dataclasses.replace(cluster, release=release, arch=arch, cni=cni)
+    """With the pod network that the release names first."""
+    return dataclasses.replace(cluster, release=release, arch=arch, cni=Cni(release.cnis[0]))
 
 
 def join_config(cluster: DesiredCluster) -> str:
