@@ -69,7 +69,7 @@ class RuntimePhase:
     `fetch_key` returns the key ring of a repository; it is fetched once, by this host, and not by each node.
     `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
     it, by host name; a node whose machine has none gets the bundle over SSH. `docker_bridge` is docker0's address.
-    `archs` are those of the nodes, by host name: for those that install from the network, archives of images are sent besides.
+    `archs` are those of the nodes, by host name. Nodes that install from the network are also sent archives of images.
     """
 
     release: Release
