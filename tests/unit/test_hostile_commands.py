@@ -35,7 +35,18 @@ MOST_SECONDS = 20.0
 PROGRAMS = {"ip"}
 READABLE = tuple(
     str(Path(path).resolve())
-    for path in (sys.prefix, sys.base_prefix, ROOT, "/usr", "/lib", "/lib64", "/proc", "/sys/devices", "/etc/iproute2")
+    for path in (
+        sys.prefix,
+        sys.base_prefix,
+        ROOT,
+        "/usr",
+        "/lib",
+        "/lib64",
+        "/proc",
+        "/sys/devices",
+        "/etc/iproute2",
+        "/etc/ssl/certs",
+    )
 )
 READABLE_FILES = {
     *("/", "/dev/null", "/dev/urandom", "/etc/localtime", "/etc/ld.so.cache", "/etc/passwd", "/etc/group"),

@@ -42,12 +42,17 @@ def test_workers_that_differ_go_alone() -> None:
         (Kind.NETWORK, NETWORK, Action.REPLACE),
         (Kind.NETWORK, NETWORK, Action.CREATE),
         (Kind.NETWORK, "local-virtual1-private", Action.REMOVE),
-        (Kind.DOMAIN, "local-virtual1-iec04", Action.REMOVE),
     ],
 )
 def test_what_all_hangs_on_takes_all(kind: Kind, name: str, action: Action) -> None:
     changed = plan((Kind.DOMAIN, "local-virtual1-iec02", Action.REPLACE), (kind, name, action))
     assert plan_replacement(changed, CONTROL_PLANE) == Replacement(whole=f"{kind.value} {name}: why")
+
+
+def test_a_worker_that_left_takes_nobody_with_it() -> None:
+    """It is pruned afterwards."""
+    changed = plan((Kind.DOMAIN, "local-virtual1-iec04", Action.REMOVE))
+    assert plan_replacement(changed, CONTROL_PLANE) == Replacement()
 
 
 def test_where_there_is_no_machine_yet_nothing_is_in_the_way() -> None:
