@@ -214,8 +214,9 @@ def servers(rng: random.Random, ground: Ground) -> Sequence[str]:
         return rng.choice(("validate", "plan", "deploy", "status")), "-l", "lab", "-p", "pod", "-b", ground.url
     _write_pod(ground)
     ground.write("release.yaml", _RELEASE.replace("OWN", str(ground.own)))
-    options = ("--release", "k8s-1.36", "--image-url", f"{ground.url}/image.img", "-s", "k8-flannel-iec-noha")
-    return ("deploy", *_POD, *_ON_TEST, *options)
+    manifest = ground.write("manifest.yaml", ground.text(rng))
+    sources = ("--image-url", f"{ground.url}/image.img", "--manifest", f"flannel={manifest}")
+    return ("deploy", *_POD, *_ON_TEST, "--release", "k8s-1.36", "-s", "k8-flannel-iec-noha", *sources)
 
 
 def state(rng: random.Random, ground: Ground) -> Sequence[str]:
