@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
+from iecpod import bootstrap
 from iecpod.adapters.event_lines import Run
 from iecpod.adapters.keys import find_pod_keys
 from iecpod.adapters.reporters import make_reporter
@@ -71,6 +73,21 @@ class Composition:
     def redeploy_changed(self, request: PodRequest, outputs: RunOutputs) -> Report:
         return self._build(redeploy.redeploy_changed, "redeploy", request, outputs)
 
+    def bootstrap(self, request: PodRequest, addresses: Sequence[IPv4Address], outputs: RunOutputs) -> Report:
+        """Describes machines as a POD, unless it is there, and deploys that. One that is refused leaves no trace."""
+        with self._reporter() as reporter:
+            tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
+            is_new = not tools.pod_dir.exists()
+            try:
+                with tools.lock():
+                    base = bootstrap.ensure_described(tools, self.layout, request, addresses)
+                return self.deploy(replace(request, base_uri=str(base)), outputs)
+            except IecpodError:
+                if is_new and not tools.recall().is_noted:
+                    tools.remove_pod_dir()
+                    bootstrap.remove_described(self.layout, request.ref)
+                raise
+
     def _build(self, build: BuildCommand, verb: str, request: PodRequest, outputs: RunOutputs) -> Report:
         run = Run(new_run_id(), verb, request.ref)
         with (
@@ -103,9 +120,14 @@ class Composition:
     def teardown(self, request: PodRequest, events: Path | None) -> Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._reporter(Run(new_run_id(), "teardown", request.ref), events) as reporter:
-            tools = PodAdapters(self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds)
+            tools = PodAdapters(
+                self.layout, request.ref, reporter, "", lock_seconds=request.lock_seconds, login=request.login
+            )
             with tools.lock():  # what is recalled is what the run that held it has left
-                return teardown.teardown(tools, self._teardown_site(request, tools))
+                removed = teardown.teardown(tools, self._teardown_site(request, tools))
+                if not tools.pod_dir.exists():
+                    bootstrap.remove_described(self.layout, request.ref)
+                return removed
 
     def conformance(self, request: PodRequest, order: ConformanceOrder, events: Path | None) -> ConformanceReport:
         run = Run(new_run_id(), "conformance", request.ref)
@@ -210,7 +232,9 @@ class Composition:
         with self._reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             apt_mirror = request.supply.apt_mirror if request.supply else ""
-            tools = PodAdapters(self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds)
+            tools = PodAdapters(
+                self.layout, request.ref, reporter, apt_mirror, run_id, request.lock_seconds, login=request.login
+            )
             recalled = tools.recall()
             request = self._with_image_archives(self._with_bundle(request, recalled, reporter), reporter)
             if tell_warnings:
@@ -288,7 +312,12 @@ class Composition:
         return exported_pod(inputs, self._access(inputs, tools), tools.pod_dir)
 
     def _teardown_site(self, request: PodRequest, tools: PodAdapters) -> Site:
-        known = request.connect or tools.recall().uri or lab_defaults(request.ref.lab).connect
+        if request.provider is ProviderName.EXISTING:
+            return Site(request.provider)
+        recalled = tools.recall()
+        if recalled.site is not None and (request.connect is None or recalled.site.uri is None):
+            return recalled.site
+        known = request.connect or lab_defaults(request.ref.lab).connect
         if known is not None:
             return Site(ProviderName.LIBVIRT, known)
         return resolve_request(request, self.layout, Recalled()).site

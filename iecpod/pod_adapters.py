@@ -29,9 +29,10 @@ from iecpod.commands.pod_state import (
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
-from iecpod.design.machines import Seed, Site
+from iecpod.design.machines import ProviderName, Seed, Site
 from iecpod.design.owner import Owner
 from iecpod.design.release import AptRepository, Release
+from iecpod.existing_adapters import ExistingAdapters
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
@@ -56,6 +57,7 @@ from iecpod.ports import (
     WayIn,
 )
 from iecpod.provider import Provider
+from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.libvirt.connection.system import SystemHost
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 from iecpod.providers.libvirt.kvm_probe import kvm_boots
@@ -67,6 +69,7 @@ from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.render.calico_etcd import EtcdTls, etcd_cluster_ip
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
+from iecpod.ssh_login import Login
 from iecpod.wait import SystemClock
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
@@ -84,10 +87,12 @@ class PodAdapters:
         run_id: str = "",
         lock_seconds: float = 0.0,
         owner: Owner | None = None,
+        login: Login | None = None,
     ) -> None:
-        """`owner` is for PODs that were deployed from elsewhere."""
+        """`owner` is for PODs that were deployed from elsewhere, `login` for machines that are there already."""
         self._layout = layout
         self._foreign_owner = owner
+        self._login = login or Login()
         self._lock = RunLock(lambda: pod_lock(layout, ref, wait_seconds=lock_seconds, tell=reporter.progress))
         self._apt_mirror = apt_mirror
         self.ref = ref
@@ -115,6 +120,9 @@ class PodAdapters:
 
     def provider(self, site: Site) -> Provider:
         check_pod_dir(self._layout, self.ref)
+        if site.provider is ProviderName.EXISTING:
+            return ExistingProvider(ExistingAdapters(self, self._login))
+        assert site.uri is not None  # of libvirt's, it is known
         return LibvirtProvider(site.uri, self)
 
     def host(self, uri: HypervisorUri) -> HypervisorHost:

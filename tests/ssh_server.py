@@ -16,12 +16,16 @@ _SUDO = '#!/bin/sh\n[ "$1" = -n ] && [ "$2" = -- ] || exit 98\nshift 2\nexec "$@
 
 
 class SshServer:
-    """Listens until closed. `cut()` drops all connections at once, as a node that is switched off does."""
+    """Listens until closed; with a `password`, that is taken, too.
+
+    `cut()` drops all connections at once, as a node that is switched off does.
+    """
 
     def __init__(self, directory: Path, host_key: paramiko.PKey, authorized_key: paramiko.PKey) -> None:
         self.host_key = host_key
         self.authorized_key = authorized_key
         self.commands: list[str] = []
+        self.password = ""
         self.connections = 0
         self._bin = directory / "bin"
         self._bin.mkdir(parents=True, exist_ok=True)
@@ -86,7 +90,11 @@ class _Session(paramiko.ServerInterface):
         self._server = server
 
     def get_allowed_auths(self, username: str) -> str:
-        return "publickey"
+        return "publickey,password" if self._server.password else "publickey"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        allowed = username == "ubuntu" and bool(password) and password == self._server.password
+        return paramiko.AUTH_SUCCESSFUL if allowed else paramiko.AUTH_FAILED
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         allowed = username == "ubuntu" and key == self._server.authorized_key

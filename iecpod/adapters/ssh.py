@@ -10,6 +10,7 @@ import shlex
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import paramiko
 
@@ -17,6 +18,7 @@ from iecpod.adapters.ssh_exchange import Exchange, TimeIsUp, exchange
 from iecpod.adapters.trace import trace_call, trace_command
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.ports import CommandResult
+from iecpod.ssh_login import Login
 
 #: Opens a TCP connection to (address, port) within seconds; `HypervisorHost.open_socket` is one.
 OpenSocket = Callable[[str, int, float], socket.socket]
@@ -68,7 +70,7 @@ class SshShell:
     """Commands and files on one node. One thread may use it at a time; the connection is made by the first use.
 
     A connection that broke is made anew by the next command; the command that it broke under is not repeated.
-    `host_key` is the node's public key as in `PodKeys.host_key`.
+    `host_key` is the node's public key as in `PodKeys.host_key`. With `login`, that is used and not the POD's key.
     """
 
     def __init__(
@@ -81,13 +83,15 @@ class SshShell:
         host_key: str,
         open_socket: OpenSocket,
         port: int = 22,
+        login: Login | None = None,
     ) -> None:
         self._node = node
         self._address = address
         self._port = port
         self._user = user
         self._private_key_file = private_key_file
-        self._host_key = paramiko.Ed25519Key(data=base64.b64decode(host_key.split()[1]))
+        self._host_key = _public_key(host_key)
+        self._login = login
         self._open_socket = open_socket
         self._client: paramiko.SSHClient | None = None
 
@@ -177,10 +181,8 @@ class SshShell:
                 self._address,
                 self._port,
                 username=self._user,
-                pkey=paramiko.Ed25519Key.from_private_key_file(str(self._private_key_file)),
                 sock=connection,
-                allow_agent=False,
-                look_for_keys=False,
+                **self._credentials(),
                 timeout=_AUTH_SECONDS,
                 banner_timeout=_BANNER_SECONDS,
                 auth_timeout=_AUTH_SECONDS,
@@ -194,11 +196,26 @@ class SshShell:
             raise
         return client
 
+    def _credentials(self) -> dict[str, Any]:
+        """What paramiko is to log in with. A password is no passphrase for a key."""
+        if self._login is None:
+            key = paramiko.Ed25519Key.from_private_key_file(str(self._private_key_file))
+            return {"pkey": key, "allow_agent": False, "look_for_keys": False}
+        by_default = self._login.is_by_default
+        return {
+            "key_filename": [str(path) for path in self._login.key_files],
+            "password": self._login.password.reveal() if self._login.password else None,
+            "passphrase": "",
+            "allow_agent": by_default,
+            "look_for_keys": by_default,
+        }
+
     def _execute(
         self, argv: Sequence[str], stdin: bytes | mmap.mmap, timeout_seconds: float, most_bytes: int = 0
     ) -> Exchange:
         limit = f"{timeout_seconds + _GUEST_GRACE_SECONDS:.0f}"
-        command = shlex.join(["sudo", "-n", "--", "timeout", "--kill-after=10", limit, *argv])
+        as_root = [] if self._user == "root" else ["sudo", "-n", "--"]
+        command = shlex.join([*as_root, "timeout", "--kill-after=10", limit, *argv])
         channel = self._open_channel()
         with self._reachable(f"the connection broke while `{_shown(argv)}` ran"), contextlib.closing(channel):
             try:
@@ -238,20 +255,34 @@ class SshShell:
                 "find out which, or recreate the POD with `iecpod teardown` and `iecpod deploy`",
             ) from error
         except paramiko.AuthenticationException as error:
-            raise NodeUnreachable(
-                self._node,
-                f"{place} refuses the POD's key ({error})",
-                "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`",
-            ) from error
+            raise self._refused(place, str(error)) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             reason = str(error) or type(error).__name__
             raise NodeUnreachable(
                 self._node, f"{place}: {what}: {reason}", "see whether the node runs with `iecpod status`"
             ) from error
 
+    def _refused(self, place: str, why: str) -> NodeUnreachable:
+        if self._login is not None:
+            return NodeUnreachable(
+                self._node,
+                f"{place} refuses {self._login.describe()} ({why})",
+                "give the user with --user, and a key with --key or its password with --ask-password",
+            )
+        return NodeUnreachable(
+            self._node,
+            f"{place} refuses the POD's key ({why})",
+            "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`",
+        )
+
     def _failed(self, argv: Sequence[str], result: CommandResult) -> CommandFailed:
         output = "\n".join(part.rstrip() for part in (result.stdout, result.stderr) if part.strip())
         return CommandFailed(self._node, argv, result.returncode, output[-_TAIL_CHARACTERS:])
+
+
+def _public_key(line: str) -> paramiko.PKey:
+    kind, text = line.split()[:2]
+    return paramiko.PKey.from_type_string(kind, base64.b64decode(text))
 
 
 def _shown(argv: Sequence[str]) -> str:

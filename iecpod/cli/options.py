@@ -17,6 +17,7 @@ from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.layout import Layout
 from iecpod.model import PodRef, check_name
+from iecpod.ssh_login import Login
 from iecpod.trusted import check_layout
 from iecpod.units import parse_size_bytes
 
@@ -172,23 +173,27 @@ storage_dir_option = click.option(
 )
 
 
+scenario_option = click.option(
+    "-s",
+    "--scenario",
+    help="Scenario. Default: k8-calico-iec-noha; lab local: k8-bridge-iec-noha.",
+    shell_complete=complete_scenario,
+)
+release_option = click.option(
+    "--release",
+    help="Release, by name or file. Default: k8s-1.36; lab local: k8s-1.37-go, or debian12 as a fallback.",
+    shell_complete=complete_release,
+)
+
+
 def pod_options(function: F) -> F:
     """-l, -p, -b, -s, -c, -S, --release and eyaml's keys: which POD, what it is to be and where it is kept."""
     options = [
         lab_option(required=True),
         pod_option(required=True),
         base_option,
-        click.option(
-            "-s",
-            "--scenario",
-            help="Scenario. Default: k8-calico-iec-noha; lab local: k8-bridge-iec-noha.",
-            shell_complete=complete_scenario,
-        ),
-        click.option(
-            "--release",
-            help="Release, by name or file. Default: k8s-1.36; lab local: k8s-1.37-go, or debian12 as a fallback.",
-            shell_complete=complete_release,
-        ),
+        scenario_option,
+        release_option,
         connect_option(
             "qemu:///system or another libvirt URI of this machine, or `embedded` for a libvirtd of the POD's own. "
             "Default: the nodes' remote_management.address; lab local: embedded."
@@ -302,7 +307,10 @@ def _with_options(function: F, options: Sequence[Callable[[F], F]]) -> F:
 
 def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
     from iecpod.design.delivery import BundleVia
-    from iecpod.design.machines import VirtType  # its many classes take a tenth of the start-up of `validate`
+    from iecpod.design.machines import (  # its many classes take a tenth of the start-up of `validate`
+        ProviderName,
+        VirtType,
+    )
     from iecpod.design.release import Encapsulation
 
     virt_type, encapsulation = options.get("virt_type", "auto"), options.get("calico_encapsulation")
@@ -312,6 +320,8 @@ def make_request(layout: Layout, options: dict[str, Any]) -> PodRequest:
         scenario=options["scenario"],
         release=options["release"],
         connect=options["connect"],
+        provider=ProviderName(options["provider"]) if options.get("provider") else None,
+        login=options.get("login") or Login(),
         virt_type=None if virt_type == "auto" else VirtType(virt_type),
         pod_cidr=options.get("pod_cidr"),
         service_cidr=options.get("service_cidr"),

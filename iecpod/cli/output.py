@@ -34,6 +34,11 @@ def echo_document(text: str) -> None:
         click.echo(text.encode(errors="surrogateescape"), nl=False)
 
 
+def ask_password(question: str) -> str:
+    """On the terminal, without showing it; an empty answer is asked for again."""
+    return str(click.prompt(printable(question), hide_input=True, err=True))
+
+
 def echo_usage_error(error: click.ClickException) -> None:
     """Words of the command line are in it."""
     message = io.StringIO()

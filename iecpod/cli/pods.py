@@ -6,13 +6,24 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.options import Invocation, design_options, make_request, pod_options
+from iecpod.cli.login import Address, login_options, make_login, provider_option
+from iecpod.cli.options import (
+    Invocation,
+    Name,
+    design_options,
+    make_request,
+    pod_options,
+    release_option,
+    scenario_option,
+    storage_dir_option,
+)
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.tracing import tracing_commands
@@ -42,6 +53,8 @@ def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
         layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
+        if "accept_new_host_keys" in options:
+            options["login"] = make_login(options, invocation.environ)
         with tracing_commands(debug):
             function(Composition(layout, environ=invocation.environ, is_terminal=is_terminal), *arguments, **options)
 
@@ -50,6 +63,8 @@ def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @pod_options
+@provider_option
+@login_options
 @design_options
 @fuel_options
 @run_options
@@ -67,6 +82,8 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
 
 @click.command()
 @pod_options
+@provider_option
+@login_options
 @design_options
 @fuel_options
 @run_options
@@ -104,8 +121,45 @@ def _build(
         echo(build(request, outputs).to_text())
 
 
+#: The lab of the PODs that `bootstrap` describes.
+BOOTSTRAP_LAB = "nodes"
+
+
+@click.command()
+@click.argument("addresses", metavar="CONTROL_PLANE [WORKER]...", nargs=-1, required=True, type=Address())
+@click.option("--name", "pod", type=Name("POD"), help="Name of the POD. Default: the first address, with '-' for '.'.")
+@scenario_option
+@release_option
+@storage_dir_option
+@login_options
+@design_options
+@run_options
+@pass_composition
+def bootstrap(
+    composition: Composition, /, addresses: tuple[IPv4Address, ...], outputs: RunOutputs, **options: Any
+) -> None:
+    """Makes a Kubernetes cluster of machines that have their operating system already.
+
+    Machines are given by their addresses, the control plane first. What they are is found out and written down as the
+    descriptors of POD nodes/NAME, which every other verb takes. teardown puts them back as they were.
+
+    \b
+    Example: iecpod bootstrap 10.169.36.152 10.169.40.106 --user iec --ask-password
+    """
+    if len(set(addresses)) != len(addresses):
+        raise UsageError("an address is given twice", "give each machine once")
+    if not options["user"]:
+        raise UsageError("nobody says as whom to log in", "give the user of the machines with --user")
+    name = options["pod"] or str(addresses[0]).replace(".", "-")
+    given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": "existing", "base_uri": None, "connect": None}
+    echo(composition.bootstrap(make_request(composition.layout, given), addresses, outputs).to_text())
+    echo(f"POD {BOOTSTRAP_LAB}/{name}: see `iecpod status -l {BOOTSTRAP_LAB} -p {name}`")
+
+
 @click.command()
 @pod_options
+@provider_option
+@login_options
 @design_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")
 @pass_composition
@@ -134,6 +188,7 @@ def status(composition: Composition, /, output: str, detailed_exitcode: bool, **
 
 @click.command()
 @pod_options
+@login_options
 @events_option
 @wait_lock_option
 @pass_composition
@@ -228,4 +283,4 @@ def _become(argv: Sequence[str]) -> None:
     os.execvp(argv[0], list(argv))
 
 
-COMMANDS = (deploy, redeploy, plan, status, teardown, ssh, kubectl, kubeconfig, export, console)
+COMMANDS = (deploy, redeploy, bootstrap, plan, status, teardown, ssh, kubectl, kubeconfig, export, console)

@@ -150,7 +150,12 @@ def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
     if last is None:
         return phases
     wanted = PHASES[: PHASES.index(last) + 1]
-    return [phase for phase in phases if phase.name in wanted]
+    chosen, is_wanted = [], True
+    for phase in phases:
+        # A provider's own phase, which has no name there, goes with the one before it.
+        is_wanted = phase.name in wanted if phase.name in PHASES else is_wanted
+        chosen += [phase] if is_wanted else []
+    return chosen
 
 
 def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
@@ -191,7 +196,8 @@ def _host_lines(pod: PodDesign) -> tuple[str, ...]:
 
 def _prune_phase(run: DeployRun, kubectl: Kubectl, watch: Watch) -> PrunePhase:
     provider, order, inputs = run.provider, run.inputs.order, run.inputs
-    gone = [place for name, place in inputs.chosen.places.items() if name not in places_of(inputs.spec)]
-    former = [hostname for place in gone if (hostname := inputs.scenario.hostname(place)) not in order.hostnames]
+    gone = {name: place for name, place in inputs.chosen.places.items() if name not in places_of(inputs.spec)}
+    named = [name if order.named_by_pdf else inputs.scenario.hostname(place) for name, place in gone.items()]
+    former = [hostname for hostname in named if hostname not in order.hostnames]
     machines = SurplusMachines(find=lambda: provider.find_surplus(order), remove=provider.remove_surplus)
     return PrunePhase(former, machines, kubectl, watch, inputs.request.prune)

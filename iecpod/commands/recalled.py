@@ -18,9 +18,11 @@ from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.model import PodRef
 from iecpod.outside_json import Json, parse_json
+from iecpod.ssh_login import check_user
 
 #: What a POD cannot change while it lives, and how a sentence says it. For all else the plan tells what would change.
 _FIXED = {
+    "provider": "by provider",
     "uri": "on",
     "addressing": "with addresses",
     "scenario": "as scenario",
@@ -37,7 +39,8 @@ _FIXED = {
 class Recalled:
     """Options of the POD's deploy, defaults filled in; None where it was not deployed, or the option was left open.
 
-    `addressing` is `fuel` or `compact`; sizes replace those of the PDF. Without a `virt_type` it is to be found
+    `user` is whom nodes are logged in to as, where that is not the release's. `addressing` is `fuel`, `compact` or
+    `stated`; sizes replace those of the PDF. Without a `virt_type` it is to be found
     out, without `bundle_via` the release has no bundle, without `calico_encapsulation` there is no Calico. `bundle` is
     the digest of one that was given (--bundle), `bundle_digest` the one that was demanded, `bundle_signers` the file of
     those who may sign it. `image_archives` are digests of files that were given (--image-archive), `manifest_patch` is
@@ -46,7 +49,9 @@ class Recalled:
     when the networks were made.
     """
 
+    provider: ProviderName | None = None
     uri: HypervisorUri | None = None
+    user: str | None = None
     addressing: str | None = None
     base_uri: str | None = None
     scenario: str | None = None
@@ -77,6 +82,8 @@ class Recalled:
     @property
     def site(self) -> Site | None:
         """None where nobody knows it yet."""
+        if self.provider is ProviderName.EXISTING:
+            return Site(self.provider)
         return Site(ProviderName.LIBVIRT, self.uri) if self.uri is not None else None
 
     def of_any_release(self) -> Recalled:
@@ -132,6 +139,8 @@ def _read_supply(found: Json) -> Supply:
 
 #: Of what is no text.
 _READERS: dict[str, Callable[[Json], object]] = {
+    "provider": lambda found: ProviderName(found.as_text()),
+    "user": lambda found: check_user(found.as_text()),
     "uri": lambda found: parse_connect(found.as_text()),
     "virt_type": lambda found: VirtType(found.as_text()),
     "vcpus": Json.as_integer,
@@ -160,7 +169,7 @@ def fixed_differences(known: Recalled, wanted: Recalled) -> tuple[str, ...]:
 def _shown(value: object) -> object:
     if isinstance(value, tuple):
         return f"`{'; '.join(map(str, value))}`" if value else "none"
-    return value.value if isinstance(value, Encapsulation) else value
+    return value.value if isinstance(value, (Encapsulation, ProviderName)) else value
 
 
 def check_recalled(ref: PodRef, known: Recalled, wanted: Recalled) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import PodRef
+from iecpod.ssh_login import Login
 
 if TYPE_CHECKING:
     from iecpod.descriptors.addressing import Scheme
     from iecpod.design.delivery import BundleVia
-    from iecpod.design.machines import VirtType
+    from iecpod.design.machines import ProviderName, VirtType
     from iecpod.design.release import Encapsulation
     from iecpod.design.supply import Supply
 
@@ -82,6 +83,7 @@ class PodRequest:
     into the cache; `bundle_digest` and `bundle_signers` are what is demanded of it. So `image_archive_files` become
     `image_archives`, None where none is given. `until` is the last phase to run (None: all of `PHASES`). Where
     `may_create` is false, machines and networks must be there. With `prune`, nodes that left the PDF are removed.
+    `login` is what was given to log in to machines that are there already.
     """
 
     ref: PodRef
@@ -89,6 +91,8 @@ class PodRequest:
     scenario: str | None = None
     release: str | None = None
     connect: HypervisorUri | None = None
+    provider: ProviderName | None = None
+    login: Login = field(default_factory=Login)
     virt_type: VirtType | None = None
     pod_cidr: str | None = None
     service_cidr: str | None = None

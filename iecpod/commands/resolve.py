@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
@@ -30,6 +31,9 @@ from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.images.image_archives import load_image_archive
 from iecpod.layout import Layout
 from iecpod.model import NodeType, PodSpec
+
+#: A DNS label, as host names and names of Nodes are made of.
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class PodInputs:
             memory_mib=self.chosen.memory_mib,
             disposable=self.chosen.disposable is True,
             bundle_via=self.chosen.bundle_via,
+            named_by_pdf=self.site.provider is ProviderName.EXISTING,
         )
 
     @property
@@ -88,7 +93,12 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
     else:
         scenario = _default_scenario(request, release, scenarios)
     release = _with_encapsulation(request, chosen, release, scenario)
-    scheme: Scheme = "compact" if chosen.addressing == "compact" else "fuel"
+    is_existing = chosen.provider is ProviderName.EXISTING
+    if is_existing:
+        _check_existing(request)
+    if is_existing and chosen.user:
+        release = replace(release, user=chosen.user)
+    scheme = _scheme(chosen)
     pod = load_pod(
         chosen.base_uri,
         request.ref,
@@ -96,14 +106,17 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         load_keys(*request.eyaml_keys),
         demoted=request.demoted,
         scheme=scheme,
-        with_hypervisor=chosen.uri is None,
+        with_hypervisor=chosen.uri is None and not is_existing,
     )
     with pod.explained_errors():
-        _check_virtual(pod.spec)
+        if is_existing:
+            _check_names(pod.spec)
+        else:
+            _check_virtual(pod.spec)
         _check_cidrs(request, chosen.pod_cidr, chosen.service_cidr, pod.spec)
         spec = with_places(pod.spec, chosen.places, chosen.planned_nodes)
         _check_places(spec, scheme, request, chosen)
-        site = Site(ProviderName.LIBVIRT, chosen.uri or _described_uri(pod.spec))
+        site = chosen.site or Site(ProviderName.LIBVIRT, _described_uri(pod.spec))
     return PodInputs(
         request=request,
         chosen=replace(
@@ -125,6 +138,12 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         pod_cidr=IPv4Network(chosen.pod_cidr),
         service_cidr=IPv4Network(chosen.service_cidr),
     )
+
+
+def _scheme(chosen: Recalled) -> Scheme:
+    if chosen.addressing == "stated":
+        return "stated"
+    return "compact" if chosen.addressing == "compact" else "fuel"
 
 
 def _default_scenario(request: PodRequest, release: Release, scenarios: tuple[Scenario, ...]) -> Scenario:
@@ -199,9 +218,13 @@ def choose(request: PodRequest, layout: Layout, recalled: Recalled) -> Recalled:
     if release != recalled.release:
         recalled = recalled.of_any_release()
     software = defaults.in_order_for(release)[0]
+    provider = request.provider or recalled.provider or ProviderName.LIBVIRT
+    is_existing = provider is ProviderName.EXISTING
     return Recalled(
-        uri=request.connect or recalled.uri or defaults.connect,
-        addressing=request.addressing or recalled.addressing or "fuel",
+        provider=provider,
+        uri=None if is_existing else request.connect or recalled.uri or defaults.connect,
+        user=(request.login.user or recalled.user) if is_existing else None,
+        addressing="stated" if is_existing else request.addressing or recalled.addressing or "fuel",
         base_uri=_lasting(request.base_uri) or recalled.base_uri or str(layout.pdf_dir),
         scenario=request.scenario or recalled.scenario or software.scenario,
         release=release or software.release,
@@ -262,6 +285,39 @@ def _check_virtual(spec: PodSpec) -> None:
         )
         for index, node in enumerate(spec.pdf.nodes)
         if node.type is not NodeType.VIRTUAL
+    ]
+    if problems:
+        raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
+
+
+def _check_existing(request: PodRequest) -> None:
+    """Options that say how machines are made mean nothing for those that are there."""
+    given = {
+        "--connect": request.connect,
+        "--vcpus": request.vcpus,
+        "--memory": request.memory_mib,
+        "--addressing": request.addressing,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"{option} is for machines that iecpod makes, and those of POD {request.ref} are there already",
+                "leave it out",
+            )
+
+
+def _check_names(spec: PodSpec) -> None:
+    """Nodes of machines that are there have the PDF's names, in the cluster, too."""
+    problems = [
+        Problem(
+            file=spec.pdf_file,
+            path=f"nodes[{index}].name",
+            message=f"{node.name!r} cannot be the name of a cluster's node",
+            remedy="use lower-case letters, digits and '-'; begin and end with a letter or digit",
+            rule="node-name",
+        )
+        for index, node in enumerate(spec.pdf.nodes)
+        if not _NODE_NAME.fullmatch(node.name)
     ]
     if problems:
         raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")

@@ -18,6 +18,8 @@ _PHAROS = "the Pharos schemas"
 _FUEL = "Fuel's allocation"
 _KUBERNETES = "Kubernetes' own limits"
 _HOST = "the host, in plan and deploy"
+_MACHINE = "machines that are there, in plan and deploy"
+_KUBEADM = "kubeadm, before you begin"
 
 _READING = {
     "descriptor-missing": ("a POD needs a PDF and an IDF", "the layout of Pharos' labs/"),
@@ -101,6 +103,22 @@ _ADDRESSES = {
 
 _DEPLOY = {
     "memory": ("guests that do not fit are killed", _HOST),
+    "node-os": ("packages are made for one operating system", _MACHINE),
+    "node-arch": ("programs run on one kind of processor", _MACHINE),
+    "node-cgroup": ("the kubelet refuses cgroup v1 since 1.35", _MACHINE),
+    "node-memory": ("what does not fit is killed", _KUBEADM),
+    "node-cpus": ("kubeadm wants 2 on the first node", _KUBEADM),
+    "node-disk": ("the kubelet evicts pods from a full disk", _MACHINE),
+    "node-time": ("certificates and tokens are valid for some time", _MACHINE),
+    "node-port": ("two programs cannot listen on one port", _KUBEADM),
+    "node-hostname": ("nodes are told apart by it", _KUBEADM),
+    "node-mac": ("two machines with one MAC reach nobody", _KUBEADM),
+    "node-product-uuid": ("nodes are told apart by it", _KUBEADM),
+    "node-machine-id": ("nodes are told apart by it", _MACHINE),
+    "node-device": ("pod networks find mgmt by its interface", _MACHINE),
+    "node-mtu": ("larger packets are lost there", _MACHINE),
+    "node-network": ("routes of pods need neighbours", _MACHINE),
+    "node-path": ("nodes talk to each other on these ports", _MACHINE),
     "disk-full": ("disks of guests grow while they run", _HOST),
     "pod-cidr-overlap": ("an address is then in two networks", _HOST),
     "service-cidr-overlap": ("an address is then in two networks", _HOST),
@@ -109,6 +127,7 @@ _DEPLOY = {
     "registry-mirror-unused": ("images would come from upstream after all", "docker's daemon.json"),
 }
 _DEPLOY_WARNS = {
+    "node-has-runtime": ("what runs under it is restarted", _MACHINE),
     "key-not-pinned": ("whoever answers at its address decides what nodes install", "apt-secure(8)"),
     "helm-not-pinned": ("one server gives the program and its digest", "the release"),
     "release-unsupported": ("nobody mends what is found in it", "kubernetes.io, Patch Releases"),
@@ -116,6 +135,15 @@ _DEPLOY_WARNS = {
 }
 #: With the reason why nothing can be built then.
 _DEPLOY_FIXED = {
+    "address-not-stated": ("a machine that is there has its address", _MACHINE, "nodes would have no address"),
+    "node-name": ("it is the name of the cluster's node", "RFC 1123", "Kubernetes would refuse the node"),
+    "node-address": ("nodes know each other by it", _MACHINE, "nothing would answer there"),
+    "node-systemd": ("the kubelet is a unit of it", _MACHINE, "nothing could run the kubelet"),
+    "node-program": ("steps on nodes use them", _MACHINE, "the steps would fail"),
+    "node-module": ("pod networks and containers use them", _KUBERNETES, "no container would start"),
+    "node-swap": ("the kubelet refuses swap", _KUBERNETES, "the kubelet would not start"),
+    "node-has-cluster": ("iecpod resets only what it made", _MACHINE, "what is not iecpod's is never replaced"),
+    "node-of-another-pod": ("a machine is a node of one POD", _MACHINE, "what is not the POD's is never replaced"),
     "dhcp-range-too-wide": ("libvirt gives out addresses of one /16", "libvirt", "libvirt would refuse the network"),
     "address-exhausted": ("every node needs an address", _FUEL, "nodes would have no address"),
     "node-not-virtual": ("iecpod makes VMs", _HOST, "iecpod installs no machines"),

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from iecpod.errors import Problem
 from iecpod.model import IpAddress, IpNetwork, Network, NetworkName, PodSpec, StatedAddress
 
-Scheme: TypeAlias = Literal["fuel", "compact"]
+Scheme: TypeAlias = Literal["fuel", "compact", "stated"]
 AddressRange: TypeAlias = tuple[IpAddress, IpAddress]
 
 
@@ -54,8 +54,11 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
     """Every address of the POD; what does not fit the networks is in `problems`.
 
     `fuel` keeps the addresses that jobs of the IEC labs expect; nodes beyond the third follow the list as Fuel's
-    computes do. `compact` gives nodes the first free addresses of each network's ip-range.
+    computes do. `compact` gives nodes the first free addresses of each network's ip-range. `stated` are the addresses
+    that machines have already, by the PDF.
     """
+    if scheme == "stated":
+        return _as_stated(pod)
     nodes: dict[tuple[int, NetworkName], IpAddress] = {}
     hosts: dict[NetworkName, IpAddress] = {}
     pools: dict[NetworkName, AddressRange | None] = {}
@@ -89,6 +92,37 @@ def _places(pod: PodSpec) -> tuple[int, ...]:
 def _planned_nodes(pod: PodSpec) -> int:
     """A node that is added to a POD changes no range of its networks, which machines are attached to."""
     return pod.pdf.place_count if pod.pdf.planned_nodes is None else pod.pdf.planned_nodes
+
+
+def _as_stated(pod: PodSpec) -> Allocation:
+    """Nothing is handed out; on mgmt every node needs an address."""
+    nodes: dict[tuple[int, NetworkName], IpAddress] = {}
+    problems: list[Problem] = []
+    for network in pod.idf.networks:
+        for index, node in enumerate(pod.pdf.nodes):
+            nic = node.interfaces[network.interface] if network.interface < len(node.interfaces) else None
+            address = nic.address if nic is not None else None
+            if address is not None and network.cidr is not None and address in network.cidr:
+                nodes[index, network.name] = address
+            elif network.name is NetworkName.MGMT:
+                where = f"none in {network.cidr}" if address is None else f"{address}, which is not in {network.cidr}"
+                problems.append(
+                    Problem(
+                        message=f"{node.name} has no address on mgmt: its NIC {network.interface} (from 0) has {where}",
+                        remedy="write the address that the machine has there",
+                        file=pod.pdf_file,
+                        path=f"nodes[{index}].interfaces[{network.interface}].address",
+                        rule="address-not-stated",
+                    )
+                )
+    return Allocation(
+        scheme="stated",
+        node_addresses=nodes,
+        host_addresses={},
+        admin_dhcp_range=None,
+        public_pool=pod.idf.public_pool,
+        problems=tuple(problems),
+    )
 
 
 @dataclass(frozen=True, slots=True)

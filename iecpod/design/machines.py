@@ -22,17 +22,18 @@ class ProviderName(str, enum.Enum):
     """The values of --provider."""
 
     LIBVIRT = "libvirt"
+    EXISTING = "existing"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a POD's machines come from; `uri` is libvirt's."""
+    """Where a POD's machines come from; `uri` is libvirt's, None where there is none."""
 
     provider: ProviderName
-    uri: HypervisorUri
+    uri: HypervisorUri | None = None
 
     def __str__(self) -> str:
-        return str(self.uri)
+        return "existing machines" if self.uri is None else str(self.uri)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class PodOrder:
     """All that people decide about a POD, valid in itself; what its provider finds comes on top.
 
     `virt_type` None is to be found out. `vcpus` and `memory_mib` are sizes of every node, None for those of the PDF.
-    `disposable` is whether a crash of the host may cost the POD. `bundle_via` is None where nodes get no bundle.
+    `disposable` is whether a crash of the host may cost the POD. `bundle_via` is None where nodes get no bundle. With
+    `named_by_pdf`, nodes have the names of the PDF, else those of the scenario.
     """
 
     spec: PodSpec
@@ -39,10 +40,13 @@ class PodOrder:
     memory_mib: int | None = None
     disposable: bool = False
     bundle_via: BundleVia | None = None
+    named_by_pdf: bool = False
 
     @property
     def hostnames(self) -> tuple[str, ...]:
         """In the order of the PDF's nodes."""
+        if self.named_by_pdf:
+            return tuple(node.name for node in self.spec.pdf.nodes)
         return tuple(self.scenario.hostname(self.spec.pdf.place(index)) for index in range(len(self.spec.pdf.nodes)))
 
     @property

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[2] / "iecpod"
 FLOORS = (
     (
         *("errors", "outside_json", "units", "yaml_document", "yaml_builder", "yaml_messages", "yaml_scalars"),
-        *("printable", "processes", "layout", "file_reader", "file_writer", "locks", "tar_files", "trusted"),
-        *("web", "web_parts"),
+        *("printable", "processes", "layout", "file_reader", "file_writer", "locks", "ssh_login", "tar_files"),
+        *("trusted", "web", "web_parts"),
     ),
     ("http_url", "hypervisor_uri", "model", "naming"),
     ("descriptors",),
@@ -27,7 +27,17 @@ FLOORS = (
     ("provider",),
     ("providers",),
     ("commands",),
-    ("cli", "composition", "pod_adapters", "cache_keeping", "conformance_bench", "upkeep", "__main__"),
+    (
+        "bootstrap",
+        "cli",
+        "composition",
+        "existing_adapters",
+        "pod_adapters",
+        "cache_keeping",
+        "conformance_bench",
+        "upkeep",
+        "__main__",
+    ),
 )
 
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.
@@ -44,7 +54,7 @@ ONLY_IMPORTERS = {
     "jinja2": ("render", "providers.libvirt.xml"),
     "libvirt": ("providers.libvirt.connection",),
     "libvirt_qemu": ("providers.libvirt.connection",),
-    "paramiko": ("adapters.ssh", "adapters.ssh_exchange"),
+    "paramiko": ("adapters.ssh", "adapters.ssh_exchange", "adapters.ssh_host_keys"),
     "pycdlib": ("providers.libvirt.seed_iso",),
     "cryptography": (
         "adapters.keys",

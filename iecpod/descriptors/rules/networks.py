@@ -27,13 +27,23 @@ _NET_CONFIG = ("idf", "net_config")
     fixed="without these networks there is nothing to build",
 )
 def network_needed(pod: PodView) -> Iterator[Finding]:
-    yield from _missing(pod, _NEEDED_NETWORKS, "add it with interface, network and mask")
+    needed = _NEEDED_NETWORKS if not _has_its_addresses(pod) else ("mgmt",)
+    yield from _missing(pod, needed, "add it with interface, network and mask")
 
 
 @warning("network-missing", reason="nodes get no NIC on it", source="three labs leave one out")
 def network_missing(pod: PodView) -> Iterator[Finding]:
-    others = tuple(name for name in CORE_NETWORKS if name not in _NEEDED_NETWORKS)
+    others = tuple(name for name in CORE_NETWORKS if name not in _NEEDED_NETWORKS and not _has_its_addresses(pod))
     yield from _missing(pod, others, "add it, unless nodes are to have no NIC there")
+
+
+def _has_its_addresses(pod: PodView) -> bool:
+    """Whether the PDF says each node's address on mgmt: machines that were installed already need no other network."""
+    mgmt = pod.network("mgmt")
+    if mgmt is None or mgmt.cidr is None or mgmt.interface is None or not pod.nodes:
+        return False
+    nics = [node.nics[mgmt.interface : mgmt.interface + 1] for node in pod.nodes]
+    return all(found and found[0].address is not None and found[0].address in mgmt.cidr for found in nics)
 
 
 def _missing(pod: PodView, names: tuple[str, ...], remedy: str) -> Iterator[Finding]:

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import Seed
-from iecpod.design.owner import Owner
 from iecpod.design.release import Release
 from iecpod.hypervisor_uri import HypervisorUri
-from iecpod.model import Arch, PodRef
-from iecpod.ports import BaseImage, BundleDisks, Clock, Images, Reporter
+from iecpod.model import Arch
+from iecpod.ports import BaseImage, BundleDisks, Images
+from iecpod.providers.context import ProviderContext
 from iecpod.providers.libvirt.objects import Emulator
 from iecpod.providers.libvirt.ports import HypervisorHost
 
@@ -24,30 +24,6 @@ class NodeSecrets:
 
     authorized_key: str
     host_keys: Mapping[str, tuple[str, str]]
-
-
-class ProviderContext(Protocol):
-    """For whom, and in which run, machines are provided."""
-
-    @property
-    def ref(self) -> PodRef: ...
-
-    @property
-    def owner(self) -> Owner:
-        """Whose objects are the POD's: it, deployed from this state directory."""
-
-    @property
-    def run_id(self) -> str:
-        """Marks what this run makes and reports."""
-
-    @property
-    def pod_dir(self) -> Path: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def reporter(self) -> Reporter: ...
 
 
 class LibvirtTools(ProviderContext, Protocol):

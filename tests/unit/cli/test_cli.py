@@ -136,7 +136,7 @@ def test_demotion_is_an_option_of_whatever_judges_descriptors() -> None:
         for name, command in cli.commands.items()
         if any("--demote" in parameter.opts for parameter in command.params)
     }
-    assert takers == {"validate", "plan", "deploy", "redeploy"}
+    assert takers == {"validate", "plan", "deploy", "redeploy", "bootstrap"}
 
 
 def test_keys_and_addressing_reach_the_request(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_keys_and_addressing_reach_the_request(tmp_path: Path) -> None:
         option: {name for name, command in cli.commands.items() if any(option in item.opts for item in command.params)}
         for option in ("--addressing", "--eyaml-private-key", "--eyaml-public-key", "--lab")
     }
-    assert takers["--addressing"] == {"validate", "plan", "deploy", "redeploy"}
+    assert takers["--addressing"] == {"validate", "plan", "deploy", "redeploy", "bootstrap"}
     assert takers["--eyaml-private-key"] == takers["--eyaml-public-key"] == takers["--lab"]
 
 

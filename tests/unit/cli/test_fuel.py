@@ -222,7 +222,7 @@ def test_storage_is_an_option_of_every_verb_of_a_pod() -> None:
         for name, command in cli.commands.items()
         if any("--storage-dir" in option.opts for option in command.params)
     }
-    assert takers == {name for name, command in cli.commands.items() if _needs_pod(command)}
+    assert takers == {name for name, command in cli.commands.items() if _needs_pod(command)} | {"bootstrap"}
     assert {"deploy", "plan", "status", "teardown", "ssh", "kubectl", "kubeconfig", "export", "console"} <= takers
 
 

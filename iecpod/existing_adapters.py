@@ -1,0 +1,116 @@
+"""What the provider of existing machines needs, with the real adapters behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from iecpod.adapters.keys import PodKeys, find_pod_keys
+from iecpod.adapters.ssh import SshShell
+from iecpod.adapters.ssh_host_keys import known_host_keys, offered_host_key
+from iecpod.design.owner import Owner
+from iecpod.design.release import Release
+from iecpod.errors import HostError, NodeUnreachable
+from iecpod.file_reader import read_own
+from iecpod.file_writer import PRIVATE, replace_file
+from iecpod.model import Arch, PodRef
+from iecpod.ports import BundleFiles, Clock, NodeEndpoint, Reporter, Shell
+from iecpod.providers.existing.way import DirectWay
+from iecpod.ssh_login import HostKey, Login
+
+_PORT = 22
+_TCP_SECONDS = 10.0
+
+
+class PodContext(Protocol):
+    """Of `PodAdapters`, what is needed here."""
+
+    ref: PodRef
+    run_id: str
+    pod_dir: Path
+    clock: Clock
+    reporter: Reporter
+
+    @property
+    def owner(self) -> Owner: ...
+
+    def keys(self) -> PodKeys: ...
+
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]: ...
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles: ...
+
+
+class ExistingAdapters:
+    """`ExistingTools`."""
+
+    def __init__(self, pod: PodContext, login: Login) -> None:
+        self._pod = pod
+        self.login = login
+        self.direct_way = DirectWay()
+        self.ref = pod.ref
+        self.run_id = pod.run_id
+        self.pod_dir = pod.pod_dir
+        self.clock = pod.clock
+        self.reporter = pod.reporter
+
+    @property
+    def owner(self) -> Owner:
+        return self._pod.owner
+
+    def authorized_key(self) -> str:
+        return self._pod.keys().authorized_key
+
+    def has_keys(self) -> bool:
+        return find_pod_keys(self.pod_dir / "keys") is not None
+
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
+        return self._pod.shells(endpoints)
+
+    def first_shell(self, endpoint: NodeEndpoint) -> Shell:
+        return SshShell(
+            endpoint.hostname,
+            str(endpoint.address),
+            user=endpoint.user,
+            private_key_file=Path(),
+            host_key=endpoint.host_key,
+            open_socket=endpoint.way.open_socket,
+            login=self.login,
+        )
+
+    def offered_host_key(self, node: str, address: str, preferred: tuple[str, ...]) -> HostKey:
+        try:
+            connection = self.direct_way.open_socket(address, _PORT, _TCP_SECONDS)
+        except OSError as error:
+            reason = error.strerror or str(error) or type(error).__name__
+            raise NodeUnreachable(
+                node, f"nothing answers at {address}:{_PORT}: {reason}", "see whether sshd runs there, and its address"
+            ) from error
+        return offered_host_key(node, connection, preferred)
+
+    def known_host_keys(self, address: str) -> tuple[frozenset[HostKey], frozenset[HostKey]]:
+        return known_host_keys(self.login.known_hosts, address, _PORT)
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+        return self._pod.bundle(release, arch)
+
+    def wall_time(self) -> float:
+        return time.time()
+
+    def read_note(self, name: str) -> bytes | None:
+        path = self.pod_dir / name
+        try:
+            return read_own(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HostError(f"{path} cannot be read: {error.strerror}", "check its owner and permissions") from error
+
+    def write_note(self, name: str, content: str) -> None:
+        path = self.pod_dir / name
+        try:
+            replace_file(path, content, PRIVATE)
+        except OSError as error:
+            raise HostError(f"{path} cannot be written: {error.strerror}", "make room there") from error

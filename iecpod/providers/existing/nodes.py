@@ -1,0 +1,124 @@
+"""The machines of a POD as they were met: kept in the POD's directory, so that later commands find them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from ipaddress import IPv4Address
+
+from iecpod.errors import HostError
+from iecpod.outside_json import Json, parse_json
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import NodeEndpoint
+from iecpod.providers.existing.host_keys import judge_host_key
+from iecpod.providers.existing.tools import ExistingTools
+from iecpod.ssh_login import HostKey, check_user
+
+_NOTE = "machines.json"
+_REMEDY = "remove that file, and run `iecpod deploy` with --accept-new-host-keys or --host-key again"
+
+
+@dataclass(frozen=True, slots=True)
+class MetMachine:
+    """A machine that was met under a host key; `is_changed` once something was written on it."""
+
+    hostname: str
+    address: str
+    user: str
+    host_key: str
+    is_changed: bool = False
+
+
+@dataclass(slots=True)
+class MetMachines:
+    """By host name. What is found out is written down only when it is to be kept."""
+
+    tools: ExistingTools
+    _met: dict[str, MetMachine] = field(default_factory=dict)
+    _is_read: bool = False
+
+    def all(self) -> Mapping[str, MetMachine]:
+        if not self._is_read:
+            self._met |= _read(self.tools.read_note(_NOTE))
+            self._is_read = True
+        return self._met
+
+    def meet(self, addresses: Mapping[str, IPv4Address], user: str, *, keep: bool) -> None:
+        """Looks which host keys unknown machines have, and whether they are believed.
+
+        Raises `NodeUnreachable`, and `NodeError` for a key that is not believed; of several nodes `NodeErrors`.
+        """
+        known = self.all()
+        new = [
+            name
+            for name, address in addresses.items()
+            if name not in known or (known[name].address, known[name].user) != (str(address), user)
+        ]
+        found = run_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
+        self._met |= {name: MetMachine(name, str(addresses[name]), user, found[name].line) for name in new}
+        if keep and new:
+            self.keep()
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Machines that were met by their addresses get the names of nodes."""
+        self._met = {
+            names.get(name, name): replace(met, hostname=names.get(name, name)) for name, met in self.all().items()
+        }
+
+    def note_changed(self, hostname: str) -> None:
+        self._met[hostname] = replace(self.all()[hostname], is_changed=True)
+        self.keep()
+
+    def surplus(self, hostnames: tuple[str, ...]) -> tuple[str, ...]:
+        """Machines that were changed for nodes that the POD has no more."""
+        return tuple(name for name, met in self.all().items() if met.is_changed and name not in hostnames)
+
+    def forget(self, hostnames: tuple[str, ...]) -> None:
+        self._met = {name: met for name, met in self.all().items() if name not in hostnames}
+        self.keep()
+
+    def keep(self) -> None:
+        listed = [asdict(met) for _, met in sorted(self._met.items())]
+        self.tools.write_note(_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
+
+    def endpoints(self, hostnames: tuple[str, ...] | None = None) -> dict[str, NodeEndpoint]:
+        met, way = self.all(), self.tools.direct_way
+        return {
+            name: NodeEndpoint(name, IPv4Address(met[name].address), met[name].user, met[name].host_key, way)
+            for name in (hostnames if hostnames is not None else tuple(met))
+            if name in met
+        }
+
+    def _meet(self, name: str, address: str) -> HostKey:
+        known, revoked = self.tools.known_host_keys(address)
+        offered = self.tools.offered_host_key(name, address, tuple(sorted({key.type for key in known})))
+        if judge_host_key(name, address, offered, self.tools.login, known=known, revoked=revoked):
+            self.tools.reporter.warn(f"{name}: new host key of {address} is taken on trust: {offered.fingerprint}")
+        return offered
+
+
+def _read(content: bytes | None) -> dict[str, MetMachine]:
+    if content is None:
+        return {}
+
+    def refuse(why: str) -> HostError:
+        return HostError(f"{_NOTE} of the POD does not say which machines it has: {why}", _REMEDY)
+
+    return {met.hostname: met for met in map(_machine(refuse), parse_json(content, refuse).entries("machines"))}
+
+
+def _machine(refuse: Callable[[str], HostError]) -> Callable[[Json], MetMachine]:
+    def read(entry: Json) -> MetMachine:
+        try:
+            return MetMachine(
+                hostname=entry.text("hostname"),
+                address=str(IPv4Address(entry.text("address"))),
+                user=check_user(entry.text("user")),
+                host_key=HostKey.parse(entry.text("host_key")).line,
+                is_changed=entry.flag("is_changed", False),
+            )
+        except ValueError as error:
+            raise refuse(str(error)) from error
+
+    return read

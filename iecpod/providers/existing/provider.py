@@ -1,0 +1,155 @@
+"""Machines of a POD that somebody else has installed: iecpod logs in, records, prepares, and puts back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from iecpod.design.machines import VirtType
+from iecpod.design.pod import PodOrder, design_pod
+from iecpod.errors import CleanupError, IecpodError
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import NodeEndpoint, Shell, WayIn
+from iecpod.provider import LogSink, Removed
+from iecpod.providers.existing.login import open_shell
+from iecpod.providers.existing.machine_plan import ExistingPlan
+from iecpod.providers.existing.machine_rules import Candidate
+from iecpod.providers.existing.node_facts import NodeFacts, gather_facts
+from iecpod.providers.existing.nodes import MetMachines
+from iecpod.providers.existing.paths import check_paths
+from iecpod.providers.existing.restore import Restored, restore_nodes
+from iecpod.providers.existing.tools import ExistingTools
+
+
+class ExistingProvider:
+    """`Provider`."""
+
+    def __init__(self, tools: ExistingTools) -> None:
+        self._tools = tools
+        self._met = MetMachines(tools)
+        self._shells: dict[str, Shell] = {}
+
+    @property
+    def needs_state(self) -> bool:
+        return True
+
+    @property
+    def way(self) -> WayIn:
+        return self._tools.direct_way
+
+    def open(self, *, start: bool) -> None:
+        """Connections are made as they are needed."""
+
+    def close(self) -> None:
+        for shell in self._shells.values():
+            shell.close()
+        self._shells.clear()
+
+    def plan(self, order: PodOrder, *, prove: bool, keep_secrets: bool) -> ExistingPlan:
+        """With `prove`, every machine has to answer, and the ways between them are tried."""
+        if prove:
+            self._met.meet(order.addresses, order.release.user, keep=keep_secrets)
+            facts = run_on_nodes(order.hostnames, self._gather)
+        else:
+            facts = {name: found for name, found in self._gather_if_there(order).items() if found is not None}
+        virt_type = order.virt_type or _virt_type(facts)
+        pod = design_pod(order, low_overhead=virt_type is VirtType.QEMU)
+        closed = check_paths(self._shells, pod.cluster) if prove and self._can_check_paths(facts) else ()
+        return ExistingPlan(
+            order=order,
+            pod=pod,
+            facts=facts,
+            closed=closed,
+            virt_type=virt_type,
+            tools=self._tools,
+            met=self._met,
+        )
+
+    def endpoints(self, order: PodOrder) -> Mapping[str, NodeEndpoint]:
+        return self._met.endpoints(order.hostnames)
+
+    def made_at(self) -> Iterator[float]:
+        """The note of the last deploy tells it."""
+        return iter(())
+
+    def remove(self) -> Removed:
+        """Puts every machine back that was changed; the machines themselves stay.
+
+        A machine that does not answer is unknown, and keeps the POD's directory, as does one that cannot be put back.
+        """
+        return self._put_back(tuple(name for name, met in self._met.all().items() if met.is_changed))
+
+    def find_surplus(self, order: PodOrder) -> tuple[str, ...]:
+        return self._met.surplus(order.hostnames)
+
+    def remove_surplus(self, hostnames: Sequence[str]) -> Removed:
+        """Raises `CleanupError` where a machine is not as it was before."""
+        removed = self._put_back(tuple(hostnames))
+        if removed.left:
+            raise CleanupError(removed.left, "run the same command again", "removing nodes left behind")
+        return removed
+
+    def _put_back(self, changed: tuple[str, ...]) -> Removed:
+        shells, silent = self._open(changed)
+        restored = restore_nodes(shells, self._tools.owner, self._tools.reporter)
+        self.close()
+        restored = Restored(restored.left, {**silent, **restored.unknown})
+        clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
+        if clean:
+            self._met.forget(clean)
+        left = restored.listed()
+        return Removed(tuple(f"node {name}" for name in clean), left=left, keeps_state=bool(left))
+
+    def remove_machines(self, names: Sequence[str]) -> Removed:
+        """Nothing is ever to be made anew of them."""
+        return Removed(())
+
+    def withdraw(self) -> None:
+        self.close()
+
+    def collect_logs(self, sink: LogSink) -> None:
+        sink.miss("machines", "machines that have their operating system already are not iecpod's; `nodes` has theirs")
+
+    def _can_check_paths(self, facts: Mapping[str, NodeFacts]) -> bool:
+        """Whether there is what it takes, and a node that is not the POD's yet; other problems say what is missing."""
+        owner = self._tools.owner
+        is_able = all(found.has_systemd and "perl" in found.programs for found in facts.values())
+        return is_able and not all(Candidate.has_record_of(found, owner, name) for name, found in facts.items())
+
+    def _gather(self, name: str) -> NodeFacts:
+        shell = self._shells.get(name)
+        if shell is None:
+            shell = self._shells[name] = open_shell(self._tools, self._met.endpoints((name,))[name])
+        return gather_facts(shell, self._tools.wall_time)
+
+    def _gather_if_there(self, order: PodOrder) -> dict[str, NodeFacts | None]:
+        def attempt(name: str) -> NodeFacts | None:
+            with suppress(IecpodError):
+                return self._gather(name)
+            return None
+
+        known = [name for name in order.hostnames if name in self._met.all()]
+        return run_on_nodes(known, attempt)
+
+    def _open(self, names: Sequence[str]) -> tuple[dict[str, Shell], dict[str, str]]:
+        """Shells of those that answer, and why the others do not."""
+        silent: dict[str, str] = {}
+
+        def attempt(name: str) -> Shell | None:
+            try:
+                return open_shell(self._tools, self._met.endpoints((name,))[name])
+            except IecpodError as error:
+                silent[name] = error.cause.removeprefix(f"{name}: ")
+                return None
+
+        opened = run_on_nodes(names, attempt)
+        self._shells |= {name: shell for name, shell in opened.items() if shell is not None}
+        return {name: shell for name, shell in opened.items() if shell is not None}, silent
+
+
+def _virt_type(facts: Mapping[str, NodeFacts]) -> VirtType | None:
+    """Emulated where any machine is: the slowest sets the pace."""
+    kinds = {found.virtualization for found in facts.values()}
+    if "qemu" in kinds:
+        return VirtType.QEMU
+    return VirtType.KVM if kinds == {"kvm"} else None

@@ -1,0 +1,91 @@
+"""Puts machines back as their records say they were; what cannot be put back is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from iecpod.design.owner import Owner
+from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.parallel import run_on_nodes
+from iecpod.ports import Reporter, Shell
+from iecpod.providers.existing import restore_scripts as scripts
+from iecpod.providers.existing.node_facts import RECORD_DIR
+
+_STEP_SECONDS = 1200.0
+_SHORT_SECONDS = 120.0
+_MOST_LEFT = 100
+
+#: In order: what is said, and the script. Rules need programs that go with the packages.
+_STEPS = (
+    ("leaves the cluster", scripts.LEAVE),
+    ("stops what was started", scripts.STOP),
+    ("removes networks of pods", scripts.NETWORK),
+    ("removes packages", scripts.PACKAGES),
+    ("puts files back", scripts.FILES),
+    ("puts kernel settings and swap back", scripts.KERNEL),
+)
+
+_READ_OWNER = 'test ! -e "$1" || cat "$1/owner"'
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """By node, what is left; `unknown` are the nodes that did not answer, each with the reason."""
+
+    left: Mapping[str, tuple[str, ...]]
+    unknown: Mapping[str, str]
+
+    def listed(self) -> tuple[str, ...]:
+        """Nothing only where every node answered and has nothing left."""
+        left = [f"{node}: {what}" for node, found in self.left.items() for what in found]
+        return (*left, *(f"{node}: unknown, since it does not answer ({why})" for node, why in self.unknown.items()))
+
+
+def restore_nodes(shells: Mapping[str, Shell], owner: Owner, reporter: Reporter) -> Restored:
+    """All nodes at once. A node that is another installation's is left alone, which is told as what is left."""
+    found = run_on_nodes(tuple(shells), lambda name: _restore(shells[name], owner, reporter))
+    return Restored(
+        left={name: left for name, left in found.items() if isinstance(left, tuple) and left},
+        unknown={name: why for name, why in found.items() if isinstance(why, str)},
+    )
+
+
+def _restore(shell: Shell, owner: Owner, reporter: Reporter) -> tuple[str, ...] | str:
+    """What is left; a text where the node stopped to answer."""
+    try:
+        if not _is_ours(shell, owner):
+            return ()
+        for told, script in _STEPS:
+            reporter.progress(told, shell.node)
+            shell.run(["sh", "-c", script, "restore"], timeout_seconds=_STEP_SECONDS, check=False)
+        left = _compare(shell)
+        if not left:
+            shell.run(["sh", "-c", scripts.FORGET, "forget"], timeout_seconds=_SHORT_SECONDS)
+            reporter.progress("is as it was", shell.node)
+        return left
+    except (NodeUnreachable, WaitTimeout) as error:
+        return error.cause.removeprefix(f"{shell.node}: ")
+    except IecpodError as error:
+        return (error.cause.removeprefix(f"{shell.node}: "),)
+
+
+def _is_ours(shell: Shell, owner: Owner) -> bool:
+    """Whether there is a record. Raises `NodeError` where it is another's."""
+    said = shell.run(["sh", "-c", _READ_OWNER, "owner", RECORD_DIR], timeout_seconds=_SHORT_SECONDS).stdout
+    if not said.strip():
+        return False
+    expected = [f"installation={owner.installation}", f"pod={owner.ref}", f"node={shell.node}"]
+    if said.splitlines() != expected:
+        raise NodeError(shell.node, f"its record is another's: {' '.join(said.split())[:300]}")
+    return True
+
+
+def _compare(shell: Shell) -> tuple[str, ...]:
+    said = shell.run(["sh", "-c", scripts.COMPARE, "compare"], timeout_seconds=_SHORT_SECONDS * 5).stdout
+    return _bounded([line[:200] for line in said.splitlines() if line.strip()])
+
+
+def _bounded(left: Sequence[str]) -> tuple[str, ...]:
+    more = len(left) - _MOST_LEFT
+    return (*left[:_MOST_LEFT], *((f"{more} more",) if more > 0 else ()))

@@ -1,0 +1,242 @@
+"""A cluster on machines that are there: refused for good reasons, bootstrapped, torn down, and as before.
+
+The machines are made by iecpod's other provider, and nothing of that is used: they have a user with a password, as
+somebody would have installed them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import small_lab
+from tests.e2e.conftest import RELEASE, Iecpod
+
+CONTROL_PLANE, WORKER = "172.16.10.36", "172.16.10.37"
+NODES = {"iec01": CONTROL_PLANE, "iec02": WORKER}
+SCENARIO = "k8-kube-router-iec-noha"
+PASSWORD = "correct horse battery staple"
+
+#: As root, on a guest: a user with a password, and swap, as an installer would leave them.
+INSTALL = f"""
+useradd --create-home --shell /bin/bash iec
+echo 'iec:{PASSWORD}' | chpasswd
+echo 'iec ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/iec
+printf 'PasswordAuthentication yes\\n' > /etc/ssh/sshd_config.d/00-password.conf
+systemctl restart ssh
+dd if=/dev/zero of=/swapfile bs=1M count=64 status=none
+chmod 600 /swapfile
+mkswap /swapfile > /dev/null
+echo '/swapfile none swap sw 0 0' >> /etc/fstab
+systemctl daemon-reload
+swapon --all
+"""
+
+#: All that teardown answers for.
+SNAPSHOT = """
+export LC_ALL=C
+find /etc /usr/bin /usr/local /opt /home /var/lib/iecpod /var/lib/kubelet /var/lib/containerd -xdev \\
+    ! -path '/etc/ld.so.cache' ! -path '/home/iec/.cache*' -printf '%p %y %m %U:%G %l\\n' 2> /dev/null | sort
+find /etc /home -xdev -type f ! -path /etc/ld.so.cache -exec sha256sum {} + | sort -k 2
+dpkg-query --show --showformat='${Package} ${Version} ${db:Status-Status}\\n'
+apt-mark showhold
+systemctl list-unit-files --no-legend --no-pager --type=service,socket,swap | awk '{print $1, $2}'
+systemctl list-units --no-legend --no-pager --plain --type=service,swap --state=active |
+    awk '{print $1}' | grep -v user@
+ls /sys/class/net
+ls /run/netns 2> /dev/null || true
+awk 'NR > 1 {print $1, $2}' /proc/swaps
+ip -4 route show table all
+for name in net/ipv4/ip_forward vm/overcommit_memory kernel/panic kernel/panic_on_oops net/ipv4/conf/all/rp_filter; do
+    echo "$name $(cat /proc/sys/$name)"
+done
+for program in iptables-nft iptables-legacy; do "$program-save" 2> /dev/null | grep -e ^-A || true; done
+true
+"""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """`lab` made them; `iecpod` is another state directory, whose commands run where they can be reached."""
+
+    lab: Iecpod
+    iecpod: Iecpod
+    password_file: Path
+    wrong_password_file: Path
+
+    def as_root(self, hostname: str, script: str) -> str:
+        return self.lab.check("ssh", hostname, "--", "sudo", "sh", "-euc", script)
+
+    def fingerprint(self, hostname: str) -> str:
+        return self.as_root(hostname, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").split()[1]
+
+    def bootstrap(self, *arguments: str, password: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """As a job would: nothing of this machine's known_hosts, and keys that are expected."""
+        argv = [*self.iecpod.prefix, sys.executable, "-m", "iecpod", "bootstrap", CONTROL_PLANE, WORKER]
+        argv += ["--name", self.iecpod.pod, "--user", "iec", "--password-file", str(password or self.password_file)]
+        return subprocess.run(
+            [*argv, *arguments], env=self.iecpod.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+
+    @property
+    def host_keys(self) -> list[str]:
+        return [part for name, at in NODES.items() for part in ("--host-key", f"{at}={self.fingerprint(name)}")]
+
+
+@pytest.fixture(scope="module")
+def machines(as_root: None) -> Iterator[Machines]:
+    root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-existing-"))
+    small_lab.write_descriptors(root)
+    lab = Iecpod(root / "lab", small_lab.LAB, small_lab.PAIR)
+    base = ("-b", f"file://{root}", "-c", "embedded", "--release", RELEASE, "-s", SCENARIO, "--bundle-via", "ssh")
+    try:
+        lab.check("deploy", *base, "--until", "reachable")
+        for hostname in NODES:
+            lab.check("ssh", hostname, "--", "sudo", "sh", "-euc", INSTALL)
+        for name, text in (("password", PASSWORD), ("wrong", "tr0ub4dor")):
+            (root / name).write_text(text + "\n")
+        settings = {"HOME": str(root)}
+        prefix = tuple(lab.host.command_prefix)
+        iecpod = Iecpod(root / "existing", "nodes", "edge", settings=settings, prefix=prefix)
+        yield Machines(lab, iecpod, root / "password", root / "wrong")
+    finally:
+        lab.run("teardown")
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def bundle(machines: Machines) -> Path:
+    path = machines.lab.root / "bundle"
+    argv = [sys.executable, "-m", "iecpod", "bundle", "build", "--release", RELEASE, "--output", str(path)]
+    subprocess.run(argv, env=machines.lab.environ, stdin=subprocess.DEVNULL, check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def before(machines: Machines) -> dict[str, list[str]]:
+    return {hostname: machines.as_root(hostname, SNAPSHOT).splitlines() for hostname in NODES}
+
+
+def test_host_keys_that_nobody_vouches_for_are_refused(machines: Machines, before: dict[str, list[str]]) -> None:
+    refused = machines.bootstrap("--release", RELEASE, "-s", SCENARIO)
+    assert refused.returncode == 1
+    for hostname, address in NODES.items():
+        assert f"{address} offers the host key {machines.fingerprint(hostname)}" in refused.stderr
+    assert "which nobody vouches for" in refused.stderr and PASSWORD not in refused.stderr
+    assert not machines.iecpod.pod_dir.exists()
+
+
+def test_another_host_key_is_refused(machines: Machines) -> None:
+    foreign = "SHA256:" + "A" * 43
+    refused = machines.bootstrap("--release", RELEASE, "--host-key", foreign)
+    assert refused.returncode == 1 and f"--host-key expects {foreign}" in refused.stderr
+
+
+def test_a_wrong_password_is_refused(machines: Machines) -> None:
+    options = ("--release", RELEASE, "-s", SCENARIO, *machines.host_keys)
+    refused = machines.bootstrap(*options, password=machines.wrong_password_file)
+    assert refused.returncode == 1
+    assert "refuses the password that was given" in refused.stderr and "tr0ub4dor" not in refused.stderr
+
+
+def test_sudo_that_asks_is_refused(machines: Machines) -> None:
+    machines.as_root("iec02", "mv /etc/sudoers.d/iec /root/")
+    try:
+        refused = machines.bootstrap("--release", RELEASE, "-s", SCENARIO, *machines.host_keys)
+    finally:
+        machines.as_root("iec02", "mv /root/iec /etc/sudoers.d/")
+    assert refused.returncode == 1
+    assert f"{WORKER}: `sudo -n true` is refused to user iec: sudo: a password is required" in refused.stderr
+    assert "NOPASSWD" in refused.stderr
+
+
+def test_an_old_cluster_is_refused(machines: Machines) -> None:
+    machines.as_root("iec02", "mkdir /etc/kubernetes; touch /etc/kubernetes/kubelet.conf")
+    try:
+        refused = machines.bootstrap("--release", RELEASE, "-s", SCENARIO, *machines.host_keys)
+    finally:
+        machines.as_root("iec02", "rm -r /etc/kubernetes")
+    assert refused.returncode == 4, refused.stderr
+    assert "node iec02: error: it belongs to a cluster already, or did: /etc/kubernetes/kubelet.conf" in refused.stderr
+    assert not machines.iecpod.pod_dir.exists()
+
+
+def test_nothing_was_changed_so_far(machines: Machines, before: dict[str, list[str]]) -> None:
+    check_as_before(machines, before)
+
+
+def test_a_cluster_is_made(machines: Machines, bundle: Path, before: dict[str, list[str]]) -> None:
+    done = machines.bootstrap("--bundle", str(bundle), "-s", SCENARIO, *machines.host_keys)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "POD nodes/edge" in done.stdout and PASSWORD not in done.stdout + done.stderr
+    report = machines.iecpod.report()
+    outcomes = {phase["name"]: phase["outcome"] for phase in report["phases"]}
+    assert (outcomes["reachable"], outcomes["prepare"], outcomes["verify"]) == ("done", "done", "done")
+
+
+def test_it_is_a_pod_as_any_other(machines: Machines) -> None:
+    iecpod = machines.iecpod
+    status = json.loads(iecpod.check("status", "-o", "json"))
+    assert status["state"] == "ready" and [node["node"] for node in status["nodes"]] == list(NODES)
+    addresses = {
+        item["metadata"]["name"]: item["status"]["addresses"][0]["address"] for item in iecpod.get("nodes")["items"]
+    }
+    assert addresses == NODES
+    assert iecpod.on_node("iec02", "id", "--user", "--name").strip() == "iec"
+    assert "server: https://172.16.10.36:6443" in iecpod.check("kubeconfig")
+    assert "in place" in iecpod.check("deploy")
+    assert machines.as_root("iec01", "cat /proc/swaps").count("\n") == 1
+
+
+def test_it_is_refused_to_another_installation(machines: Machines, tmp_path: Path) -> None:
+    other = Machines(
+        machines.lab,
+        Iecpod(tmp_path, "nodes", "other", settings=machines.iecpod.settings, prefix=machines.iecpod.prefix),
+        machines.password_file,
+        machines.wrong_password_file,
+    )
+    refused = other.bootstrap("--release", RELEASE, "-s", SCENARIO, *machines.host_keys)
+    assert refused.returncode == 4 and "it is node iec01 of POD nodes/edge" in refused.stderr
+
+
+def test_a_teardown_puts_everything_back(machines: Machines, before: dict[str, list[str]]) -> None:
+    removed = machines.iecpod.check("teardown")
+    assert removed.splitlines() == ["removed node iec01", "removed node iec02"]
+    assert not machines.iecpod.pod_dir.exists()
+    check_as_before(machines, before)
+
+
+def test_machines_can_be_used_again_and_a_killed_bootstrap_goes_on(
+    machines: Machines, bundle: Path, before: dict[str, list[str]]
+) -> None:
+    options = ("--bundle", str(bundle), "-s", SCENARIO, "--until", "runtime", *machines.host_keys)
+    argv = [*machines.iecpod.prefix, sys.executable, "-m", "iecpod", "bootstrap", CONTROL_PLANE, WORKER]
+    argv += ["--name", "edge", "--user", "iec", "--password-file", str(machines.password_file), *options]
+    with subprocess.Popen(argv, env=machines.iecpod.environ, stderr=subprocess.PIPE, text=True) as killed:
+        assert killed.stderr is not None
+        for line in killed.stderr:
+            if "phase runtime" in line:
+                break
+        time.sleep(5)
+        killed.kill()
+    again = machines.bootstrap(*options)
+    assert again.returncode == 0, again.stderr
+    assert machines.iecpod.run("teardown").returncode == 0
+    check_as_before(machines, before)
+
+
+def check_as_before(machines: Machines, before: dict[str, list[str]]) -> None:
+    for hostname, lines in before.items():
+        now = machines.as_root(hostname, SNAPSHOT).splitlines()
+        changed = [line for line in difflib.unified_diff(lines, now, lineterm="", n=0) if line[:1] in "+-"][2:]
+        assert changed == [], hostname
