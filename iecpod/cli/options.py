@@ -186,7 +186,7 @@ def pod_options(function: F) -> F:
         ),
         click.option(
             "--release",
-            help="Release, by name or file. Default: k8s-1.36; lab local: k8s-1.37-go, or debian12 as a fallback.",
+            help="Release, by name or file. Default: k8s-1.37; lab local: k8s-1.37-go, or debian12 as a fallback.",
             shell_complete=complete_release,
         ),
         connect_option(

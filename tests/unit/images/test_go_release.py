@@ -218,7 +218,7 @@ def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("release", "scenario"),
-    [(None, "k8-kube-router-iec-noha"), ("debian12", "k8-bridge-iec-noha"), ("k8s-1.36", "k8-bridge-iec-noha")],
+    [(None, "k8-kube-router-iec-noha"), ("debian12", "k8-bridge-iec-noha"), ("k8s-1.37", "k8-bridge-iec-noha")],
 )
 def test_the_scenario_of_lab_local_fits_its_release(tmp_path: Path, release: str | None, scenario: str) -> None:
     """The first of the lab's whose pod network the release has."""
