@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
-from iecpod.errors import DescriptorError
+from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_document import load_yaml
 from tests.unit.command_line import layout_below, run
@@ -92,3 +94,11 @@ def test_entries_with_names_are_compared_by_them(tmp_path: Path) -> None:
     lines = run(tmp_path, "releases", "diff", "k8s-1.37", "iec-r1").stdout.splitlines()
     assert "-repositories[docker].suites[]: noble" in lines and "+repositories[docker].suites[]: bionic" in lines
     assert not any(line[1:].startswith("repositories[docker].uri") for line in lines)
+
+
+@pytest.mark.parametrize("name", ["k8s-1.37", "debian12"])
+def test_bump_says_how_another_release_is_moved(tmp_path: Path, name: str) -> None:
+    result = run(tmp_path, "releases", "bump", name)
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.cause == f"{name} is no release of Go modules that iecpod brings"
+    assert result.exception.remedy.startswith(f"move versions in a copy: `iecpod releases show {name} > mine.yaml`")

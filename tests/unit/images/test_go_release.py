@@ -224,3 +224,12 @@ def test_the_scenario_of_lab_local_fits_its_release(tmp_path: Path, release: str
     """The first of the lab's whose pod network the release has."""
     request = PodRequest(ref=PodRef("local", "virtual1"), release=release)
     assert resolve_request(request, layout_below(tmp_path), Recalled()).scenario.name == scenario
+
+
+def test_the_connected_release_is_of_the_versions_that_are_compiled() -> None:
+    """The e2e tests try it with these programs: a bump moves `k8s-1.37.yaml` along."""
+    connected = load_release("k8s-1.37", ROOT / "iecpod/releases", ROOT / "schemas")
+    assert connected.helm is not None
+    versions = {module.name: module_version(module) for module in SOURCE.modules}
+    assert (connected.kubernetes_version, connected.helm.version) == (versions["kubernetes"], versions["helm"])
+    assert connected.supported_until == RELEASE.supported_until
