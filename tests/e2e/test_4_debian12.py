@@ -68,7 +68,7 @@ def test_its_kubeadm_names_the_images_that_were_made(kubeadm: Path, tmp_path: Pa
     ]
 
 
-@pytest.mark.parametrize("file", ["init.yaml", "init-calm.yaml", "join.yaml", "join-calm.yaml"])
+@pytest.mark.parametrize("file", ["init.yaml", "init-low-overhead.yaml", "join.yaml", "join-low-overhead.yaml"])
 def test_its_kubeadm_reads_the_configuration(kubeadm: Path, file: str) -> None:
     """1.20 has no `config validate`; migrating reads strictly and writes what it has understood."""
     argv = [str(kubeadm), "config", "migrate", "--old-config", str(GOLDEN / file)]

@@ -214,7 +214,7 @@ def servers(rng: random.Random, ground: Ground) -> Sequence[str]:
         return rng.choice(("validate", "plan", "deploy", "status")), "-l", "lab", "-p", "pod", "-b", ground.url
     _write_pod(ground)
     ground.write("release.yaml", _RELEASE.replace("OWN", str(ground.own)))
-    options = ("--release", "k8s-1.36", "--image-url", f"{ground.url}/image.img", "-s", "k8-flannel-iec-noha")
+    options = ("--release", "k8s-1.37", "--image-url", f"{ground.url}/image.img", "-s", "k8-flannel-iec-noha")
     return ("deploy", *_POD, *_ON_TEST, *options)
 
 
