@@ -43,7 +43,7 @@ def machines(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machine
 def pod(machines: Machines) -> Iecpod:
     """The POD, up."""
     command, _ = machines
-    command.check("deploy", timeout=6000)  # beside other work, it was seen to take an hour
+    command.check("deploy", timeout=6000)  # beside other work, 50 minutes were too few
     return command
 
 
