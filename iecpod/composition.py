@@ -208,7 +208,8 @@ class Composition:
             source = loaded.go
             if source is None or release not in known_releases(self.layout.releases_dir):
                 raise UsageError(
-                    f"{release} is no release of Go modules that iecpod brings", "see `iecpod releases list`"
+                    f"{release} is no release of Go modules that iecpod brings",
+                    f"move versions in a copy: `iecpod releases show {release} > mine.yaml` (README: Newer versions)",
                 )
             go = ensure_go(Cache(self.layout.cache_dir, reporter), source.toolchain) / "bin/go"
             return GoBump(go, source, self.layout.releases_dir / f"{release}.yaml", reporter).run(module, version)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from iecpod.model import Arch
 
-CACHE = Path("/var/cache/iecpod")
+CACHE = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
 
 
 def find_compiled(program: str) -> Path | None:
-    """Of Kubernetes 1.20.2. One for the processor of this machine: others would run in an emulator, and slowly."""
+    """Of Kubernetes 1.20.2, which `tox -e e2e-debian12` compiles.
+
+    One for the processor of this machine: others would run in an emulator, and slowly.
+    """
     return _find("kubernetes", program)
 
 
@@ -21,8 +25,8 @@ def find_go_program(program: str) -> Path | None:
 
 
 def find_layer() -> Path | None:
-    """The layer that images share, with etcd in it."""
-    return _find("layer", "layer.tar", package="etcd-server")
+    """The layer that images of k8s-1.37-go share, with kube-router's tools in it."""
+    return _find("layer", "layer.tar", package="iproute2")
 
 
 def _find(kind: str, name: str, package: str | None = None) -> Path | None:

@@ -94,7 +94,7 @@ class _Session(paramiko.ServerInterface):
 
     def check_auth_password(self, username: str, password: str) -> int:
         allowed = username == "ubuntu" and bool(password) and password == self._server.password
-        return paramiko.AUTH_SUCCESSFUL if allowed else paramiko.AUTH_FAILED
+        return common.AUTH_SUCCESSFUL if allowed else common.AUTH_FAILED
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         allowed = username == "ubuntu" and key == self._server.authorized_key

@@ -26,7 +26,7 @@ def bundle() -> None:
     """Offline bundles: all that a POD takes, for a place without a network.
 
     \b
-    Where there is a network:  iecpod bundle build --release k8s-1.36 --output k8s.tar
+    Where there is a network:  iecpod bundle build --release k8s-1.37 --output k8s.tar
     Where there is none:       iecpod deploy -l arm -p virtual2 --bundle k8s.tar
     """
 

@@ -181,7 +181,7 @@ scenario_option = click.option(
 )
 release_option = click.option(
     "--release",
-    help="Release, by name or file. Default: k8s-1.36; lab local: k8s-1.37-go, or debian12 as a fallback.",
+    help="Release, by name or file. Default: k8s-1.37; lab local: k8s-1.37-go, or debian12 as a fallback.",
     shell_complete=complete_release,
 )
 

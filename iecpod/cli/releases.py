@@ -22,7 +22,7 @@ def releases() -> None:
     A release is a file. Copy one, change it and give it to --release:
 
     \b
-      iecpod releases show k8s-1.36 > mine.yaml
+      iecpod releases show k8s-1.37 > mine.yaml
       iecpod deploy -l arm -p virtual2 --release ./mine.yaml
     """
 

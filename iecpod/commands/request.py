@@ -53,7 +53,7 @@ class LabDefaults:
         return tuple(sorted(self.software, key=lambda one: one.release != release))
 
 
-_CONNECTED_LAB = LabDefaults(None, (DefaultSoftware("k8s-1.36", "k8-calico-iec-noha"),), disposable=False)
+_CONNECTED_LAB = LabDefaults(None, (DefaultSoftware("k8s-1.37", "k8-calico-iec-noha"),), disposable=False)
 _LABS = {
     "local": LabDefaults(
         EMBEDDED,

@@ -56,8 +56,9 @@ def _commands(packages: Sequence[str]) -> str:
 
 
 def _remedy(repositories: Sequence[AptRepository], output: str) -> str:
-    if _NOT_TRUSTED.search(output):
-        named = [repository for repository in repositories if repository.uri.rstrip("/") in output] or repositories
+    refused = "\n".join(line for line in output.splitlines() if _NOT_TRUSTED.search(line))
+    if refused:
+        named = [repository for repository in repositories if repository.uri.rstrip("/") in refused] or repositories
         keys = " ".join(f"--repository-key {repository.name}=FILE" for repository in named)
         return f"give the key that signs the repository, once you are sure of it: {keys}"
     return (

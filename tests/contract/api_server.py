@@ -1,15 +1,13 @@
-"""An API server of Kubernetes 1.20 on the loopback of a namespace of its own, with the etcd that it keeps its data in.
+"""An API server of Kubernetes 1.37 on the loopback of a namespace of its own, with the etcd that it keeps its data in.
 
-Programs come from the cache of a machine that has deployed debian12.
+Programs come from the cache of a machine that has deployed k8s-1.37-go.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.compiled import find_compiled, find_layer
+from tests.compiled import find_go_program
 
 #: Nothing else is in the network namespace, so the usual ports are free; all processes end with the first.
 _ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child")
@@ -38,23 +36,16 @@ class Api:
         return json.loads(self.kubectl("get", *arguments, "-o", "json").stdout)
 
 
-def unpack_etcd(layer: Path, program: Path) -> None:
-    with tarfile.open(layer) as tar, program.open("wb") as file:
-        content = tar.extractfile("./usr/bin/etcd")
-        assert content is not None
-        shutil.copyfileobj(content, file)
-    program.chmod(0o755)
-
-
 @contextmanager
 def api_server(directory: Path) -> Iterator[Api | None]:
     """None where Kubernetes is not on this machine, or no namespace can be made."""
-    server_program, kubectl, layer = find_compiled("kube-apiserver"), find_compiled("kubectl"), find_layer()
-    if server_program is None or kubectl is None or layer is None or os.geteuid() != 0:
+    kubernetes, etcd = find_go_program("kubernetes"), find_go_program("etcd")
+    if kubernetes is None or etcd is None or os.geteuid() != 0:
         yield None
         return
-    etcd = directory / "etcd-server"
-    unpack_etcd(layer, etcd)
+    server_program, kubectl = directory / "kube-apiserver", directory / "kubectl"
+    for program in (server_program, kubectl):  # it goes by the name that it is called by
+        program.symlink_to(kubernetes)
     key = directory / "sa.key"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     (directory / "tokens").write_text("token,admin,admin,system:masters\n")
@@ -84,7 +75,7 @@ def wait_for_api(server: subprocess.Popen[bytes], kubectl: Path, directory: Path
     while time.monotonic() < deadline and server.poll() is None:
         inside = ["nsenter", f"--net=/proc/{server.pid}/ns/net", str(kubectl)]
         options = ["--server=https://127.0.0.1:6443", "--insecure-skip-tls-verify", "--token=token"]
-        api = Api([*inside, *options, f"--cache-dir={directory}/kubectl"])
+        api = Api([*inside, *options, f"--cache-dir={directory}/kubectl-cache"])
         answer = api.kubectl("get", "--raw=/readyz")
         if answer.stdout == "ok":
             return api

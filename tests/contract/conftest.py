@@ -43,7 +43,7 @@ def cluster() -> DesiredCluster:
     return DesiredCluster(
         name="local-virtual1",
         arch=Arch.X86_64,
-        release=load_release("debian12", ROOT / "iecpod/releases", ROOT / "schemas"),
+        release=load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas"),
         cni=Cni.CALICO,
         nodes=(node,),
         mgmt_cidr=IPv4Network("172.16.10.0/24"),

@@ -1,4 +1,4 @@
-"""Calico's upstream manifest, patched, given to a real API server of Kubernetes 1.20 on the loopback."""
+"""Calico's upstream manifest, patched, given to a real API server of Kubernetes 1.37 on the loopback."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ def test_the_patched_manifest_is_taken_whole(api: Api, cluster: DesiredCluster) 
     assert {line.rsplit(" ", 1)[1] for line in again.stdout.splitlines()} <= {"unchanged", "configured"}
 
 
-def test_a_newer_cluster_s_manifest_is_refused_for_its_budget_alone(api: Api, cluster: DesiredCluster) -> None:
-    """Why the budget is changed at all."""
-    newer = dataclasses.replace(cluster.release, kubernetes_version="1.21.0")
+def test_an_older_cluster_s_manifest_is_refused_for_its_budget_alone(api: Api, cluster: DesiredCluster) -> None:
+    """Why the budget is changed for older clusters only."""
+    older = dataclasses.replace(cluster.release, kubernetes_version="1.20.2")
     upstream = ManifestText("calico.yaml", UPSTREAM.read_bytes())
     patched = patch_calico_manifest(
-        [upstream], dataclasses.replace(cluster, release=newer), CalicoSource(manifests=()), make_tls
+        [upstream], dataclasses.replace(cluster, release=older), CalicoSource(manifests=()), make_tls
     )
     done = api.kubectl("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=patched.text)
     assert done.returncode != 0
     assert (
-        done.stderr.count("no matches for kind") == 1 and '"PodDisruptionBudget" in version "policy/v1"' in done.stderr
+        done.stderr.count("no matches for kind") == 1
+        and '"PodDisruptionBudget" in version "policy/v1beta1"' in done.stderr
     )

@@ -17,13 +17,13 @@ from iecpod.design.release import Autodetection, CalicoSource
 from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.calico_etcd import etcd_cluster_ip
 from iecpod.yaml_document import load_yaml_all
-from tests.compiled import find_layer
-from tests.contract.api_server import unpack_etcd
+from tests.compiled import find_go_program
 from tests.contract.hypervisors import why_not_embedded
 from tests.unit.calico_of_the_iec import MANIFESTS
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or find_layer() is None or bool(why_not_embedded()), reason="no etcd or no namespaces here"
+    os.geteuid() != 0 or find_go_program("etcd") is None or bool(why_not_embedded()),
+    reason="no etcd or no namespaces here",
 )
 
 _MGMT = "172.16.10.36"
@@ -73,9 +73,9 @@ def test_calicos_etcd_answers_on_mgmt_and_to_calico_alone(cluster: DesiredCluste
         argument.replace("$(CALICO_ETCD_IP)", _MGMT).replace("/calico-etcd/", "server/").replace("/var/etcd", "data")
         for argument in container["args"]
     ]
-    layer = find_layer()
-    assert layer is not None
-    unpack_etcd(layer, tmp_path / "etcd")
+    etcd = find_go_program("etcd")
+    assert etcd is not None
+    (tmp_path / "etcd").symlink_to(etcd)
     alone = ["unshare", "--net", "--pid", "--fork", "--kill-child"]
     done = subprocess.run(
         [*alone, "sh", "-c", _ASK, "ask", "x", str(addresses[0]), "./etcd", *arguments],

@@ -491,7 +491,7 @@ def test_kubeadm_of_a_release_is_given_its_configuration_alone(tmp_path: Path) -
     tries = f"cat {host}/secret; touch {host}/x; touch /usr/x; cat /proc/1/root{host}/secret"
     kubeadm.write_text(f'#!/bin/sh\n( {tries} ) 2>/dev/null\ntest -s "$5" && echo registry.lab/pause:1\n')
     kubeadm.chmod(0o755)
-    release = load_release("k8s-1.36", ROOT / "iecpod/releases", ROOT / "schemas")
+    release = load_release("k8s-1.37", ROOT / "iecpod/releases", ROOT / "schemas")
     cache = Cache(tmp_path / "cache", RecordingReporter())
     sources = ConnectedSources(cache=cache, release=release, apt_mirror="", registry_mirrors={})
     assert sources._ask_kubeadm(kubeadm, work) == ["registry.lab/pause:1"]

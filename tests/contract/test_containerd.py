@@ -15,7 +15,7 @@ from tests.compiled import find_go_program
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["k8s-1.36", "k8s-1.37-go"])
+@pytest.mark.parametrize("name", ["k8s-1.37", "k8s-1.37-go"])
 def test_configuration_is_understood(name: str, tmp_path: Path) -> None:
     containerd = find_go_program("containerd")
     if containerd is None:

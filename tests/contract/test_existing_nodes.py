@@ -88,9 +88,8 @@ def _pod(cluster: DesiredCluster) -> PodDesign:
     idf = Idf(version="0.1", networks=(), bridges=(), interface_mtu=1500, ntp_servers=(), node_devices=())
     spec = PodSpec(ref=OWNER.ref, pdf=Pdf(version="1.0", nodes=()), idf=idf, pdf_file="", idf_file="")
     scenario = load_scenarios(ROOT / "iecpod/scenarios", ROOT / "schemas")[0]
-    return PodDesign(
-        spec=spec, scenario=scenario, cluster=cluster, supply=Supply(http_proxy="http://proxy.example:3128")
-    )
+    supply = Supply(http_proxy="http://proxy.example:3128")
+    return PodDesign(spec=spec, scenario=scenario, cluster=cluster, supply=supply, docker_bridge=None)
 
 
 def prepare(machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges) -> PreparePhase:

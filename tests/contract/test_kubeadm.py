@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from iecpod.design.release_file import load_release
+from iecpod.render.kubeadm import render_images_config
 from iecpod.render.low_overhead import PATCHES_DIR, render_patches
 from iecpod.yaml_document import load_yaml
 from tests.compiled import find_go_program
 
-GOLDEN = Path(__file__).parents[1] / "unit/golden/releases"
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests/unit/golden/releases"
 RENDERED = [
     pytest.param(GOLDEN / release / file, id=f"{release.split('/')[0]}-{file}")
-    for release in ("k8s-1.36/ubuntu2404-x86_64", "k8s-1.37-go/debian12-x86_64")
+    for release in ("k8s-1.37/ubuntu2404-x86_64", "k8s-1.37-go/debian12-x86_64")
     for file in ("init.yaml", "init-low-overhead.yaml", "join.yaml", "join-low-overhead.yaml")
 ]
 
@@ -81,3 +84,21 @@ def container_of(manifest: Path) -> dict[str, Any]:
     assert isinstance(data, dict)
     (container,) = data["spec"]["containers"]
     return dict(container)
+
+
+@pytest.mark.parametrize("name", ["k8s-1.37", "k8s-1.37-go"])
+def test_images_are_named_without_a_container_runtime(kubeadm: Path, tmp_path: Path, name: str) -> None:
+    """And the same on every host."""
+    release = load_release(name, ROOT / "iecpod/releases", ROOT / "schemas")
+    (tmp_path / "config.yaml").write_text(render_images_config(release))
+    argv = [str(kubeadm), "config", "images", "list", "--config", str(tmp_path / "config.yaml")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env={"PATH": "/nowhere"})
+    repository = release.image_repository or "registry.k8s.io"
+    names = {"coredns": "coredns"} if release.image_repository else {"coredns": "coredns/coredns"}
+    listed = [image.rsplit(":", 1) for image in done.stdout.split()]
+    programs = [f"kube-{name}" for name in ("apiserver", "controller-manager", "scheduler", "proxy")]
+    assert [place for place, _ in listed] == [
+        f"{repository}/{names.get(name, name)}" for name in (*programs, "coredns", "pause", "etcd")
+    ]
+    assert [tag for _, tag in listed[:4]] == [f"v{release.kubernetes_version}"] * 4
+    assert release.pause_image.partition("@")[0] == ":".join(listed[5])

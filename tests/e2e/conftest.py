@@ -21,7 +21,6 @@ import pytest
 from iecpod.adapters.reporters import LogReporter
 from iecpod.commands.installation import ensure_installation
 from iecpod.design.owner import Owner
-from iecpod.design.release_file import load_release
 from iecpod.images.cache import Cache
 from iecpod.model import Arch, PodRef
 from iecpod.processes import find_processes
@@ -242,11 +241,11 @@ def logs_archive(pod: Iecpod, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def connected_machines(world: OutsideWorld, pod: str, runtime: str, key: Path) -> Iterator[tuple[Iecpod, Servers]]:
-    """Machines of a connected lab that boot, and the servers at work; `key` is that of the Kubernetes packages."""
+def connected_machines(world: OutsideWorld, pod: str, keys: Mapping[str, Path]) -> Iterator[tuple[Iecpod, Servers]]:
+    """Machines of a connected lab that boot, and the servers at work; `keys` are those of its repositories."""
     command = Iecpod(world.root, small_lab.LAB, pod)
     try:
-        command.check("deploy", *world.options(runtime, key), "--until", "domains")
+        command.check("deploy", *world.options(keys), "--until", "domains")
         with world.at(command.host) as servers:
             yield command, servers
     finally:
@@ -259,5 +258,6 @@ def world(as_root: None, cache: Cache) -> Iterator[OutsideWorld]:
     if Arch.of_this_machine() is not Arch.X86_64:
         pytest.skip("the PODs are of x86_64, whose programs this machine does not run")
     with tempfile.TemporaryDirectory(prefix="iecpod-e2e-connected-") as directory:
-        bundled = load_release("debian12", small_lab.ROOT / "iecpod/releases", small_lab.ROOT / "schemas")
-        yield make_world(Path(directory), bundled, cache)
+        world = make_world(Path(directory), small_lab.load_shipped(RELEASE), cache)
+        with world.host_server.at_work():
+            yield world

@@ -7,6 +7,9 @@ from typing import Any
 
 import yaml
 
+from iecpod.design.release import Release
+from iecpod.design.release_file import load_release
+
 ROOT = Path(__file__).parents[2]
 LAB = "small"
 #: PODs of it.
@@ -29,3 +32,7 @@ def write_descriptors(directory: Path) -> None:
 
 def load_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
+
+
+def load_shipped(name: str) -> Release:
+    return load_release(name, ROOT / "iecpod/releases", ROOT / "schemas")

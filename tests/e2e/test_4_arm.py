@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HOSTNAMES, HostSnapshot, Iecpod
+from tests.e2e.conftest import HOSTNAMES, RELEASE, HostSnapshot, Iecpod
 
 #: What the lab's own hypervisor would decide: where, from what, and how large on a small machine.
 OPTIONS = (
-    *("-c", "embedded", "--release", "debian12", "-s", "k8-bridge-iec-noha", "--virt-type", "qemu"),
+    *("-c", "embedded", "--release", RELEASE, "-s", "k8-kube-router-iec-noha", "--virt-type", "qemu"),
     *("--vcpus", "2", "--memory", "2G", "--bundle-via", "image"),
 )
 ADDRESSES = {

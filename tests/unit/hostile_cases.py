@@ -216,7 +216,7 @@ def servers(rng: random.Random, ground: Ground) -> Sequence[str]:
     ground.write("release.yaml", _RELEASE.replace("OWN", str(ground.own)))
     manifest = ground.write("manifest.yaml", ground.text(rng))
     sources = ("--image-url", f"{ground.url}/image.img", "--manifest", f"flannel={manifest}")
-    return ("deploy", *_POD, *_ON_TEST, "--release", "k8s-1.36", "-s", "k8-flannel-iec-noha", *sources)
+    return ("deploy", *_POD, *_ON_TEST, "--release", "k8s-1.37", "-s", "k8-flannel-iec-noha", *sources)
 
 
 def state(rng: random.Random, ground: Ground) -> Sequence[str]:

@@ -56,7 +56,7 @@ def foreign_image() -> Release:
         (foreign_image(), SYSTEM, None, None, DISK),
         (foreign_image(), SYSTEM, None, IMAGE, DISK),
         (foreign_image(), REMOTE, None, None, SSH),
-        (load("k8s-1.36"), EMBEDDED, None, IMAGE, None),
+        (load("k8s-1.37"), EMBEDDED, None, IMAGE, None),
     ],
 )
 def test_the_choice(
@@ -83,10 +83,10 @@ def test_the_choice(
             "leave it out, or use image or ssh",
         ),
         (
-            load("k8s-1.36"),
+            load("k8s-1.37"),
             EMBEDDED,
             SSH,
-            "--bundle-via ssh: release k8s-1.36 has no bundle, and none was given",
+            "--bundle-via ssh: release k8s-1.37 has no bundle, and none was given",
             "leave it out, or choose a release with a bundle",
         ),
     ],

@@ -132,6 +132,7 @@ class FakeTools:
         )
 
     def provider(self, site: Site) -> LibvirtProvider:
+        assert site.uri is not None
         return LibvirtProvider(site.uri, self)
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:

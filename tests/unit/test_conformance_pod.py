@@ -86,7 +86,7 @@ class FakePods:
 
 @pytest.fixture
 def inputs(layout: Layout) -> PodInputs:  # noqa: F811
-    return resolve(layout, release="k8s-1.36", scenario="k8-calico-iec-noha")
+    return resolve(layout, release="k8s-1.37", scenario="k8-calico-iec-noha")
 
 
 @pytest.fixture

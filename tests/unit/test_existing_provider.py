@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -90,12 +91,14 @@ class FakeMachines:
         self.logins: list[tuple[str, str]] = []
         for number, shell in enumerate(self.by_address.values(), 1):
             shell.on("true").on("systemctl", "stop").on("perl")
-            shell.reply(("sh", "-c"), lambda argv, _stdin, number=number: self.answer(argv, number))
+            shell.reply(("sh", "-c"), self._answer_of(number))
         self.facts = {1: said_by(1), 2: said_by(2)}
 
-    def answer(self, argv: object, number: int) -> CommandResult:
-        words = tuple(argv)  # type: ignore[arg-type]
-        return CommandResult(0, self.facts[number] if words[3] == "node-facts" else "", "")
+    def _answer_of(self, number: int) -> Callable[[Sequence[str], bytes], CommandResult]:
+        return lambda argv, _stdin: self.answer(argv, number)
+
+    def answer(self, argv: Sequence[str], number: int) -> CommandResult:
+        return CommandResult(0, self.facts[number] if argv[3] == "node-facts" else "", "")
 
     def authorized_key(self) -> str:
         return "ssh-ed25519 AAAA nodes/edge"
@@ -192,7 +195,7 @@ def test_what_a_pod_was_deployed_with_is_recalled(base: Path, tmp_path: Path, in
     [({"vcpus": 2}, "--vcpus"), ({"memory_mib": 2048}, "--memory"), ({"addressing": "compact"}, "--addressing")],
 )
 def test_options_of_machines_that_are_made_are_refused(
-    base: Path, tmp_path: Path, options: dict[str, object], named: str
+    base: Path, tmp_path: Path, options: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{named} is for machines that iecpod makes"):
         resolve(base, tmp_path, **options)
@@ -302,10 +305,9 @@ def restored(tools: FakeMachines, *, left: Mapping[int, str] | None = None) -> N
     tools.notes["machines.json"] = json.dumps({"machines": [{**met, "is_changed": True} for met in listed]})
     tools.knows = {str(address) for address in ADDRESSES}
 
-    def answer(argv: object, number: int) -> CommandResult:
-        word = tuple(argv)[3]  # type: ignore[arg-type]
+    def answer(argv: Sequence[str], number: int) -> CommandResult:
         said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "")}
-        return CommandResult(0, said.get(word, ""), "")
+        return CommandResult(0, said.get(argv[3], ""), "")
 
     tools.answer = answer  # type: ignore[method-assign]
 

@@ -136,7 +136,7 @@ def test_deploy_tells_where_images_come_from_before_it_begins(
 
 def test_a_connected_release_pulls_what_no_archive_has(layout: Layout, tools: ManifestTools, tmp_path: Path) -> None:
     archive = taken_in(tmp_path, NODE)
-    inputs = resolve(layout, tmp_path, archive, release="k8s-1.36")
+    inputs = resolve(layout, tmp_path, archive, release="k8s-1.37")
     result = make_pod_plan(inputs, tools)
     assert result.problems == ()
     assert images_of(plan_text(inputs, result)) == {
@@ -148,11 +148,11 @@ def test_a_connected_release_pulls_what_no_archive_has(layout: Layout, tools: Ma
 
 
 def provided(tmp_path: Path, *references: str) -> Release:
-    data = manifest_of("k8s-1.36")
+    data = manifest_of("k8s-1.37")
     manifest = parse(data)
     images = tuple(BundledImage(name, "base/image.qcow2", "0" * 64, "") for name in references)
     bundle = ProvidedBundle(path=tmp_path, manifest=dataclasses.replace(manifest, images=images))
-    return dataclasses.replace(load_release("k8s-1.36", ROOT / "iecpod/releases", ROOT / "schemas"), provided=bundle)
+    return dataclasses.replace(load_release("k8s-1.37", ROOT / "iecpod/releases", ROOT / "schemas"), provided=bundle)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_pod_remembers_digests_and_forgets_them_with_its_release(layout: Layou
 
 
 def test_a_bundle_is_given_the_manifests_that_it_lacks(layout: Layout, tmp_path: Path) -> None:
-    data = manifest_of("k8s-1.36")
+    data = manifest_of("k8s-1.37")
     data["files"]["manifests/calico.yaml"] = {"size_bytes": 1, "sha256": "0" * 64}
     digest = bundle_taken_in(layout.cache_dir, data).name
 
@@ -312,7 +312,7 @@ def test_a_bundle_is_given_the_manifests_that_it_lacks(layout: Layout, tmp_path:
 
 
 def test_a_bundle_without_a_manifest_fetches_none(layout: Layout, tools: ManifestTools) -> None:
-    digest = bundle_taken_in(layout.cache_dir, manifest_of("k8s-1.36")).name
+    digest = bundle_taken_in(layout.cache_dir, manifest_of("k8s-1.37")).name
     request = PodRequest(ref=REF, bundle=digest, scenario="k8-flannel-iec-noha")
     problems = make_pod_plan(resolve_request(request, layout, Recalled()), tools).problems
     told = {problem.rule: problem for problem in problems}
@@ -344,7 +344,7 @@ def test_a_bundle_of_images_made_here_has_the_manifests_that_are_given(tmp_path:
 
     assert manifests_of(GO) == []
     assert manifests_of(GO.with_manifests(given)) == ["calico"]
-    connected = load_release("k8s-1.36", ROOT / "iecpod/releases", ROOT / "schemas")
+    connected = load_release("k8s-1.37", ROOT / "iecpod/releases", ROOT / "schemas")
     assert manifests_of(connected) == ["calico", "operator-crds", "tigera-operator", "flannel"]
 
 

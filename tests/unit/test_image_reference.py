@@ -41,7 +41,7 @@ def test_the_parts_of_a_name() -> None:
 
 @pytest.mark.parametrize("digest", ["sha256:" + "AB" * 32, "sha256:ab", "md5:" + "ab" * 32, ""])
 def test_a_digest_is_of_one_form(tmp_path: Path, digest: str) -> None:
-    (problem,) = problems_of(tmp_path, {**shipped("k8s-1.36"), "nginx_image": f"{TAGGED}@{digest}"})
+    (problem,) = problems_of(tmp_path, {**shipped("k8s-1.37"), "nginx_image": f"{TAGGED}@{digest}"})
     assert problem.startswith("nginx_image: ")
 
 
@@ -52,13 +52,13 @@ def test_images_that_are_made_here_have_none(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["k8s-1.36", "iec-r1"])
+@pytest.mark.parametrize("name", ["k8s-1.37", "iec-r1"])
 def test_connected_releases_name_what_nodes_pull_by_digest(name: str) -> None:
     release = load(name)
     assert digest_of(release.pause_image) and digest_of(release.nginx_image)
 
 
-@pytest.mark.parametrize(("name", "key"), [("debian12", "sandbox_image"), ("k8s-1.36", "sandbox")])
+@pytest.mark.parametrize(("name", "key"), [("debian12", "sandbox_image"), ("k8s-1.37", "sandbox")])
 def test_containerd_is_led_to_the_name_that_it_keeps_the_image_by(name: str, key: str) -> None:
     release = dataclasses.replace(load(name), pause_image=PINNED)
     config = render_node_files(release)["/etc/containerd/config.toml"]
@@ -74,7 +74,7 @@ def test_every_image_once_and_by_digest_where_one_is_known() -> None:
 
 
 def test_nodes_from_a_bundle_know_its_images_by_tag(tmp_path: Path) -> None:
-    release = load_bundled_release(bundled("k8s-1.36"), tmp_path, ROOT / "schemas")
+    release = load_bundled_release(bundled("k8s-1.37"), tmp_path, ROOT / "schemas")
     assert (release.pause_image, release.nginx_image) == (
         "registry.k8s.io/pause:3.10.2",
         "docker.io/library/nginx:1.30.4",
@@ -89,8 +89,8 @@ def test_manifests_name_images_by_tag_for_nodes_from_a_bundle(
     pinned = f"{image}@{DIGEST}".encode()
     assert image.encode() in FLANNEL.content
     manifest = ManifestText("flannel.yaml", FLANNEL.content.replace(image.encode(), pinned))
-    provided = ProvidedBundle(path=tmp_path, manifest=bundled("k8s-1.36"))
-    release = dataclasses.replace(load("k8s-1.36"), provided=provided if from_bundle else None)
+    provided = ProvidedBundle(path=tmp_path, manifest=bundled("k8s-1.37"))
+    release = dataclasses.replace(load("k8s-1.37"), provided=provided if from_bundle else None)
     patched = render_cni_manifest([manifest], dataclasses.replace(cluster, release=release, cni=Cni.FLANNEL), make_tls)
     assert (DIGEST in patched.text) is not from_bundle
     assert any(f"image: {image}@{DIGEST} -> {image}" in change for change in patched.changes) is from_bundle

@@ -460,7 +460,7 @@ def test_other_storage(tmp_path: Path, layout: Layout) -> None:
 @pytest.fixture
 def release_file(tmp_path: Path) -> Iterator[Path]:
     """A release whose image is a file."""
-    data: Any = load_yaml(run(tmp_path, "releases", "show", "k8s-1.36").stdout, "release").data
+    data: Any = load_yaml(run(tmp_path, "releases", "show", "k8s-1.37").stdout, "release").data
     source = tmp_path / "source.qcow2"
     qemu_img("create", "-f", "qcow2", source, "3M")
     data["image"] = {"type": "file", "location": {Arch.of_this_machine().value: str(source)}}
@@ -478,6 +478,6 @@ def test_bake(tmp_path: Path, layout: Layout, release_file: Path) -> None:
     again = run(tmp_path, "image", "bake", "--release", str(release_file))
     assert (again.exit_code, again.stdout, path.stat().st_ino) == (0, first.stdout, inode)
     (item,) = find_items(layout.cache_dir)
-    assert item.what == f"k8s-1.36 for {Arch.of_this_machine().value}, copied"
+    assert item.what == f"k8s-1.37 for {Arch.of_this_machine().value}, copied"
     other = run(tmp_path, "image", "bake", "--release", str(release_file), "-o", "beos")
     assert other.exit_code == 1 and "has no base image 'beos'" in str(other.exception)

@@ -125,3 +125,17 @@ def test_what_apt_refuses_is_told_with_what_to_do(said: str, remedy: str) -> Non
         phase(shell, release()).run()
     assert caught.value.returncode == 100
     assert said in caught.value.cause and caught.value.remedy.startswith(remedy)
+
+
+def test_only_the_repository_that_was_refused_needs_another_key() -> None:
+    said = (
+        "Hit:1 http://packages.lab/docker noble InRelease\n"
+        "Get:2 http://packages.lab/debian stable InRelease [2 kB]\n"
+        "Err:2 http://packages.lab/debian stable InRelease\n"
+        "W: GPG error: http://packages.lab/debian stable InRelease: ... NO_PUBKEY 1234\n"
+    )
+    shell = fresh_node(result="exit-code", status=100).on("systemd-run").on("journalctl", stdout=said)
+    docker = dataclasses.replace(LAB, name="docker", uri="http://packages.lab/docker/")
+    with pytest.raises(CommandFailed) as caught:
+        phase(shell, dataclasses.replace(release(), repositories=(LAB, docker))).run()
+    assert "--repository-key lab=FILE;" in caught.value.remedy and "docker=FILE" not in caught.value.remedy

@@ -44,7 +44,7 @@ def tools(tmp_path: Path, layout: Layout) -> ManifestTools:
     return ManifestTools(tmp_path, layout)
 
 
-def resolve(layout: Layout, scenario: str, release: str = "k8s-1.36", **manifests: Path) -> PodInputs:
+def resolve(layout: Layout, scenario: str, release: str = "k8s-1.37", **manifests: Path) -> PodInputs:
     files = {name.replace("_", "-"): str(path) for name, path in manifests.items()}
     request = PodRequest(
         ref=REF,
@@ -96,7 +96,7 @@ def test_calico_by_its_manifest_stays_what_the_iec_s_scenario_means(layout: Layo
 
 
 def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: ManifestTools, tmp_path: Path) -> None:
-    lines = (Path(iecpod.__file__).parent / "releases/k8s-1.36.yaml").read_text().splitlines(keepends=True)
+    lines = (Path(iecpod.__file__).parent / "releases/k8s-1.37.yaml").read_text().splitlines(keepends=True)
     (tmp_path / "copy.yaml").write_text("".join(line for line in lines if "e875824b" not in line))
     with pytest.raises(PreflightError) as caught:
         deploy(resolve(layout, "flannel", str(tmp_path / "copy.yaml")), tools, lambda report: None)

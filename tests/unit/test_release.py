@@ -51,7 +51,7 @@ def test_debian12_needs_no_network() -> None:
 
 
 def test_connected_release_pins_what_it_fetches() -> None:
-    release = load("k8s-1.36")
+    release = load("k8s-1.37")
     assert release.bundle is None
     assert set(release.image.location) == set(release.image.sha256sums) == set(Arch)
     assert release.image.keyring == "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg"
@@ -73,7 +73,7 @@ def test_unknown_release_lists_the_known() -> None:
     with pytest.raises(UsageError) as caught:
         load("debian13")
     assert caught.value.cause == "there is no release 'debian13'"
-    assert caught.value.remedy == "use one of: debian12, iec-r1, k8s-1.36, k8s-1.37-go"
+    assert caught.value.remedy == "use one of: debian12, iec-r1, k8s-1.37, k8s-1.37-go"
 
 
 def test_missing_release_file() -> None:
@@ -120,14 +120,14 @@ def test_a_manifest_is_known_by_its_name_alone(tmp_path: Path) -> None:
 
 
 def test_image_needs_what_its_type_needs(tmp_path: Path) -> None:
-    data = shipped("k8s-1.36")
+    data = shipped("k8s-1.37")
     data["image"] = {"type": "url", "location": data["image"]["location"]}
     (problem,) = problems_of(tmp_path, data)
     assert "sha256sums" in problem
 
 
 def test_calico_needs_manifests(tmp_path: Path) -> None:
-    data = shipped("k8s-1.36")
+    data = shipped("k8s-1.37")
     data["calico"]["manifests"] = []
     (problem,) = problems_of(tmp_path, data)
     assert problem.startswith("calico.manifests: ")
@@ -138,13 +138,13 @@ def test_calico_needs_manifests(tmp_path: Path) -> None:
 
 def test_bundle_is_made_of_packages(tmp_path: Path) -> None:
     data = shipped("debian12")
-    data["image"] = shipped("k8s-1.36")["image"]
+    data["image"] = shipped("k8s-1.37")["image"]
     (problem,) = problems_of(tmp_path, data)
     assert problem.startswith("image.type")
 
 
 def test_release_without_bundle_installs_packages(tmp_path: Path) -> None:
-    data = shipped("k8s-1.36")
+    data = shipped("k8s-1.37")
     del data["packages"]
     (problem,) = problems_of(tmp_path, data)
     assert "packages" in problem
@@ -161,8 +161,8 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         ("debian12", {"kubernetes_version": "1.12.9"}, "kubernetes_version", "release-kubernetes"),
         ("debian12", {"kubernetes_version": "1.38.0"}, "kubernetes_version", "release-kubernetes"),
         ("debian12", {"runtime": "docker", "kubernetes_version": "1.24.0"}, "runtime", "release-runtime"),
-        ("k8s-1.36", {"packages": ["containerd.io", "kubeadm"]}, "packages[1]", "release-version-mismatch"),
-        ("k8s-1.36", {"packages": ["kubelet=1.36.5-*"]}, "packages[0]", "release-version-mismatch"),
+        ("k8s-1.37", {"packages": ["containerd.io", "kubeadm"]}, "packages[1]", "release-version-mismatch"),
+        ("k8s-1.37", {"packages": ["kubelet=1.37.3-*"]}, "packages[0]", "release-version-mismatch"),
         ("debian12", {"supported_until": "2026-02-30"}, "supported_until", "release-date"),
         ("iec-r1", {"base_os": "ubuntu1604"}, "variants.ubuntu1604", "release-variant"),
         (
@@ -184,11 +184,11 @@ def test_values_must_fit_each_other(tmp_path: Path, name: str, change: dict[str,
 
 
 def test_the_repository_of_a_minor_version_fits_the_version(tmp_path: Path) -> None:
-    data = shipped("k8s-1.36")
-    data["repositories"][0]["uri"] = data["repositories"][0]["uri"].replace("v1.36", "v1.35")
+    data = shipped("k8s-1.37")
+    data["repositories"][0]["uri"] = data["repositories"][0]["uri"].replace("v1.37", "v1.35")
     data["repositories"][1]["name"] = "kubernetes"
     assert problems_of(tmp_path, data) == [
-        "repositories[0].uri: the repository is for Kubernetes 1.35 alone, and kubernetes_version is of 1.36",
+        "repositories[0].uri: the repository is for Kubernetes 1.35 alone, and kubernetes_version is of 1.37",
         "repositories[1].name: a repository above is named 'kubernetes', too",
     ]
 

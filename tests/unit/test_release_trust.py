@@ -40,20 +40,20 @@ def rules(release: Release, supply: Supply = NO_SUPPLY, arch: Arch = Arch.X86_64
 
 def test_shipped_releases_leave_little_open() -> None:
     found = {
-        (name, arch): rules(shipped(name), arch=arch) for name in ("debian12", "k8s-1.36", "iec-r1") for arch in Arch
+        (name, arch): rules(shipped(name), arch=arch) for name in ("debian12", "k8s-1.37", "iec-r1") for arch in Arch
     }
     assert {place: rules for place, rules in found.items() if rules} == {("iec-r1", Arch.AARCH64): ["helm-not-pinned"]}
 
 
 def test_a_key_without_a_fingerprint() -> None:
-    release = shipped("k8s-1.36")
+    release = shipped("k8s-1.37")
     kubernetes, docker = release.repositories
     open_one = dataclasses.replace(release, repositories=(dataclasses.replace(kubernetes, key_fingerprint=()), docker))
     (problem,) = check_trust(open_one, Arch.X86_64, Supply())
     assert problem.rule == "key-not-pinned"
     assert problem.message == (
         "nothing says which key signs the repository kubernetes: what "
-        "https://pkgs.k8s.io/core:/stable:/v1.36/deb/Release.key gives is trusted"
+        "https://pkgs.k8s.io/core:/stable:/v1.37/deb/Release.key gives is trusted"
     )
     assert rules(apply_supply(open_one, Supply(repository_keys={"kubernetes": "/srv/key.asc"}))) == []
     assert rules(make_release()) == []
@@ -80,7 +80,7 @@ def test_a_key_without_a_fingerprint() -> None:
     ],
 )
 def test_what_plain_http_leaves_open(supply: Supply, message: str) -> None:
-    release = apply_supply(shipped("k8s-1.36"), supply)
+    release = apply_supply(shipped("k8s-1.37"), supply)
     (problem,) = check_trust(release, Arch.X86_64, supply)
     assert (problem.rule, problem.message) == ("plain-http", message)
 
@@ -94,7 +94,7 @@ def test_what_plain_http_leaves_open(supply: Supply, message: str) -> None:
     ],
 )
 def test_what_is_protected_otherwise(supply: Supply) -> None:
-    assert rules(apply_supply(shipped("k8s-1.36"), supply), supply) == []
+    assert rules(apply_supply(shipped("k8s-1.37"), supply), supply) == []
 
 
 def test_the_sums_of_helm_over_plain_http() -> None:
@@ -124,7 +124,7 @@ def warnings_of_plan(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_plan_warns_and_refuses_nothing(tmp_path: Path) -> None:
-    lines = (ROOT / "iecpod/releases/k8s-1.36.yaml").read_text().splitlines(keepends=True)
+    lines = (ROOT / "iecpod/releases/k8s-1.37.yaml").read_text().splitlines(keepends=True)
     (warning,) = warnings_of_plan(tmp_path, "".join(line for line in lines if "DE15B144" not in line))
     assert warning.startswith("warning: warning: nothing says which key signs the repository kubernetes: ")
     assert warning.endswith(" [key-not-pinned]")

@@ -76,7 +76,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "bundle.kubernetes.go_suite": ("/x",),
         "bundle.kubernetes.go_packages[0]": ("./x.deb",),
     },
-    "k8s-1.36": {
+    "k8s-1.37": {
         "image.location.x86_64": ("file:///x", "data:,x", "/etc/shadow", "ftp://x/y"),
         "image.sha256sums.aarch64": ("file:///x", "data:,x", "/etc/shadow"),
         "archive.mirror.x86_64": ("file:///x", "cdrom:x"),
@@ -119,10 +119,10 @@ GOOD = {
         "image.keyring": ("/usr/share/keyrings/debian-archive-keyring.gpg", "/root/my_keys+~1.asc"),
         "ignored_preflight_checks[0]": ("FileContent--proc-sys-net-bridge-bridge-nf-call-iptables", "Port-6443"),
     },
-    "k8s-1.36": {
+    "k8s-1.37": {
         "repositories[0].suites[0]": ("/", "./", "stable/updates", "xenial/", "focal-pgdg"),
         "repositories[1].components[0]": ("non-free-firmware", "main/debug"),
-        "packages[0]": ("containerd.io", "kubeadm=1.36.4-*", "docker-ce=5:18.06.1~ce~3-0~ubuntu"),
+        "packages[0]": ("containerd.io", "kubeadm=1.37.2-*", "docker-ce=5:18.06.1~ce~3-0~ubuntu"),
     },
 }
 

@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
-from iecpod.errors import DescriptorError
+from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_document import load_yaml
 from tests.unit.command_line import layout_below, run
@@ -19,7 +21,7 @@ def test_list(tmp_path: Path) -> None:
     result = run(tmp_path, "releases", "list")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.36", "k8s-1.37-go"]
+    assert [line.split()[0] for line in lines] == ["RELEASE", "debian12", "iec-r1", "k8s-1.37", "k8s-1.37-go"]
     cells = re.split("  +", lines[2])
     assert cells[1:4] == ["1.13.0", "docker", "calico, bridge"]
     assert cells[4:9] == ["2.12.3", "ubuntu1804, ubuntu1604", "x86_64, aarch64", "mirror", "2019-10-15"]
@@ -31,13 +33,13 @@ def test_list_as_json(tmp_path: Path) -> None:
     assert {name: facts["packages"] for name, facts in found.items()} == {
         "debian12": "bundle",
         "iec-r1": "mirror",
-        "k8s-1.36": "internet",
+        "k8s-1.37": "internet",
         "k8s-1.37-go": "bundle",
     }
     assert {name: facts["supported_until"] for name, facts in found.items()} == {
         "debian12": "2022-02-28",
         "iec-r1": "2019-10-15",
-        "k8s-1.36": "2027-06-28",
+        "k8s-1.37": "2027-10-28",
         "k8s-1.37-go": "2027-10-28",
     }
     assert found["iec-r1"]["base_os"] == ["ubuntu1804", "ubuntu1604"]
@@ -45,14 +47,14 @@ def test_list_as_json(tmp_path: Path) -> None:
 
 
 def test_what_show_prints_is_a_release(tmp_path: Path) -> None:
-    shown = run(tmp_path, "releases", "show", "k8s-1.36").stdout
-    (tmp_path / "mine.yaml").write_text(shown.replace("name: k8s-1.36", "name: mine", 1))
+    shown = run(tmp_path, "releases", "show", "k8s-1.37").stdout
+    (tmp_path / "mine.yaml").write_text(shown.replace("name: k8s-1.37", "name: mine", 1))
     layout = layout_below(tmp_path)
     request = PodRequest(
         ref=PodRef("arm", "virtual2"), base_uri=str(layout.pdf_dir), release=str(tmp_path / "mine.yaml")
     )
     assert resolve_request(request, layout, Recalled()).release.name == "mine"
-    assert run(tmp_path, "releases", "show", "./mine.yaml").stdout == shown.replace("k8s-1.36", "mine", 1)
+    assert run(tmp_path, "releases", "show", "./mine.yaml").stdout == shown.replace("k8s-1.37", "mine", 1)
 
 
 def test_show_on_another_operating_system(tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_show_on_another_operating_system(tmp_path: Path) -> None:
 
 
 def test_a_broken_release_is_refused_with_every_place(tmp_path: Path) -> None:
-    text = run(tmp_path, "releases", "show", "k8s-1.36").stdout
+    text = run(tmp_path, "releases", "show", "k8s-1.37").stdout
     broken = text.replace("runtime: containerd", "runtime: podman").replace("encapsulation: ipip", "encapsulaton: ipip")
     (tmp_path / "broken.yaml").write_text(broken)
     result = run(tmp_path, "releases", "show", "./broken.yaml")
@@ -76,19 +78,27 @@ def test_a_broken_release_is_refused_with_every_place(tmp_path: Path) -> None:
 
 
 def test_diff(tmp_path: Path) -> None:
-    text = run(tmp_path, "releases", "show", "k8s-1.36").stdout
+    text = run(tmp_path, "releases", "show", "k8s-1.37").stdout
     (tmp_path / "mine.yaml").write_text(text.replace("ipip", "vxlan").replace("- socat", "- socat\n- jq"))
-    assert run(tmp_path, "releases", "diff", "k8s-1.36", "./mine.yaml").stdout.splitlines() == [
-        "--- k8s-1.36",
+    assert run(tmp_path, "releases", "diff", "k8s-1.37", "./mine.yaml").stdout.splitlines() == [
+        "--- k8s-1.37",
         "+++ ./mine.yaml",
         "-calico.encapsulation: ipip",
         "+calico.encapsulation: vxlan",
         "+packages[]: jq",
     ]
-    assert run(tmp_path, "releases", "diff", "k8s-1.36", "k8s-1.36").stdout == ""
+    assert run(tmp_path, "releases", "diff", "k8s-1.37", "k8s-1.37").stdout == ""
 
 
 def test_entries_with_names_are_compared_by_them(tmp_path: Path) -> None:
-    lines = run(tmp_path, "releases", "diff", "k8s-1.36", "iec-r1").stdout.splitlines()
+    lines = run(tmp_path, "releases", "diff", "k8s-1.37", "iec-r1").stdout.splitlines()
     assert "-repositories[docker].suites[]: noble" in lines and "+repositories[docker].suites[]: bionic" in lines
     assert not any(line[1:].startswith("repositories[docker].uri") for line in lines)
+
+
+@pytest.mark.parametrize("name", ["k8s-1.37", "debian12"])
+def test_bump_says_how_another_release_is_moved(tmp_path: Path, name: str) -> None:
+    result = run(tmp_path, "releases", "bump", name)
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.cause == f"{name} is no release of Go modules that iecpod brings"
+    assert result.exception.remedy.startswith(f"move versions in a copy: `iecpod releases show {name} > mine.yaml`")

@@ -205,7 +205,7 @@ def test_names_that_a_release_does_not_have_are_told(supply: Supply, cause: str,
 
 
 def test_an_image_from_elsewhere_is_checked_against_the_sums_beside_it() -> None:
-    image = apply_supply(release("k8s-1.36"), Supply(image_url="https://lab.example/noble/image.img?x=1")).image
+    image = apply_supply(release("k8s-1.37"), Supply(image_url="https://lab.example/noble/image.img?x=1")).image
     assert image.location == dict.fromkeys(Arch, "https://lab.example/noble/image.img?x=1")
     assert image.sha256sums == dict.fromkeys(Arch, "https://lab.example/noble/SHA256SUMS")
     assert image.keyring == ""

@@ -1,4 +1,4 @@
-"""apt repositories: one with a key of its own, and the part of the distribution's archive that nodes ask for."""
+"""apt repositories: those with keys of their own, and the part of the distribution's archive that nodes ask for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from iecpod.images.apt import AptSuite
-
-SUITE, COMPONENT = "stable", "main"
 
 #: apt keeps the epoch of a version in names of files; archives do not.
 _EPOCH = re.compile(r"_\d+%3a")
@@ -49,19 +47,25 @@ class SigningKey:
             subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=True)
 
 
-def index_repository(root: Path, arch: str, key: SigningKey) -> None:
-    """Makes `root/dists` for what lies in `root/pool`."""
-    index = f"{COMPONENT}/binary-{arch}/Packages"
-    dist = root / "dists" / SUITE
-    (dist / index).parent.mkdir(parents=True)
+def index_repository(root: Path, arch: str, key: SigningKey, suite: str = "", component: str = "") -> None:
+    """Indexes what lies in `root/pool`: below `root/dists`, or beside it where there is no suite."""
+    dist = root / "dists" / suite if suite else root
+    index = f"{component}/binary-{arch}/Packages" if suite else "Packages"
+    (dist / index).parent.mkdir(parents=True, exist_ok=True)
     scan = ["dpkg-scanpackages", "--multiversion", "--hash", "sha256", "pool"]
     packages = subprocess.run(scan, cwd=root, capture_output=True, check=True).stdout
     (dist / index).write_bytes(packages)
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S UTC")
-    (dist / "Release").write_text(
-        f"Origin: lab\nSuite: {SUITE}\nCodename: {SUITE}\nArchitectures: {arch}\nComponents: {COMPONENT}\nDate: {now}\n"
-        f"SHA256:\n {hashlib.sha256(packages).hexdigest()} {len(packages)} {index}\n"
-    )
+    fields = {
+        "Origin": "lab",
+        "Suite": suite,
+        "Codename": suite,
+        "Architectures": arch,
+        "Components": component,
+        "Date": now,
+        "SHA256": f"\n {hashlib.sha256(packages).hexdigest()} {len(packages)} {index}",
+    }
+    (dist / "Release").write_text("".join(f"{name}: {value}\n" for name, value in fields.items() if value))
     key.sign(dist / "Release", dist / "InRelease")
 
 

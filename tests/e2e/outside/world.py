@@ -7,10 +7,11 @@ proxy changes nothing: of several headers of one name, such as docker's Accept, 
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +19,34 @@ from pathlib import Path
 from iecpod.design.release import Release
 from iecpod.images.apt import AptRoot
 from iecpod.images.cache import Cache
+from iecpod.images.go_modules import module_version
+from iecpod.images.release_images import ReleaseImages
 from iecpod.images.rootfs import ensure_rootfs, image_archives
 from iecpod.images.software import ensure_software
 from iecpod.model import Arch
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
-from tests.e2e.outside.kubernetes_debs import build_kubernetes_debs
-from tests.e2e.outside.registry_push import push_archive
-from tests.e2e.outside.releases import packages_of, write_releases
+from tests.e2e.outside.connected_release import (
+    IMAGES,
+    SHIPPED,
+    distribution_packages,
+    find_compiled_image,
+    image_names,
+    write_release,
+)
+from tests.e2e.outside.connected_release import NAME as RELEASE
+from tests.e2e.outside.debs import build_debs
+from tests.e2e.outside.host_server import HostServer
+from tests.e2e.outside.registry_images import Registry, StoredImage, read_images
 from tests.e2e.outside.servers import Servers
-from tests.e2e.small_lab import write_descriptors
+from tests.e2e.small_lab import load_yaml, write_descriptors
 
 #: Documentation's own network (RFC 5737): nobody else has it.
 PROXY, PROXY_PORT = "203.0.113.1", 3128
-PACKAGES, MIRROR, REGISTRY = "packages.lab.example", "mirror.lab.example", "k8s.gcr.io"
+PACKAGES, MIRROR, REGISTRY = "packages.lab.example", "mirror.lab.example", "registry.k8s.io"
+#: By the names and in the order of the release: suite and component. Without a suite, the index lies beside the pool.
+_REPOSITORIES = {"kubernetes": ("", ""), "docker": ("noble", "stable")}
 #: The distribution's own archive, at the name that guests know it by.
 ARCHIVE = "deb.debian.org"
 _ADDRESSES = {PACKAGES: "127.0.0.2", MIRROR: "127.0.0.3", REGISTRY: "127.0.0.4", ARCHIVE: "127.0.0.5"}
@@ -59,17 +73,33 @@ _PULL = re.compile(r'"GET /v2/(\S+)/(?:manifests|blobs)/')
 
 @dataclass(frozen=True, kw_only=True)
 class OutsideWorld:
-    """A lab below `root/lab`, and the files of all servers. `wrong_key` is a public key that signs nothing."""
+    """A lab below `root/lab`, and the files of all servers.
+
+    `keys` are the public keys of the release's repositories; `wrong_key` is one that signs nothing. `images` of the
+    archive go by upstream's names.
+    """
 
     root: Path
     certificates: Certificates
-    key: Path
+    keys: Mapping[str, Path]
     wrong_key: Path
-    images: Path
+    archive: Path
+    images: Mapping[str, StoredImage]
+    host_server: HostServer
 
     @property
     def directory(self) -> Path:
         return self.root / "world"
+
+    @property
+    def release(self) -> Path:
+        return self.root / "lab" / f"{RELEASE}.yaml"
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the images that the release pins, by its keys."""
+        shipped = load_yaml(SHIPPED)
+        return {key: self.images[shipped[key].partition("@")[0]].digest for key in IMAGES}
 
     @contextmanager
     def at(self, host: EmbeddedHost) -> Iterator[Servers]:
@@ -80,20 +110,22 @@ class OutsideWorld:
         try:
             self._start(servers)
             if not (self.directory / "registry").exists():
-                authority = self.certificates.authority
-                push_archive(self.images, host.open_socket, _ADDRESSES[MIRROR], MIRROR, authority)
+                registry = Registry(host.open_socket, _ADDRESSES[MIRROR], MIRROR, self.certificates.authority)
+                registry.push(self.archive, {name.partition("/")[2]: image for name, image in self.images.items()})
             yield servers
         finally:
             servers.stop()
 
-    def options(self, runtime: str, key: Path) -> tuple[str, ...]:
-        """For a deploy of a POD of this lab on that container runtime; `key` is the one of the Kubernetes packages."""
-        lab = self.root / "lab"
+    def options(self, keys: Mapping[str, Path]) -> tuple[str, ...]:
+        """For a deploy of a POD of this lab; `keys` are given for the release's repositories."""
+        places = [("--repository", name, f"http://{PACKAGES}/{name}") for name in _REPOSITORIES]
+        places += [("--repository-key", name, str(key)) for name, key in keys.items()]
         return (
-            *("-b", f"file://{lab}", "-c", "embedded", "-s", "k8-bridge-iec-noha"),
-            *("--release", str(lab / f"{runtime}.yaml"), "--repository-key", f"lab={key}"),
-            *("--http-proxy", f"http://{PROXY}:{PROXY_PORT}", "--ca-cert", str(self.certificates.authority)),
+            *("-b", f"file://{self.root / 'lab'}", "-c", "embedded", "-s", "k8-bridge-iec-noha"),
+            *("--release", str(self.release), "--image-url", self.host_server.image_url),
+            *(word for option, name, place in places for word in (option, f"{name}={place}")),
             *("--registry-mirror", f"docker.io=https://{MIRROR}"),
+            *("--http-proxy", f"http://{PROXY}:{PROXY_PORT}", "--ca-cert", str(self.certificates.authority)),
         )
 
     def requests(self) -> list[tuple[str, str]]:
@@ -119,37 +151,65 @@ class OutsideWorld:
         servers.start("proxy", proxy, PROXY, PROXY_PORT)
 
 
-def make_world(root: Path, bundled: Release, cache: Cache) -> OutsideWorld:
-    """Kubernetes and images are those of the bundle of the release `bundled`, packages as far as guests lack them."""
+def make_world(root: Path, compiled: Release, cache: Cache) -> OutsideWorld:
+    """Kubernetes, container runtime and images are what the release `compiled` is made of, machines its plain ones."""
     arch, directory = Arch.of_this_machine(), root / "world"
     write_descriptors(root / "lab")
-    write_releases(root / "lab")
-    software = ensure_software(cache, bundled, arch, "")
-    (directory / "logs").mkdir(parents=True)
+    for name in ("logs", "host"):
+        (directory / name).mkdir(parents=True)
     (directory / "hosts").write_text("".join(f"{address} {name}\n" for name, address in _ADDRESSES.items()))
-    site = directory / "www" / PACKAGES / "kubernetes"
-    (site / "pool").mkdir(parents=True)
-    build_kubernetes_debs(
-        software.path / "bin", bundled.kubernetes_version, arch.debian, site / "pool", directory / "trees"
-    )
-    rootfs = ensure_rootfs(cache, bundled.image, arch)
-    apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
-    archives = image_archives(bundled.image)
-    apt.prepare(archives, "deb", dpkg_status=(rootfs.path / "status").read_bytes())
-    mirror_archives(archives, arch.debian, apt.download_missing(packages_of(root / "lab")), directory / "www" / ARCHIVE)
-    _unpack_servers(apt, directory)
-    key = SigningKey.make(directory / "signing")
-    index_repository(site, arch.debian, key)
+    software = ensure_software(cache, compiled, arch, "")
+    keys = _build_repositories(directory, software.path / "bin", compiled, arch)
+    _mirror_distribution(directory, compiled, cache, arch)
     certificates = make_certificates(directory, REGISTRY, MIRROR)
     _configure_servers(directory, certificates)
-    (images,) = software.images
-    return OutsideWorld(
+    (archive,) = software.images
+    stored = read_images(archive)
+    images = {name: stored[find_compiled_image(name, stored)] for name in image_names(software.path / "bin/kubernetes")}
+    host_server = HostServer(directory / "host")
+    host_server.add_image(ReleaseImages(compiled, cache.root, "", cache.reporter, baked=False).ensure(arch))
+    world = OutsideWorld(
         root=root,
         certificates=certificates,
-        key=key.export(directory / "key.asc"),
+        keys=keys,
         wrong_key=SigningKey.make(directory / "another").export(directory / "wrong-key.asc"),
+        archive=archive,
         images=images,
+        host_server=host_server,
     )
+    helm = host_server.add_helm(software.path / "bin/helm", _version_of(compiled, "helm"))
+    write_release(world.release, world.digests, helm)
+    return world
+
+
+def _build_repositories(directory: Path, programs: Path, compiled: Release, arch: Arch) -> dict[str, Path]:
+    """The repositories that the connected release names, and the public keys that sign them."""
+    keys = {}
+    for repository, (suite, component) in _REPOSITORIES.items():
+        site = directory / "www" / PACKAGES / repository
+        (site / "pool").mkdir(parents=True)
+        version_of = functools.partial(_version_of, compiled)
+        build_debs(repository, programs, version_of, arch.debian, site / "pool", directory / "trees" / repository)
+        key = SigningKey.make(directory / f"signing-{repository}")
+        index_repository(site, arch.debian, key, suite, component)
+        keys[repository] = key.export(directory / f"{repository}.asc")
+    return keys
+
+
+def _version_of(compiled: Release, module: str) -> str:
+    assert compiled.go is not None
+    return module_version(compiled.go.module(module))
+
+
+def _mirror_distribution(directory: Path, compiled: Release, cache: Cache, arch: Arch) -> None:
+    """Packages as far as guests lack them, and the servers' own programs."""
+    rootfs = ensure_rootfs(cache, compiled.image, arch)
+    apt = AptRoot(directory / "apt", arch.debian, directory / "logs/apt.log")
+    archives = image_archives(compiled.image)
+    apt.prepare(archives, "deb", dpkg_status=(rootfs.path / "status").read_bytes())
+    debs = apt.download_missing(distribution_packages())
+    mirror_archives(archives, arch.debian, debs, directory / "www" / ARCHIVE)
+    _unpack_servers(apt, directory)
 
 
 def _unpack_servers(apt: AptRoot, directory: Path) -> None:

@@ -84,7 +84,7 @@ def test_unknown_schema(tmp_path: Path) -> None:
         (["deploy", "-p"], "virtual", ["virtual1", "virtual2"]),
         (["deploy", "-b", "https://example.org", "-l"], "", []),
         (["deploy", "-b", "ftp://example.org", "-p"], "", []),
-        (["plan", "--release"], "", ["debian12", "iec-r1", "k8s-1.36", "k8s-1.37-go"]),
+        (["plan", "--release"], "", ["debian12", "iec-r1", "k8s-1.37", "k8s-1.37-go"]),
         (["releases", "diff", "debian12"], "iec", ["iec-r1"]),
         (["bundle", "build", "--release"], "d", ["debian12"]),
         (

@@ -104,21 +104,21 @@ def test_the_digest_is_kept_with_the_pod(bundle: Path, tmp_path: Path) -> None:
     digest = StoredBundle(bundle).take_in(Cache(layout.cache_dir, RecordingReporter()))
     pod_dir = pod_dir_of(layout, ref)
     make_pod_dir(layout, ref)
-    remember(pod_dir, Recalled(release="k8s-1.36", bundle=digest, bundle_digest=digest), pods.INSTALLATION)
+    remember(pod_dir, Recalled(release="k8s-1.37", bundle=digest, bundle_digest=digest), pods.INSTALLATION)
     assert recall(pod_dir).bundle_digest == digest
     other = make_directory(tmp_path / "other", {**FILES, "helm/helm": b"another"})
     error = run(tmp_path, "plan", *POD, "--bundle", "other").exception
     assert isinstance(error, PreflightError) and error.problems[0].rule == "bundle-digest"
     for arguments in (["--bundle-digest", digest_of(other), "-o", "other1"], ["--release", "debian12"]):
         error = run(tmp_path, "plan", *POD, "--bundle", "other", *arguments).exception
-        assert isinstance(error, UsageError) and error.cause.startswith("the bundle is of release k8s-1.36")
+        assert isinstance(error, UsageError) and error.cause.startswith("the bundle is of release k8s-1.37")
         assert bundle_dir(layout.cache_dir, digest_of(other)).is_dir()
         shutil.rmtree(bundle_dir(layout.cache_dir, digest_of(other)))
     error = run(tmp_path, "plan", *POD, "--bundle-digest", WRONG).exception
     assert isinstance(error, PreflightError) and error.problems[0].rule == "bundle-digest"
     chosen = choose(PodRequest(ref=ref), layout, recall(pod_dir))
     assert (chosen.bundle, chosen.bundle_digest) == (digest, digest)
-    assert choose(PodRequest(ref=ref, release="k8s-1.36"), layout, recall(pod_dir)).bundle_digest is None
+    assert choose(PodRequest(ref=ref, release="k8s-1.37"), layout, recall(pod_dir)).bundle_digest is None
 
 
 def test_a_digest_without_a_bundle_is_wrong_usage(tmp_path: Path) -> None:

@@ -26,9 +26,7 @@ from iecpod.errors import DescriptorError, UsageError
 from iecpod.images.release_images import ReleaseImages
 from iecpod.model import Arch
 from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
-from iecpod.render.kubeadm import render_images_config
 from iecpod.render.manifest import ManifestText, image_names
-from tests.compiled import find_compiled
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
 
@@ -68,9 +66,9 @@ def taken_in(cache_dir: Path, data: object) -> Path:
 
 
 def test_a_manifest_of_another_version_is_told_from_none() -> None:
-    parse(manifest_of("k8s-1.36"))
+    parse(manifest_of("k8s-1.37"))
     with pytest.raises(UsageError) as caught:
-        parse(manifest_of("k8s-1.36", bundle_version=99))
+        parse(manifest_of("k8s-1.37", bundle_version=99))
     assert caught.value.cause == f"b.tar is a bundle of version 99, and this iecpod reads version {BUNDLE_VERSION}"
 
 
@@ -89,7 +87,7 @@ def test_a_manifest_of_another_version_is_told_from_none() -> None:
     ],
 )
 def test_a_file_that_leaves_the_bundle_makes_it_none(name: str) -> None:
-    data = manifest_of("k8s-1.36")
+    data = manifest_of("k8s-1.37")
     data["files"][name] = ENTRY
     with pytest.raises(UsageError, match=r"b\.tar is not a bundle"):
         parse(data)
@@ -98,11 +96,11 @@ def test_a_file_that_leaves_the_bundle_makes_it_none(name: str) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        *([], {}, {"facts": []}, {"facts": {}, "files": {}}, manifest_of("k8s-1.36", arch="s390x")),
-        *(manifest_of("k8s-1.36", images=[{"reference": "x"}]), manifest_of("k8s-1.36", base=None)),
-        manifest_of("k8s-1.36", base={"file": "base/other", "format": "", "virtual_size_bytes": 0}),
-        {**manifest_of("k8s-1.36"), "files": {"base/image.qcow2": {"size_bytes": "1", "sha256": "0" * 64}}},
-        {**manifest_of("k8s-1.36"), "files": {"base/image.qcow2": {"size_bytes": 1, "sha256": "0"}}},
+        *([], {}, {"facts": []}, {"facts": {}, "files": {}}, manifest_of("k8s-1.37", arch="s390x")),
+        *(manifest_of("k8s-1.37", images=[{"reference": "x"}]), manifest_of("k8s-1.37", base=None)),
+        manifest_of("k8s-1.37", base={"file": "base/other", "format": "", "virtual_size_bytes": 0}),
+        {**manifest_of("k8s-1.37"), "files": {"base/image.qcow2": {"size_bytes": "1", "sha256": "0" * 64}}},
+        {**manifest_of("k8s-1.37"), "files": {"base/image.qcow2": {"size_bytes": 1, "sha256": "0"}}},
     ],
 )
 def test_what_is_no_manifest_is_no_bundle(data: object) -> None:
@@ -130,7 +128,7 @@ def test_a_release_in_a_bundle_has_no_sources_left(tmp_path: Path) -> None:
 
 def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> None:
     """Nobody vouches for it, and who chooses its pod network is told so."""
-    data = manifest_of("k8s-1.36")
+    data = manifest_of("k8s-1.37")
     data["files"] |= {f"manifests/{name}.yaml": ENTRY for name in ("calico", "operator-crds", "tigera-operator")}
     path = taken_in(tmp_path, data)
     release = load_bundled_release(read_bundle_manifest(path), path, SCHEMAS)
@@ -142,7 +140,7 @@ def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> No
 
 def test_images_of_bundles_are_told_apart(tmp_path: Path) -> None:
     """By the bundle's digest: what another holds was made of other packages."""
-    manifest = parse(manifest_of("k8s-1.36"))
+    manifest = parse(manifest_of("k8s-1.37"))
 
     def key(name: str, digest: str, *, baked: bool = True, runtime: str = "containerd") -> str:
         provided = ProvidedBundle(path=tmp_path, manifest=dataclasses.replace(manifest, digest=digest))
@@ -150,7 +148,7 @@ def test_images_of_bundles_are_told_apart(tmp_path: Path) -> None:
         return ReleaseImages(release, tmp_path, "", RecordingReporter(), baked).key(Arch.X86_64)
 
     assert len({key("debian12", "a"), key("debian12", "b"), key("debian12", "a", baked=False)}) == 3
-    assert key("k8s-1.36", "a") == key("k8s-1.36", "a", baked=False) != key("k8s-1.36", "b")
+    assert key("k8s-1.37", "a") == key("k8s-1.37", "a", baked=False) != key("k8s-1.37", "b")
     docker = {"runtime": "docker"}
     assert key("debian12", "a", **docker) == key("debian12", "a", baked=False, **docker)  # type: ignore[arg-type]
     plain = ReleaseImages(load("debian12"), tmp_path, "", RecordingReporter()).key(Arch.X86_64)
@@ -190,36 +188,17 @@ metadata: {name: s}
     assert image_names(manifests, {"quay.io/b": "quay.io/b-arm64"}) == ("quay.io/a:1", "quay.io/b-arm64:1")
 
 
-def test_kubeadm_names_the_images_of_debian12(tmp_path: Path) -> None:
-    """Without a container runtime, and the same on every host."""
-    kubeadm = find_compiled("kubeadm")
-    if kubeadm is None:
-        pytest.skip("kubeadm was not compiled on this machine")
-    (tmp_path / "config.yaml").write_text(render_images_config(load("debian12")))
-    listed = subprocess.run(
-        [kubeadm, "config", "images", "list", "--config", tmp_path / "config.yaml"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": "/nowhere"},
-    ).stdout.split()
-    assert listed == [
-        *(f"k8s.gcr.io/kube-{name}:v1.20.2" for name in ("apiserver", "controller-manager", "scheduler", "proxy")),
-        *("k8s.gcr.io/pause:3.2", "k8s.gcr.io/etcd:3.4.13-0", "k8s.gcr.io/coredns:1.7.0"),
-    ]
-
-
-@pytest.mark.parametrize("name", ["debian12", "k8s-1.36", "iec-r1"])
+@pytest.mark.parametrize("name", ["debian12", "k8s-1.37", "iec-r1"])
 def test_scripts_of_every_release_are_shell(name: str) -> None:
     script = install_script(load(name)) + import_script(load(name))
     assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
 
 
 def test_packages_are_all_installed_where_the_image_is_known_and_chosen_elsewhere() -> None:
-    known, fetched = install_script(load("debian12")), install_script(load("k8s-1.36"))
+    known, fetched = install_script(load("debian12")), install_script(load("k8s-1.37"))
     assert "dpkg --unpack" in known and "apt-get" not in known
     assert "dpkg --unpack" not in fetched
-    assert "from_bundle install -- 'containerd.io=2.*' 'kubeadm=1.36.4-*'" in fetched
+    assert "from_bundle install -- 'containerd.io=2.*' 'kubeadm=1.37.2-*'" in fetched
     assert "install -m 755" in known and "install -m 755" not in fetched
     assert "apt-mark hold kubeadm kubelet kubectl" in fetched and "apt-mark" not in known
     connected = dataclasses.replace(load("debian12"), bundle=None, packages=("kubeadm",), runtime="docker")
@@ -231,7 +210,7 @@ def test_packages_are_all_installed_where_the_image_is_known_and_chosen_elsewher
 def test_a_unit_of_the_kubelet_is_written_where_no_package_brings_it() -> None:
     unit = "/etc/systemd/system/kubelet.service"
     assert unit in render_bundle_files(load("debian12"))
-    assert unit not in render_bundle_files(load("k8s-1.36"))
+    assert unit not in render_bundle_files(load("k8s-1.37"))
 
 
 @pytest.mark.parametrize("verb", ["verify", "show"])

@@ -218,9 +218,18 @@ def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("release", "scenario"),
-    [(None, "k8-kube-router-iec-noha"), ("debian12", "k8-bridge-iec-noha"), ("k8s-1.36", "k8-bridge-iec-noha")],
+    [(None, "k8-kube-router-iec-noha"), ("debian12", "k8-bridge-iec-noha"), ("k8s-1.37", "k8-bridge-iec-noha")],
 )
 def test_the_scenario_of_lab_local_fits_its_release(tmp_path: Path, release: str | None, scenario: str) -> None:
     """The first of the lab's whose pod network the release has."""
     request = PodRequest(ref=PodRef("local", "virtual1"), release=release)
     assert resolve_request(request, layout_below(tmp_path), Recalled()).scenario.name == scenario
+
+
+def test_the_connected_release_is_of_the_versions_that_are_compiled() -> None:
+    """The e2e tests try it with these programs: a bump moves `k8s-1.37.yaml` along."""
+    connected = load_release("k8s-1.37", ROOT / "iecpod/releases", ROOT / "schemas")
+    assert connected.helm is not None
+    versions = {module.name: module_version(module) for module in SOURCE.modules}
+    assert (connected.kubernetes_version, connected.helm.version) == (versions["kubernetes"], versions["helm"])
+    assert connected.supported_until == RELEASE.supported_until

@@ -35,7 +35,7 @@ SECONDS = 5.0
 
 def manifest_bytes(files: Mapping[str, bytes] = FILES, **changes: Any) -> bytes:
     base = {"file": "base/image.raw", "format": "raw", "virtual_size_bytes": len(files["base/image.raw"])}
-    data = manifest_of("k8s-1.36", **{"base": base, **changes})
+    data = manifest_of("k8s-1.37", **{"base": base, **changes})
     data["files"] = {
         name: {"size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in files.items()

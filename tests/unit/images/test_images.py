@@ -139,7 +139,7 @@ def test_key_of_a_plain_image_knows_nothing_of_kubernetes(tmp_path: Path) -> Non
 
 def from_file(location: str) -> Release:
     image = ImageSource(type=ImageSourceType.FILE, location={Arch.X86_64: location}, sha256sums={})
-    return dataclasses.replace(load("k8s-1.36"), image=image)
+    return dataclasses.replace(load("k8s-1.37"), image=image)
 
 
 def test_image_of_a_file(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_image_of_a_file(tmp_path: Path) -> None:
 
 
 def test_release_without_that_architecture(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"release k8s-1\.36 has no image for aarch64, only for x86_64"):
+    with pytest.raises(ImageError, match=r"release k8s-1\.37 has no image for aarch64, only for x86_64"):
         images_of(from_file("/nowhere"), tmp_path).ensure(Arch.AARCH64)
 
 

@@ -31,7 +31,7 @@ from tests.unit.test_pod_network_verbs import ManifestTools, written
 
 ROOT = Path(__file__).parents[3]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
-RELEASE = load_release("k8s-1.36", RELEASES, SCHEMAS)
+RELEASE = load_release("k8s-1.37", RELEASES, SCHEMAS)
 NODE = {"kind": "DaemonSet", "name": "calico-node", "container": "calico-node"}
 PATCH = """\
 containers:
@@ -177,7 +177,7 @@ def test_a_container_stands_in_one_entry(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("network", ["calico", "flannel"])
 def test_a_release_says_it_in_the_same_words(network: str) -> None:
-    data: Any = load_yaml_all((RELEASES / "k8s-1.36.yaml").read_bytes(), "x")[0].data
+    data: Any = load_yaml_all((RELEASES / "k8s-1.37.yaml").read_bytes(), "x")[0].data
     entry = {**NODE, "environment": {"A": "1"}}
     data = {**data, network: {**data[network], "containers": [entry]}}
     release = parse_release(check_release_text(dump_yaml(data).encode(), "x", SCHEMAS))
@@ -203,7 +203,7 @@ def resolve(
     request = PodRequest(
         ref=REF,
         base_uri=str(layout.pdf_dir),
-        release="k8s-1.36",
+        release="k8s-1.37",
         scenario=f"k8-{scenario}-iec-noha",
         supply=supply,
         manifest_patch_file=path if text is not None else None,

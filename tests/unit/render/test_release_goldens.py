@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from iecpod.render.kubeadm import render_init_config, render_join_config
 from iecpod.render.low_overhead import render_patches
 from iecpod.render.node_files import render_apt_source, render_node_files
 from iecpod.render.supply_files import render_apt_conf, render_runtime_files
-from tests.compiled import find_compiled
 from tests.unit.golden_files import GOLDEN, check_golden
 
 ROOT = Path(__file__).parents[3]
@@ -97,24 +95,3 @@ def test_no_golden_is_left_of_a_release_that_is_gone() -> None:
     known = {f"{name}/{base_os}-{arch.value}" for name, base_os, arch in shipped()}
     found = {str(path.relative_to(GOLDEN / "releases")) for path in (GOLDEN / "releases").glob("*/*")}
     assert {place for place in found if not place.startswith("manifests/")} == known
-
-
-@pytest.mark.parametrize("file", ["init.yaml", "init-low-overhead.yaml", "join.yaml", "join-low-overhead.yaml"])
-def test_kubeadm_of_its_version_reads_the_configuration(file: str, tmp_path: Path) -> None:
-    """1.20 has no `config validate`; migrating reads strictly and writes what it has understood."""
-    kubeadm = find_compiled("kubeadm")
-    if kubeadm is None:
-        pytest.skip("Kubernetes 1.20.2 has not been compiled on this machine")
-    program = tmp_path / "kubeadm"  # it goes by the name that it is called by
-    program.symlink_to(kubeadm)
-    golden = GOLDEN / "releases/debian12/debian12-x86_64" / file
-    done = subprocess.run(
-        [program.name, "config", "migrate", "--old-config", str(golden)],
-        executable=program,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "unknown field" not in done.stderr and "deprecated" not in done.stderr, done.stderr
-    assert "172.16.10.36" in done.stdout
