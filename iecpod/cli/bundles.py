@@ -71,11 +71,13 @@ def build(
 
 
 def _build(invocation: Invocation, order: BundleOrder) -> Path:
-    from iecpod.composition import Composition
+    from iecpod.wiring.session import Session
+    from iecpod.wiring.software import SoftwareMaking
 
     layout = invocation.stored_layout()
-    composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
-    return composition.build_bundle(order)
+    session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    making = SoftwareMaking(session)
+    return making.build_bundle(order)
 
 
 @bundle.command()

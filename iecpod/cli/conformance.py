@@ -9,14 +9,14 @@ import click
 
 from iecpod.cli.options import make_request, pod_options
 from iecpod.cli.output import echo, echo_json
-from iecpod.cli.pods import pass_composition
+from iecpod.cli.pods import pass_pods
 from iecpod.cli.run_options import events_option, wait_lock_option
 from iecpod.cli.upkeep import duration
 from iecpod.errors import ExitCode
 
 if TYPE_CHECKING:
-    from iecpod.composition import Composition
     from iecpod.design.conformance import Selection
+    from iecpod.wiring.pods import Pods
 
 _DEFAULT_SECONDS = 3600
 _DEFAULT_SECONDS_OF_ALL = 24 * 3600
@@ -51,9 +51,9 @@ _DEFAULT_SECONDS_OF_ALL = 24 * 3600
 )
 @events_option
 @wait_lock_option
-@pass_composition
+@pass_pods
 def conformance(
-    composition: Composition,
+    pods: Pods,
     /,
     timeout: int | None,
     output: Path | None,
@@ -82,7 +82,7 @@ def conformance(
     selection = _selection(quick=quick, full=full, focus=focus, skip=skip)
     seconds = timeout or (_DEFAULT_SECONDS_OF_ALL if full else _DEFAULT_SECONDS)
     order = ConformanceOrder(selection=selection, seconds=seconds, output=output)
-    report = composition.conformance(make_request(composition.layout, options), order, events)
+    report = pods.conformance(make_request(pods.layout, options), order, events)
     if output_format == "json":
         echo_json(report.to_json())
     else:

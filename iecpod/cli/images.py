@@ -16,7 +16,7 @@ from iecpod.cli.upkeep import duration
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
-    from iecpod.cache_keeping import CacheKeeping
+    from iecpod.wiring.cache_keeping import CacheKeeping
 
 
 @click.group()
@@ -38,7 +38,7 @@ def _complete_name(context: click.Context, _parameter: click.Parameter, incomple
 
 
 def _keeping(invocation: Invocation, storage_dir: Path | None) -> CacheKeeping:
-    from iecpod.cache_keeping import CacheKeeping
+    from iecpod.wiring.cache_keeping import CacheKeeping
 
     return CacheKeeping(invocation.stored_layout(storage_dir))
 
@@ -85,13 +85,15 @@ def bake(
 
     With the release's bundle in it, where it has one; others are fetched. What is there already stays as it is.
     """
-    from iecpod.composition import Composition
+    from iecpod.wiring.session import Session
+    from iecpod.wiring.software import SoftwareMaking
 
     layout = invocation.stored_layout(storage_dir)
-    composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    making = SoftwareMaking(session)
     if tests:
-        composition.compile_tests(release)
-    echo(composition.bake_image(release, Arch(arch) if arch else None, base_os, apt_mirror))
+        making.compile_tests(release)
+    echo(making.bake_image(release, Arch(arch) if arch else None, base_os, apt_mirror))
 
 
 @image.command()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.login import Address, login_options, make_login, provider_option
+from iecpod.cli.login import Address, login_options, provider_option
 from iecpod.cli.options import (
     Invocation,
     Name,
@@ -34,31 +34,50 @@ if TYPE_CHECKING:
     from iecpod.commands.outputs import RunOutputs
     from iecpod.commands.report import Report
     from iecpod.commands.request import PodRequest
-    from iecpod.composition import Composition
     from iecpod.provider import Removed
+    from iecpod.wiring.access import Access
+    from iecpod.wiring.pods import Pods
+    from iecpod.wiring.session import Session
 
 
 #: What `export` prints, and the name of the file.
 EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "inventory": "inventory.yaml"}
 
 
-def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
-    """Makes the composition root when a command runs, so that the others need not load libvirt, SSH and templates."""
+def _passing(function: Callable[..., None], wire: Callable[[Session], object]) -> Callable[..., None]:
+    """Wires a command when it runs, so that the others need not load libvirt, SSH and templates."""
 
     @click.pass_obj
     @functools.wraps(function)
     def run(invocation: Invocation, /, *arguments: Any, **options: Any) -> None:
-        from iecpod.composition import Composition
+        from iecpod.wiring.session import Session
 
         layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
-        if "accept_new_host_keys" in options:
-            options["login"] = make_login(options, invocation.environ)
         with tracing_commands(debug):
-            function(Composition(layout, environ=invocation.environ, is_terminal=is_terminal), *arguments, **options)
+            session = Session(layout, environ=invocation.environ, is_terminal=is_terminal)
+            function(wire(session), *arguments, **options)
 
     return run
+
+
+def pass_pods(function: Callable[..., None]) -> Callable[..., None]:
+    def wire(session: Session) -> Pods:
+        from iecpod.wiring.pods import Pods
+
+        return Pods(session)
+
+    return _passing(function, wire)
+
+
+def pass_access(function: Callable[..., None]) -> Callable[..., None]:
+    def wire(session: Session) -> Access:
+        from iecpod.wiring.access import Access
+
+        return Access(session)
+
+    return _passing(function, wire)
 
 
 @click.command()
@@ -69,15 +88,15 @@ def pass_composition(function: Callable[..., None]) -> Callable[..., None]:
 @fuel_options
 @run_options
 @click.option("--prune", is_flag=True, help="Drain and remove nodes that are no longer in the PDF.")
-@pass_composition
+@pass_pods
 @log_file_option
-def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> None:
+def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
 
     Running it again finds what is in place and goes on from there, also after it was killed. It takes the options of
     Fuel's ci/deploy.sh.
     """
-    _build(composition, composition.deploy, outputs, options)
+    _build(pods, pods.deploy, outputs, options)
 
 
 @click.command()
@@ -88,9 +107,9 @@ def deploy(composition: Composition, /, outputs: RunOutputs, **options: Any) -> 
 @fuel_options
 @run_options
 @click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
-@pass_composition
+@pass_pods
 @log_file_option
-def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
+def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
     """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
 
     What a deploy would refuse is refused while the old POD still stands. With --changed, workers that are as they
@@ -99,11 +118,11 @@ def redeploy(composition: Composition, /, outputs: RunOutputs, changed: bool, **
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
-    _build(composition, composition.redeploy_changed if changed else composition.redeploy, outputs, options)
+    _build(pods, pods.redeploy_changed if changed else pods.redeploy, outputs, options)
 
 
 def _build(
-    composition: Composition,
+    pods: Pods,
     build: Callable[[PodRequest, RunOutputs], Report],
     outputs: RunOutputs,
     options: dict[str, Any],
@@ -112,11 +131,11 @@ def _build(
     fuel = fuel_meaning(options)
     for warning in fuel.warnings:
         echo_entry(f"iecpod: warning: {warning}")
-    request = make_request(composition.layout, {**options, "until": fuel.until, "may_create": fuel.may_create})
+    request = make_request(pods.layout, {**options, "until": fuel.until, "may_create": fuel.may_create})
     if fuel.verb is FuelVerb.TEARDOWN:
-        _print_removed(composition.teardown(request, outputs.events))
+        _print_removed(pods.teardown(request, outputs.events))
     elif fuel.verb is FuelVerb.PLAN:
-        composition.plan(request, echo)
+        pods.plan(request, echo)
     else:
         echo(build(request, outputs).to_text())
 
@@ -134,10 +153,8 @@ BOOTSTRAP_LAB = "nodes"
 @login_options
 @design_options
 @run_options
-@pass_composition
-def bootstrap(
-    composition: Composition, /, addresses: tuple[IPv4Address, ...], outputs: RunOutputs, **options: Any
-) -> None:
+@pass_pods
+def bootstrap(pods: Pods, /, addresses: tuple[IPv4Address, ...], outputs: RunOutputs, **options: Any) -> None:
     """Makes a Kubernetes cluster of machines that have their operating system already.
 
     Machines are given by their addresses, the control plane first. What they are is found out and written down as the
@@ -152,7 +169,7 @@ def bootstrap(
         raise UsageError("nobody says as whom to log in", "give the user of the machines with --user")
     name = options["pod"] or str(addresses[0]).replace(".", "-")
     given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": "existing", "base_uri": None, "connect": None}
-    echo(composition.bootstrap(make_request(composition.layout, given), addresses, outputs).to_text())
+    echo(pods.bootstrap(make_request(pods.layout, given), addresses, outputs).to_text())
     echo(f"POD {BOOTSTRAP_LAB}/{name}: see `iecpod status -l {BOOTSTRAP_LAB} -p {name}`")
 
 
@@ -162,10 +179,10 @@ def bootstrap(
 @login_options
 @design_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")
-@pass_composition
-def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -> None:
+@pass_pods
+def plan(pods: Pods, /, detailed_exitcode: bool, **options: Any) -> None:
     """Shows what deploy would make: machines, addresses, networks, cluster."""
-    pending = composition.plan(make_request(composition.layout, options), echo)
+    pending = pods.plan(make_request(pods.layout, options), echo)
     if detailed_exitcode and pending:
         raise SystemExit(ExitCode.CHANGES_PENDING)
 
@@ -174,10 +191,10 @@ def plan(composition: Composition, /, detailed_exitcode: bool, **options: Any) -
 @pod_options
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 where something has drifted.")
-@pass_composition
-def status(composition: Composition, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
+@pass_pods
+def status(pods: Pods, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
     """Shows the POD's machines and its cluster, and where they are not what they were deployed as."""
-    result = composition.status(make_request(composition.layout, options))
+    result = pods.status(make_request(pods.layout, options))
     if output == "json":
         echo_json(result.to_json())
     else:
@@ -191,10 +208,10 @@ def status(composition: Composition, /, output: str, detailed_exitcode: bool, **
 @login_options
 @events_option
 @wait_lock_option
-@pass_composition
-def teardown(composition: Composition, /, events: Path | None, **options: Any) -> None:
+@pass_pods
+def teardown(pods: Pods, /, events: Path | None, **options: Any) -> None:
     """Removes everything of the POD that iecpod made, and proves it. Caches stay."""
-    _print_removed(composition.teardown(make_request(composition.layout, options), events))
+    _print_removed(pods.teardown(make_request(pods.layout, options), events))
 
 
 _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -204,61 +221,57 @@ _PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 @pod_options
 @click.argument("node", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@pass_composition
-def ssh(composition: Composition, /, node: str | None, command: tuple[str, ...], **options: Any) -> None:
+@pass_access
+def ssh(access: Access, /, node: str | None, command: tuple[str, ...], **options: Any) -> None:
     """Opens a shell on NODE (default: the first), or runs COMMAND there.
 
     \b
     Example: iecpod ssh -l local -p virtual1 iec02 -- ip -brief address
     """
-    _become(
-        composition.ssh_argv(
-            make_request(composition.layout, options), node, _after_dashes(command), tty=_is_interactive()
-        )
-    )
+    _become(access.ssh_argv(make_request(access.layout, options), node, _after_dashes(command), tty=_is_interactive()))
 
 
 @click.command(context_settings=_PASS_THROUGH)
 @pod_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@pass_composition
-def kubectl(composition: Composition, /, arguments: tuple[str, ...], **options: Any) -> None:
+@pass_access
+def kubectl(access: Access, /, arguments: tuple[str, ...], **options: Any) -> None:
     """Runs the cluster's own kubectl, as its administrator; standard input goes through.
 
     \b
     Example: iecpod kubectl -l local -p virtual1 get nodes -o wide
     """
-    _become(composition.kubectl_argv(make_request(composition.layout, options), arguments, tty=_is_interactive()))
+    _become(access.kubectl_argv(make_request(access.layout, options), arguments, tty=_is_interactive()))
 
 
 @click.command()
 @pod_options
-@pass_composition
-def kubeconfig(composition: Composition, /, **options: Any) -> None:
+@pass_access
+def kubeconfig(access: Access, /, **options: Any) -> None:
     """Prints the cluster's admin kubeconfig."""
-    echo_document(composition.kubeconfig(make_request(composition.layout, options)))
+    echo_document(access.kubeconfig(make_request(access.layout, options)))
 
 
 @click.command()
 @pod_options
 @click.argument("what", type=click.Choice(list(EXPORTED)))
-@pass_composition
-def export(composition: Composition, /, what: str, **options: Any) -> None:
+@pass_access
+def export(access: Access, /, what: str, **options: Any) -> None:
     """Prints what other programs read of the POD; deploy leaves the same as files in the POD's directory.
 
     \b
     Example: eval "$(iecpod export env -l arm -p virtual2)"
     """
-    echo_document(composition.export(make_request(composition.layout, options), EXPORTED[what]))
+    echo_document(access.export(make_request(access.layout, options), EXPORTED[what]))
 
 
 @click.command()
 @pod_options
 @click.argument("node", required=False)
-@pass_composition
-def console(composition: Composition, /, node: str | None, **options: Any) -> None:
+@pass_access
+def console(access: Access, /, node: str | None, **options: Any) -> None:
     """Attaches to the serial console of NODE (default: the first); leave it with Ctrl+]."""
-    _become(composition.console_argv(make_request(composition.layout, options), node))
+    _become(access.console_argv(make_request(access.layout, options), node))
 
 
 def _print_removed(removed: Removed) -> None:

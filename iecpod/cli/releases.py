@@ -78,11 +78,13 @@ def bump(
     Asks the Go module proxy, and writes `go.mod` and `go.sum` of each module and the versions in the release file: a
     diff to be read before it is committed. `iecpod image bake --release RELEASE` compiles the result.
     """
-    from iecpod.composition import Composition
+    from iecpod.wiring.session import Session
+    from iecpod.wiring.software import SoftwareMaking
 
     layout = invocation.stored_layout(storage_dir)
-    composition = Composition(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
-    bumps = composition.bump_release(release, module, version)
+    session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    making = SoftwareMaking(session)
+    bumps = making.bump_release(release, module, version)
     echo("\n".join(f"{moved.module}: {moved.old} -> {moved.new}" for moved in bumps) or "all modules are the newest")
 
 

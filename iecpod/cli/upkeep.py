@@ -17,10 +17,10 @@ from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds
 
 if TYPE_CHECKING:
-    from iecpod.composition import Composition
     from iecpod.hypervisor_uri import HypervisorUri
     from iecpod.layout import Layout
-    from iecpod.upkeep import Upkeep
+    from iecpod.wiring.pods import Pods
+    from iecpod.wiring.upkeep import Upkeep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,7 +28,7 @@ _LOG = logging.getLogger("iecpod")
 
 
 def _upkeep(invocation: Invocation, layout: Layout) -> Upkeep:
-    from iecpod.upkeep import Upkeep
+    from iecpod.wiring.upkeep import Upkeep
 
     return Upkeep(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
 
@@ -88,14 +88,14 @@ def gc(
 
 
 def log_file_option(function: F) -> F:
-    """-L, for functions of a composition root: they run, and then the POD's logs are collected, however they ended."""
+    """-L, for verbs about a POD: they run, and then the POD's logs are collected, however they ended."""
 
     @functools.wraps(function)
-    def run(composition: Composition, /, *arguments: Any, log_file: Path | None, **options: Any) -> Any:
+    def run(pods: Pods, /, *arguments: Any, log_file: Path | None, **options: Any) -> Any:
         if log_file is None:
-            return function(composition, *arguments, **options)
-        with _logs_afterwards(log_file, composition.layout, options):
-            return function(composition, *arguments, **options)
+            return function(pods, *arguments, **options)
+        with _logs_afterwards(log_file, pods.layout, options):
+            return function(pods, *arguments, **options)
 
     option = click.option(
         "-L",

@@ -25,8 +25,8 @@ from iecpod.images.bundle_files import StoredBundle, check_taken_in
 from iecpod.images.cache import Cache
 from iecpod.images.release_images import ReleaseImages
 from iecpod.model import Arch, PodRef
-from iecpod.pod_adapters import PodAdapters
 from iecpod.render.bundle_install import install_script
+from iecpod.wiring.pod_tools import PodAdapters
 from tests.contract.upstream import (
     CALICO_IMAGE,
     IMAGES,

@@ -17,9 +17,9 @@ from iecpod.commands.recalled import Recalled
 from iecpod.errors import HypervisorUnavailable
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
-from iecpod.pod_adapters import PodAdapters
 from iecpod.processes import find_processes
 from iecpod.providers.libvirt.xml import Stamp, resource_of
+from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 from tests.fakes import RecordingReporter

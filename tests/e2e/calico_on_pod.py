@@ -20,11 +20,11 @@ from iecpod.layout import find_layout
 from iecpod.model import PodRef
 from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import Shell
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.watch import Watch
+from iecpod.wiring.pod_tools import PodAdapters
 from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod
 from tests.e2e.small_lab import load_yaml
 from tests.fakes import RecordingReporter

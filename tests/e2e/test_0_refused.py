@@ -64,7 +64,7 @@ def test_full_disk(iecpod: Iecpod, tmp_path: Path) -> None:
 
 def test_no_permission(iecpod: Iecpod) -> None:
     as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    if subprocess.run([*as_nobody, sys.executable, "-c", "import iecpod.composition"], check=False).returncode != 0:
+    if subprocess.run([*as_nobody, sys.executable, "-c", "import iecpod.wiring.pods"], check=False).returncode != 0:
         pytest.skip("this checkout is not readable for other users")
     done = subprocess.run(
         [*as_nobody, *iecpod.argv("deploy")],

@@ -27,17 +27,7 @@ FLOORS = (
     ("provider",),
     ("providers",),
     ("commands",),
-    (
-        "bootstrap",
-        "cli",
-        "composition",
-        "existing_adapters",
-        "pod_adapters",
-        "cache_keeping",
-        "conformance_bench",
-        "upkeep",
-        "__main__",
-    ),
+    ("wiring", "cli", "__main__"),
 )
 
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.
@@ -147,8 +137,7 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
             left.extend(inner_imports(module) & set(MODULES))
     assert {"descriptors.schema", "descriptors.addressing"} <= reached
     rooms = (
-        "composition",
-        "pod_adapters",
+        "wiring",
         "ports",
         "provider",
         "providers",

@@ -32,7 +32,6 @@ from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.phases.node_network import CHECK, INSTALL
-from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import BaseImage, BundleFiles, CommandResult, HostKubectl, LockHolder, NodeEndpoint, Shell, WayIn
 from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
@@ -40,6 +39,7 @@ from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
+from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.pods import site

@@ -28,8 +28,8 @@ from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLock
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
-from iecpod.pod_adapters import PodAdapters
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
+from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.pods import site
@@ -263,7 +263,7 @@ def test_a_full_disk_is_told_by_the_command_line(tmp_path: Path, monkeypatch: py
     """Whatever it is that cannot be written; nothing of it is taken for a bug, and the log is silent about itself."""
     for name in ("STATE", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"IECPOD_{name}_DIR", str(tmp_path / name.lower()))
-    monkeypatch.setattr("iecpod.composition.Composition.teardown", no_room)
+    monkeypatch.setattr("iecpod.wiring.pods.Pods.teardown", no_room)
     assert main(["teardown", "-l", "local", "-p", "virtual1"]) == 1
     assert logging.raiseExceptions is False
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.cache_keeping import CacheKeeping
 from iecpod.errors import PreflightError
 from iecpod.images.cache import Cache
 from iecpod.images.inventory import find_items
@@ -18,6 +17,7 @@ from iecpod.images.lease import alone
 from iecpod.images.qcow2 import find_backing
 from iecpod.images.store import ImageStore, NewImage
 from iecpod.ports import BaseImage
+from iecpod.wiring.cache_keeping import CacheKeeping
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 _MAKER = """
 import sys, time
 from pathlib import Path
-from iecpod.cache_keeping import CacheKeeping
+from iecpod.wiring.cache_keeping import CacheKeeping
 from iecpod.errors import PreflightError
 from iecpod.images.cache import Cache
 from iecpod.images.inventory import find_items

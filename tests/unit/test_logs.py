@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iecpod.adapters.log_archive import check_writable, new_archive
 from iecpod.cli.options import Invocation, pod_options
-from iecpod.cli.pods import pass_composition
+from iecpod.cli.pods import pass_pods
 from iecpod.cli.upkeep import log_file_option
 from iecpod.commands import collection
 from iecpod.commands.collection import Collection
@@ -29,7 +29,6 @@ from iecpod.commands.guest_logs import fetch_guest_logs, gather_script
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.scrub import Scrubber
-from iecpod.composition import Composition
 from iecpod.descriptors.source import load_descriptors
 from iecpod.errors import (
     ExitCode,
@@ -45,6 +44,7 @@ from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.ports import CommandResult
+from iecpod.wiring.pods import Pods
 from tests.fakes import FakeHypervisor, FakeShell
 from tests.pods import site
 from tests.unit.admin_conf import admin, encoded
@@ -396,10 +396,10 @@ def test_the_verb_prints_the_name_of_its_archive(tmp_path: Path) -> None:
 def _deploy_that(error: BaseException | None, tmp_path: Path, log_file: Path) -> Result:
     @click.command()
     @pod_options
-    @pass_composition
+    @pass_pods
     @log_file_option
-    def deploy(composition: Composition, /, **options: object) -> None:
-        assert composition.layout == layout_below(tmp_path) and "log_file" not in options
+    def deploy(pods: Pods, /, **options: object) -> None:
+        assert pods.layout == layout_below(tmp_path) and "log_file" not in options
         if error is not None:
             raise error
 

@@ -21,7 +21,6 @@ from iecpod.design.owner import Owner
 from iecpod.errors import CleanupError, HostError, PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.layout import Layout
-from iecpod.pod_adapters import PodAdapters
 from iecpod.providers.libvirt.compare import make_plan
 from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network
 from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark
@@ -29,6 +28,7 @@ from iecpod.providers.libvirt.embedded.orphans import Orphan
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import find_foreign, is_owned
 from iecpod.providers.libvirt.xml import resource_of
+from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
 from tests.pods import site

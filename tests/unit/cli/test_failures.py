@@ -172,7 +172,7 @@ def test_whatever_names_a_file_is_an_error_of_its_own(
 
     for name in ("STATE", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"IECPOD_{name}_DIR", str(tmp_path / name.lower()))
-    monkeypatch.setattr("iecpod.composition.Composition.teardown", fail)
+    monkeypatch.setattr("iecpod.wiring.pods.Pods.teardown", fail)
     assert main(["teardown", *POD]) == ExitCode.FAILED
 
 

@@ -32,7 +32,6 @@ from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import ProviderName, Seed, Site
 from iecpod.design.owner import Owner
 from iecpod.design.release import AptRepository, Release
-from iecpod.existing_adapters import ExistingAdapters
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
@@ -71,6 +70,7 @@ from iecpod.render.cni_manifest import render_cni_manifest
 from iecpod.render.manifest import PatchedManifest
 from iecpod.ssh_login import Login
 from iecpod.wait import SystemClock
+from iecpod.wiring.existing_tools import ExistingAdapters
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
 

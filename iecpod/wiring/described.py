@@ -10,13 +10,13 @@ from pathlib import Path
 from iecpod.commands.request import PodRequest
 from iecpod.descriptors.pod import load_pod
 from iecpod.errors import UsageError
-from iecpod.existing_adapters import ExistingAdapters
 from iecpod.file_writer import READABLE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef
-from iecpod.pod_adapters import PodAdapters
 from iecpod.providers.existing.bootstrap import describe_machines
 from iecpod.trusted import make_directory
+from iecpod.wiring.existing_tools import ExistingAdapters
+from iecpod.wiring.pod_tools import PodAdapters
 
 #: Beside the PODs' directories, and not in one: a redeploy removes that, and goes by these descriptors.
 _DIRECTORY = "described"

@@ -24,10 +24,10 @@ from iecpod.errors import HostError, IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
-from iecpod.pod_adapters import PodAdapters
 from iecpod.ports import Reporter
 from iecpod.providers.libvirt.connection.marks import find_marked_pods
 from iecpod.providers.libvirt.embedded.orphans import find_orphans
+from iecpod.wiring.pod_tools import PodAdapters
 
 
 class Upkeep:

@@ -1,0 +1,1 @@
+"""Joins commands with adapters and providers: nothing else knows both."""

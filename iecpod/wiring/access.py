@@ -1,0 +1,72 @@
+"""The verbs that lead to a POD's nodes and cluster, and what other programs are given for that."""
+
+from __future__ import annotations
+
+from iecpod.adapters.keys import find_pod_keys
+from iecpod.commands import guest_access
+from iecpod.commands.exports import exported_pod
+from iecpod.commands.guest_access import GuestAccess
+from iecpod.commands.pod_state import read_kubeconfig
+from iecpod.commands.request import PodRequest
+from iecpod.commands.resolve import PodInputs
+from iecpod.errors import IecpodError, UsageError
+from iecpod.model import PodRef
+from iecpod.render.exports import EXPORTS, ExportedPod
+from iecpod.wiring.pod_tools import PodAdapters
+from iecpod.wiring.session import Session
+
+
+class Access:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.layout = session.layout
+
+    def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
+        with self._session.pod(request) as (inputs, tools):
+            hostname = guest_access.select_node(inputs, node)
+            return guest_access.ssh_argv(inputs, guest_access_of(inputs, tools), hostname, command, tty=tty)
+
+    def kubectl_argv(self, request: PodRequest, arguments: tuple[str, ...], *, tty: bool) -> list[str]:
+        with self._session.pod(request) as (inputs, tools):
+            return guest_access.kubectl_argv(inputs, guest_access_of(inputs, tools), arguments, tty=tty)
+
+    def console_argv(self, request: PodRequest, node: str | None) -> list[str]:
+        with self._session.pod(request) as (inputs, tools):
+            hostname = guest_access.select_node(inputs, node)
+            guest_access_of(inputs, tools)
+            return guest_access.console_argv(tools.provider(inputs.site), inputs, hostname)
+
+    def export(self, request: PodRequest, name: str) -> str:
+        """`name` is one of `EXPORTS`."""
+        with self._session.pod(request) as (inputs, tools):
+            return EXPORTS[name](exported(inputs, tools))
+
+    def kubeconfig(self, request: PodRequest) -> str:
+        text = read_kubeconfig(self.layout, request.ref)
+        if text is None:
+            raise _not_deployed(request.ref)
+        return text
+
+
+def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
+    keys = find_pod_keys(tools.pod_dir / "keys")
+    if keys is None:
+        raise _not_deployed(tools.ref)
+    way = tools.provider(inputs.site).way
+    kubectl = tools.host_kubectl(way, inputs.release)
+    return GuestAccess(
+        command_prefix=way.command_prefix,
+        private_key=keys.private_key_file,
+        known_hosts=keys.known_hosts_file,
+        kubectl_argv=kubectl.argv if kubectl is not None and kubectl.is_ready() else (),
+    )
+
+
+def exported(inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
+    return exported_pod(inputs, guest_access_of(inputs, tools), tools.pod_dir)
+
+
+def _not_deployed(ref: PodRef) -> IecpodError:
+    return UsageError(
+        f"POD {ref} is not deployed from here", f"deploy it with `iecpod deploy -l {ref.lab} -p {ref.pod}`"
+    )
