@@ -38,9 +38,9 @@ def network_missing(pod: PodView) -> Iterator[Finding]:
 
 
 def _has_its_addresses(pod: PodView) -> bool:
-    """Whether the PDF says each node's address on mgmt: machines that were installed already need no other network."""
+    """Whether there is mgmt alone, with an address of each node: machines that are there need no other network."""
     mgmt = pod.network("mgmt")
-    if mgmt is None or mgmt.cidr is None or mgmt.interface is None or not pod.nodes:
+    if mgmt is None or len(pod.core_networks) > 1 or mgmt.cidr is None or mgmt.interface is None or not pod.nodes:
         return False
     nics = [node.nics[mgmt.interface : mgmt.interface + 1] for node in pod.nodes]
     return all(found and found[0].address is not None and found[0].address in mgmt.cidr for found in nics)

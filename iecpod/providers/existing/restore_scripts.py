@@ -48,6 +48,7 @@ for unit in kubelet.service $(systemctl list-unit-files --no-legend --no-pager '
     awk '{{ print $1 }}' | grep -v '^iecpod-restore'); do
     systemctl disable --now --quiet "$unit" 2> /dev/null
 done
+systemctl reset-failed 'iecpod-*' kubelet.service 2> /dev/null
 systemctl stop kubepods.slice 2> /dev/null
 for slice in $(find /sys/fs/cgroup -maxdepth 2 -type d \\( -name kubepods -o -name kubepods.slice \\) 2> /dev/null); do
     for try in 1 2 3 4 5; do
