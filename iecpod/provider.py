@@ -29,7 +29,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """`name` is `kind name` of something that only seems to be the POD's; `why` goes on from `which`."""
+    """`name` is `kind name` of something that only seems to be the POD's; `why` continues a sentence after `which`."""
 
     name: str
     why: str

@@ -1,4 +1,4 @@
-"""The verbs of a POD that lives on a hypervisor; each joins options with `Composition`."""
+"""The verbs about a POD: each turns options into a request, and hands it to `wiring`."""
 
 from __future__ import annotations
 

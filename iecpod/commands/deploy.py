@@ -15,7 +15,6 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.descriptors.places import places_of
 from iecpod.design.image_origin import NeededImage
-from iecpod.design.pod import PodDesign
 from iecpod.errors import IecpodError
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
@@ -182,16 +181,12 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
         ControlPlanePhase(cluster, first, watch),
         KubeconfigPhase(cluster, first, tools.kubeconfig_path),
         pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at),
-        WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at, hosts=_host_lines(pod)),
+        WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),
         _prune_phase(run, kubectl_at(first), watch),
         HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
         VerifyPhase(cluster, shells, watch, run.provider.way.open_socket, kubectl_at=kubectl_at),
     ]
-
-
-def _host_lines(pod: PodDesign) -> tuple[str, ...]:
-    return tuple(f"{address} {' '.join(names)}" for address, names in pod.hosts)
 
 
 def _prune_phase(run: DeployRun, kubectl: Kubectl, watch: Watch) -> PrunePhase:

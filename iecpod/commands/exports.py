@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from iecpod.commands.guest_access import GuestAccess, node_addresses
+from iecpod.commands.guest_access import GuestAccess
 from iecpod.commands.resolve import PodInputs
 from iecpod.file_writer import READABLE, replace_file
 from iecpod.render.exports import EXPORTS, ExportedNode, ExportedPod
@@ -18,7 +18,7 @@ def exported_pod(inputs: PodInputs, access: GuestAccess, pod_dir: Path) -> Expor
         dns_domain=inputs.scenario.dns_domain,
         nodes=tuple(
             ExportedNode(hostname, inputs.scenario.role(inputs.spec.pdf.place(index)), address)
-            for index, (hostname, address) in enumerate(node_addresses(inputs).items())
+            for index, (hostname, address) in enumerate(inputs.order.addresses.items())
         ),
         user=inputs.release.user,
         private_key=access.private_key,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.commands.resolve import PodInputs
@@ -28,14 +27,9 @@ class GuestAccess:
     kubectl_argv: tuple[str, ...] = ()
 
 
-def node_addresses(inputs: PodInputs) -> dict[str, IPv4Address]:
-    """mgmt address by host name, in the order of the PDF."""
-    return inputs.order.addresses
-
-
 def select_node(inputs: PodInputs, name: str | None) -> str:
     """The host name for what a user typed: a host name, the PDF's node name, or nothing for the first node."""
-    hostnames = list(node_addresses(inputs))
+    hostnames = inputs.order.hostnames
     by_pdf_name = {node.name: hostname for node, hostname in zip(inputs.spec.pdf.nodes, hostnames, strict=True)}
     if name is None:
         return hostnames[0]
@@ -55,7 +49,7 @@ def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Seq
         "LogLevel": "ERROR",
     }
     flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-    target = f"{inputs.release.user}@{node_addresses(inputs)[hostname]}"
+    target = f"{inputs.release.user}@{inputs.order.addresses[hostname]}"
     return [
         *access.command_prefix,
         *("ssh", "-F", "none", *flags),

@@ -90,7 +90,7 @@ def _not_ours(path: Path, what: str) -> ResourceConflict:
 def find_noted_pods(layout: Layout) -> list[PodRef]:
     """Every POD that has a directory of its own, however little is in it; also one that `check_pod_dir` refuses.
 
-    Raises `OSError` where that cannot be told.
+    Raises `OSError` where that cannot be found out.
     """
     found = []
     for path in (path for lab in _entries(_pods_dir(layout)) for path in _entries(lab)):

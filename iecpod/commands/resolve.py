@@ -73,11 +73,6 @@ class PodInputs:
             named_by_pdf=self.site.provider is ProviderName.EXISTING,
         )
 
-    @property
-    def bundle_via(self) -> BundleVia | None:
-        """None where the release has no bundle."""
-        return self.chosen.bundle_via
-
 
 def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> PodInputs:
     """Reads and checks descriptors, scenario and release.
@@ -115,7 +110,10 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
             _check_virtual(pod.spec)
         _check_cidrs(request, chosen.pod_cidr, chosen.service_cidr, pod.spec)
         spec = with_places(pod.spec, chosen.places, chosen.planned_nodes)
-        _check_places(spec, scheme, request, chosen)
+        allocation = allocate(spec, scheme)
+        if chosen.places:
+            # Descriptors were checked as those of a new POD; nodes that keep their places may get other addresses.
+            _refuse(spec, [problem.demoted(request.demoted) for problem in allocation.problems])
         site = chosen.site or Site(ProviderName.LIBVIRT, _described_uri(pod.spec))
     return PodInputs(
         request=request,
@@ -131,7 +129,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
         ),
         spec=spec,
         loaded=pod,
-        allocation=allocate(spec, scheme),
+        allocation=allocation,
         scenario=scenario,
         release=release,
         site=site,
@@ -274,20 +272,27 @@ def _lasting(name_or_path: str | None) -> str | None:
     return str(Path.cwd() / name_or_path)
 
 
-def _check_virtual(spec: PodSpec) -> None:
-    problems = [
-        Problem(
-            file=spec.pdf_file,
-            path=f"nodes[{index}].node.type",
-            message=f"node {node.name!r} is {node.type.value}; only virtual nodes can be deployed",
-            remedy="describe virtual nodes",
-            rule="node-not-virtual",
-        )
-        for index, node in enumerate(spec.pdf.nodes)
-        if node.type is not NodeType.VIRTUAL
-    ]
-    if problems:
+def _refuse(spec: PodSpec, problems: Sequence[Problem]) -> None:
+    """Raises `DescriptorError` with all of them where one is an error."""
+    if count_errors(problems):
         raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
+
+
+def _check_virtual(spec: PodSpec) -> None:
+    _refuse(
+        spec,
+        [
+            Problem(
+                file=spec.pdf_file,
+                path=f"nodes[{index}].node.type",
+                message=f"node {node.name!r} is {node.type.value}; only virtual nodes can be deployed",
+                remedy="describe virtual nodes",
+                rule="node-not-virtual",
+            )
+            for index, node in enumerate(spec.pdf.nodes)
+            if node.type is not NodeType.VIRTUAL
+        ],
+    )
 
 
 def _check_existing(request: PodRequest) -> None:
@@ -308,28 +313,20 @@ def _check_existing(request: PodRequest) -> None:
 
 def _check_names(spec: PodSpec) -> None:
     """Nodes of machines that are there have the PDF's names, in the cluster, too."""
-    problems = [
-        Problem(
-            file=spec.pdf_file,
-            path=f"nodes[{index}].name",
-            message=f"{node.name!r} cannot be the name of a cluster's node",
-            remedy="use lower-case letters, digits and '-'; begin and end with a letter or digit",
-            rule="node-name",
-        )
-        for index, node in enumerate(spec.pdf.nodes)
-        if not _NODE_NAME.fullmatch(node.name)
-    ]
-    if problems:
-        raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
-
-
-def _check_places(spec: PodSpec, scheme: Scheme, request: PodRequest, chosen: Recalled) -> None:
-    """Descriptors are checked as if they were of a new POD; nodes that keep their places may get other addresses."""
-    if not chosen.places:
-        return
-    problems = [problem.demoted(request.demoted) for problem in allocate(spec, scheme).problems]
-    if count_errors(problems):
-        raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
+    _refuse(
+        spec,
+        [
+            Problem(
+                file=spec.pdf_file,
+                path=f"nodes[{index}].name",
+                message=f"{node.name!r} cannot be the name of a cluster's node",
+                remedy="use lower-case letters, digits and '-'; begin and end with a letter or digit",
+                rule="node-name",
+            )
+            for index, node in enumerate(spec.pdf.nodes)
+            if not _NODE_NAME.fullmatch(node.name)
+        ],
+    )
 
 
 def _check_cidrs(request: PodRequest, pod_cidr: str, service_cidr: str, spec: PodSpec) -> None:

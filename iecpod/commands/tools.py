@@ -1,4 +1,4 @@
-"""What commands need from the outside world for one POD; the composition root makes it, tests make fakes of it."""
+"""What commands need from the outside world for one POD; `wiring` makes it, tests make fakes of it."""
 
 from __future__ import annotations
 

@@ -79,6 +79,11 @@ class PodDesign:
             for node in self.cluster.nodes
         )
 
+    @property
+    def host_lines(self) -> tuple[str, ...]:
+        """`hosts` as lines of /etc/hosts."""
+        return tuple(f"{address} {' '.join(names)}" for address, names in self.hosts)
+
 
 def design_pod(order: PodOrder, *, low_overhead: bool) -> PodDesign:
     """`low_overhead` is for nodes that are emulated: Kubernetes does less in the background."""

@@ -36,7 +36,7 @@ from iecpod.images.kernel_calls import (
 
 _FAILED, _NOT_FOUND = 125, 127
 
-#: What lies in memory: a tmpfs may else take half of it, each.
+#: What is kept in memory: a tmpfs may else take half of it, each.
 _IN_MEMORY = "size=256m,nr_inodes=64k"
 #: The first that the kernel ends where memory is short: proc_pid_oom_score_adj(5).
 _FIRST_TO_GO = "1000"

@@ -43,7 +43,7 @@ _ENTRY = (
 class Limits:
     """What a program may take of this host. Several times what it needs on a slow one: who reaches a limit is stopped.
 
-    `stored_bytes` and `files` count what lies in the end below the directories that it may write, `stored_bytes` also
+    `stored_bytes` and `files` count what is in the end below the directories that it may write, `stored_bytes` also
     the size of one file. `memory_bytes` is that of all its processes together.
     """
 

@@ -24,7 +24,7 @@ def note_pod(cache_dir: Path, pod_dir: Path) -> None:
 
 
 def noted_pod_dirs(cache_dir: Path) -> list[Path]:
-    """Raises `OSError` where that cannot be told."""
+    """Raises `OSError` where that cannot be found out."""
     try:
         return sorted(note.readlink() for note in _notes(cache_dir).iterdir())
     except FileNotFoundError:

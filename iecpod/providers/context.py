@@ -1,4 +1,4 @@
-"""What every provider is told of the run that it works for."""
+"""What every provider knows of the run that it works for."""
 
 from __future__ import annotations
 

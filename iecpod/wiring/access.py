@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iecpod.adapters.keys import find_pod_keys
+from iecpod.adapters.keys import PodKeys, find_pod_keys
 from iecpod.commands import guest_access
 from iecpod.commands.exports import exported_pod
 from iecpod.commands.guest_access import GuestAccess
@@ -33,7 +33,7 @@ class Access:
     def console_argv(self, request: PodRequest, node: str | None) -> list[str]:
         with self._session.pod(request) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
-            guest_access_of(inputs, tools)
+            _pod_keys(tools)
             return guest_access.console_argv(tools.provider(inputs.site), inputs, hostname)
 
     def export(self, request: PodRequest, name: str) -> str:
@@ -49,9 +49,7 @@ class Access:
 
 
 def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
-    keys = find_pod_keys(tools.pod_dir / "keys")
-    if keys is None:
-        raise _not_deployed(tools.ref)
+    keys = _pod_keys(tools)
     way = tools.provider(inputs.site).way
     kubectl = tools.host_kubectl(way, inputs.release)
     return GuestAccess(
@@ -60,6 +58,14 @@ def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
         known_hosts=keys.known_hosts_file,
         kubectl_argv=kubectl.argv if kubectl is not None and kubectl.is_ready() else (),
     )
+
+
+def _pod_keys(tools: PodAdapters) -> PodKeys:
+    """Raises `UsageError` for a POD that was not deployed from here."""
+    keys = find_pod_keys(tools.pod_dir / "keys")
+    if keys is None:
+        raise _not_deployed(tools.ref)
+    return keys
 
 
 def exported(inputs: PodInputs, tools: PodAdapters) -> ExportedPod:

@@ -1,4 +1,4 @@
-"""The composition root of `iecpod image ls` and `image rm`: the cache, and everybody who may need something of it."""
+"""Wires `iecpod image ls` and `image rm`: the cache, and everybody who may need something of it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class CacheKeeping:
         return [KnownPod(self._pod_name(pod_dir), pod_dir, pod_dir / NOTE) for pod_dir in pod_dirs]
 
     def _pod_name(self, pod_dir: Path) -> str:
-        """One whose state lies elsewhere is told with the place."""
+        """One whose state is elsewhere is shown with the place."""
         name = f"POD {pod_dir.parent.name}/{pod_dir.name}"
         return name if pod_dir.is_relative_to(self._layout.state_dir) else f"{name} (its state is in {pod_dir})"
 

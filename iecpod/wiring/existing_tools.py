@@ -15,8 +15,9 @@ from iecpod.design.release import Release
 from iecpod.errors import HostError, NodeUnreachable
 from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
-from iecpod.model import Arch, PodRef
-from iecpod.ports import BundleFiles, Clock, NodeEndpoint, Reporter, Shell
+from iecpod.model import Arch
+from iecpod.ports import BundleFiles, NodeEndpoint, Shell
+from iecpod.providers.context import ProviderContext
 from iecpod.providers.existing.way import DirectWay
 from iecpod.ssh_login import HostKey, Login
 
@@ -24,17 +25,8 @@ _PORT = 22
 _TCP_SECONDS = 10.0
 
 
-class PodContext(Protocol):
+class PodContext(ProviderContext, Protocol):
     """Of `PodAdapters`, what is needed here."""
-
-    ref: PodRef
-    run_id: str
-    pod_dir: Path
-    clock: Clock
-    reporter: Reporter
-
-    @property
-    def owner(self) -> Owner: ...
 
     def keys(self) -> PodKeys: ...
 

@@ -24,9 +24,9 @@ from iecpod.errors import IecpodError, PreflightError
 from iecpod.file_writer import READABLE, replace_file
 from iecpod.provider import Removed
 from iecpod.results import FAILED
-from iecpod.wiring import described as bootstrap
 from iecpod.wiring.access import exported
 from iecpod.wiring.conformance_bench import ConformanceBench
+from iecpod.wiring.described import ensure_described, remove_described
 from iecpod.wiring.pod_tools import PodAdapters, new_run_id
 from iecpod.wiring.session import Session
 
@@ -54,12 +54,12 @@ class Pods:
             is_new = not tools.pod_dir.exists()
             try:
                 with tools.lock():
-                    base = bootstrap.ensure_described(tools, self.layout, request, addresses)
+                    base = ensure_described(tools, self.layout, request, addresses)
                 return self.deploy(replace(request, base_uri=str(base)), outputs)
             except IecpodError:
                 if is_new and not tools.recall().is_noted:
                     tools.remove_pod_dir()
-                    bootstrap.remove_described(self.layout, request.ref)
+                    remove_described(self.layout, request.ref)
                 raise
 
     def _build(self, build: BuildCommand, verb: str, request: PodRequest, outputs: RunOutputs) -> Report:
@@ -70,9 +70,9 @@ class Pods:
         ):
 
             def save_report(report: Report) -> None:
-                told = report.rewritten(inputs.loaded.secrets.hide)
-                replace_file(tools.pod_dir / "report.json", told.to_json(), READABLE)
-                save(told)
+                shown = report.rewritten(inputs.loaded.secrets.hide)
+                replace_file(tools.pod_dir / "report.json", shown.to_json(), READABLE)
+                save(shown)
                 if report.outcome != FAILED:
                     write_exports(exported(inputs, tools))
 
@@ -98,7 +98,7 @@ class Pods:
             with tools.lock():  # what is recalled is what the run that held it has left
                 removed = teardown.teardown(tools, self._teardown_site(request, tools))
                 if not tools.pod_dir.exists():
-                    bootstrap.remove_described(self.layout, request.ref)
+                    remove_described(self.layout, request.ref)
                 return removed
 
     def conformance(self, request: PodRequest, order: ConformanceOrder, events: Path | None) -> ConformanceReport:

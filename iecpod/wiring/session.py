@@ -26,8 +26,8 @@ class Session:
 
     @contextmanager
     def reporter(self, run: Run | None = None, events: Path | None = None) -> Iterator[Reporter]:
-        told = (events, run) if events and run else None
-        with make_reporter(self._environ, is_terminal=self._is_terminal, events=told) as reporter:
+        logged = (events, run) if events and run else None
+        with make_reporter(self._environ, is_terminal=self._is_terminal, events=logged) as reporter:
             yield reporter
 
     def tools(self, request: PodRequest, reporter: Reporter, run_id: str = "") -> PodAdapters:

@@ -1,4 +1,4 @@
-"""The composition root of what comes after a run: its logs, and what aborted runs left."""
+"""Wires what comes after a run: its logs, and what aborted runs left."""
 
 from __future__ import annotations
 

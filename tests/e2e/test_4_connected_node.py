@@ -65,8 +65,8 @@ def test_packages_that_another_key_signed_are_refused(refused: Refused) -> None:
 
 
 def test_packages_are_the_archive_s_and_the_repositories(node: Iecpod, world: OutsideWorld) -> None:
-    told = node.on_node("iec01", "apt-cache", "policy", "conntrack", "containerd.io", "kubeadm")
-    installed = [version.splitlines()[:2] for version in told.split("***")[1:]]
+    printed = node.on_node("iec01", "apt-cache", "policy", "conntrack", "containerd.io", "kubeadm")
+    installed = [version.splitlines()[:2] for version in printed.split("***")[1:]]
     versions, sources = zip(*((version.split()[0], source.strip()) for version, source in installed), strict=True)
     assert sources[0].startswith(f"500 http://{ARCHIVE}/debian")
     assert sources[1] == f"500 http://{PACKAGES}/docker noble/stable amd64 Packages"
@@ -95,7 +95,7 @@ def test_containerd_keeps_its_configuration_and_goes_to_mirror_and_proxy(node: I
     """The one of docker's package would leave no container runtime to the kubelet. Pulls are by digest."""
     release = load_yaml(world.release)
     pulled = [node.on_node("iec01", "sudo", "crictl", "pull", release[key]) for key in IMAGES]
-    assert all(world.digests[key] in told or "sha256:" in told for key, told in zip(IMAGES, pulled, strict=True))
+    assert all(world.digests[key] in line or "sha256:" in line for key, line in zip(IMAGES, pulled, strict=True))
     assert {("CONNECT", f"{MIRROR}:443"), ("CONNECT", f"{REGISTRY}:443")} <= set(world.requests())
     refused = node.run("ssh", "iec01", "--", "sudo", "crictl", "pull", load_yaml(SHIPPED)["pause_image"])
     assert refused.returncode == 1 and "not found" in refused.stderr

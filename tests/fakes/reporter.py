@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RecordingReporter:
-    """`lines` holds what was told, one text a call: `start PHASE`, `OUTCOME PHASE`, `NODE: message`, `warning: …`.
+    """`lines` holds what was reported, one text a call: `start PHASE`, `OUTCOME PHASE`, `NODE: message`, `warning: …`.
 
     What nodes took and what waits saw is apart, in `nodes` and `waits`.
     """

@@ -24,5 +24,5 @@ def fake_watch(
     """A watch over POD local/virtual1 that waits in no time."""
     read_console = console if callable(console) else lambda _node: console
     request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
-    told = reporter or RecordingReporter()
-    return Watch(request.command, pace, clock or FakeClock(), told, read_console, find_stopped, limits or {})
+    used = reporter or RecordingReporter()
+    return Watch(request.command, pace, clock or FakeClock(), used, read_console, find_stopped, limits or {})

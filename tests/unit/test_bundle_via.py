@@ -100,12 +100,12 @@ def test_what_is_asked_for_and_impossible(
 
 
 def test_machines_alone_wait_for_no_bundle(layout: Layout) -> None:
-    assert resolve(layout).bundle_via is IMAGE
+    assert resolve(layout).chosen.bundle_via is IMAGE
     alone = resolve(layout, until="reachable")
-    assert alone.bundle_via is SSH
-    assert resolve(layout, until="reachable", bundle_via=DISK).bundle_via is DISK
+    assert alone.chosen.bundle_via is SSH
+    assert resolve(layout, until="reachable", bundle_via=DISK).chosen.bundle_via is DISK
     later = resolve_request(PodRequest(ref=REF), layout, alone.chosen)
-    assert later.bundle_via is SSH, "their image is not baked"
+    assert later.chosen.bundle_via is SSH, "their image is not baked"
 
 
 @pytest.mark.parametrize(("baked", "meant"), [(True, IMAGE), (False, SSH), (None, None)])

@@ -21,20 +21,14 @@ from iecpod.providers.existing.login import check_root
 from iecpod.ssh_login import ExpectedKey, HostKey, Login, Password
 from tests.fakes import FakeShell
 from tests.ssh_server import SshServer
-from tests.unit.test_ssh import load_key, open_socket
+from tests.unit.test_ssh import keys, load_key, node_server, open_socket
 
-
-@pytest.fixture
-def keys(tmp_path: Path) -> PodKeys:
-    keys = ensure_pod_keys(tmp_path / "keys", "test")
-    keys.host_key("iec01")
-    return keys
+__all__ = ["keys"]
 
 
 @pytest.fixture
 def server(tmp_path: Path, keys: PodKeys) -> Iterator[SshServer]:
-    host_key = load_key(keys.directory / "ssh_host_ed25519_key-iec01")
-    server = SshServer(tmp_path, host_key, load_key(keys.private_key_file))
+    server = node_server(tmp_path, keys)
     server.password = "correct horse"
     yield server
     server.close()

@@ -177,7 +177,7 @@ def test_machines_are_described_by_what_they_are(inputs: PodInputs) -> None:
     assert order.hostnames == ("edge1", "edge2") and tuple(order.addresses.values()) == ADDRESSES
     assert inputs.loaded.warnings == ()
     assert (inputs.site, str(inputs.site)) == (Site(ProviderName.EXISTING), "existing machines")
-    assert (inputs.bundle_via, inputs.release.user, inputs.chosen.addressing) == (BundleVia.SSH, "iec", "stated")
+    assert (inputs.chosen.bundle_via, inputs.release.user, inputs.chosen.addressing) == (BundleVia.SSH, "iec", "stated")
     mgmt = inputs.spec.idf.networks[0]
     assert (str(mgmt.cidr), inputs.spec.idf.interface_mtu) == ("172.16.10.0/24", 1450)
     assert inputs.spec.idf.node_devices[1].interfaces == ("eth0",)

@@ -123,12 +123,12 @@ def test_deploy_tells_where_images_come_from_before_it_begins(
         shell.on("systemctl", returncode=1)
     with pytest.raises(IecpodError, match="`systemctl enable --now containerd` exited with 1"):
         deploy(resolve(layout, tmp_path, archive), tools, lambda _report: None)
-    told = [line for line in tools.reporter.lines if " runs " in line]
-    assert told == [
+    shown = [line for line in tools.reporter.lines if " runs " in line]
+    assert shown == [
         *(f"calico runs {name}, from image archive {archive.digest[:12]}" for name in OF_CALICO),
         f"verify runs {NGINX}, from release k8s-1.37-go, made here",
     ]
-    assert tools.reporter.lines.index(told[-1]) < next(
+    assert tools.reporter.lines.index(shown[-1]) < next(
         number for number, line in enumerate(tools.reporter.lines) if "networks" in line
     )
     assert tools.recalled.image_archives == (archive.digest,)
@@ -315,9 +315,9 @@ def test_a_bundle_without_a_manifest_fetches_none(layout: Layout, tools: Manifes
     digest = bundle_taken_in(layout.cache_dir, manifest_of("k8s-1.37")).name
     request = PodRequest(ref=REF, bundle=digest, scenario="k8-flannel-iec-noha")
     problems = make_pod_plan(resolve_request(request, layout, Recalled()), tools).problems
-    told = {problem.rule: problem for problem in problems}
-    assert told["manifest-missing"].message == "the bundle has no manifest flannel, which flannel is made of"
-    assert "--manifest flannel=FILE" in told["manifest-missing"].remedy
+    shown = {problem.rule: problem for problem in problems}
+    assert shown["manifest-missing"].message == "the bundle has no manifest flannel, which flannel is made of"
+    assert "--manifest flannel=FILE" in shown["manifest-missing"].remedy
 
 
 @pytest.mark.parametrize("image", ["", "image: ,", "image: '',"])

@@ -36,10 +36,15 @@ def keys(tmp_path: Path) -> PodKeys:
     return keys
 
 
+def node_server(directory: Path, keys: PodKeys) -> SshServer:
+    """The SSH server of node iec01, which lets the POD's key in."""
+    host_key = load_key(keys.directory / "ssh_host_ed25519_key-iec01")
+    return SshServer(directory, host_key, load_key(keys.private_key_file))
+
+
 @pytest.fixture
 def server(tmp_path: Path, keys: PodKeys) -> Iterator[SshServer]:
-    host_key = load_key(keys.directory / "ssh_host_ed25519_key-iec01")
-    server = SshServer(tmp_path, host_key, load_key(keys.private_key_file))
+    server = node_server(tmp_path, keys)
     yield server
     server.close()
 

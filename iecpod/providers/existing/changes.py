@@ -17,7 +17,7 @@ from iecpod.render.node_files import render_apt_source, render_low_overhead_unit
 from iecpod.render.supply_files import APT_CONF_PATH, render_ca_files, render_runtime_files
 
 #: Set up by `prepare`; the names say whose they are.
-ENVIRONMENT_CONF = "/etc/systemd/system.conf.d/20-iecpod-calm.conf"
+ENVIRONMENT_CONF = "/etc/systemd/system.conf.d/20-iecpod-low-overhead.conf"
 DPKG_CONF = "/etc/dpkg/dpkg.cfg.d/iecpod"
 
 

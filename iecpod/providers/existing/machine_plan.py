@@ -10,7 +10,6 @@ from iecpod.design.machines import Machine, VirtType
 from iecpod.design.pace import Pace, pace_of
 from iecpod.design.pod import PodDesign, PodOrder
 from iecpod.design.preflight import check_pod, check_pod_cidrs
-from iecpod.design.release import Release
 from iecpod.errors import Problem
 from iecpod.model import Arch
 from iecpod.ports import Shell
@@ -84,11 +83,8 @@ class ExistingPlan:
             *check_nodes(self.facts, cluster, archs, owner),
             *self.closed,
             *check_pod_cidrs(self.pod, taken),
-            *(
-                problem
-                for problem in check_pod(self.pod, self.machines, with_kubernetes=with_kubernetes)
-                if problem.rule not in ("kubeadm-cpus", "kubeadm-memory")  # `check_nodes` says it of the machine itself
-            ),
+            # What kubeadm wants of the first node says `check_nodes`, of the machine itself.
+            *check_pod(self.pod, self.machines, with_kubernetes=False),
         )
 
     def states(self) -> Mapping[str, str]:
@@ -106,7 +102,7 @@ class ExistingPlan:
         return any(self._is_ours(name) for name in self.order.hostnames)
 
     def replacement(self) -> Replacement:
-        """A machine is never made anew."""
+        """A machine is never recreated."""
         return Replacement()
 
     def keep_sources(self) -> None: ...
@@ -125,7 +121,7 @@ class ExistingPlan:
         release = self.order.release
         by_arch: dict[Arch, NodeChanges] = {}
         for arch in {machine.arch for machine in self.machines}:
-            brings = self.tools.bundle(release, arch) if _is_given(release) else None
+            brings = self.tools.bundle(release, arch) if release.needs_no_network else None
             by_arch[arch] = planned_changes(
                 self.pod.cluster,
                 self.pod.supply,
@@ -167,8 +163,3 @@ class ExistingPlan:
         facts = self.facts.get(name)
         node = next(node for node in self.pod.cluster.nodes if node.hostname == name)
         return facts is not None and Candidate.has_record_of(facts, self.tools.owner, node.hostname)
-
-
-def _is_given(release: Release) -> bool:
-    """Whether nodes get files from here, and not from the network."""
-    return release.needs_no_network

@@ -109,7 +109,7 @@ class PreparePhase:
         digests = "".join(
             f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in self._files().items()
         )
-        argv = ["sh", "-c", _CHECK, "check-prepared", *self._host_lines()]
+        argv = ["sh", "-c", _CHECK, "check-prepared", *self.pod.host_lines]
         self.shells[hostname].run(argv, stdin=digests.encode())
 
     def _prepare(self, hostname: str, changes: NodeChanges) -> None:
@@ -118,16 +118,13 @@ class PreparePhase:
         claim(shell, changes)
         self.watch.reporter.progress("recorded", hostname)
         switch_swap_off(shell)
-        shell.run(["sh", "-c", _HOSTS, "hosts", *self._host_lines()], timeout_seconds=_SECONDS)
+        shell.run(["sh", "-c", _HOSTS, "hosts", *self.pod.host_lines], timeout_seconds=_SECONDS)
         for path, text in self._files().items():
             shell.write_file(path, text.encode())
         certificates = "certificates" if self.pod.supply.ca_certificates else ""
         variables = GO_ENVIRONMENT if self.pod.cluster.low_overhead else {}
         environment = [f"{name}={value}" for name, value in variables.items()]
         shell.run(["sh", "-c", _APPLY, "apply", certificates, *environment], timeout_seconds=_SECONDS)
-
-    def _host_lines(self) -> list[str]:
-        return [f"{address} {' '.join(names)}" for address, names in self.pod.hosts]
 
     def _files(self) -> dict[str, str]:
         """Those that a guest has from its seed, and those by which a reboot finds what Kubernetes needs."""

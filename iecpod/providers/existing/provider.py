@@ -101,7 +101,7 @@ class ExistingProvider:
         return Removed(tuple(f"node {name}" for name in clean), left=left, keeps_state=bool(left))
 
     def remove_machines(self, names: Sequence[str]) -> Removed:
-        """Nothing is ever to be made anew of them."""
+        """Machines of others are never recreated."""
         return Removed(())
 
     def withdraw(self) -> None:
@@ -119,7 +119,7 @@ class ExistingProvider:
     def _gather(self, name: str) -> NodeFacts:
         shell = self._shells.get(name)
         if shell is None:
-            shell = self._shells[name] = open_shell(self._tools, self._met.endpoints((name,))[name])
+            shell = self._shells[name] = self._open_one(name)
         return gather_facts(shell, self._tools.wall_time)
 
     def _gather_if_there(self, order: PodOrder) -> dict[str, NodeFacts | None]:
@@ -137,14 +137,17 @@ class ExistingProvider:
 
         def attempt(name: str) -> Shell | None:
             try:
-                return open_shell(self._tools, self._met.endpoints((name,))[name])
+                return self._open_one(name)
             except IecpodError as error:
                 silent[name] = error.cause.removeprefix(f"{name}: ")
                 return None
 
-        opened = run_on_nodes(names, attempt)
-        self._shells |= {name: shell for name, shell in opened.items() if shell is not None}
-        return {name: shell for name, shell in opened.items() if shell is not None}, silent
+        opened = {name: shell for name, shell in run_on_nodes(names, attempt).items() if shell is not None}
+        self._shells |= opened
+        return opened, silent
+
+    def _open_one(self, name: str) -> Shell:
+        return open_shell(self._tools, self._met.endpoints((name,))[name])
 
 
 def _virt_type(facts: Mapping[str, NodeFacts]) -> VirtType | None:

@@ -43,7 +43,7 @@ class Restored:
 
 
 def restore_nodes(shells: Mapping[str, Shell], owner: Owner, reporter: Reporter) -> Restored:
-    """All nodes at once. A node that is another installation's is left alone, which is told as what is left."""
+    """All nodes at once. A node that is another installation's is left alone, and reported as what is left."""
     found = run_on_nodes(tuple(shells), lambda name: _restore(shells[name], owner, reporter))
     return Restored(
         left={name: left for name, left in found.items() if isinstance(left, tuple) and left},
@@ -56,8 +56,8 @@ def _restore(shell: Shell, owner: Owner, reporter: Reporter) -> tuple[str, ...] 
     try:
         if not _is_ours(shell, owner):
             return ()
-        for told, script in _STEPS:
-            reporter.progress(told, shell.node)
+        for step, script in _STEPS:
+            reporter.progress(step, shell.node)
             shell.run(["sh", "-c", script, "restore"], timeout_seconds=_STEP_SECONDS, check=False)
         left = _compare(shell)
         if not left:

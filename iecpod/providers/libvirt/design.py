@@ -11,7 +11,7 @@ from iecpod.design.machines import BundleDisk, VirtType
 from iecpod.design.pace import pace_of
 from iecpod.design.pod import PodDesign, PodOrder, design_pod, guest_device
 from iecpod.model import VIRTUAL_NETWORKS, Arch, Network, NetworkName, Node, PodSpec
-from iecpod.naming import DEFAULT_BRIDGES, mac_address, pool_name, resource_name, resource_uuid
+from iecpod.naming import DEFAULT_BRIDGES, mac_address, resource_name, resource_uuid
 from iecpod.providers.libvirt.objects import (
     DesiredDomain,
     DesiredNetwork,
@@ -44,8 +44,6 @@ class DesiredMachines:
 
     pod: PodDesign
     networks: tuple[DesiredNetwork, ...]
-    pool_name: str
-    pool_uuid: str
     pool_path: str
     domains: tuple[DesiredDomain, ...]
 
@@ -88,7 +86,7 @@ class _Design:
 
 def design_machines(order: PodOrder, host: HypervisorInputs) -> DesiredMachines:
     """Computes the whole POD; whether this hypervisor can run it is for the preflight to say."""
-    spec, ref, inputs = order.spec, order.spec.ref, _Design(order, host)
+    spec, inputs = order.spec, _Design(order, host)
     return DesiredMachines(
         pod=design_pod(order, low_overhead=pace_of(host.virt_type).low_overhead),
         networks=tuple(
@@ -96,8 +94,6 @@ def design_machines(order: PodOrder, host: HypervisorInputs) -> DesiredMachines:
             for network in _carried_networks(spec)
             if not _lab_bridge(inputs, network.name)
         ),
-        pool_name=pool_name(ref),
-        pool_uuid=str(resource_uuid(ref, Kind.POOL.value, pool_name(ref))),
         pool_path=str(host.pod_dir / "pool"),
         domains=tuple(_design_domain(inputs, index, node) for index, node in enumerate(spec.pdf.nodes)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import PurePath
 
 from iecpod.design.owner import Owner
@@ -89,5 +89,5 @@ def _is_below(path: str, directories: Sequence[str]) -> bool:
     return any(PurePath(path).is_relative_to(directory) for directory in directories)
 
 
-def _is_in(seen: ObservedResource, pools: Mapping[str, Kept] | Container[str]) -> bool:
+def _is_in(seen: ObservedResource, pools: Container[str]) -> bool:
     return seen.kind in (Kind.POOL, Kind.VOLUME) and seen.name.partition("/")[0] in pools

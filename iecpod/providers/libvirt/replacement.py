@@ -1,4 +1,4 @@
-"""What has to go before only that which changed is made anew: some workers, or the whole POD."""
+"""What has to go before only that which changed is recreated: some workers, or the whole POD."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def plan_replacement(plan: Plan, control_plane: str) -> Replacement:
     """`control_plane` is its domain's name.
 
     A worker can leave a cluster and join it again. The cluster lives on its control plane, and no machine is attached
-    to a network again that was made anew under it.
+    to a network again that was recreated under it.
     """
     stands = any(change.kind == Kind.DOMAIN and change.action is not Action.CREATE for change in plan.changes)
     for change in plan.pending:

@@ -1,4 +1,4 @@
-"""What this provider needs beside libvirt; the composition root makes it, tests make fakes of it."""
+"""What this provider needs beside libvirt; `wiring` makes it, tests make fakes of it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def digest_of(xml: str, inputs: Mapping[str, str] = NO_INPUTS) -> str:
 
 
 def _lasting(desired: DesiredNetwork | DesiredDomain) -> DesiredNetwork | DesiredDomain:
-    """Without what is of use only until the node is installed: a machine is not made anew for the lack of it."""
+    """Without what is of use only until the node is installed: a machine is not recreated for the lack of it."""
     return replace(desired, bundle_disk=None) if isinstance(desired, DesiredDomain) else desired
 
 

@@ -50,7 +50,7 @@ class Fetched:
     """What a download from the server gave."""
 
     def __init__(self, source: Server, path: Path) -> None:
-        self.clock, self.told, self.seen = FakeClock(), list[str](), list[tuple[int, int]]()
+        self.clock, self.messages, self.seen = FakeClock(), list[str](), list[tuple[int, int]]()
 
         def open_part(part: Part) -> AbstractContextManager[Answer]:
             return open_url(source.url, Size(most_bytes=len(BODY)), part=part)
@@ -59,7 +59,7 @@ class Fetched:
             self.seen.append((received, length))
 
         with path.open("wb") as file:
-            self.digest = download(open_part, file, clock=self.clock, tell=self.told.append, look=look)
+            self.digest = download(open_part, file, clock=self.clock, tell=self.messages.append, look=look)
         self.content = path.read_bytes()
 
 
@@ -79,7 +79,7 @@ def test_what_was_received_is_kept(server: Server, tmp_path: Path) -> None:  # n
     assert fetched.content == BODY
     assert fetched.digest == hashlib.sha256(BODY).hexdigest()
     assert asked(server) == [("", ""), (f"bytes={HALF}-", '"one"'), (f"bytes={HALF + 1000}-", '"one"')]
-    assert fetched.told == [
+    assert fetched.messages == [
         f"the connection ended after {HALF} of {len(BODY)} bytes; trying again in 0.5 s",
         f"the connection ended after {HALF + 1000} of {len(BODY)} bytes; trying again in 1 s",
     ]

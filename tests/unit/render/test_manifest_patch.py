@@ -249,8 +249,8 @@ def test_nodes_that_reach_no_registry_never_pull(cluster: DesiredCluster) -> Non
     manifest = ManifestText("x", content)
     go = load_release("k8s-1.37-go", RELEASES, SCHEMAS)
     place = "DaemonSet calico-node, container"
-    told = [change for change in render(cluster, go, Cni.CALICO, manifest).changes if "imagePullPolicy" in change]
-    assert told == [
+    listed = [change for change in render(cluster, go, Cni.CALICO, manifest).changes if "imagePullPolicy" in change]
+    assert listed == [
         f"{place} install-cni: imagePullPolicy: (unset) -> IfNotPresent",
         f"{place} calico-node: imagePullPolicy: Always -> IfNotPresent",
     ]

@@ -133,7 +133,7 @@ def _cidr(ip: Element) -> IPv4Network:
 
 
 def _vcpus(vcpu: Element | None) -> int:
-    """Those that the guest begins with; more may be plugged in where libvirt was told so."""
+    """Those that the guest begins with; more may be plugged in where libvirt was asked to."""
     return int(vcpu.get("current") or vcpu.text or 0) if vcpu is not None else 0
 
 

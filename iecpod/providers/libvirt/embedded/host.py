@@ -1,6 +1,6 @@
 """A libvirtd and virtlogd of the POD's own, in a network and a mount namespace of their own.
 
-Everything it keeps lies in `POD_DIR/libvirt`, bound over libvirt's usual directories in the daemon's mount namespace.
+Everything it keeps is in `POD_DIR/libvirt`, bound over libvirt's usual directories in the daemon's mount namespace.
 Those mounts live and die with the processes; the network namespace has a name and is marked with that directory.
 A daemon is known by its namespace and its command line, never by a pid file, so a stale one cannot mislead.
 
@@ -34,7 +34,7 @@ from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
 from iecpod.providers.libvirt.embedded.qemu_account import find_account, open_up
 from iecpod.wait import NotYet, SystemClock, poll
 
-#: What lies in POD_DIR/libvirt, and where libvirt looks for it.
+#: What is in POD_DIR/libvirt, and where libvirt looks for it.
 _DIRECTORIES = {
     "etc": "/etc/libvirt",
     "run": "/run/libvirt",
