@@ -42,4 +42,4 @@ def test_a_signal_ends_a_deploy_at_once(pod: Iecpod, tmp_path: Path) -> None:
         assert time.monotonic() - start < 40
     last = log.read_text().splitlines()[-1]
     assert last.startswith("iecpod: interrupted in phase ")
-    assert last.endswith(" goes on, `iecpod teardown -l local -p virtual1` removes what is there")
+    assert last.endswith(" resumes, `iecpod teardown -l local -p virtual1` removes what is there")
