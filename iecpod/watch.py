@@ -28,8 +28,8 @@ class Watch:
     """Made for one POD's run; `command(verb, *arguments)` is a command line for that POD.
 
     `limits` are the seconds that a person gave whole phases, by name; they hold as given.
-    `read_console` returns what a node has printed on its serial console so far, `find_stopped` the nodes whose virtual
-    machines do not run any more.
+    `read_console` returns what a node has printed on its serial console so far, and is None where nodes have none;
+    `find_stopped` returns the nodes whose virtual machines do not run any more.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Watch:
         pace: Pace,
         clock: Clock,
         reporter: Reporter,
-        read_console: Callable[[str], str],
+        read_console: Callable[[str], str] | None,
         find_stopped: Callable[[], Sequence[str]],
         limits: Mapping[str, float],
     ) -> None:
@@ -46,7 +46,7 @@ class Watch:
         self.reporter = reporter
         self.command = command
         self._assumed = self._pace = pace
-        self.read_console = read_console
+        self._console = read_console
         self._find_stopped = find_stopped
         self._limits = dict(limits)
         self._lock = threading.Lock()
@@ -57,6 +57,10 @@ class Watch:
         self._phase = phase
         self._began_at = self.clock.now()
         self._results: dict[str, NodeResult] = {}
+
+    def read_console(self, node: str) -> str:
+        """Empty where nodes have no console."""
+        return self._console(node) if self._console is not None else ""
 
     @property
     def node_results(self) -> tuple[NodeResult, ...]:
@@ -143,13 +147,15 @@ class Watch:
         self.reporter.node_finished(result.node, result.outcome, result.seconds)
 
     def explain(self, error: IecpodError, node: str = "") -> None:
-        """Says what to run next of what did not come, or went away; of a node also the end of its console."""
-        if error.evidence or not isinstance(error, _TOLD_WITH_THE_CONSOLE):
+        """Says what to run next of what did not come, or went away; of a node also the end of its console, if any."""
+        if self.go_on in error.remedy or error.evidence or not isinstance(error, _TOLD_WITH_THE_CONSOLE):
             return
         hints = [error.remedy, self.go_on]
-        if node:
-            error.evidence = console_tail(node, self.read_console(node))
+        if node and self._console is not None:
+            error.evidence = console_tail(node, self._console(node))
             hints.insert(1, f"look at the guest with `{self.command('console', node)}`")
+        elif node:
+            hints.insert(1, f"log in with `{self.command('ssh', node)}`, or at the machine itself")
         error.remedy = "; ".join(hint for hint in hints if hint)
 
     def _extension(self, seconds: float, node: str) -> Extension:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.login import Address, login_options, provider_option
+from iecpod.cli.login import Address, login_options, make_login, provider_option
 from iecpod.cli.options import (
     Invocation,
     Name,
@@ -55,6 +55,8 @@ def _passing(function: Callable[..., None], wire: Callable[[Session], object]) -
         layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
+        if "accept_new_host_keys" in options:
+            options["login"] = make_login(options, invocation.environ)
         with tracing_commands(debug):
             session = Session(layout, environ=invocation.environ, is_terminal=is_terminal)
             function(wire(session), *arguments, **options)
@@ -153,12 +155,14 @@ BOOTSTRAP_LAB = "nodes"
 @login_options
 @design_options
 @run_options
+@click.option("--prune", is_flag=True, help="Drain machines that are left out, and put them back as they were.")
 @pass_pods
 def bootstrap(pods: Pods, /, addresses: tuple[IPv4Address, ...], outputs: RunOutputs, **options: Any) -> None:
     """Makes a Kubernetes cluster of machines that have their operating system already.
 
     Machines are given by their addresses, the control plane first. What they are is found out and written down as the
-    descriptors of POD nodes/NAME, which every other verb takes. teardown puts them back as they were.
+    descriptors of POD nodes/NAME, which every other verb takes. With more machines than before, the new ones join.
+    teardown puts machines back as they were.
 
     \b
     Example: iecpod bootstrap 10.169.36.152 10.169.40.106 --user iec --ask-password

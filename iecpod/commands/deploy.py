@@ -123,15 +123,11 @@ def _plan_checked(run: DeployRun) -> tuple[MachinePlan, tuple[NeededImage, ...]]
 def make_watch(inputs: PodInputs, tools: PodTools, provider: Provider, planned: MachinePlan) -> Watch:
     """What phases of a run wait with."""
     request = inputs.request
-    read_console = provider.read_console if isinstance(provider, Console) else _no_console
+    read_console = provider.read_console if isinstance(provider, Console) else None
     hostnames = tuple(machine.hostname for machine in planned.machines)
     find_stopped = partial(provider.find_stopped, hostnames) if isinstance(provider, Power) else tuple
     limits = dict(request.limits)
     return Watch(request.command, planned.pace, tools.clock, tools.reporter, read_console, find_stopped, limits)
-
-
-def _no_console(_hostname: str) -> str:
-    return ""
 
 
 def _report(run: DeployRun, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str) -> Report:
@@ -164,6 +160,7 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
     first = shells[cluster.control_plane.hostname]
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
+    roles = {node.hostname: node.role for node in cluster.nodes}
     kubectl_at = partial(Kubectl, on_host=tools.host_kubectl(run.provider.way, release))
     return [
         *planned.phases(shells, watch),
@@ -172,7 +169,7 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
             pod.supply,
             shells,
             tools.fetch_key,
-            lambda hostname: tools.bundle(release, archs[hostname]),
+            lambda hostname, is_sent: tools.bundle(release, archs[hostname], roles[hostname] if is_sent else None),
             watch,
             {machine.hostname: machine.bundle_disk for machine in planned.machines if machine.bundle_disk},
             pod.docker_bridge,

@@ -14,8 +14,9 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
 from iecpod.design.changes import Replacement
-from iecpod.errors import PreflightError, count_errors
-from iecpod.provider import MachinePlan
+from iecpod.design.machines import Site
+from iecpod.errors import CleanupError, PreflightError, count_errors
+from iecpod.provider import MachinePlan, Removed, Reset
 
 
 def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
@@ -69,12 +70,28 @@ def _remove_machines(inputs: PodInputs, tools: PodTools, names: tuple[str, ...])
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
     """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
     existed = tools.pod_dir.exists()
-    removed = teardown(tools, tools.recall().site or inputs.site)
+    removed = _remove_all(inputs, tools, tools.recall().site or inputs.site)
     _tell_removed(tools, removed.names)
     for kept in removed.kept:
         tools.reporter.warn(f"{kept.name} stays, which {kept.why}")
     if existed:
         tools.remember(inputs.chosen)
+
+
+def _remove_all(inputs: PodInputs, tools: PodTools, site: Site) -> Removed:
+    """Machines that stay keep the POD's key: what was given for the first login is not saved."""
+    provider = tools.provider(site)
+    if site != inputs.site or not isinstance(provider, Reset) or not tools.pod_dir.exists():
+        return teardown(tools, site)
+    provider.open(start=True)
+    try:
+        removed = provider.reset(inputs.order)
+    finally:
+        provider.close()
+    if removed.left:
+        raise CleanupError(removed.left, "run the same command again, or teardown", "redeploy left behind")
+    tools.kubeconfig_path.unlink(missing_ok=True)
+    return removed
 
 
 def _tell_removed(tools: PodTools, names: tuple[str, ...]) -> None:

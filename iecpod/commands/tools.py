@@ -11,6 +11,7 @@ from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import Site
 from iecpod.design.release import AptRepository, Release
+from iecpod.design.scenario import Role
 from iecpod.model import Arch, PodRef
 from iecpod.ports import BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
@@ -51,8 +52,11 @@ class PodTools(Protocol):
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         """By the POD's own key, with pinned host keys."""
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
+        """What nodes of a role are given that reach no network, made if it is not cached; of any role with None.
+
+        Raises `ImageError`.
+        """
 
     def fetch_key(self, repository: AptRepository) -> bytes: ...
 

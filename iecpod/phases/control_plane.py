@@ -102,7 +102,9 @@ class ControlPlanePhase:
 
     def _init(self, *, goes_on: bool) -> None:
         if not is_job_running(self.shell, _UNIT):
-            if not goes_on:
+            if goes_on:
+                self._clear_corefile()
+            else:
                 self._clear_failed_init()
             seconds = self.watch.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
@@ -147,6 +149,11 @@ class ControlPlanePhase:
         except (CommandFailed, WaitTimeout):
             return False
         return True
+
+    def _clear_corefile(self) -> None:
+        """kubeadm takes one that is there for an upgrade's, and refuses versions of CoreDNS that it does not know."""
+        if self.cluster.release.coredns:
+            Kubectl(self.shell).discard(f"/api/v1/{KUBE_SYSTEM}/configmaps/coredns")
 
     def _clear_failed_init(self) -> None:
         """An init that broke off leaves manifests and certificates, over which kubeadm refuses to start."""

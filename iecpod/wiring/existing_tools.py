@@ -12,6 +12,7 @@ from iecpod.adapters.ssh import SshShell
 from iecpod.adapters.ssh_host_keys import known_host_keys, offered_host_key
 from iecpod.design.owner import Owner
 from iecpod.design.release import Release
+from iecpod.design.scenario import Role
 from iecpod.errors import HostError, NodeUnreachable
 from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
@@ -32,7 +33,7 @@ class PodContext(ProviderContext, Protocol):
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]: ...
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles: ...
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles: ...
 
 
 class ExistingAdapters:
@@ -70,6 +71,7 @@ class ExistingAdapters:
             host_key=endpoint.host_key,
             open_socket=endpoint.way.open_socket,
             login=self.login,
+            mismatch_remedy=endpoint.mismatch_remedy,
         )
 
     def offered_host_key(self, node: str, address: str, preferred: tuple[str, ...]) -> HostKey:
@@ -85,8 +87,8 @@ class ExistingAdapters:
     def known_host_keys(self, address: str) -> tuple[frozenset[HostKey], frozenset[HostKey]]:
         return known_host_keys(self.login.known_hosts, address, _PORT)
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        return self._pod.bundle(release, arch)
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
+        return self._pod.bundle(release, arch, role)
 
     def wall_time(self) -> float:
         return time.time()

@@ -32,12 +32,14 @@ from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import ProviderName, Seed, Site
 from iecpod.design.owner import Owner
 from iecpod.design.release import AptRepository, Release
+from iecpod.design.scenario import Role
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.bundle_disk import ReleaseBundleDisks
 from iecpod.images.cache import Cache
 from iecpod.images.go_software import find_kubernetes
 from iecpod.images.helm import fetch_helm
 from iecpod.images.manifests import load_manifest
+from iecpod.images.node_images import NodeImages, ensure_node_images, node_programs
 from iecpod.images.release_images import ReleaseImages
 from iecpod.images.repository_keys import fetch_key
 from iecpod.images.software import find_software
@@ -141,15 +143,14 @@ class PodAdapters:
     def bundle_disks(self, release: Release) -> BundleDisks:
         return ReleaseBundleDisks(release, self._layout.cache_dir, self._apt_mirror, self.reporter)
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         cache = Cache(self._layout.cache_dir, self.reporter)
         software = find_software(cache, release, arch, self._apt_mirror)
-        return BundleFiles(
-            debs=software.debs,
-            programs=software.programs,
-            images=software.images,
-            references=software.references,
-        )
+        programs, images = software.programs, NodeImages(software.images, software.references)
+        if role is not None:
+            programs = node_programs(programs, role)
+            images = ensure_node_images(cache, software.path.name, images, role)
+        return BundleFiles(debs=software.debs, programs=programs, images=images.archives, references=images.references)
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         return kvm_boots(image, emulator, arch, self._layout.cache_dir)
@@ -181,6 +182,8 @@ class PodAdapters:
                 private_key_file=keys.private_key_file,
                 host_key=node.host_key,
                 open_socket=node.way.open_socket,
+                refused_remedy=node.refused_remedy,
+                mismatch_remedy=node.mismatch_remedy,
             )
             for hostname, node in endpoints.items()
         }

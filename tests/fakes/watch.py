@@ -15,14 +15,14 @@ from tests.fakes.reporter import RecordingReporter
 
 def fake_watch(
     pace: Pace = Pace(factor=1.0, low_overhead=False),  # noqa: B008 - a frozen value
-    console: str | Callable[[str], str] = "",
+    console: str | Callable[[str], str] | None = "",
     limits: Mapping[str, float] | None = None,
     clock: Clock | None = None,
     reporter: RecordingReporter | None = None,
     find_stopped: Callable[[], Sequence[str]] = tuple,
 ) -> Watch:
     """A watch over POD local/virtual1 that waits in no time."""
-    read_console = console if callable(console) else lambda _node: console
+    read_console = (lambda _node: console) if isinstance(console, str) else console
     request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
     used = reporter or RecordingReporter()
     return Watch(request.command, pace, clock or FakeClock(), used, read_console, find_stopped, limits or {})

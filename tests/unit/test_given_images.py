@@ -256,7 +256,7 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     phase = RuntimePhase(
-        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_watch()),
+        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _, __: pytest.fail("no bundle"), fake_watch()),
         archs={"iec01": Arch.X86_64},
     )
     assert (phase.probe() is not None) is has_them

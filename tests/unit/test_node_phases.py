@@ -69,12 +69,12 @@ def test_a_failed_job_shows_the_end_of_its_journal() -> None:
     assert caught.value.cause == "iec01: `kubeadm init` exited with 2\n[preflight] no"
 
 
-def _no_bundle(_hostname: str) -> BundleFiles:
+def _no_bundle(_hostname: str, _is_sent: bool) -> BundleFiles:
     raise AssertionError("no bundle is wanted")
 
 
 def _runtime(
-    shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, low_overhead: bool
+    shell: FakeShell, find_bundle: Callable[[str, bool], BundleFiles] = _no_bundle, *, low_overhead: bool
 ) -> RuntimePhase:
     watch = fake_watch(Pace(1.0, low_overhead=low_overhead))
     return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
@@ -90,7 +90,7 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
         references=("k8s.gcr.io/pause:3.2",),
     )
     shell = FakeShell().on("sh", "-c", returncode=1).on("sh", "-euc").on("systemctl")
-    _runtime(shell, lambda _hostname: bundle, low_overhead=False).run()
+    _runtime(shell, lambda _hostname, _is_sent: bundle, low_overhead=False).run()
     below = "/var/cache/iecpod-bundle/"
     sent = {path.removeprefix(below) for path in shell.files if path.startswith(below)}
     assert sent == {"debs/runc.deb", "bin/kubeadm", "images/images.tar"}
@@ -197,6 +197,9 @@ def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> N
     first, second = (call for call in shell.calls if call[0] == "systemd-run")
     assert not any("skip-phases" in argument for argument in first)
     assert second[-1] == "--skip-phases=preflight"
+    corefile = "--raw=/api/v1/namespaces/kube-system/configmaps/coredns"
+    (cleared,) = (number for number, call in enumerate(shell.calls) if call[-1] == corefile and "delete" in call)
+    assert shell.calls.index(first) < cleared < shell.calls.index(second), "kubeadm would look for an upgrade in it"
     assert not shell.called("kubeadm", "reset")
 
 

@@ -65,6 +65,16 @@ def test_a_wait_for_the_cluster_shows_a_console_too() -> None:
     assert error.cause.startswith("SSH: not within") and error.evidence.startswith("console of iec01")
 
 
+def test_a_machine_without_a_console_is_logged_in_to() -> None:
+    watch = fake_watch(console=None)
+    error = expire(watch, node="iec02", remedy="see why")
+    watch.explain(error, "iec02")  # as the phase's node does, after the wait
+    assert error.evidence == ""
+    assert error.remedy == (
+        f"see why; log in with `iecpod ssh -l local -p virtual1 iec02`, or at the machine itself; {GO_ON}"
+    )
+
+
 def test_what_waits_see_is_told_as_it_is_seen() -> None:
     reporter = RecordingReporter()
     expire(fake_watch(reporter=reporter), seconds=2, node="iec01")

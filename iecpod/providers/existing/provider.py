@@ -22,7 +22,7 @@ from iecpod.providers.existing.tools import ExistingTools
 
 
 class ExistingProvider:
-    """`Provider`."""
+    """`Provider` and `Reset`."""
 
     def __init__(self, tools: ExistingTools) -> None:
         self._tools = tools
@@ -77,7 +77,13 @@ class ExistingProvider:
 
         A machine that does not answer is unknown, and keeps the POD's directory, as does one that cannot be put back.
         """
-        return self._put_back(tuple(name for name, met in self._met.all().items() if met.is_changed))
+        return self._put_back(self._changed())
+
+    def reset(self, order: PodOrder) -> Removed:
+        return self._put_back(self._changed(), kept=frozenset(order.hostnames))
+
+    def _changed(self) -> tuple[str, ...]:
+        return tuple(name for name, met in self._met.all().items() if met.is_changed)
 
     def find_surplus(self, order: PodOrder) -> tuple[str, ...]:
         return self._met.surplus(order.hostnames)
@@ -89,16 +95,17 @@ class ExistingProvider:
             raise CleanupError(removed.left, "run the same command again", "removing nodes left behind")
         return removed
 
-    def _put_back(self, changed: tuple[str, ...]) -> Removed:
+    def _put_back(self, changed: tuple[str, ...], kept: frozenset[str] = frozenset()) -> Removed:
+        """Those that are `kept` stay known here, and this POD there."""
         shells, silent = self._open(changed)
-        restored = restore_nodes(shells, self._tools.owner, self._tools.reporter)
+        restored = restore_nodes(shells, self._tools.owner, self._tools.reporter, kept)
         self.close()
         restored = Restored(restored.left, {**silent, **restored.unknown})
         clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
-        if clean:
-            self._met.forget(clean)
+        if forgotten := tuple(name for name in clean if name not in kept):
+            self._met.forget(forgotten)
         left = restored.listed()
-        return Removed(tuple(f"node {name}" for name in clean), left=left, keeps_state=bool(left))
+        return Removed(tuple(f"node {name}" for name in clean), left=left, keeps_state=bool(left or kept))
 
     def remove_machines(self, names: Sequence[str]) -> Removed:
         """Machines of others are never recreated."""
