@@ -1,4 +1,4 @@
-"""A cluster on machines that are there: refused for good reasons, bootstrapped, grown, shrunk, torn down, and as before.
+"""A cluster on machines that are there: refused for good reasons, made, grown, shrunk, torn down, and as before.
 
 The machines are made by iecpod's other provider, and nothing of that is used: they have a user with a password, as
 somebody would have installed them.
@@ -296,4 +296,4 @@ def check_as_before(machines: Machines, before: dict[str, list[str]]) -> None:
     for hostname, now in snapshots(machines, *before).items():
         differing = difflib.unified_diff(before[hostname], now, lineterm="", n=0)
         changed[hostname] = [line for line in differing if line[:1] in "+-"][2:]
-    assert changed == dict.fromkeys(before, [])
+    assert changed == {hostname: [] for hostname in before}
