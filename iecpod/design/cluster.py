@@ -55,8 +55,12 @@ class DesiredCluster:
         return tuple(node for node in self.nodes if node.role is Role.WORKER)
 
     @property
+    def api_port(self) -> int:
+        return 6443
+
+    @property
     def api_endpoint(self) -> str:
-        return f"{self.endpoint}:6443"
+        return f"{self.endpoint}:{self.api_port}"
 
 
 def node_pod_cidr(pod_cidr: IPv4Network, index: int) -> IPv4Network:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.phases.k8s_pods import not_running
-from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.kubectl import NO_ANSWER, Kubectl
 
 _LOOK_SECONDS = 60.0
 
@@ -18,7 +17,7 @@ def tell_stuck_pods(kubectl: Kubectl, namespaces: Iterable[str]) -> str:
             namespace: kubectl.find(f"/api/v1/namespaces/{namespace}/pods", timeout_seconds=_LOOK_SECONDS)
             for namespace in namespaces
         }
-    except (CommandFailed, NodeUnreachable, WaitTimeout):
+    except NO_ANSWER:
         return ""
     stuck = {namespace: not_running(pods.entries("items")) for namespace, pods in listings.items() if pods is not None}
     return "\n".join(
