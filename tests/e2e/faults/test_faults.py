@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Iecpod
-from tests.e2e.test_0_refused import PDF_DIR
+from tests.e2e.command import Iecpod
+from tests.e2e.small_lab import ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the embedded hypervisor needs root")
 
@@ -122,7 +122,7 @@ class Background:
 @pytest.fixture(scope="module")
 def root() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="iecpod-f-"))
-    shutil.copytree(PDF_DIR / "labs" / "arm", made / "base" / "labs" / LAB)
+    shutil.copytree(ROOT / "pdf/labs/arm", made / "base" / "labs" / LAB)
     disk = made / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1G"], check=True)
     (made / "release.yaml").write_text(_RELEASE.format(disk=disk))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown, connected_machines
+from tests.e2e.command import Iecpod
+from tests.e2e.connected.conftest import connected_machines
 from tests.e2e.outside.connected_release import SHIPPED
-from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
 from tests.e2e.small_lab import PAIR, load_yaml
 
@@ -30,21 +30,18 @@ END
 """
 NODES = {"iec01": "172.16.10.36", "iec02": "172.16.10.37"}
 
-Machines = tuple[Iecpod, Servers]
-
 
 @pytest.fixture(scope="module")
-def machines(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machines]:
+def machines(world: OutsideWorld) -> Iterator[Iecpod]:
     with connected_machines(world, PAIR, world.keys) as machines:
         yield machines
 
 
 @pytest.fixture(scope="module")
-def pod(machines: Machines) -> Iecpod:
+def pod(machines: Iecpod) -> Iecpod:
     """The POD, up."""
-    command, _ = machines
-    command.check("deploy", timeout=6000)  # beside other work, 50 minutes were too few
-    return command
+    machines.check("deploy", timeout=6000)  # beside other work, 50 minutes were too few
+    return machines
 
 
 def test_nodes_are_ready_on_what_the_release_names(pod: Iecpod) -> None:
@@ -111,9 +108,3 @@ def test_logs_hold_those_of_containerd_and_of_its_containers(pod: Iecpod, tmp_pa
     containers = {name.partition("containers/")[2] for name in names if "iec01/containers/" in name}
     for component in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"):
         assert any(name.startswith(f"kube-system_{component}-iec01_") for name in containers)
-
-
-def test_teardown_leaves_nothing(machines: Machines, host_before: HostSnapshot) -> None:
-    command, servers = machines
-    servers.stop()
-    check_teardown(command, host_before)

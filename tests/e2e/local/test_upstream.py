@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from iecpod.design.conformance import QUICK
-from tests.e2e.conftest import Iecpod
+from tests.e2e.command import Iecpod
 
 
 def unlabelled(name: str | None) -> str:

@@ -22,8 +22,8 @@ from iecpod.phases.k8s_pods import is_running, pod_state
 from iecpod.phases.ready import ReadyPhase
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.workflow import PhaseFailed, run_phases
-from tests.e2e.calico_on_pod import CNI_STATE, UPSTREAM, Calico, calico_on
-from tests.e2e.conftest import HOSTNAMES, Iecpod
+from tests.e2e.command import HOSTNAMES, Iecpod
+from tests.e2e.local.calico_on_pod import CNI_STATE, UPSTREAM, Calico, calico_on
 
 #: The time of the whole phase: some looks of an emulated guest.
 READY_SECONDS = 12.0

@@ -1,7 +1,4 @@
-"""Faults with guests that run; each test leaves the POD whole.
-
-Runs after the other tests of the living POD, by its name: a guest that boots again has lost its journal.
-"""
+"""Faults with guests that run; each test leaves the POD whole."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod, deploy_in_phase
+from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod, deploy_in_phase
 
 #: Runs on a node, as a unit of its own, since it outlives the connection that starts it.
 _CUT_SSH = (
@@ -76,7 +73,7 @@ def test_ssh_that_is_cut_while_a_deploy_looks(pod: Iecpod, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("hostname", ["iec03", "iec01"])
 def test_a_guest_that_was_powered_off_is_started_and_is_a_node_again(pod: Iecpod, hostname: str) -> None:
-    """The control plane's node too: the cluster is the same one afterwards, and not made anew."""
+    """The control plane's node too: the cluster is the same one afterwards, and not a new one."""
     boots = _boots(pod)
     cluster = pod.get("namespace/kube-system")["metadata"]["uid"]
     domain = f"{LAB}-{POD}-{hostname}"

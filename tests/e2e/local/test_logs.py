@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod
+from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod
 
 ON_EVERY_NODE = (
     *("journal/all.log", "journal/kubelet.log", "journal/runtime.log", "journal/kubeadm.log"),

@@ -10,17 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown, connected_machines
+from tests.e2e.command import Iecpod
+from tests.e2e.connected.conftest import connected_machines
 from tests.e2e.outside.connected_release import IMAGES, SHIPPED
-from tests.e2e.outside.servers import Servers
 from tests.e2e.outside.world import ARCHIVE, MIRROR, PACKAGES, REGISTRY, OutsideWorld
 from tests.e2e.small_lab import SINGLE, load_yaml
 
-Machine = tuple[Iecpod, Servers]
-
 
 @pytest.fixture(scope="module")
-def machine(host_before: HostSnapshot, world: OutsideWorld) -> Iterator[Machine]:
+def machine(world: OutsideWorld) -> Iterator[Iecpod]:
     """It boots, and has been given a key that has not signed the repository of Kubernetes."""
     with connected_machines(world, SINGLE, {**world.keys, "kubernetes": world.wrong_key}) as machine:
         yield machine
@@ -30,19 +28,17 @@ Refused = tuple[subprocess.CompletedProcess[str], list[str]]
 
 
 @pytest.fixture(scope="module")
-def refused(machine: Machine, world: OutsideWorld) -> Refused:
-    """A deploy that goes on with that key, and what the proxy had been asked for by then."""
-    command, _ = machine
-    done = command.run("deploy", "--until", "runtime")
+def refused(machine: Iecpod, world: OutsideWorld) -> Refused:
+    """A deploy that resumes with that key, and what the proxy had been asked for by then."""
+    done = machine.run("deploy", "--until", "runtime")
     return done, world.targets()
 
 
 @pytest.fixture(scope="module")
-def node(machine: Machine, world: OutsideWorld, refused: Refused) -> Iecpod:
-    """The node, with its software: its first deploy was refused, and the next went on with the right key."""
-    command, _ = machine
-    command.check("deploy", "--repository-key", f"kubernetes={world.keys['kubernetes']}", "--until", "runtime")
-    return command
+def node(machine: Iecpod, world: OutsideWorld, refused: Refused) -> Iecpod:
+    """The node, with its software: its first deploy was refused, and the next resumed with the right key."""
+    machine.check("deploy", "--repository-key", f"kubernetes={world.keys['kubernetes']}", "--until", "runtime")
+    return machine
 
 
 def test_the_release_is_the_shipped_one_but_for_digests_and_the_place_of_helm(world: OutsideWorld) -> None:
@@ -104,9 +100,3 @@ def test_containerd_keeps_its_configuration_and_goes_to_mirror_and_proxy(node: I
 def test_a_second_deploy_changes_nothing(node: Iecpod) -> None:
     node.check("deploy", "--until", "runtime")
     assert {phase["outcome"] for phase in node.report()["phases"]} == {"in place"}
-
-
-def test_teardown_leaves_nothing(machine: Machine, host_before: HostSnapshot) -> None:
-    command, servers = machine
-    servers.stop()
-    check_teardown(command, host_before)

@@ -25,11 +25,10 @@ from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.watch import Watch
 from iecpod.wiring.pod_tools import PodAdapters
-from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod
-from tests.e2e.small_lab import load_yaml
+from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod
+from tests.e2e.small_lab import ROOT, load_yaml
 from tests.fakes import RecordingReporter
 
-ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared/calico/v3.24.6/calico.yaml"
 
 #: A kubelet that pulls what cannot be had ends that first.

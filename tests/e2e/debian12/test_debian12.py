@@ -5,34 +5,19 @@ It compiles Kubernetes 1.20.2, so it is no part of the usual run: `tox -e e2e-de
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from iecpod.render.kubeadm import render_images_config
 from tests.compiled import find_compiled
-from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown
-from tests.e2e.small_lab import LAB, PAIR, ROOT, load_shipped, write_descriptors
+from tests.e2e.command import Iecpod
+from tests.e2e.small_lab import ROOT, load_shipped
 
 RELEASE = "debian12"
 HOSTNAMES = ("iec01", "iec02")
 GOLDEN = ROOT / "tests/unit/golden/releases/debian12/debian12-x86_64"
-
-
-@pytest.fixture(scope="module")
-def pod(as_root: None, host_before: HostSnapshot) -> Iterator[Iecpod]:
-    root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-debian12-"))
-    write_descriptors(root / "lab")
-    command = Iecpod(root, LAB, PAIR)
-    options = ("-c", "embedded", "--release", RELEASE, "-s", "k8-bridge-iec-noha")
-    command.check("deploy", "-b", f"file://{root / 'lab'}", *options)
-    yield command
-    command.run("teardown")
-    shutil.rmtree(root)
 
 
 @pytest.fixture
@@ -76,7 +61,3 @@ def test_its_kubeadm_reads_the_configuration(kubeadm: Path, file: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "unknown field" not in done.stderr and "deprecated" not in done.stderr, done.stderr
     assert "172.16.10.36" in done.stdout
-
-
-def test_teardown_leaves_nothing(pod: Iecpod, host_before: HostSnapshot) -> None:
-    check_teardown(pod, host_before)

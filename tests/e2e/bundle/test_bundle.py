@@ -6,48 +6,12 @@ A POD of its own, of one machine, up to the runtime: where software comes from i
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from iecpod.naming import BUNDLE_DISK
-from tests.e2e.conftest import HostSnapshot, Iecpod, check_teardown
-from tests.e2e.small_lab import LAB, SINGLE, write_descriptors
-
-BUNDLE = ("bundle", "build", "--release", "k8s-1.37-go", "--output")
-#: Nobody is reached from there, not even this host.
-ALONE = ("unshare", "--net", "--")
-
-
-@pytest.fixture(scope="module")
-def bundle(as_root: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One archive, as it is carried off. It takes more room than is left to lie about."""
-    directory = tmp_path_factory.mktemp("elsewhere")
-    path = directory / "k8s.tar"
-    environ = {**os.environ, "IECPOD_STATE_DIR": str(directory / "state")}
-    subprocess.run([sys.executable, "-m", "iecpod", *BUNDLE, str(path)], env=environ, check=True)
-    yield path
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(scope="module")
-def node(host_before: HostSnapshot, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iecpod]:
-    """The node, with its software, of a host without a network whose cache was empty."""
-    root = tmp_path_factory.mktemp("here")
-    write_descriptors(root / "lab")
-    command = Iecpod(root, LAB, SINGLE, {"IECPOD_CACHE_DIR": str(root / "cache")}, ALONE)
-    options = ("-b", f"file://{root}/lab", "-c", "embedded", "-s", "k8-bridge-iec-noha", "--bundle", str(bundle))
-    try:
-        command.check("deploy", *options, "--bundle-via", "disk", "--until", "runtime")
-        yield command
-    finally:
-        command.run("teardown")
-        shutil.rmtree(root)
+from tests.e2e.command import Iecpod
 
 
 def test_the_node_has_what_the_bundle_holds(node: Iecpod) -> None:
@@ -76,7 +40,3 @@ def test_plan_names_the_bundle(node: Iecpod, bundle: Path) -> None:
 def test_a_second_deploy_changes_nothing(node: Iecpod) -> None:
     node.check("deploy", "--until", "runtime")
     assert {phase["outcome"] for phase in node.report()["phases"]} == {"in place"}
-
-
-def test_teardown_leaves_nothing(node: Iecpod, host_before: HostSnapshot) -> None:
-    check_teardown(node, host_before)

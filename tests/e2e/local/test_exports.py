@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HOSTNAMES, Iecpod
+from tests.e2e.command import HOSTNAMES, Iecpod
 
 FILES = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "inventory": "inventory.yaml"}
 

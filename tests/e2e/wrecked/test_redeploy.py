@@ -1,4 +1,4 @@
-"""A worker that changed is made anew in a cluster that runs on."""
+"""A worker that changed is recreated in a cluster that runs on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import shutil
 import time
 from pathlib import Path
 
-from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod, deploy_in_phase
+from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod, deploy_in_phase
+from tests.e2e.small_lab import ROOT
 
-_PDF_DIR = Path(__file__).parents[2] / "pdf"
 _MORE_MIB = 1664
 
 
 def _base_with_a_larger_iec03(directory: Path) -> Path:
     """Stays for the tests that come later: the POD is then that of these descriptors."""
-    shutil.copytree(_PDF_DIR, directory)
+    shutil.copytree(ROOT / "pdf", directory)
     path = directory / "labs" / "local" / "virtual1.yaml"
     changed = f"    node: {{<<: *worker, memory: {_MORE_MIB}M}}\n"
     text = path.read_text()
@@ -43,8 +43,8 @@ def _switch_off_in_its_join(pod: Iecpod, hostname: str) -> None:
     pod.virsh("destroy", f"{LAB}-{POD}-{hostname}")
 
 
-def test_only_the_worker_that_changed_is_made_anew(pod: Iecpod, tmp_path: Path) -> None:
-    """Though it is switched off in the middle of its join: that ends the wait, and a deploy goes on."""
+def test_only_the_worker_that_changed_is_recreated(pod: Iecpod, tmp_path: Path) -> None:
+    """Though it is switched off in the middle of its join: that ends the wait, and a deploy resumes."""
     uids, boots = _node_uids(pod), _boots(pod)
     base = _base_with_a_larger_iec03(pod.root / "base")
 

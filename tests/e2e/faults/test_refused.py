@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import LAB, POD, HostSnapshot, Iecpod
-
-PDF_DIR = Path(__file__).parents[2] / "pdf"
+from tests.e2e.command import LAB, POD, Iecpod
+from tests.e2e.small_lab import ROOT
+from tests.e2e.teardown import HostSnapshot
 
 
 def _refused(iecpod: Iecpod, exit_code: int, *arguments: str) -> str:
@@ -37,7 +37,7 @@ def test_missing_pod(iecpod: Iecpod, tmp_path: Path) -> None:
 
 def test_broken_yaml_and_schema_faults(iecpod: Iecpod, tmp_path: Path) -> None:
     base = tmp_path / "base"
-    shutil.copytree(PDF_DIR, base)
+    shutil.copytree(ROOT / "pdf", base)
     pdf = base / "labs" / LAB / f"{POD}.yaml"
     good = pdf.read_text()
     pdf.write_text(good + "\n  nodes: [\n")

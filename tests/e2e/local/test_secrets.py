@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import HOSTNAMES, Iecpod
+from tests.e2e.command import HOSTNAMES, Iecpod
 
 #: Of the POD's directory: what holds secrets by its nature, and is for its owner only.
 _SECRET = re.compile(r"keys/(id_ed25519|ssh_host_ed25519_key-\w+)|kubeconfig|pool/.*")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests.e2e.conftest import HOSTNAMES, Iecpod, deploy_in_phase
+from tests.e2e.command import HOSTNAMES, Iecpod, deploy_in_phase
 
 
 def test_report_junit_and_events_agree(pod: Iecpod) -> None:
