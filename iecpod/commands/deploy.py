@@ -20,7 +20,7 @@ from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
 from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.pod_network import pod_network_phase
+from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.prune import PrunePhase, SurplusMachines
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
@@ -180,7 +180,7 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
         ),
         ControlPlanePhase(cluster, first, watch),
         KubeconfigPhase(cluster, first, tools.kubeconfig_path),
-        pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at),
+        PodNetworkPhase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at=kubectl_at),
         WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),
         _prune_phase(run, kubectl_at(first), watch),

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni
+from iecpod.design.cluster import DesiredCluster, NodeCidrs
 from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import (
@@ -20,10 +19,9 @@ from iecpod.phases.kubectl import (
     is_ready,
     name_of,
 )
-from iecpod.phases.network_pods import find_network_faults
+from iecpod.phases.network_health import find_network_faults
 from iecpod.phases.parallel import run_on_nodes
-from iecpod.phases.pod_routes import find_missing_routes
-from iecpod.phases.stuck_pods import tell_stuck_pods
+from iecpod.phases.pods_not_running import describe_pods_not_running
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
 from iecpod.wait import NotYet
@@ -58,7 +56,7 @@ class ReadyPhase:
 
     def run(self) -> None:
         kubectl = self.kubectl_at(self.shell)
-        if self.cluster.cni is Cni.BRIDGE:
+        if self.cluster.cni.node_cidrs is NodeCidrs.PLANNED:
             self._assign_pod_cidrs(kubectl)
         self._wait_until_ready(kubectl)
 
@@ -91,25 +89,22 @@ class ReadyPhase:
             )
         except IecpodError as error:
             if isinstance(error, WaitTimeout):
-                error.evidence = "\n".join(filter(None, (self._stuck_pods(), error.evidence)))
+                error.evidence = "\n".join(filter(None, (self._pods_not_running(), error.evidence)))
             for hostname, why in waiting.items():
                 failure = Failure(why, error.remedy, "")
                 self.watch.note(NodeResult(hostname, FAILED, self.watch.clock.now() - start, failure))
             raise
 
     def _network_faults(self, kubectl: Kubectl) -> dict[str, str]:
-        """What is wrong with each node's pod network. Routes are asked for once the pods that bring them run."""
-        faults = find_network_faults(kubectl, self.cluster)
-        if not faults and self.cluster.cni is Cni.KUBE_ROUTER:
-            return find_missing_routes(self.cluster, self.shells)
-        return faults
+        return find_network_faults(kubectl, self.cluster, self.shells)
 
-    def _stuck_pods(self) -> str:
+    def _pods_not_running(self) -> str:
         """Why nodes are not Ready is often said by the pods of their network."""
-        return tell_stuck_pods(self.kubectl_at(self.shell), ("kube-system", *self.cluster.cni.namespaces))
+        namespaces = ("kube-system", *self.cluster.cni.namespaces)
+        return describe_pods_not_running(self.kubectl_at(self.shell), namespaces)
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
-        """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""
+        """Says in the API what the files on the nodes do; a node's podCIDR can be set once and is never changed."""
         assigned = {name_of(item): _cidr_of(item) for item in kubectl.load(NODES).entries("items")}
         for node in self.cluster.nodes:
             if not assigned.get(node.hostname):

@@ -10,8 +10,8 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.k8s_pods import cluster_ip_of, is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
+from iecpod.phases.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
 from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
 from iecpod.ports import Shell

@@ -11,8 +11,8 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.outside_json import Json
 from iecpod.phases.console import last_line
-from iecpod.phases.k8s_pods import ip_of, node_of
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited, condition_of, name_of
+from iecpod.phases.pod_status import ip_of, node_of
 from iecpod.phases.verify_paths import check_full_mtu
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_denial, render_permission
@@ -44,6 +44,7 @@ class PodChecks:
 
     def check_pod_to_pod(self, pods: Sequence[Json]) -> None:
         """Both directions, each from one pod to the other; on different nodes, where there is more than one."""
+        daemon = self.cluster.cni.daemon
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
             name, address = name_of(client), ip_of(server)
             page = self.watch.wait_for(
@@ -56,8 +57,7 @@ class PodChecks:
                 raise NodeError(
                     node_of(client),
                     f"pod {name} does not reach pod {address} on {node_of(server)}: {page.strip()[-300:]}",
-                    "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node, kube-flannel "
-                    "or kube-router",
+                    f"look at the log of {daemon}" if daemon else "look at the routes to the nodes' pod CIDRs",
                 )
             check_full_mtu(self.shells, client, server)
         across = " across nodes" if len(self.cluster.nodes) > 1 else ""
@@ -81,7 +81,7 @@ class PodChecks:
         """A policy that denies is in force, and one that allows is, too. Their objects are left to the caller."""
         client, server = name_of(pods[0]), ip_of(pods[1])
         fetch = partial(self._fetch, client, f"http://{server}/")
-        remedy = f"see the log of {self.cluster.cni.value} on {node_of(pods[1])}"
+        remedy = f"see the log of {self.cluster.cni.name} on {node_of(pods[1])}"
 
         def denied() -> None:
             page = fetch()

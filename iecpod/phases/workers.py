@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.scenario import Cni
+from iecpod.design.cluster import ClusterNode, DesiredCluster, NodeCidrs
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.outside_json import Json
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
@@ -68,7 +67,7 @@ class WorkersPhase:
         self._discard_former([node.hostname for node in former])
         self._add_hosts([node for node in self.cluster.nodes if node not in missing])
         unlisted = [node for node in missing if node in former or node.hostname not in nodes]
-        if self.cluster.cni is Cni.KUBE_ROUTER and unlisted:
+        if self.cluster.cni.node_cidrs is NodeCidrs.REGISTERED and unlisted:
             assign_pod_cidrs(self._kubectl, unlisted)
         pin = self._find_pin()
         seconds = self.watch.seconds(_JOIN_SECONDS)

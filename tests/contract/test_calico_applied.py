@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.calico import patch_calico_manifest
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import CalicoSource, Encapsulation
 from iecpod.phases.kubectl import UNCHECKED
-from iecpod.render.calico import patch_calico_manifest
-from iecpod.render.manifest import ManifestText
 from tests.contract.api_server import Api
-from tests.unit.calico_of_the_iec import make_tls
+from tests.unit.cni.calico_of_the_iec import make_tls
 
 UPSTREAM = Path(__file__).parents[3] / "shared/calico/v3.24.6/calico.yaml"
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from iecpod.adapters.etcd_certificates import make_etcd_tls
+from iecpod.cni.calico import patch_calico_manifest
+from iecpod.cni.calico_etcd import etcd_cluster_ip
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Autodetection, CalicoSource
-from iecpod.render.calico import patch_calico_manifest
-from iecpod.render.calico_etcd import etcd_cluster_ip
 from iecpod.yaml_document import load_yaml_all
 from tests.compiled import find_go_program
 from tests.contract.hypervisors import why_not_embedded
-from tests.unit.calico_of_the_iec import MANIFESTS
+from tests.unit.cni.calico_of_the_iec import MANIFESTS
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or find_go_program("etcd") is None or bool(why_not_embedded()),

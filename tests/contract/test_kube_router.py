@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.kube_router import GUARD_UNIT, render_kube_router
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.scenario import Cni, Role
-from iecpod.phases.cni_kube_router import KubeRouterPhase
+from iecpod.design.scenario import Role
+from iecpod.phases.cni_files import CniFiles
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.node_cidrs import assign_pod_cidrs
-from iecpod.phases.node_network import NodeNetwork
-from iecpod.render.kube_router import GUARD_UNIT, render_node_network
+from iecpod.phases.pod_network import PodNetworkPhase
 from tests.contract.api_server import Api
 from tests.contract.net_namespaces import Namespace, joined, wait_until
 from tests.contract.test_pod_networks_applied import shell_of
@@ -36,15 +37,15 @@ WORKER = ClusterNode(
 @pytest.fixture
 def cluster(cluster: DesiredCluster) -> DesiredCluster:
     release = dataclasses.replace(cluster.release, kube_router_image="images.iecpod/kube-router:v2.1.0")
-    return dataclasses.replace(cluster, cni=Cni.KUBE_ROUTER, release=release)
+    return dataclasses.replace(cluster, cni=CNIS["kube-router"], release=release)
 
 
 def test_kube_router_is_taken_whole_and_found_again(
     api: Api, cluster: DesiredCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(NodeNetwork, "install", lambda *_: None)
-    monkeypatch.setattr(NodeNetwork, "is_in_place", lambda *_: True)
-    phase = KubeRouterPhase(cluster, {"iec01": shell_of(api)}, fake_watch())
+    monkeypatch.setattr(CniFiles, "install", lambda *_: None)
+    monkeypatch.setattr(CniFiles, "is_in_place", lambda *_: True)
+    phase = PodNetworkPhase(cluster, {"iec01": shell_of(api)}, lambda: render_kube_router(cluster), fake_watch())
     assert phase.probe() is None
     phase.run()
     assert phase.probe() == "kube-router applied"
@@ -114,6 +115,6 @@ def test_the_bgp_api_is_closed_to_all_but_the_node(
 
 def guard_command(cluster: DesiredCluster) -> str:
     """What systemd gives to the shell."""
-    unit = render_node_network(cluster, WORKER)[f"/etc/systemd/system/{GUARD_UNIT}"]
+    unit = cluster.cni.node_files(cluster, WORKER)[f"/etc/systemd/system/{GUARD_UNIT}"]
     (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
     return start.removeprefix("ExecStart=/bin/sh -c ").strip("'")

@@ -19,21 +19,21 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.release_file import load_release
-from iecpod.design.scenario import Cni, Role
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.node_cidrs import assign_pod_cidrs
-from iecpod.phases.pod_routes import find_missing_routes
-from iecpod.ports import CommandResult
-from iecpod.render.bridge_cni import CONFLIST_PATH
-from iecpod.render.kube_router import (
+from iecpod.cni.bridge import CONFLIST_PATH
+from iecpod.cni.kube_router import (
     CAPABILITIES,
     GUARD_UNIT,
     render_daemon_set,
     render_kube_router,
-    render_node_network,
 )
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.release_file import load_release
+from iecpod.design.scenario import Role
+from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.network_health import find_missing_routes
+from iecpod.phases.node_cidrs import assign_pod_cidrs
+from iecpod.ports import CommandResult
 from iecpod.render.smoke_test import APP, render_denial, render_permission
 from tests.compiled import find_go_program, find_layer
 from tests.contract.net_namespaces import Namespace, joined, wait_until
@@ -152,7 +152,7 @@ class Lab:
         bridge, namespace = find_go_program("bridge"), Namespace()
         assert bridge is not None
         self.pods[name] = namespace
-        network = json.loads(render_node_network(self.cluster, self.node(node))[CONFLIST_PATH])
+        network = json.loads(self.cluster.cni.node_files(self.cluster, self.node(node))[CONFLIST_PATH])
         plugin = {**network["plugins"][0], "cniVersion": network["cniVersion"], "name": network["name"]}
         plugin["ipam"]["dataDir"] = str(self.directory / f"addresses-{node}")
         variables = {
@@ -188,7 +188,7 @@ def lab(cluster: DesiredCluster, tmp_path: Path) -> Iterator[Lab]:
     )
     release = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
     nodes = (cluster.control_plane, worker)
-    cluster = dataclasses.replace(cluster, release=release, cni=Cni.KUBE_ROUTER, nodes=nodes)
+    cluster = dataclasses.replace(cluster, release=release, cni=CNIS["kube-router"], nodes=nodes)
     with joined([str(node.address) for node in nodes]) as namespaces:
         lab = Lab(tmp_path, cluster, {node.hostname: end for node, end in zip(nodes, namespaces, strict=True)})
         try:
@@ -235,7 +235,7 @@ def _check_guard(lab: Lab) -> None:
     """Before, whatever reaches the node may change its routes (GHSA-v5mh-h5hx-7v92)."""
     strangers = (lab.pods["a"], lab.pods["c"], lab.nodes["iec01"])
     assert all(stranger.connects("172.16.10.37", 50051) for stranger in strangers)
-    unit = render_node_network(lab.cluster, lab.node("iec02"))[f"/etc/systemd/system/{GUARD_UNIT}"]
+    unit = lab.cluster.cni.node_files(lab.cluster, lab.node("iec02"))[f"/etc/systemd/system/{GUARD_UNIT}"]
     (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
     lab.nodes["iec02"].run("sh", "-euc", start.removeprefix("ExecStart=/bin/sh -c ").strip("'"))
     assert not any(stranger.connects("172.16.10.37", 50051) for stranger in strangers)

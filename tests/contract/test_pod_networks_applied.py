@@ -11,22 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.calico_operator import render_operator
+from iecpod.cni.flannel import patch_flannel_manifest
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import CalicoSource, Encapsulation, FlannelSource
-from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, WaitTimeout
-from iecpod.phases.cni import FlannelPhase
-from iecpod.phases.cni_operator import CalicoOperatorPhase
 from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.ports import CommandResult
-from iecpod.render.calico_operator import render_operator
-from iecpod.render.flannel import patch_flannel_manifest
-from iecpod.render.manifest import ManifestText
 from iecpod.wait import SystemClock
 from iecpod.yaml_document import dump_yaml
 from tests.contract.api_server import Api
 from tests.fakes import FakeShell, fake_watch
-from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 UPSTREAM = Path(__file__).parents[3] / "shared/calico/v3.32.1/tigera-operator.yaml"
 
@@ -42,9 +41,9 @@ def shell_of(api: Api) -> FakeShell:
 
 
 def test_flannel_is_taken_whole_and_found_again(api: Api, cluster: DesiredCluster) -> None:
-    jumbo = dataclasses.replace(cluster, cni=Cni.FLANNEL, mgmt_mtu=9000)
+    jumbo = dataclasses.replace(cluster, cni=CNIS["flannel"], mgmt_mtu=9000)
     patched = patch_flannel_manifest([FLANNEL], jumbo, FlannelSource(manifests=()))
-    phase = FlannelPhase(jumbo, shell_of(api), lambda: patched, fake_watch())
+    phase = PodNetworkPhase(jumbo, {"iec01": shell_of(api)}, lambda: patched, fake_watch())
     assert phase.probe() is None
     phase.run()
     assert phase.probe() == "flannel applied"
@@ -62,11 +61,11 @@ def test_the_operator_is_taken_with_its_installation_and_its_pods_are_waited_for
     api: Api, cluster: DesiredCluster
 ) -> None:
     operator = ManifestText("tigera-operator.yaml", UPSTREAM.read_bytes()) if UPSTREAM.exists() else OPERATOR
-    of_operator = dataclasses.replace(cluster, cni=Cni.CALICO_OPERATOR)
+    of_operator = dataclasses.replace(cluster, cni=CNIS["calico-operator"])
     rendered = render_operator([OPERATOR_CRDS, operator], of_operator, CalicoSource(encapsulation=Encapsulation.VXLAN))
     watch = fake_watch(limits={"cni": 5}, clock=SystemClock())
     watch.begin("cni")
-    phase = CalicoOperatorPhase(of_operator, shell_of(api), lambda: rendered, watch)
+    phase = PodNetworkPhase(of_operator, {"iec01": shell_of(api)}, lambda: rendered, watch)
     assert phase.probe() is None
     for _ in range(2):
         with pytest.raises(WaitTimeout) as caught:

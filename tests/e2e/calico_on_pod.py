@@ -14,6 +14,7 @@ from iecpod.commands.deploy import make_watch
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
 from iecpod.layout import find_layout
@@ -21,7 +22,7 @@ from iecpod.model import PodRef
 from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
-from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
+from iecpod.render.manifest import ManifestPatch
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.watch import Watch
 from iecpod.wiring.pod_tools import PodAdapters

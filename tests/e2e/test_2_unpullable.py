@@ -17,8 +17,8 @@ import pytest
 
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.outside_json import Json
-from iecpod.phases.cni import CalicoPhase
-from iecpod.phases.k8s_pods import is_running, pod_state
+from iecpod.phases.pod_network import PodNetworkPhase
+from iecpod.phases.pod_status import is_running, pod_state
 from iecpod.phases.ready import ReadyPhase
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.workflow import PhaseFailed, run_phases
@@ -49,7 +49,7 @@ def calico(pod: Iecpod) -> Iterator[Calico]:
 
 
 def test_the_patched_manifest_is_taken_whole_and_its_changes_are_told(calico: Calico) -> None:
-    phase = CalicoPhase(calico.cluster, calico.kubectl.shell, lambda: calico.manifest, calico.watch)
+    phase = PodNetworkPhase(calico.cluster, calico.shells, lambda: calico.manifest, calico.watch)
     (result,) = run_phases([phase], calico.watch)
     assert (result.outcome, result.detail) == ("done", "calico-node applied")
     assert not any("PodDisruptionBudget" in line for line in calico.reporter.lines), "this cluster has policy/v1"

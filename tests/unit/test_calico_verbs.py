@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.calico import patch_calico_manifest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled, check_recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.design.release import Encapsulation
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, ImageError, PreflightError, UsageError
 from iecpod.layout import Layout
-from iecpod.render.calico import patch_calico_manifest
-from iecpod.render.manifest import ManifestText, PatchedManifest
-from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
+from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below
 from tests.unit.test_commands import REF, FakeTools
 

@@ -16,6 +16,7 @@ from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.bundle_manifest import BundledImage
 from iecpod.design.image_archive import ImageArchive
 from iecpod.design.image_origin import MISSING, NeededImage, check_given_twice, find_origins
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import Manifest, ProvidedBundle, Release
 from iecpod.design.release_file import load_release
 from iecpod.design.supply import Supply
@@ -32,11 +33,11 @@ from iecpod.model import Arch
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import CommandResult
 from iecpod.render.bundle_install import import_script
-from iecpod.render.manifest import ManifestText, image_names
+from iecpod.render.manifest import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_watch
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
-from tests.unit.cni_manifests import CALICO, FLANNEL
+from tests.unit.cni.cni_manifests import CALICO, FLANNEL
 from tests.unit.command_line import layout_below, run
 from tests.unit.conftest import make_release
 from tests.unit.images.test_bundles import manifest_of, parse

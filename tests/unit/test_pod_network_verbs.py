@@ -13,14 +13,13 @@ from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, PreflightError, UsageError
 from iecpod.images.manifests import load_manifest
 from iecpod.layout import Layout
-from iecpod.render.cni_manifest import render_cni_manifest
-from iecpod.render.manifest import ManifestText, PatchedManifest
-from tests.unit.calico_of_the_iec import make_tls
-from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.calico_of_the_iec import make_tls
+from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
 from tests.unit.test_commands import REF, FakeTools
 
@@ -29,9 +28,9 @@ class ManifestTools(FakeTools):
     """Loads manifests as the real ones do, from files."""
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        manifests = cluster.release.manifests_of(cluster.cni)
+        manifests = cluster.cni.manifests(cluster.release)
         texts = [load_manifest(manifest, self.pod_dir / "cache", self.reporter) for manifest in manifests]
-        return render_cni_manifest(texts, cluster, make_tls)
+        return cluster.cni.render_manifest(texts, cluster, make_tls)
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_plan_shows_the_operator_and_its_installation(layout: Layout, tools: Man
 
 def test_calico_by_its_manifest_stays_what_the_iec_s_scenario_means(layout: Layout) -> None:
     inputs = resolve(layout, "calico")
-    assert [manifest.name for manifest in inputs.release.manifests_of(inputs.scenario.cni)] == ["calico"]
+    assert [manifest.name for manifest in inputs.order.cni.manifests(inputs.release)] == ["calico"]
 
 
 def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: ManifestTools, tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: Manif
 @pytest.mark.parametrize("scenario", ["calico", "calico-operator", "flannel"])
 def test_every_manifest_of_a_connected_lab_is_pinned(scenario: str) -> None:
     inputs = resolve(layout_below(Path("/nowhere")), scenario)
-    assert {len(manifest.sha256) for manifest in inputs.release.manifests_of(inputs.scenario.cni)} == {64}
+    assert {len(manifest.sha256) for manifest in inputs.order.cni.manifests(inputs.release)} == {64}
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ import pytest
 
 from iecpod.cli.options import make_request
 from iecpod.cli.supply import make_supply
+from iecpod.cni.registry import CNIS
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.design.cluster import DesiredCluster
+from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
 from iecpod.design.release_check import check_release
 from iecpod.design.release_file import load_release
-from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply, apply_supply, complete_supply
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import EMBEDDED
@@ -140,9 +140,9 @@ def test_a_mirror_stands_in_for_a_repository_that_was_withdrawn(cluster: Desired
         supplied = dataclasses.replace(cluster, release=apply_supply(release(), given), cni=cni)
         return [problem.rule for problem in check_release(supplied, given)]
 
-    assert rules(Supply(), Cni.CALICO) == ["repository-withdrawn", *["manifest-not-pinned"] * 3]
-    assert rules(Supply(), Cni.BRIDGE) == ["repository-withdrawn"]
-    assert rules(supply, Cni.CALICO) == []
+    assert rules(Supply(), CNIS["calico"]) == ["repository-withdrawn", *["manifest-not-pinned"] * 3]
+    assert rules(Supply(), CNIS["bridge"]) == ["repository-withdrawn"]
+    assert rules(supply, CNIS["calico"]) == []
     kubernetes, docker = apply_supply(release(), supply).repositories
     assert (kubernetes.uri, kubernetes.key_url) == ("http://mirror/k8s", "/srv/key.asc")
     assert docker == release().repositories[1]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from iecpod.outside_json import Json
-from iecpod.phases.k8s_pods import not_running
+from iecpod.phases.pod_status import not_running
 
 
 def _container(ready: bool = False, **state: dict[str, str]) -> dict[str, Any]:

@@ -7,12 +7,15 @@ container: `--enable-cni=false` leaves the file alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.render.bridge_cni import CONFLIST_PATH, render_conflist
+from iecpod.cni.bridge import CONFLIST_PATH, render_conflist
+from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.outside_json import Json
 from iecpod.render.low_overhead import GO_VARIABLES
-from iecpod.render.manifest import ManifestPatch, PatchedManifest
+from iecpod.render.manifest import ManifestPatch
 
 NAME = "kube-router"
 _NAMESPACE = "kube-system"
@@ -27,7 +30,6 @@ _BGP_API_PORT = 50051
 CAPABILITIES = ("NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE")
 
 GUARD_UNIT = "iecpod-kube-router-guard.service"
-_GUARD_UNIT_PATH = f"/etc/systemd/system/{GUARD_UNIT}"
 
 #: Left on while a busy or emulated node answers slowly: two minutes of silence.
 _PROBE = {
@@ -39,12 +41,38 @@ _PROBE = {
 }
 
 
-def render_node_network(cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
-    """Text by path of what a node has before kube-router runs there."""
-    return {
-        _GUARD_UNIT_PATH: _render_guard(node),
-        CONFLIST_PATH: render_conflist(cluster, node, bridge=_BRIDGE),
-    }
+class KubeRouter(Cni):
+    """Files and Nodes of the workers are there before they join, so kube-router comes up on them at once."""
+
+    name = NAME
+    summary = "kube-router: routes to the pods of other nodes, network policies"
+    node_cidrs = NodeCidrs.REGISTERED
+    enforces_policies = True
+    routes_directly = True
+    learns_routes = True
+    node_unit = GUARD_UNIT
+    daemon = NAME
+    daemon_pods = f"/api/v1/namespaces/{_NAMESPACE}/pods?labelSelector=k8s-app%3D{NAME}"
+
+    def node_files(self, cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
+        return {
+            self.node_unit_path: _render_guard(node),
+            CONFLIST_PATH: render_conflist(cluster, node, bridge=_BRIDGE),
+        }
+
+    def render_manifest(
+        self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
+    ) -> PatchedManifest:
+        return render_kube_router(cluster)
+
+    def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
+        found = find(f"/apis/apps/v1/namespaces/{_NAMESPACE}/daemonsets/{NAME}")
+        if found is None:
+            return None
+        wanted = [(cluster.release.kube_router_image, list(render_arguments(cluster)))]
+        containers = found.at("spec").at("template").at("spec").entries("containers")
+        seen = [(one.text("image"), [word.as_text() for word in one.entries("args")]) for one in containers]
+        return "kube-router applied" if seen == wanted else None
 
 
 def render_kube_router(cluster: DesiredCluster) -> PatchedManifest:
@@ -177,3 +205,6 @@ ExecStart=/bin/sh -c 'iptables -w -t raw -C {rule} 2>/dev/null || iptables -w -t
 [Install]
 WantedBy=multi-user.target
 """
+
+
+KUBE_ROUTER = KubeRouter()

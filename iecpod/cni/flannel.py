@@ -6,13 +6,14 @@ Sources: flannel's pages on its configuration (`Network`, `--iface`) and on its 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import FlannelBackend, FlannelSource
+from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.design.release import FlannelBackend, FlannelSource, Manifest, Release
 from iecpod.outside_json import Json, parse_json
-from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
+from iecpod.render.manifest import ManifestPatch
 
 _REMEDY = "pin a kube-flannel.yml of flannel-io/flannel, or give one with --manifest"
 CONFIG_NAME = "kube-flannel-cfg"
@@ -23,6 +24,33 @@ _INTERFACE_OPTIONS = ("iface", "iface-regex", "iface-can-reach")
 _NODE_ADDRESS = "NODE_IP"
 _INTERFACE = f"--iface=$({_NODE_ADDRESS})"
 _USUAL_MTU = 1500
+
+
+class Flannel(Cni):
+    """It has moved from kube-system to a namespace of its own, so it is looked for in all."""
+
+    name = "flannel"
+    summary = "flannel from its upstream manifest"
+    daemon = "kube-flannel"
+    daemon_pods = "/api/v1/pods?labelSelector=app%3Dflannel"
+    namespaces = ("kube-flannel",)
+
+    def manifests(self, release: Release) -> tuple[Manifest, ...]:
+        return release.flannel.manifests if release.flannel else ()
+
+    def render_manifest(
+        self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
+    ) -> PatchedManifest:
+        assert cluster.release.flannel is not None  # the preflight refuses a release without
+        return patch_flannel_manifest(texts, cluster, cluster.release.flannel)
+
+    def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
+        configs = find(f"/api/v1/configmaps?fieldSelector=metadata.name%3D{CONFIG_NAME}")
+        networks = [parse_network(config.value) or {} for config in configs.entries("items")] if configs else []
+        if str(cluster.pod_cidr) not in (network.get("Network") for network in networks):
+            return None
+        daemons = find("/apis/apps/v1/daemonsets?labelSelector=app%3Dflannel")
+        return "flannel applied" if daemons and daemons.entries("items") else None
 
 
 def patch_flannel_manifest(
@@ -111,3 +139,6 @@ def _without_interfaces(arguments: Sequence[str]) -> tuple[list[str], list[str]]
         else:
             removed.append(argument if equals else f"{argument} {next(pending, '')}")
     return kept, removed
+
+
+FLANNEL = Flannel()

@@ -7,11 +7,11 @@ model". Whoever may write there writes the nodes' routes and policies, so each c
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.etcd_tls import EtcdTls
 from iecpod.model import Arch
 from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in, mappings_in
 
@@ -39,17 +39,6 @@ _ADDED_ARGUMENTS = {
     "--trusted-ca-file": f"{_SERVER_DIR}/ca.crt",
     "--client-cert-auth": "true",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EtcdTls:
-    """Certificates and keys of the POD's own, each as PEM. The key of the authority is not kept."""
-
-    authority: bytes
-    server_certificate: bytes
-    server_key: bytes = field(repr=False)
-    client_certificate: bytes
-    client_key: bytes = field(repr=False)
 
 
 def etcd_cluster_ip(service_cidr: IPv4Network) -> IPv4Address:

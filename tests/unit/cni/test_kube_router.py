@@ -10,19 +10,20 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.kube_router import render_daemon_set, render_kube_router
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni, load_scenarios, select_scenario
+from iecpod.design.scenario import load_scenarios, select_scenario
 from iecpod.errors import WaitTimeout
-from iecpod.phases.cni_kube_router import KubeRouterPhase
-from iecpod.phases.node_network import CHECK, INSTALL
+from iecpod.phases.cni_files import CHECK, INSTALL
+from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.workers import HAS_BEGUN, HAS_JOINED, WorkersPhase
-from iecpod.render.kube_router import render_daemon_set, render_kube_router, render_node_network
 from iecpod.yaml_document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_watch
 from tests.unit.golden_files import check_golden
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
 DAEMON_SET = "--raw=/apis/apps/v1/namespaces/kube-system/daemonsets/kube-router"
 PODS = "--raw=/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-router"
@@ -33,7 +34,7 @@ GUARD = "/etc/systemd/system/iecpod-kube-router-guard.service"
 @pytest.fixture
 def cluster(cluster: DesiredCluster) -> DesiredCluster:
     release = dataclasses.replace(cluster.release, kube_router_image="images.iecpod/kube-router:v2.1.0")
-    return dataclasses.replace(cluster, release=release, cni=Cni.KUBE_ROUTER)
+    return dataclasses.replace(cluster, release=release, cni=CNIS["kube-router"])
 
 
 def test_the_manifest_is_as_read(cluster: DesiredCluster) -> None:
@@ -42,7 +43,7 @@ def test_the_manifest_is_as_read(cluster: DesiredCluster) -> None:
 
 def test_the_scenario_is_there() -> None:
     scenario = select_scenario("k8-kube-router-iec-noha", load_scenarios(ROOT / "iecpod/scenarios", ROOT / "schemas"))
-    assert scenario.cni is Cni.KUBE_ROUTER and scenario.cni.enforces_policies
+    assert scenario.cni == "kube-router" and CNIS[scenario.cni].enforces_policies
 
 
 def test_it_neither_serves_services_nor_tunnels_nor_reaches_into_the_host(cluster: DesiredCluster) -> None:
@@ -67,13 +68,13 @@ def test_its_role_is_to_read(cluster: DesiredCluster) -> None:
 
 def test_a_node_has_its_planned_cidr_and_mtu_on_kube_router_s_bridge(cluster: DesiredCluster) -> None:
     jumbo = dataclasses.replace(cluster, mgmt_mtu=9000)
-    bridge = json.loads(render_node_network(jumbo, jumbo.nodes[1])[CONFLIST])["plugins"][0]
+    bridge = json.loads(jumbo.cni.node_files(jumbo, jumbo.nodes[1])[CONFLIST])["plugins"][0]
     assert (bridge["bridge"], bridge["mtu"]) == ("kube-bridge", 9000)
     assert bridge["ipam"]["ranges"] == [[{"subnet": "100.100.1.0/24"}]]
 
 
 def test_the_guard_closes_the_bgp_api_of_the_node_alone(cluster: DesiredCluster) -> None:
-    unit = render_node_network(cluster, cluster.nodes[1])[GUARD]
+    unit = cluster.cni.node_files(cluster, cluster.nodes[1])[GUARD]
     rule = "PREROUTING ! -i lo -d 172.16.10.37 -p tcp --dport 50051 -j DROP"
     assert f"iptables -w -t raw -C {rule} 2>/dev/null || iptables -w -t raw -A {rule}" in unit
 
@@ -88,8 +89,8 @@ def node_shells(cluster: DesiredCluster, *, have_files: bool = True) -> dict[str
     }
 
 
-def phase_of(cluster: DesiredCluster, shells: Mapping[str, FakeShell]) -> KubeRouterPhase:
-    return KubeRouterPhase(cluster, shells, fake_watch())
+def phase_of(cluster: DesiredCluster, shells: Mapping[str, FakeShell]) -> PodNetworkPhase:
+    return PodNetworkPhase(cluster, shells, lambda: render_kube_router(cluster), fake_watch())
 
 
 def test_it_is_applied_once_the_nodes_have_their_files(cluster: DesiredCluster) -> None:
@@ -100,7 +101,7 @@ def test_it_is_applied_once_the_nodes_have_their_files(cluster: DesiredCluster) 
     phase_of(cluster, shells).run()
     for node in cluster.nodes:
         (installed,) = (call for call in shells[node.hostname].calls if call[:3] == ("sh", "-euc", INSTALL))
-        pairs = [word for pair in render_node_network(cluster, node).items() for word in pair]
+        pairs = [word for pair in cluster.cni.node_files(cluster, node).items() for word in pair]
         assert list(installed[4:]) == ["iecpod-kube-router-guard.service", *pairs]
     own, manifest = (sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
     assert podcidrs(own) == {"iec01": "100.100.0.0/24", "iec02": "100.100.1.0/24", "iec03": "100.100.2.0/24"}
@@ -146,7 +147,7 @@ def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
     """Returns the first node's shell."""
     first = FakeShell("iec01").on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=nodes)
     first.on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=listed(*((node.hostname, "b") for node in cluster.nodes)))
-    first.on("openssl", stdout=(Path(__file__).parent / "data" / "ca.pub").read_text())
+    first.on("openssl", stdout=(Path(__file__).parents[1] / "data/ca.pub").read_text())
     first.on(*KUBECTL, "delete", stderr="Error from server (NotFound): x", returncode=1)
     first.on(*KUBECTL, "delete", "secret").on(*KUBECTL, "create").on(*KUBECTL, "apply")
     shells = {"iec01": first}

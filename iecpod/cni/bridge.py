@@ -6,12 +6,31 @@ Sources: the plugins' own pages on bridge, host-local and portmap. It needs no i
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, NodeCidrs
+from iecpod.outside_json import Json
 
 CONFLIST_PATH = "/etc/cni/net.d/10-iecpod.conflist"
 ROUTES_UNIT = "iecpod-pod-routes.service"
-ROUTES_UNIT_PATH = f"/etc/systemd/system/{ROUTES_UNIT}"
+
+
+class Bridge(Cni):
+    name = "bridge"
+    summary = "bridge CNI and routes between the nodes' pods"
+    node_cidrs = NodeCidrs.PLANNED
+    routes_directly = True
+    has_manifest = False
+    node_unit = ROUTES_UNIT
+
+    def node_files(self, cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
+        return {
+            self.node_unit_path: render_routes_unit(cluster, node),
+            CONFLIST_PATH: render_conflist(cluster, node),
+        }
+
+    def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
+        return f"bridge on {len(cluster.nodes)} nodes"
 
 
 def render_conflist(cluster: DesiredCluster, node: ClusterNode, *, bridge: str = "cni0") -> str:
@@ -55,3 +74,6 @@ ExecStart=/bin/sh -c 'iptables -w -t nat -C {rule} 2>/dev/null || iptables -w -t
 [Install]
 WantedBy=multi-user.target
 """
+
+
+BRIDGE = Bridge()

@@ -9,20 +9,19 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.cluster import DesiredCluster
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import Cni, DesiredCluster
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import CalicoSource, Encapsulation, FlannelSource
-from iecpod.design.scenario import Cni
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.render.cni_manifest import render_cni_manifest
-from iecpod.render.manifest import ManifestText
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
-from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
-from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
+from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 NAMES = {Arch.AARCH64: {"quay.io/": "registry.example/", "ghcr.io/": "registry.example/"}}
 CALICO = CalicoSource(encapsulation=Encapsulation.VXLAN, own_etcd=True, image_names=NAMES)
-FAMILIES = {Cni.CALICO: MANIFESTS, Cni.CALICO_OPERATOR: (OPERATOR_CRDS, OPERATOR), Cni.FLANNEL: (FLANNEL,)}
+FAMILIES = {CNIS["calico"]: MANIFESTS, CNIS["calico-operator"]: (OPERATOR_CRDS, OPERATOR), CNIS["flannel"]: (FLANNEL,)}
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -41,7 +40,7 @@ def replaced(objects: list[Any], place: tuple[Any, ...], value: object) -> list[
     return changed
 
 
-@pytest.mark.parametrize("cni", list(FAMILIES), ids=lambda cni: cni.value)
+@pytest.mark.parametrize("cni", list(FAMILIES), ids=repr)
 def test_whatever_stands_in_one_place_is_taken_or_refused(cluster: DesiredCluster, cni: Cni) -> None:
     release = dataclasses.replace(
         cluster.release, calico=CALICO, flannel=FlannelSource(manifests=(), image_names=NAMES)
@@ -53,7 +52,7 @@ def test_whatever_stands_in_one_place_is_taken_or_refused(cluster: DesiredCluste
         for value in (None, 3, "x", [], [None], {}, {"x": None}):
             manifest = ManifestText("odd.yaml", dump_yaml_all(replaced(objects, place, value)).encode())
             try:
-                render_cni_manifest([manifest], cluster, make_tls)
+                cni.render_manifest([manifest], cluster, make_tls)
             except DescriptorError as error:
                 assert error.problems
                 refused += 1

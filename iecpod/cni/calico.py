@@ -6,13 +6,17 @@ Sources: Calico's pages on calico/node's environment, on MTU and on overlay netw
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from iecpod.design.cluster import DesiredCluster
+from iecpod.cni.calico_etcd import etcd_cluster_ip, patch_etcd
+from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker
+from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.kubernetes_version import kubernetes_minor
-from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
-from iecpod.render.calico_etcd import EtcdTls, patch_etcd
-from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest, containers_of, mapping_in
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.design.release import Autodetection, CalicoSource, Encapsulation, Manifest, Release
+from iecpod.outside_json import Json
+from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in
 
 _REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"
 _NODE = "DaemonSet calico-node"
@@ -20,6 +24,49 @@ _CONFIG = "ConfigMap calico-config"
 _BIRD_PROBES = ("-bird-live", "-bird-ready")
 #: The first version that serves policy/v1.
 _POLICY_V1 = (1, 21)
+_DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
+
+
+class CalicoRelease(Cni):
+    """What Calico is of a release, however it is installed."""
+
+    enforces_policies = True
+    daemon = "calico-node"
+
+    def source(self, release: Release) -> CalicoSource:
+        return release.calico or CalicoSource()
+
+    def encapsulation(self, release: Release) -> Encapsulation | None:
+        return release.calico.encapsulation if release.calico else None
+
+    def with_encapsulation(self, release: Release, encapsulation: Encapsulation) -> Release:
+        return replace(release, calico=replace(self.source(release), encapsulation=encapsulation))
+
+
+class Calico(CalicoRelease):
+    name = "calico"
+    summary = "Calico from the pinned upstream manifest"
+    daemon_pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcalico-node"
+
+    def manifests(self, release: Release) -> tuple[Manifest, ...]:
+        return self.source(release).manifests
+
+    def render_manifest(
+        self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
+    ) -> PatchedManifest:
+        address = etcd_cluster_ip(cluster.service_cidr)
+        return patch_calico_manifest(texts, cluster, self.source(cluster.release), lambda: make_etcd_tls(address))
+
+    def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
+        found = find(_DAEMON_SET)
+        if found is None:
+            return None
+        environment = {
+            variable.text("name"): variable.text("value", "")
+            for container in found.at("spec").at("template").at("spec").entries("containers")
+            for variable in container.entries("env")
+        }
+        return "calico-node applied" if environment.get("CALICO_IPV4POOL_CIDR") == str(cluster.pod_cidr) else None
 
 
 def patch_calico_manifest(
@@ -115,3 +162,6 @@ def _use_old_policy(patch: ManifestPatch) -> None:
         if (found.get("kind"), found.get("apiVersion")) == ("PodDisruptionBudget", "policy/v1"):
             place = f"PodDisruptionBudget {mapping_in(found, 'metadata').get('name')}"
             patch.set_key(place, found, "apiVersion", "policy/v1beta1")
+
+
+CALICO = Calico()

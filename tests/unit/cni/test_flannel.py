@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.flannel import parse_network, patch_flannel_manifest
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import FlannelBackend, FlannelSource
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.render.flannel import parse_network, patch_flannel_manifest
-from iecpod.render.manifest import ManifestText
 from iecpod.yaml_document import load_yaml_all
-from tests.unit.cni_manifests import FLANNEL
+from tests.unit.cni.cni_manifests import FLANNEL
 from tests.unit.golden_files import check_golden
 
 PLAIN = FlannelSource(manifests=())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from iecpod.cni.bridge import render_conflist, render_routes_unit
 from iecpod.design.cluster import DesiredCluster
-from iecpod.render.bridge_cni import render_conflist, render_routes_unit
 
 
 def test_each_node_has_its_own_part_of_the_pod_cidr(cluster: DesiredCluster) -> None:

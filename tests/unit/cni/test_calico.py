@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.calico import patch_calico_manifest
+from iecpod.cni.calico_etcd import etcd_cluster_ip
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
 from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.render.calico import patch_calico_manifest
-from iecpod.render.calico_etcd import etcd_cluster_ip
-from iecpod.render.manifest import ManifestText
 from iecpod.yaml_document import load_yaml_all
-from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
+from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.conftest import with_release
 from tests.unit.golden_files import check_golden
 

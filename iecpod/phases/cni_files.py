@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import IecpodError
 from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
@@ -35,13 +35,11 @@ systemctl restart "$unit"
 
 
 @dataclass(frozen=True, slots=True)
-class NodeNetwork:
-    """`render` returns text by path for a node; `unit` is the one among them that is to be active."""
+class CniFiles:
+    """The files of the cluster's CNI, of which its unit is to be active."""
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    unit: str
-    render: Callable[[ClusterNode], dict[str, str]]
 
     def is_in_place(self) -> bool:
         """On every node."""
@@ -54,15 +52,16 @@ class NodeNetwork:
         watch.on_nodes(tuple(self.shells), self._install)
 
     def _files(self, hostname: str) -> dict[str, str]:
-        return self.render(next(node for node in self.cluster.nodes if node.hostname == hostname))
+        node = next(node for node in self.cluster.nodes if node.hostname == hostname)
+        return self.cluster.cni.node_files(self.cluster, node)
 
     def _is_in_place(self, hostname: str) -> bool:
         digests = "".join(
             f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in self._files(hostname).items()
         )
-        argv = ["sh", "-euc", CHECK, "check-network", self.unit]
+        argv = ["sh", "-euc", CHECK, "check-cni", self.cluster.cni.node_unit]
         return self.shells[hostname].run(argv, stdin=digests.encode(), check=False).returncode == 0
 
     def _install(self, hostname: str) -> None:
         pairs = [word for path, text in self._files(hostname).items() for word in (path, text)]
-        self.shells[hostname].run(["sh", "-euc", INSTALL, "install-network", self.unit, *pairs])
+        self.shells[hostname].run(["sh", "-euc", INSTALL, "install-cni", self.cluster.cni.node_unit, *pairs])

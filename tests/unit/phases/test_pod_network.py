@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from iecpod.design.cluster import DesiredCluster
+from iecpod.cni.calico_operator import render_operator
+from iecpod.cni.flannel import patch_flannel_manifest
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import Cni, DesiredCluster
+from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.release import CalicoSource, FlannelSource
-from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
-from iecpod.phases.cni import BridgeCniPhase, CalicoPhase, FlannelPhase
-from iecpod.phases.cni_kube_router import KubeRouterPhase
-from iecpod.phases.cni_operator import CalicoOperatorPhase
 from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.network_pods import find_network_faults
-from iecpod.phases.pod_network import pod_network_phase
+from iecpod.phases.network_health import find_pod_faults
+from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
-from iecpod.render.calico_operator import render_operator
-from iecpod.render.flannel import patch_flannel_manifest
-from iecpod.render.manifest import PatchedManifest
+from iecpod.watch import Watch
 from iecpod.yaml_document import load_yaml_all
 from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_watch
-from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
 GET = (*KUBECTL, "get")
@@ -87,33 +85,25 @@ def pods(*waiting: tuple[str, str]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("cni", "phase"),
-    [
-        (Cni.BRIDGE, BridgeCniPhase),
-        (Cni.CALICO, CalicoPhase),
-        (Cni.CALICO_OPERATOR, CalicoOperatorPhase),
-        (Cni.FLANNEL, FlannelPhase),
-        (Cni.KUBE_ROUTER, KubeRouterPhase),
-    ],
-)
-def test_each_pod_network_has_its_phase(cluster: DesiredCluster, cni: Cni, phase: type) -> None:
-    def load_manifest() -> PatchedManifest:
-        raise AssertionError("nothing is fetched before a phase runs")
-
+def phase_of(
+    cluster: DesiredCluster, shell: FakeShell, load_manifest: Callable[[], PatchedManifest], watch: Watch
+) -> PodNetworkPhase:
+    """With the first node's shell; the others are not spoken to."""
     shells = {node.hostname: FakeShell(node.hostname) for node in cluster.nodes}
-    made = pod_network_phase(dataclasses.replace(cluster, cni=cni), shells, load_manifest, fake_watch())
-    assert type(made) is phase and made.name == "cni"
+    return PodNetworkPhase(cluster, {**shells, "iec01": shell}, load_manifest, watch)
 
 
 # flannel
 
 
-def flannel_phase(cluster: DesiredCluster, shell: FakeShell, reporter: RecordingReporter | None = None) -> FlannelPhase:
+def flannel_phase(
+    cluster: DesiredCluster, shell: FakeShell, reporter: RecordingReporter | None = None
+) -> PodNetworkPhase:
     def load_manifest() -> PatchedManifest:
         return patch_flannel_manifest([FLANNEL], cluster, FlannelSource(manifests=()))
 
-    return FlannelPhase(cluster, shell, load_manifest, fake_watch(reporter=reporter))
+    with_flannel = dataclasses.replace(cluster, cni=CNIS["flannel"])
+    return phase_of(with_flannel, shell, load_manifest, fake_watch(reporter=reporter))
 
 
 def config(network: str) -> dict[str, Any]:
@@ -152,14 +142,14 @@ def test_flannel_is_applied_and_each_change_is_told(cluster: DesiredCluster) -> 
 
 def operator_phase(
     cluster: DesiredCluster, shell: FakeShell, clock: FakeClock | None = None, limit: float | None = None
-) -> CalicoOperatorPhase:
+) -> PodNetworkPhase:
     def load_manifest() -> PatchedManifest:
         return render_operator([OPERATOR_CRDS, OPERATOR], cluster, CalicoSource())
 
     watch = fake_watch(console="login:", clock=clock, limits={"cni": limit} if limit else {})
     watch.begin("cni")
-    of_operator = dataclasses.replace(cluster, cni=Cni.CALICO_OPERATOR)
-    return CalicoOperatorPhase(of_operator, shell, load_manifest, watch)
+    of_operator = dataclasses.replace(cluster, cni=CNIS["calico-operator"])
+    return phase_of(of_operator, shell, load_manifest, watch)
 
 
 def installation(cidr: str) -> dict[str, Any]:
@@ -262,24 +252,24 @@ _APPLIED = CommandResult(0, "", "")
 @pytest.mark.parametrize(
     ("cni", "listed_at"),
     [
-        (Cni.CALICO_OPERATOR, NODE_PODS),
-        (Cni.FLANNEL, "/api/v1/pods?labelSelector=app%3Dflannel"),
-        (Cni.KUBE_ROUTER, "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-router"),
+        (CNIS["calico-operator"], NODE_PODS),
+        (CNIS["flannel"], "/api/v1/pods?labelSelector=app%3Dflannel"),
+        (CNIS["kube-router"], "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-router"),
     ],
 )
 def test_each_node_has_a_pod_of_its_network(cluster: DesiredCluster, cni: Cni, listed_at: str) -> None:
     shell = answer(FakeShell(), listed_at, {"items": [RUNNING]})
-    assert find_network_faults(Kubectl(shell), dataclasses.replace(cluster, cni=cni)) == {
-        node.hostname: f"no pod of {cni.value} is there" for node in cluster.workers
+    assert find_pod_faults(Kubectl(shell), dataclasses.replace(cluster, cni=cni)) == {
+        node.hostname: f"no pod of {cni.name} is there" for node in cluster.workers
     }
 
 
 @pytest.mark.parametrize(
     ("cni", "namespaces"),
     [
-        (Cni.CALICO, ["kube-system"]),
-        (Cni.FLANNEL, ["kube-system", "kube-flannel"]),
-        (Cni.CALICO_OPERATOR, ["kube-system", "tigera-operator", "calico-system"]),
+        (CNIS["calico"], ["kube-system"]),
+        (CNIS["flannel"], ["kube-system", "kube-flannel"]),
+        (CNIS["calico-operator"], ["kube-system", "tigera-operator", "calico-system"]),
     ],
 )
 def test_readiness_that_does_not_come_names_the_pods_of_the_cni_s_namespaces(

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni
 from iecpod.errors import ExitCode, WaitTimeout
 from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.network_pods import find_network_faults
+from iecpod.phases.network_health import find_network_faults
 from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
 from tests.fakes import FakeShell, fake_watch
@@ -28,7 +28,7 @@ _NETWORK_PODS = (*_GET, "--raw=/api/v1/namespaces/kube-system/pods?labelSelector
 
 @pytest.fixture
 def calico(cluster: DesiredCluster) -> DesiredCluster:
-    return dataclasses.replace(cluster, cni=Cni.CALICO)
+    return dataclasses.replace(cluster, cni=CNIS["calico"])
 
 
 def _node(name: str, address: str, ready: bool = True) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_nodes_whose_network_pods_run_are_ready(calico: DesiredCluster) -> None:
 
 
 def test_a_bridge_has_no_pods_to_ask_for(cluster: DesiredCluster) -> None:
-    assert find_network_faults(Kubectl(FakeShell()), cluster) == {}
+    assert find_network_faults(Kubectl(FakeShell()), cluster, {}) == {}
     assert _ready(cluster, _first(_nodes(cluster))).probe() == "3 nodes Ready"
 
 

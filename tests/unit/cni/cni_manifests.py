@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iecpod.render.manifest import ManifestText
+from iecpod.design.manifest_text import ManifestText
 
 _CALICO = b"""
 kind: ConfigMap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 from collections.abc import Sequence
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.cluster import DesiredCluster
+from iecpod.cni.bridge import Bridge
+from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import CommandFailed
-from iecpod.phases.node_network import NodeNetwork
+from iecpod.phases.cni_files import CniFiles
 from iecpod.ports import CommandResult
 from tests.fakes import FakeShell, fake_watch
 
@@ -41,12 +43,23 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
 
 
-def network_of(cluster: DesiredCluster, node: Node) -> NodeNetwork:
-    files = {
-        f"{node.directory}/etc/cni/net.d/x.conflist": '{"a": "$b"}\n',
-        f"{node.directory}/etc/x.service": "[Unit]\n",
-    }
-    return NodeNetwork(cluster, {"iec01": node.shell}, UNIT, lambda _node: files)
+class FilesBelow(Bridge):
+    """A CNI whose files are below a directory."""
+
+    node_unit = UNIT
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def node_files(self, cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
+        return {
+            f"{self.directory}/etc/cni/net.d/x.conflist": '{"a": "$b"}\n',
+            f"{self.directory}/etc/x.service": "[Unit]\n",
+        }
+
+
+def network_of(cluster: DesiredCluster, node: Node) -> CniFiles:
+    return CniFiles(dataclasses.replace(cluster, cni=FilesBelow(node.directory)), {"iec01": node.shell})
 
 
 def test_files_are_put_whole_and_the_unit_is_started(cluster: DesiredCluster, node: Node) -> None:

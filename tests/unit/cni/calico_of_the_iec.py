@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from iecpod.render.calico_etcd import EtcdTls
-from iecpod.render.manifest import ManifestText
+from ipaddress import IPv4Address
+
+from iecpod.design.etcd_tls import EtcdTls
+from iecpod.design.manifest_text import ManifestText
 
 _ETCD = b"""
 kind: DaemonSet
@@ -91,7 +93,7 @@ TLS = EtcdTls(
 )
 
 
-def make_tls() -> EtcdTls:
+def make_tls(*_addresses: IPv4Address) -> EtcdTls:
     return TLS
 
 

@@ -7,12 +7,15 @@ pools; the rest observes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import CalicoSource, Encapsulation
-from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
+from iecpod.cni.calico import CalicoRelease
+from iecpod.design.cluster import DesiredCluster, EtcdTlsMaker
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.design.release import CalicoSource, Encapsulation, Manifest, Release
+from iecpod.outside_json import Json
+from iecpod.render.manifest import ManifestPatch
 from iecpod.yaml_document import dump_yaml_all
 
 CUSTOM_KINDS = ("installations.operator.tigera.io", "apiservers.operator.tigera.io")
@@ -22,6 +25,33 @@ _REMEDY = (
     "pin operator-crds.yaml and tigera-operator.yaml of projectcalico/calico; calico.yaml is for scenarios with calico"
 )
 _ENCAPSULATIONS = {Encapsulation.IPIP: "IPIP", Encapsulation.VXLAN: "VXLAN", Encapsulation.NONE: "None"}
+_INSTALLATION = f"/apis/operator.tigera.io/v1/installations/{INSTALLATION_NAME}"
+_DAEMON_SET = "/apis/apps/v1/namespaces/calico-system/daemonsets/calico-node"
+
+
+class CalicoOperator(CalicoRelease):
+    name = "calico-operator"
+    summary = "Calico by the Tigera operator"
+    is_applied_on_server = True
+    daemon_pods = "/api/v1/namespaces/calico-system/pods?labelSelector=k8s-app%3Dcalico-node"
+    namespaces = ("tigera-operator", "calico-system")
+    status_query = ("get", "tigerastatuses")
+
+    def manifests(self, release: Release) -> tuple[Manifest, ...]:
+        return self.source(release).operator
+
+    def render_manifest(
+        self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
+    ) -> PatchedManifest:
+        return render_operator(texts, cluster, self.source(cluster.release))
+
+    def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
+        installation = find(_INSTALLATION)
+        network = installation.at("spec").get("calicoNetwork") if installation else None
+        pools = network.entries("ipPools") if network else ()
+        if str(cluster.pod_cidr) not in (pool.text("cidr", "") for pool in pools):
+            return None
+        return "calico-node made by the operator" if find(_DAEMON_SET) is not None else None
 
 
 def render_operator(
@@ -44,7 +74,11 @@ def render_operator(
     patch.changes += [f"{place}: {path}: (unset) -> {value}" for path, value in _leaves(spec)]
     patch.changes.append(f"APIServer {INSTALLATION_NAME}: (unset) -> added")
     custom_resources = dump_yaml_all([_resource("Installation", spec), _resource("APIServer", {})])
-    return patch.result("Calico's operator cannot be installed by these manifests", custom_resources=custom_resources)
+    return patch.result(
+        "Calico's operator cannot be installed by these manifests",
+        custom_resources=custom_resources,
+        custom_kinds=CUSTOM_KINDS,
+    )
 
 
 def _resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -91,3 +125,6 @@ def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
             yield from _leaves(inner, f"{path}[{index}]")
     else:
         yield path, value
+
+
+CALICO_OPERATOR = CalicoOperator()
