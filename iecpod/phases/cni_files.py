@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import IecpodError
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
-from iecpod.watch import Watch
+from iecpod.waiting.node_times import NodeTimes
+from iecpod.waiting.parallel import run_on_nodes
 
 #: Argument: the unit; input: digests of files. One command, as below: each costs an emulated guest a second.
 CHECK = """
@@ -48,8 +48,8 @@ class CniFiles:
         except IecpodError:
             return False
 
-    def install(self, watch: Watch) -> None:
-        watch.on_nodes(tuple(self.shells), self._install)
+    def install(self, node_times: NodeTimes) -> None:
+        node_times.on_nodes(tuple(self.shells), self._install)
 
     def _files(self, hostname: str) -> dict[str, str]:
         node = next(node for node in self.cluster.nodes if node.hostname == hostname)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.pod_status import is_running, pod_state
 from iecpod.ports import Shell
+from iecpod.waiting.parallel import run_on_nodes
 
 #: The kubelet says one when a pull fails, the other until it tries again. A wait takes what it has not seen before for
 #: a movement, and would go on for that.

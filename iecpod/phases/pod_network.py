@@ -15,7 +15,7 @@ from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.pods_not_running import describe_pods_not_running
 from iecpod.ports import Shell
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _ESTABLISHED_SECONDS = 60.0
 #: An operator's image and then those of the network itself are pulled meanwhile.
@@ -30,7 +30,7 @@ class PodNetworkPhase:
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
     load_manifest: Callable[[], PatchedManifest]
-    watch: Watch
+    tools: PhaseTools
     name: str = "cni"
     kubectl_at: KubectlAt = Kubectl
 
@@ -41,7 +41,7 @@ class PodNetworkPhase:
     def probe(self) -> str | None:
         cni = self.cluster.cni
         kubectl = self._kubectl
-        applied = cni.find_applied(self.cluster, lambda path: kubectl.find_awaited(path, self.watch))
+        applied = cni.find_applied(self.cluster, lambda path: kubectl.find_awaited(path, self.tools.waits))
         if applied is None or (cni.node_unit and not self._files.is_in_place()):
             return None
         return applied
@@ -49,7 +49,7 @@ class PodNetworkPhase:
     def run(self) -> None:
         cni = self.cluster.cni
         if cni.node_unit:
-            self._files.install(self.watch)
+            self._files.install(self.tools.node_times)
         if cni.node_cidrs is NodeCidrs.REGISTERED:
             # All of them: what pods send to nodes that their router has not heard of is masqueraded.
             assign_pod_cidrs(self._kubectl, self.cluster.nodes)
@@ -70,7 +70,7 @@ class PodNetworkPhase:
 
     def _apply(self, manifest: PatchedManifest) -> None:
         for change in manifest.changes:
-            self.watch.reporter.progress(change)
+            self.tools.reporter.progress(change)
         if self.cluster.cni.is_applied_on_server:
             self._kubectl.apply_on_server(manifest.text)
         else:
@@ -99,12 +99,12 @@ class PodNetworkPhase:
             with api_awaited():
                 check(self._kubectl)
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             awaited,
             probe,
             seconds=seconds,
             console_of=self._first.node,
-            remedy=f"see `{self.watch.command('kubectl', *self.cluster.cni.status_query)}`",
+            remedy=f"see `{self.tools.advice.command('kubectl', *self.cluster.cni.status_query)}`",
         )
 
     def _check_running(self, kubectl: Kubectl) -> None:

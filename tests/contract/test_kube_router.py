@@ -23,7 +23,7 @@ from iecpod.phases.pod_network import PodNetworkPhase
 from tests.contract.api_server import Api
 from tests.contract.net_namespaces import Namespace, joined, wait_until
 from tests.contract.test_pod_networks_applied import shell_of
-from tests.fakes import fake_watch
+from tests.fakes import fake_phase_tools
 
 WORKER = ClusterNode(
     hostname="iec02",
@@ -45,7 +45,7 @@ def test_kube_router_is_taken_whole_and_found_again(
 ) -> None:
     monkeypatch.setattr(CniFiles, "install", lambda *_: None)
     monkeypatch.setattr(CniFiles, "is_in_place", lambda *_: True)
-    phase = PodNetworkPhase(cluster, {"iec01": shell_of(api)}, lambda: render_kube_router(cluster), fake_watch())
+    phase = PodNetworkPhase(cluster, {"iec01": shell_of(api)}, lambda: render_kube_router(cluster), fake_phase_tools())
     assert phase.probe() is None
     phase.run()
     assert phase.probe() == "kube-router applied"

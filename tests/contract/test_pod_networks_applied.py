@@ -24,7 +24,7 @@ from iecpod.ports import CommandResult
 from iecpod.wait import SystemClock
 from iecpod.yaml_document import dump_yaml
 from tests.contract.api_server import Api
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 UPSTREAM = Path(__file__).parents[3] / "shared/calico/v3.32.1/tigera-operator.yaml"
@@ -43,7 +43,7 @@ def shell_of(api: Api) -> FakeShell:
 def test_flannel_is_taken_whole_and_found_again(api: Api, cluster: DesiredCluster) -> None:
     jumbo = dataclasses.replace(cluster, cni=CNIS["flannel"], mgmt_mtu=9000)
     patched = patch_flannel_manifest([FLANNEL], jumbo, FlannelSource(manifests=()))
-    phase = PodNetworkPhase(jumbo, {"iec01": shell_of(api)}, lambda: patched, fake_watch())
+    phase = PodNetworkPhase(jumbo, {"iec01": shell_of(api)}, lambda: patched, fake_phase_tools())
     assert phase.probe() is None
     phase.run()
     assert phase.probe() == "flannel applied"
@@ -63,9 +63,9 @@ def test_the_operator_is_taken_with_its_installation_and_its_pods_are_waited_for
     operator = ManifestText("tigera-operator.yaml", UPSTREAM.read_bytes()) if UPSTREAM.exists() else OPERATOR
     of_operator = dataclasses.replace(cluster, cni=CNIS["calico-operator"])
     rendered = render_operator([OPERATOR_CRDS, operator], of_operator, CalicoSource(encapsulation=Encapsulation.VXLAN))
-    watch = fake_watch(limits={"cni": 5}, clock=SystemClock())
-    watch.begin("cni")
-    phase = PodNetworkPhase(of_operator, {"iec01": shell_of(api)}, lambda: rendered, watch)
+    tools = fake_phase_tools(limits={"cni": 5}, clock=SystemClock())
+    tools.begin("cni")
+    phase = PodNetworkPhase(of_operator, {"iec01": shell_of(api)}, lambda: rendered, tools)
     assert phase.probe() is None
     for _ in range(2):
         with pytest.raises(WaitTimeout) as caught:

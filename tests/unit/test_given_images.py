@@ -34,7 +34,7 @@ from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import CommandResult
 from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest import image_names
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL
@@ -257,7 +257,7 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     phase = RuntimePhase(
-        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_watch()),
+        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_phase_tools()),
         archs={"iec01": Arch.X86_64},
     )
     assert (phase.probe() is not None) is has_them

@@ -30,7 +30,7 @@ from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.node_files import render_node_files
 from iecpod.render.supply_files import render_apt_conf
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.conftest import make_release
 
@@ -246,7 +246,12 @@ def _phase(shell: FakeShell, runtime: str, supply: Supply) -> RuntimePhase:
         raise AssertionError("the node has Kubernetes already")
 
     return RuntimePhase(
-        make_release("1.20.2", runtime), supply, {"iec01": shell}, lambda _repository: b"", no_bundle, fake_watch()
+        make_release("1.20.2", runtime),
+        supply,
+        {"iec01": shell},
+        lambda _repository: b"",
+        no_bundle,
+        fake_phase_tools(),
     )
 
 

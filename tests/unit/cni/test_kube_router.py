@@ -20,7 +20,7 @@ from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.workers import HAS_BEGUN, HAS_JOINED, WorkersPhase
 from iecpod.yaml_document import load_yaml_all
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.unit.golden_files import check_golden
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +90,7 @@ def node_shells(cluster: DesiredCluster, *, have_files: bool = True) -> dict[str
 
 
 def phase_of(cluster: DesiredCluster, shells: Mapping[str, FakeShell]) -> PodNetworkPhase:
-    return PodNetworkPhase(cluster, shells, lambda: render_kube_router(cluster), fake_watch())
+    return PodNetworkPhase(cluster, shells, lambda: render_kube_router(cluster), fake_phase_tools())
 
 
 def test_it_is_applied_once_the_nodes_have_their_files(cluster: DesiredCluster) -> None:
@@ -156,7 +156,7 @@ def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
         shell.on("sh", "-c", HAS_BEGUN, returncode=1)
         shell.on("sh", "-c", HAS_JOINED, returncode=1).on("systemctl", stdout="inactive\n").on("systemd-run")
         shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
-    WorkersPhase(cluster, shells, fake_watch()).run()
+    WorkersPhase(cluster, shells, fake_phase_tools()).run()
     assert all(shells[worker.hostname].called("systemd-run") for worker in cluster.workers)
     return first
 
@@ -222,15 +222,15 @@ def routes(cluster: DesiredCluster, *others: int) -> str:
 def test_nodes_are_ready_when_they_have_routes_to_the_others(cluster: DesiredCluster) -> None:
     shells = ready_shells(cluster, routes(cluster), routes(cluster, 0), routes(cluster, 0, 2))
     reporter = RecordingReporter()
-    ReadyPhase(cluster, shells, fake_watch(reporter=reporter)).run()
+    ReadyPhase(cluster, shells, fake_phase_tools(reporter=reporter)).run()
     assert len([call for call in shells["iec02"].calls if call[0] == "ip"]) == 3
     assert ("iec02", "done") in reporter.nodes
-    assert ReadyPhase(cluster, shells, fake_watch()).probe() == "3 nodes Ready"
+    assert ReadyPhase(cluster, shells, fake_phase_tools()).probe() == "3 nodes Ready"
 
 
 def test_a_route_that_does_not_come_is_named(cluster: DesiredCluster) -> None:
     shells = ready_shells(cluster, routes(cluster, 0))
-    assert ReadyPhase(cluster, shells, fake_watch()).probe() is None
+    assert ReadyPhase(cluster, shells, fake_phase_tools()).probe() is None
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(cluster, shells, fake_watch()).run()
+        ReadyPhase(cluster, shells, fake_phase_tools()).run()
     assert caught.value.last_seen == "iec02 has no pod network: no route to the pods of iec03"

@@ -15,7 +15,7 @@ from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import CommandFailed
 from iecpod.phases.cni_files import CniFiles
 from iecpod.ports import CommandResult
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 
 UNIT = "routes.service"
 
@@ -67,7 +67,7 @@ def test_files_are_put_whole_and_the_unit_is_started(cluster: DesiredCluster, no
     assert not network.is_in_place()
     node.log.unlink()
     for _ in range(2):
-        network.install(fake_watch())
+        network.install(fake_phase_tools().node_times)
     assert {path.name: path.read_text() for path in (node.directory / "etc").rglob("*") if path.is_file()} == {
         "x.conflist": '{"a": "$b"}\n',
         "x.service": "[Unit]\n",
@@ -80,12 +80,12 @@ def test_a_file_that_was_edited_or_a_unit_that_does_not_run_is_not_in_place(
     cluster: DesiredCluster, node: Node
 ) -> None:
     network = network_of(cluster, node)
-    network.install(fake_watch())
+    network.install(fake_phase_tools().node_times)
     (node.directory / "etc/x.service").write_text("[Unit]\n\n")
     assert not network.is_in_place()
-    network.install(fake_watch())
+    network.install(fake_phase_tools().node_times)
     assert network.is_in_place()
     (node.directory / "failed").touch()
     assert not network.is_in_place()
     with pytest.raises(CommandFailed):
-        network.install(fake_watch())
+        network.install(fake_phase_tools().node_times)

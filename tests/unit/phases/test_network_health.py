@@ -17,7 +17,7 @@ from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.network_health import find_network_faults
 from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 
 IMAGE = "docker.io/calico/cni:v3.24.5"
 _GET = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
@@ -68,7 +68,7 @@ def _first(nodes: str) -> FakeShell:
 
 def _ready(cluster: DesiredCluster, first: FakeShell) -> ReadyPhase:
     others = {node.hostname: FakeShell(node.hostname).on("cat", stdout="boot\n") for node in cluster.workers}
-    return ReadyPhase(cluster, {"iec01": first, **others}, fake_watch())
+    return ReadyPhase(cluster, {"iec01": first, **others}, fake_phase_tools())
 
 
 def test_nodes_whose_network_pods_run_are_ready(calico: DesiredCluster) -> None:
@@ -99,7 +99,7 @@ def test_an_image_that_cannot_be_pulled_ends_the_wait_in_time_and_is_named(calic
         f"iec03 is NotReady: cni plugin not initialized (calico-node-iec03: ErrImagePull {IMAGE}); "
         f"iec02 has no pod network: calico-node-iec02: ErrImagePull {IMAGE}"
     )
-    failures = {result.node: result.failure for result in phase.watch.node_results}
+    failures = {result.node: result.failure for result in phase.tools.node_times.results}
     assert failures["iec01"] is None
     assert failures["iec02"] is not None and IMAGE in failures["iec02"].cause
 

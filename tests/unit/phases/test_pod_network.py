@@ -21,9 +21,9 @@ from iecpod.phases.network_health import find_pod_faults
 from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.yaml_document import load_yaml_all
-from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_phase_tools
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
@@ -86,11 +86,11 @@ def pods(*waiting: tuple[str, str]) -> dict[str, Any]:
 
 
 def phase_of(
-    cluster: DesiredCluster, shell: FakeShell, load_manifest: Callable[[], PatchedManifest], watch: Watch
+    cluster: DesiredCluster, shell: FakeShell, load_manifest: Callable[[], PatchedManifest], tools: PhaseTools
 ) -> PodNetworkPhase:
     """With the first node's shell; the others are not spoken to."""
     shells = {node.hostname: FakeShell(node.hostname) for node in cluster.nodes}
-    return PodNetworkPhase(cluster, {**shells, "iec01": shell}, load_manifest, watch)
+    return PodNetworkPhase(cluster, {**shells, "iec01": shell}, load_manifest, tools)
 
 
 # flannel
@@ -103,7 +103,7 @@ def flannel_phase(
         return patch_flannel_manifest([FLANNEL], cluster, FlannelSource(manifests=()))
 
     with_flannel = dataclasses.replace(cluster, cni=CNIS["flannel"])
-    return phase_of(with_flannel, shell, load_manifest, fake_watch(reporter=reporter))
+    return phase_of(with_flannel, shell, load_manifest, fake_phase_tools(reporter=reporter))
 
 
 def config(network: str) -> dict[str, Any]:
@@ -146,10 +146,10 @@ def operator_phase(
     def load_manifest() -> PatchedManifest:
         return render_operator([OPERATOR_CRDS, OPERATOR], cluster, CalicoSource())
 
-    watch = fake_watch(console="login:", clock=clock, limits={"cni": limit} if limit else {})
-    watch.begin("cni")
+    tools = fake_phase_tools(console="login:", clock=clock, limits={"cni": limit} if limit else {})
+    tools.begin("cni")
     of_operator = dataclasses.replace(cluster, cni=CNIS["calico-operator"])
-    return phase_of(of_operator, shell, load_manifest, watch)
+    return phase_of(of_operator, shell, load_manifest, tools)
 
 
 def installation(cidr: str) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def test_readiness_that_does_not_come_names_the_pods_of_the_cni_s_namespaces(
         answer(first, f"/api/v1/namespaces/{namespace}/pods", pods(("pod-x", f"registry.example/{namespace}:1")))
     shells = {**{node.hostname: FakeShell(node.hostname).on("cat") for node in cluster.workers}, "iec01": first}
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(dataclasses.replace(cluster, cni=cni), shells, fake_watch()).run()
+        ReadyPhase(dataclasses.replace(cluster, cni=cni), shells, fake_phase_tools()).run()
     told = "".join(
         f"pods of {namespace} that do not run:\n    pod-x: ImagePullBackOff registry.example/{namespace}:1\n"
         for namespace in namespaces

@@ -20,7 +20,7 @@ from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
 from iecpod.yaml_document import load_yaml_all
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 PAGE = "<h1>Welcome to nginx!</h1>"
 
@@ -94,7 +94,7 @@ def _shell(
 
 
 def _phase(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> VerifyPhase:
-    return VerifyPhase(cluster, shells, fake_watch(), _to_loopback(port))
+    return VerifyPhase(cluster, shells, fake_phase_tools(), _to_loopback(port))
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_pods_are_on_different_nodes_where_there_are_several(
     pods = [_pod("a", "iec01", "100.100.0.2"), _pod("b", cluster.nodes[-1].hostname, "100.100.0.3")]
     shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, REFUSED, ANSWERED), pods=pods)
     reporter = RecordingReporter()
-    VerifyPhase(cluster, shells, fake_watch(reporter=reporter), _to_loopback(port)).run()
+    VerifyPhase(cluster, shells, fake_phase_tools(reporter=reporter), _to_loopback(port)).run()
     manifest = next(sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
     assert (b"podAntiAffinity" in manifest) == (nodes > 1)
     across = " across nodes" if nodes > 1 else ""
