@@ -24,9 +24,9 @@ from iecpod.layout import Layout
 from iecpod.yaml_document import dump_yaml, load_yaml_all
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below
-from tests.unit.test_commands import REF
-from tests.unit.test_pod_network_verbs import ManifestTools, written
+from tests.unit.commands.test_commands import REF
 
 ROOT = Path(__file__).parents[3]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
