@@ -13,7 +13,6 @@ from iecpod.design.bundle_manifest import BundleManifest
 from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.go_source import GoSource
 from iecpod.design.image_archive import ImageArchive
-from iecpod.design.scenario import Cni
 from iecpod.model import Arch
 
 #: Debian's package and that of docker's repository, as `packages` of a release pin them.
@@ -287,20 +286,11 @@ class Release:
         """The packages that make a node of the image, whichever way they get there."""
         return self.bundle.packages if self.bundle else self.packages
 
-    def manifests_of(self, cni: Cni) -> tuple[Manifest, ...]:
-        """What that pod network is made of, in the order in which it is applied."""
-        calico = self.calico or CalicoSource()
-        by_cni = {
-            Cni.CALICO: calico.manifests,
-            Cni.CALICO_OPERATOR: calico.operator,
-            Cni.FLANNEL: self.flannel.manifests if self.flannel else (),
-        }
-        return by_cni.get(cni, ())
-
     @property
     def manifests(self) -> tuple[Manifest, ...]:
         """Those of all pod networks."""
-        return tuple(manifest for cni in Cni for manifest in self.manifests_of(cni))
+        calico = self.calico or CalicoSource()
+        return (*calico.manifests, *calico.operator, *(self.flannel.manifests if self.flannel else ()))
 
     def image_names(self, arch: Arch) -> dict[str, str]:
         """What replaces the beginnings of names of images in manifests."""

@@ -12,7 +12,7 @@ from iecpod.outside_json import Json
 from iecpod.phases.api import Api, parse_answer
 from iecpod.ports import CommandResult, HostKubectl, Shell
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.waits import Waits
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
@@ -85,14 +85,14 @@ class Kubectl:
                 return None
             raise
 
-    def find_awaited(self, path: str, watch: Watch) -> Json | None:
+    def find_awaited(self, path: str, waits: Waits) -> Json | None:
         """As `find`; an API server that does not answer is waited for. Raises `WaitTimeout`."""
 
         def probe() -> Json | None:
             with api_awaited():
                 return self.find(path)
 
-        return watch.wait_for(
+        return waits.wait_for(
             "an answer of the API server", probe, seconds=_AWAY_SECONDS, node=self.shell.node, interval_seconds=5.0
         )
 

@@ -9,19 +9,19 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from iecpod.cni.kube_router import KUBE_ROUTER, render_kube_router
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.scenario import Cni, Role
+from iecpod.design.scenario import Role
 from iecpod.errors import ApiRefused
 from iecpod.phases.api import Api as Requests
 from iecpod.phases.bootstrap_token import registered_token
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.verify import RECORD_PATH, VerifyPhase, is_verified
-from iecpod.render.kube_router import render_kube_router
 from iecpod.render.smoke_test import APP, render_denial, render_nginx, render_permission
 from tests.contract.api_server import Api
-from tests.contract.test_pod_networks_applied import shell_of
-from tests.fakes import FakeShell, fake_watch
+from tests.contract.cni.test_pod_networks_applied import shell_of
+from tests.fakes import FakeShell, fake_phase_tools
 
 NAMESPACE = "/api/v1/namespaces/default"
 WORKER = ClusterNode(
@@ -58,7 +58,7 @@ def test_a_refusal_has_the_server_s_reason(api: Api) -> None:
 
 def test_a_manifest_is_applied_again_without_a_change(kubectl: Kubectl, cluster: DesiredCluster) -> None:
     release = dataclasses.replace(cluster.release, kube_router_image="images.iecpod/kube-router:v2.1.0")
-    kube_router = dataclasses.replace(cluster, cni=Cni.KUBE_ROUTER, release=release)
+    kube_router = dataclasses.replace(cluster, cni=KUBE_ROUTER, release=release)
     path = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-router"
     kubectl.discard(path)
     generations = []
@@ -98,8 +98,10 @@ def test_a_token_is_a_secret_that_goes(kubectl: Kubectl) -> None:
 
 def test_all_of_the_check_is_removed_and_its_record_stays(kubectl: Kubectl, cluster: DesiredCluster) -> None:
     """The pods are the test's, since no controller makes any here."""
-    cluster = dataclasses.replace(cluster, cni=Cni.KUBE_ROUTER)
-    phase = VerifyPhase(cluster, {"iec01": kubectl.shell}, fake_watch(), _never, kubectl_at=lambda _shell: kubectl)
+    cluster = dataclasses.replace(cluster, cni=KUBE_ROUTER)
+    phase = VerifyPhase(
+        cluster, {"iec01": kubectl.shell}, fake_phase_tools(), _never, kubectl_at=lambda _shell: kubectl
+    )
     kubectl.discard(RECORD_PATH)
     assert phase.probe() is None
     kubectl.apply(render_nginx("nginx", spread=True))

@@ -22,8 +22,9 @@ FLOORS = (
     ("descriptors",),
     ("design",),
     ("render",),
+    ("cni",),
     ("ports", "results", "wait"),
-    ("adapters", "images", "phases", "watch", "workflow"),
+    ("adapters", "images", "waiting", "phases", "workflow"),
     ("provider",),
     ("providers",),
     ("commands",),
@@ -33,7 +34,7 @@ FLOORS = (
 #: Rooms on one floor that do not know each other: phases see ports, the roof joins them with adapters.
 #: Commands and phases see the port to providers, and no provider.
 STRANGERS = (
-    *((one, other) for one in ("adapters", "images") for other in ("phases", "watch", "workflow")),
+    *((one, other) for one in ("adapters", "images") for other in ("waiting", "phases", "workflow")),
     ("commands", "providers"),
 )
 
@@ -142,10 +143,11 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
         "provider",
         "providers",
         "render",
+        "cni",
         "adapters",
         "images",
         "phases",
-        "watch",
+        "waiting",
         "workflow",
     )
     assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.supply import Supply
-from iecpod.render.bridge_cni import ROUTES_UNIT_PATH
 from iecpod.render.bundle_install import render_bundle_files
-from iecpod.render.kube_router import GUARD_UNIT
 from iecpod.render.kubeadm import cri_socket
 from iecpod.render.node_files import render_apt_source, render_low_overhead_units, render_node_files
 from iecpod.render.supply_files import APT_CONF_PATH, render_ca_files, render_runtime_files
@@ -77,8 +76,9 @@ def planned_changes(
     sources = [render_apt_source(repository) for repository in release.repositories]
     named = [path for source in sources for path in (source.path, source.key_path) if path]
     brought = [f"/usr/bin/{name}" for name in dict.fromkeys((*programs, *_PROGRAMS))] if programs else []
-    ours = [APT_CONF_PATH, ENVIRONMENT_CONF, DPKG_CONF, ROUTES_UNIT_PATH, f"/etc/systemd/system/{GUARD_UNIT}"]
-    paths = dict.fromkeys((*files, *named, *brought, *ours, *_HELM))
+    ours = [APT_CONF_PATH, ENVIRONMENT_CONF, DPKG_CONF]
+    units = [cni.node_unit_path for cni in CNIS.values() if cni.node_unit]
+    paths = dict.fromkeys((*files, *named, *brought, *ours, *units, *_HELM))
     return NodeChanges(
         claims=(
             *(Claim(ClaimKind.TREE, path) for path in _TREES),

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
+from iecpod.cni.calico import patch_calico_manifest
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Autodetection, CalicoSource
 from iecpod.errors import HostError
-from iecpod.render.calico import patch_calico_manifest
-from tests.unit.calico_of_the_iec import MANIFESTS
+from tests.unit.cni.calico_of_the_iec import MANIFESTS
 
 ADDRESSES = (IPv4Address("172.16.1.136"), IPv4Address("172.16.10.36"))
 
