@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
 from iecpod.commands.recalled import check_recalled
 from iecpod.commands.refusal import check_plan
@@ -166,7 +167,7 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
     first = shells[cluster.control_plane.hostname]
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
-    kubectl_at = partial(Kubectl, on_host=tools.host_kubectl(run.provider.way, release))
+    kubectl_at = kubectl_of(tools, run.provider.way, cluster, first)
     return [
         *planned.phases(shells, shared),
         RuntimePhase(

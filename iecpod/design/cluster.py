@@ -61,8 +61,12 @@ class DesiredCluster:
         return tuple(node for node in self.nodes if node.role is Role.WORKER)
 
     @property
+    def api_port(self) -> int:
+        return 6443
+
+    @property
     def api_endpoint(self) -> str:
-        return f"{self.endpoint}:6443"
+        return f"{self.endpoint}:{self.api_port}"
 
 
 class NodeCidrs(enum.Enum):

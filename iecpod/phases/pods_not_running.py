@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
-from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.kubectl import NO_ANSWER, Kubectl
 from iecpod.phases.pod_status import not_running
 
 _LOOK_SECONDS = 60.0
@@ -18,7 +17,7 @@ def describe_pods_not_running(kubectl: Kubectl, namespaces: Iterable[str]) -> st
             namespace: kubectl.find(f"/api/v1/namespaces/{namespace}/pods", timeout_seconds=_LOOK_SECONDS)
             for namespace in namespaces
         }
-    except (CommandFailed, NodeUnreachable, WaitTimeout):
+    except NO_ANSWER:
         return ""
     waiting = {
         namespace: not_running(pods.entries("items")) for namespace, pods in listings.items() if pods is not None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster, NodeCidrs
-from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
+from iecpod.errors import IecpodError, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import (
+    NO_ANSWER,
     NODES,
     Kubectl,
     KubectlAt,
@@ -20,6 +20,7 @@ from iecpod.phases.kubectl import (
     name_of,
 )
 from iecpod.phases.network_health import find_network_faults
+from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.pods_not_running import describe_pods_not_running
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
@@ -50,8 +51,8 @@ class ReadyPhase:
             return None
         try:
             faults = self._network_faults(kubectl)
-        except CommandFailed:
-            return None
+        except NO_ANSWER:
+            return None  # `run` waits for the answer
         return None if faults else f"{len(self.cluster.nodes)} nodes Ready"
 
     def run(self) -> None:
@@ -105,12 +106,9 @@ class ReadyPhase:
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the files on the nodes do; a node's podCIDR can be set once and is never changed."""
-        assigned = {name_of(item): _cidr_of(item) for item in kubectl.load(NODES).entries("items")}
-        for node in self.cluster.nodes:
-            if not assigned.get(node.hostname):
-                cidr = str(node.pod_cidr)
-                patch = json.dumps({"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}})
-                kubectl.run("patch", "node", node.hostname, "--patch", patch)
+        lacking = {name_of(item) for item in kubectl.load(NODES).entries("items") if not _cidr_of(item)}
+        if lacking:
+            assign_pod_cidrs(kubectl, [node for node in self.cluster.nodes if node.hostname in lacking])
 
     def _boots(self) -> dict[str, str]:
         """By host name, what tells the present boot of a node from those before it."""

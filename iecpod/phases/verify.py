@@ -15,13 +15,15 @@ from iecpod.phases.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
 from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
 from iecpod.ports import Shell
-from iecpod.render.smoke_test import APP, render_nginx
+from iecpod.render.smoke_test import APP, POLICIES, render_nginx
 from iecpod.wait import NotYet
 from iecpod.waiting.phase_tools import PhaseTools
 
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
-_PODS = f"/api/v1/namespaces/default/pods?labelSelector=app%3D{APP}"
+_NAMESPACE = "/api/v1/namespaces/default"
+_PODS = f"{_NAMESPACE}/pods?labelSelector=app%3D{APP}"
+_POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
 _RECORD = "iecpod-verified"
 RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
 
@@ -52,7 +54,7 @@ class VerifyPhase:
         with cleaned_up(lambda seconds: self._remove(kubectl, seconds)):
             kubectl.apply(render_nginx(self.cluster.release.nginx_image, spread=len(self.cluster.nodes) > 1))
             pods = self._wait_for_pods()
-            service = kubectl.load(f"/api/v1/namespaces/default/services/{APP}")
+            service = kubectl.load(f"{_NAMESPACE}/services/{APP}")
             check_addresses(self.cluster, service, pods)
             self._check_service(service)
             self._check_from_outside(service)
@@ -137,11 +139,12 @@ class VerifyPhase:
 
         Their kubelets take up to `syncFrequency` to confirm an end that is waited for.
         """
-        selected = (f"--selector=app={APP}", "--ignore-not-found")
-        # By its full name, since Calico has a kind of its own that is called so.
-        policies = ",networkpolicies.networking.k8s.io" if self.cluster.cni.enforces_policies else ""
-        kubectl.run("delete", f"service,replicationcontroller{policies}", *selected, timeout_seconds=seconds)
-        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force", timeout_seconds=seconds)
+        controller = f"{_NAMESPACE}/replicationcontrollers/{APP}?propagationPolicy=Background"
+        paths = [f"{_NAMESPACE}/services/{APP}", controller]
+        if self.cluster.cni.enforces_policies:
+            paths += [f"{_POLICIES}/{name}" for name in POLICIES]
+        for path in (*paths, f"{_PODS}&gracePeriodSeconds=0"):
+            kubectl.discard(path, timeout_seconds=seconds)
 
     def _store_record(self, kubectl: Kubectl) -> None:
         record = {

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from iecpod.adapters.api_client import ApiClient
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
@@ -71,6 +72,7 @@ from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.ssh_login import Login
 from iecpod.wait import SystemClock
 from iecpod.wiring.existing_tools import ExistingAdapters
+from iecpod.wiring.own_kubeconfig import OwnKubeconfig
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
 
@@ -217,6 +219,13 @@ class PodAdapters:
             return None
         link = link_kubectl(binary, self.pod_dir)
         return LocalKubectl(host_kubectl_argv(way.command_prefix, link, self.kubeconfig_path), self.kubeconfig_path)
+
+    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiClient:
+        address, port = str(cluster.endpoint), cluster.api_port
+        load = OwnKubeconfig(self.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}").load
+        tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
+        ways = (way.open_socket, *tunnels)
+        return ApiClient(first.node, address, port, load_credentials=load, ways=ways)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

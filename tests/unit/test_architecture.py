@@ -46,7 +46,7 @@ ONLY_IMPORTERS = {
     "jinja2": ("render", "providers.libvirt.xml"),
     "libvirt": ("providers.libvirt.connection",),
     "libvirt_qemu": ("providers.libvirt.connection",),
-    "paramiko": ("adapters.ssh", "adapters.ssh_exchange", "adapters.ssh_host_keys"),
+    "paramiko": ("adapters.ssh", "adapters.ssh_exchange", "adapters.ssh_host_keys", "adapters.ssh_tunnel"),
     "pycdlib": ("providers.libvirt.seed_iso",),
     "cryptography": (
         "adapters.keys",

@@ -149,7 +149,7 @@ def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
     first.on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=listed(*((node.hostname, "b") for node in cluster.nodes)))
     first.on("openssl", stdout=(Path(__file__).parents[1] / "data/ca.pub").read_text())
     first.on(*KUBECTL, "delete", stderr="Error from server (NotFound): x", returncode=1)
-    first.on(*KUBECTL, "delete", "secret").on(*KUBECTL, "create").on(*KUBECTL, "apply")
+    first.on(*KUBECTL, "create").on(*KUBECTL, "apply")
     shells = {"iec01": first}
     for worker in cluster.workers:
         shell = shells[worker.hostname] = FakeShell(worker.hostname).on("sh", "-c").on("rm")

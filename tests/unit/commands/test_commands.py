@@ -33,7 +33,17 @@ from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.phases.cni_files import CHECK, INSTALL
-from iecpod.ports import BaseImage, BundleFiles, CommandResult, HostKubectl, LockHolder, NodeEndpoint, Shell, WayIn
+from iecpod.ports import (
+    ApiServer,
+    BaseImage,
+    BundleFiles,
+    CommandResult,
+    HostKubectl,
+    LockHolder,
+    NodeEndpoint,
+    Shell,
+    WayIn,
+)
 from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
 from iecpod.providers.libvirt.provider import LibvirtProvider
@@ -151,6 +161,9 @@ class FakeTools:
 
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         return None  # debian12's is compiled for guests
+
+    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
+        return None
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         raise AssertionError("debian12 has no Helm")

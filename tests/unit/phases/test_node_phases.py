@@ -296,7 +296,8 @@ def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluste
     assert caught.value.last_seen == "no route to host"
     assert caught.value.evidence.splitlines()[-1] == "    reboot: Power down"
     assert "iecpod console -l local -p virtual1 iec02" in caught.value.remedy
-    assert first.called("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "delete", "secret")
+    deleted = [call[3] for call in first.calls if "delete" in call]
+    assert deleted[-1].startswith("--raw=/api/v1/namespaces/kube-system/secrets/bootstrap-token-")
 
 
 _KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
@@ -307,7 +308,7 @@ def _control_plane_that_lists(*names: str) -> FakeShell:
     listing = json.dumps({"items": [{"metadata": {"name": name}} for name in names]})
     shell = FakeShell("iec01").on(*_KUBECTL, "get", "--raw=/api/v1/nodes", stdout=listing)
     shell.on("openssl", stdout=(Path(__file__).parents[1] / "data" / "ca.pub").read_text())
-    shell.on(*_KUBECTL, "create").on(*_KUBECTL, "delete", "secret")
+    shell.on(*_KUBECTL, "create").on(*_KUBECTL, "delete")
     shell.on(*_KUBECTL, "delete", _RECORD, stderr="Error from server (NotFound): x", returncode=1)
     return shell
 
@@ -334,9 +335,10 @@ def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster:
     second = _worker(has_joined=False, job="inactive")
     _workers(cluster, first, second).run()
     deleted = [call for call in first.calls if call[:3] == (*_KUBECTL, "delete")]
-    assert [call[3] for call in deleted] == [_RECORD, "--raw=/api/v1/nodes/iec02", "secret"]
     created = next(index for index, call in enumerate(first.calls) if call[2] == "create")
     assert first.calls.index(deleted[1]) < created, "it leaves before its token is made"
+    assert deleted.pop()[3].startswith("--raw=/api/v1/namespaces/kube-system/secrets/bootstrap-token-")
+    assert [call[3] for call in deleted] == [_RECORD, "--raw=/api/v1/nodes/iec02"]
     assert second.called("systemd-run") and not second.called("kubeadm", "reset")
 
 

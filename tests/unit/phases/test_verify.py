@@ -24,6 +24,13 @@ from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 PAGE = "<h1>Welcome to nginx!</h1>"
 
+#: What is taken back, by path; the pods last, and at once.
+REMOVED = [
+    "/api/v1/namespaces/default/services/iecpod-verify-nginx",
+    "/api/v1/namespaces/default/replicationcontrollers/iecpod-verify-nginx?propagationPolicy=Background",
+    "/api/v1/namespaces/default/pods?labelSelector=app%3Diecpod-verify-nginx&gracePeriodSeconds=0",
+]
+
 
 @pytest.fixture
 def port() -> Iterator[int]:
@@ -106,6 +113,10 @@ def _calls(shells: dict[str, FakeShell]) -> list[tuple[str, ...]]:
     return [call for shell in shells.values() for call in shell.calls]
 
 
+def _deleted(shell: FakeShell) -> list[str]:
+    return [call[3].removeprefix("--raw=") for call in shell.calls if "delete" in call]
+
+
 def test_every_way_is_tried_and_the_result_kept(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
 ) -> None:
@@ -117,7 +128,7 @@ def test_every_way_is_tried_and_the_result_kept(
     assert pings == {("100.100.1.2", "100.100.2.3"), ("100.100.2.3", "100.100.1.2")}
     assert ("http://iecpod-verify-nginx.default.svc.cluster.local/",) in {call[-1:] for call in _calls(shells)}
     assert b"iecpod-verified" in shells["iec01"].inputs[-1]
-    assert sum("delete" in call for call in _calls(shells)) == 2
+    assert _deleted(shells["iec01"]) == REMOVED
 
 
 def test_a_release_without_dns_is_not_asked_for_names(
@@ -176,8 +187,8 @@ def test_a_policy_is_seen_to_deny_and_to_allow(
     _phase(dataclasses.replace(cluster, cni=cni), shells, port).run()
     assert _policies(shells["iec01"]) == ["iecpod-verify-nginx-deny", "iecpod-verify-nginx-allow"]
     assert sum("exec" in call for call in shells["iec01"].calls) == len(in_pod)
-    (deleted,) = (call[3] for call in shells["iec01"].calls if "delete" in call and "pods" not in call)
-    assert deleted == "service,replicationcontroller,networkpolicies.networking.k8s.io"
+    policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/iecpod-verify-nginx-"
+    assert _deleted(shells["iec01"]) == [*REMOVED[:2], f"{policies}deny", f"{policies}allow", REMOVED[2]]
     assert b"service-name network-policy" in shells["iec01"].inputs[-1]
 
 
@@ -241,7 +252,7 @@ def test_addresses_from_elsewhere_are_named(cluster: DesiredCluster, shells: dic
     with pytest.raises(NodeError) as caught:
         _phase(cluster, shells, port).run()
     assert caught.value.cause == "iec01: pod b has address 192.168.0.3, which is not in the planned 100.100.0.0/16"
-    assert sum("delete" in call for call in _calls(shells)) == 2, "what was made is removed"
+    assert _deleted(shells["iec01"]) == REMOVED, "what was made is removed"
 
 
 def test_an_api_server_that_restarts_is_waited_for(
