@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, NodeCidrs
+from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, NodeCidrs, NodeTraces
 from iecpod.outside_json import Json
 
 CONFLIST_PATH = "/etc/cni/net.d/10-iecpod.conflist"
@@ -22,6 +22,7 @@ class Bridge(Cni):
     routes_directly = True
     has_manifest = False
     node_unit = ROUTES_UNIT
+    traces = NodeTraces(devices=("cni0",))
 
     def node_files(self, cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
         return {

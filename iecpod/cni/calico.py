@@ -5,16 +5,19 @@ Sources: Calico's pages on calico/node's environment, on MTU and on overlay netw
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iecpod.cni.calico_etcd import etcd_cluster_ip, patch_etcd
-from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker
+from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
+from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import Autodetection, CalicoSource, Encapsulation, Manifest, Release
+from iecpod.design.release import CniSource, Encapsulation, Manifest, Release
+from iecpod.model import Arch
 from iecpod.outside_json import Json
 from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in
 
@@ -27,35 +30,87 @@ _POLICY_V1 = (1, 21)
 _DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
 
 
+#: The section of a release that is about Calico, however it is installed.
+_SECTION = "calico"
+
+
+class Autodetection(str, enum.Enum):
+    """By what `calico-node` is told its address on mgmt; `cidr` is known since Calico 3.20, `interface` since ever."""
+
+    CIDR = "cidr"
+    INTERFACE = "interface"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalicoSettings:
+    """What a release says of Calico, besides its manifests.
+
+    The Tigera operator pulls from `registry` (`HOST` or `HOST/PATH`), or its own where that is empty. With `own_etcd`,
+    Calico keeps its data in an etcd of its own, the Service `calico-etcd`. `containers` are not the operator's.
+    """
+
+    registry: str = ""
+    encapsulation: Encapsulation = Encapsulation.IPIP
+    autodetection: Autodetection = Autodetection.CIDR
+    own_etcd: bool = False
+    containers: tuple[ContainerEnvironment, ...] = ()
+    image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: CniSource) -> CalicoSettings:
+        settings = source.settings
+        return cls(
+            registry=str(settings.get("registry", "")),
+            encapsulation=Encapsulation(settings.get("encapsulation", Encapsulation.IPIP.value)),
+            autodetection=Autodetection(settings.get("autodetection", Autodetection.CIDR.value)),
+            own_etcd=settings.get("own_etcd", False) is True,
+            containers=source.containers,
+            image_names=source.image_names,
+        )
+
+
 class CalicoRelease(Cni):
     """What Calico is of a release, however it is installed."""
 
     enforces_policies = True
     daemon = "calico-node"
+    traces = NodeTraces(
+        devices=("cali*", "vxlan.calico", "vxlan-v6.calico"),
+        lasting_devices=("tunl0",),
+        rules=("cali-", "cali:"),
+        ipsets=("cali*",),
+        directories=("/var/lib/calico", "/var/log/calico", "/run/calico"),
+    )
 
-    def source(self, release: Release) -> CalicoSource:
-        return release.calico or CalicoSource()
+    #: The key of its manifests in that section.
+    manifests_key: str
+
+    def manifests(self, release: Release) -> tuple[Manifest, ...]:
+        return release.cni_source(_SECTION).manifests.get(self.manifests_key, ())
+
+    def settings(self, release: Release) -> CalicoSettings:
+        return CalicoSettings.of(release.cni_source(_SECTION))
 
     def encapsulation(self, release: Release) -> Encapsulation | None:
-        return release.calico.encapsulation if release.calico else None
+        return self.settings(release).encapsulation if _SECTION in release.cni_sources else None
 
     def with_encapsulation(self, release: Release, encapsulation: Encapsulation) -> Release:
-        return replace(release, calico=replace(self.source(release), encapsulation=encapsulation))
+        source = release.cni_source(_SECTION)
+        settings = {**source.settings, "encapsulation": encapsulation.value}
+        return release.with_cni_source(_SECTION, replace(source, settings=settings))
 
 
 class Calico(CalicoRelease):
     name = "calico"
     summary = "Calico from the pinned upstream manifest"
+    manifests_key = "manifests"
     daemon_pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcalico-node"
-
-    def manifests(self, release: Release) -> tuple[Manifest, ...]:
-        return self.source(release).manifests
 
     def render_manifest(
         self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
     ) -> PatchedManifest:
         address = etcd_cluster_ip(cluster.service_cidr)
-        return patch_calico_manifest(texts, cluster, self.source(cluster.release), lambda: make_etcd_tls(address))
+        return patch_calico_manifest(texts, cluster, self.settings(cluster.release), lambda: make_etcd_tls(address))
 
     def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
         found = find(_DAEMON_SET)
@@ -72,7 +127,7 @@ class Calico(CalicoRelease):
 def patch_calico_manifest(
     manifests: Sequence[ManifestText],
     cluster: DesiredCluster,
-    calico: CalicoSource,
+    calico: CalicoSettings,
     make_etcd_tls: Callable[[], EtcdTls],
 ) -> PatchedManifest:
     """Sets pool, encapsulation, MTU, address autodetection and what else the cluster's versions ask for.
@@ -95,7 +150,7 @@ def patch_calico_manifest(
     return patch.result("the Calico manifest cannot be patched")
 
 
-def _patch_node(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSource) -> None:
+def _patch_node(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSettings) -> None:
     container = _node_container(patch)
     if container is None:
         return
@@ -127,7 +182,7 @@ def _node_container(patch: ManifestPatch) -> dict[str, Any] | None:
     return None
 
 
-def _autodetection(cluster: DesiredCluster, calico: CalicoSource) -> str:
+def _autodetection(cluster: DesiredCluster, calico: CalicoSettings) -> str:
     if calico.autodetection is Autodetection.CIDR:
         return f"cidr={cluster.mgmt_cidr}"
     return "interface=" + ",".join(dict.fromkeys(node.mgmt_device for node in cluster.nodes))
@@ -146,7 +201,7 @@ def _remove_bird_probes(patch: ManifestPatch, container: dict[str, Any]) -> None
             patch.changes.append(f"{_NODE}: probe {argument} removed")
 
 
-def _patch_config(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSource) -> None:
+def _patch_config(patch: ManifestPatch, cluster: DesiredCluster, calico: CalicoSettings) -> None:
     config = patch.find("ConfigMap", "calico-config")
     if config is None:
         return

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from iecpod.cni.calico import CalicoRelease
+from iecpod.cni.calico import CalicoRelease, CalicoSettings
 from iecpod.design.cluster import DesiredCluster, EtcdTlsMaker
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CalicoSource, Encapsulation, Manifest, Release
+from iecpod.design.release import Encapsulation
 from iecpod.outside_json import Json
 from iecpod.render.manifest import ManifestPatch
 from iecpod.yaml_document import dump_yaml_all
@@ -32,18 +32,16 @@ _DAEMON_SET = "/apis/apps/v1/namespaces/calico-system/daemonsets/calico-node"
 class CalicoOperator(CalicoRelease):
     name = "calico-operator"
     summary = "Calico by the Tigera operator"
+    manifests_key = "operator"
     is_applied_on_server = True
     daemon_pods = "/api/v1/namespaces/calico-system/pods?labelSelector=k8s-app%3Dcalico-node"
     namespaces = ("tigera-operator", "calico-system")
     status_query = ("get", "tigerastatuses")
 
-    def manifests(self, release: Release) -> tuple[Manifest, ...]:
-        return self.source(release).operator
-
     def render_manifest(
         self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
     ) -> PatchedManifest:
-        return render_operator(texts, cluster, self.source(cluster.release))
+        return render_operator(texts, cluster, self.settings(cluster.release))
 
     def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
         installation = find(_INSTALLATION)
@@ -55,7 +53,7 @@ class CalicoOperator(CalicoRelease):
 
 
 def render_operator(
-    manifests: Sequence[ManifestText], cluster: DesiredCluster, calico: CalicoSource
+    manifests: Sequence[ManifestText], cluster: DesiredCluster, calico: CalicoSettings
 ) -> PatchedManifest:
     """The changes are those of the manifests and every value of the Installation, which is in `custom_resources`.
 
@@ -86,7 +84,7 @@ def _resource(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "operator.tigera.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def _installation_spec(cluster: DesiredCluster, calico: CalicoSource) -> dict[str, Any]:
+def _installation_spec(cluster: DesiredCluster, calico: CalicoSettings) -> dict[str, Any]:
     encapsulation = calico.encapsulation
     pool = {
         "name": "default-ipv4-ippool",

@@ -5,13 +5,17 @@ Sources: flannel's pages on its configuration (`Network`, `--iface`) and on its 
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
-from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker
+from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
+from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import FlannelBackend, FlannelSource, Manifest, Release
+from iecpod.design.release import CniSource, Manifest, Release
+from iecpod.model import Arch
 from iecpod.outside_json import Json, parse_json
 from iecpod.render.manifest import ManifestPatch
 
@@ -26,6 +30,27 @@ _INTERFACE = f"--iface=$({_NODE_ADDRESS})"
 _USUAL_MTU = 1500
 
 
+class FlannelBackend(str, enum.Enum):
+    """How flannel carries packets of pods between nodes."""
+
+    VXLAN = "vxlan"
+    HOST_GW = "host-gw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlannelSettings:
+    """What a release says of flannel, besides its manifests."""
+
+    backend: FlannelBackend = FlannelBackend.VXLAN
+    containers: tuple[ContainerEnvironment, ...] = ()
+    image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: CniSource) -> FlannelSettings:
+        backend = FlannelBackend(source.settings.get("backend", FlannelBackend.VXLAN.value))
+        return cls(backend=backend, containers=source.containers, image_names=source.image_names)
+
+
 class Flannel(Cni):
     """It has moved from kube-system to a namespace of its own, so it is looked for in all."""
 
@@ -34,15 +59,15 @@ class Flannel(Cni):
     daemon = "kube-flannel"
     daemon_pods = "/api/v1/pods?labelSelector=app%3Dflannel"
     namespaces = ("kube-flannel",)
+    traces = NodeTraces(devices=("flannel*",), rules=("FLANNEL", "flanneld"), directories=("/run/flannel",))
 
     def manifests(self, release: Release) -> tuple[Manifest, ...]:
-        return release.flannel.manifests if release.flannel else ()
+        return release.cni_source(self.name).manifests.get("manifests", ())
 
     def render_manifest(
         self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker
     ) -> PatchedManifest:
-        assert cluster.release.flannel is not None  # the preflight refuses a release without
-        return patch_flannel_manifest(texts, cluster, cluster.release.flannel)
+        return patch_flannel_manifest(texts, cluster, FlannelSettings.of(cluster.release.cni_source(self.name)))
 
     def find_applied(self, cluster: DesiredCluster, find: Callable[[str], Json | None]) -> str | None:
         configs = find(f"/api/v1/configmaps?fieldSelector=metadata.name%3D{CONFIG_NAME}")
@@ -54,7 +79,7 @@ class Flannel(Cni):
 
 
 def patch_flannel_manifest(
-    manifests: Sequence[ManifestText], cluster: DesiredCluster, flannel: FlannelSource
+    manifests: Sequence[ManifestText], cluster: DesiredCluster, flannel: FlannelSettings
 ) -> PatchedManifest:
     """Sets network, backend, MTU, the interface on mgmt, and names of images.
 
@@ -76,7 +101,7 @@ def patch_flannel_manifest(
     return patch.result("the flannel manifest cannot be patched")
 
 
-def _patch_network(patch: ManifestPatch, cluster: DesiredCluster, flannel: FlannelSource) -> None:
+def _patch_network(patch: ManifestPatch, cluster: DesiredCluster, flannel: FlannelSettings) -> None:
     config = patch.find("ConfigMap", CONFIG_NAME)
     if config is None:
         return

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from iecpod.cni.bridge import CONFLIST_PATH, render_conflist
-from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs
+from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs, NodeTraces
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.outside_json import Json
 from iecpod.render.low_overhead import GO_VARIABLES
@@ -51,6 +51,11 @@ class KubeRouter(Cni):
     routes_directly = True
     learns_routes = True
     node_unit = GUARD_UNIT
+    traces = NodeTraces(
+        devices=(_BRIDGE,),
+        rules=("kube-router", f"DROP.*{_BGP_API_PORT}", f"{_BGP_API_PORT}.*DROP"),
+        ipsets=("kube-router-*", "inet6:kube-router-*"),
+    )
     daemon = NAME
     daemon_pods = f"/api/v1/namespaces/{_NAMESPACE}/pods?labelSelector=k8s-app%3D{NAME}"
 

@@ -80,6 +80,22 @@ class NodeCidrs(enum.Enum):
     REGISTERED = "registered"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTraces:
+    """What the programs of a CNI make on nodes, so that it can be undone on machines that stay.
+
+    `devices` and `ipsets` are patterns of a shell; `lasting_devices` are those that stay as long as their kernel module
+    does. `rules` are parts of iptables' rules, as extended regular expressions. `directories` are of data, some of
+    them mount points.
+    """
+
+    devices: tuple[str, ...] = ()
+    lasting_devices: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    ipsets: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+
+
 #: Makes certificates for Calico's own etcd, which also has that address.
 EtcdTlsMaker = Callable[[IPv4Address], EtcdTls]
 
@@ -110,6 +126,7 @@ class Cni(abc.ABC):
     #: What runs on every node: the name of its pods, and where the API lists them. Empty where it consists of files.
     daemon = ""
     daemon_pods = ""
+    traces = NodeTraces()
     #: Where its pods are, besides kube-system.
     namespaces: tuple[str, ...] = ()
     #: Arguments of kubectl that show its state.

@@ -105,7 +105,7 @@ class ReadyPhase:
         return describe_pods_not_running(self.kubectl_at(self.shell), namespaces)
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
-        """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""
+        """Says in the API what the files on the nodes do; a node's podCIDR can be set once and is never changed."""
         lacking = {name_of(item) for item in kubectl.load(NODES).entries("items") if not _cidr_of(item)}
         if lacking:
             assign_pod_cidrs(kubectl, [node for node in self.cluster.nodes if node.hostname in lacking])

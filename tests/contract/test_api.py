@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from iecpod.cni.kube_router import KUBE_ROUTER, render_kube_router
+from iecpod.cni.kube_router import render_kube_router
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.scenario import Role
 from iecpod.errors import ApiRefused
@@ -58,7 +59,7 @@ def test_a_refusal_has_the_server_s_reason(api: Api) -> None:
 
 def test_a_manifest_is_applied_again_without_a_change(kubectl: Kubectl, cluster: DesiredCluster) -> None:
     release = dataclasses.replace(cluster.release, kube_router_image="images.iecpod/kube-router:v2.1.0")
-    kube_router = dataclasses.replace(cluster, cni=KUBE_ROUTER, release=release)
+    kube_router = dataclasses.replace(cluster, cni=CNIS["kube-router"], release=release)
     path = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-router"
     kubectl.discard(path)
     generations = []
@@ -98,7 +99,7 @@ def test_a_token_is_a_secret_that_goes(kubectl: Kubectl) -> None:
 
 def test_all_of_the_check_is_removed_and_its_record_stays(kubectl: Kubectl, cluster: DesiredCluster) -> None:
     """The pods are the test's, since no controller makes any here."""
-    cluster = dataclasses.replace(cluster, cni=KUBE_ROUTER)
+    cluster = dataclasses.replace(cluster, cni=CNIS["kube-router"])
     phase = VerifyPhase(
         cluster, {"iec01": kubectl.shell}, fake_phase_tools(), _never, kubectl_at=lambda _shell: kubectl
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from iecpod.cni.registry import CNIS
+from iecpod.cni.registry import ALL_TRACES, CNIS
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.supply import Supply
 from iecpod.render.bundle_install import render_bundle_files
@@ -51,11 +51,12 @@ class NodeChanges:
 #: Of the runtime, kubeadm, the kubelet and pod networks, by their own documentation.
 _TREES = ("/etc/kubernetes", "/etc/cni", "/etc/containerd", "/etc/docker", "/opt/cni")
 _DATA = (
-    *("/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/calico", "/var/lib/kube-proxy"),
+    *("/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/kube-proxy"),
     *("/var/lib/containerd", "/var/lib/docker", "/var/lib/dockershim", "/opt/containerd", "/run/containerd"),
-    *("/var/log/pods", "/var/log/containers", "/var/log/calico", "/run/flannel", "/run/calico", "/run/kubernetes"),
+    *("/var/log/pods", "/var/log/containers", "/run/kubernetes"),
     *("/var/cache/iecpod-bundle", "/var/cache/iecpod-images", "/run/iecpod-packages.sh", "/usr/libexec/kubernetes"),
     *("/run/docker", "/run/xtables.lock"),
+    *ALL_TRACES.directories,
 )
 _PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 _HELM = ("/usr/local/bin/helm", "/usr/local/bin/tiller")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.cni.calico import patch_calico_manifest
+from iecpod.cni.calico import CalicoSettings, patch_calico_manifest
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import CalicoSource, Encapsulation
+from iecpod.design.release import Encapsulation
 from iecpod.phases.kubectl import UNCHECKED
 from tests.contract.api_server import Api
 from tests.unit.cni.calico_of_the_iec import make_tls
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not UPSTREAM.exists(), reason="Calico's manifest
 
 def test_the_patched_manifest_is_taken_whole(api: Api, cluster: DesiredCluster) -> None:
     upstream = ManifestText("calico.yaml", UPSTREAM.read_bytes())
-    calico = CalicoSource(manifests=(), encapsulation=Encapsulation.VXLAN)
+    calico = CalicoSettings(encapsulation=Encapsulation.VXLAN)
     patched = patch_calico_manifest([upstream], cluster, calico, make_tls)
     apply = ["apply", UNCHECKED, "--openapi-patch=false", "-f", "-"]
     done = api.kubectl(*apply, stdin=patched.text)
@@ -43,9 +43,7 @@ def test_an_older_cluster_s_manifest_is_refused_for_its_budget_alone(api: Api, c
     """Why the budget is changed for older clusters only."""
     older = dataclasses.replace(cluster.release, kubernetes_version="1.20.2")
     upstream = ManifestText("calico.yaml", UPSTREAM.read_bytes())
-    patched = patch_calico_manifest(
-        [upstream], dataclasses.replace(cluster, release=older), CalicoSource(manifests=()), make_tls
-    )
+    patched = patch_calico_manifest([upstream], dataclasses.replace(cluster, release=older), CalicoSettings(), make_tls)
     done = api.kubectl("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=patched.text)
     assert done.returncode != 0
     assert (

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from iecpod.adapters.etcd_certificates import make_etcd_tls
-from iecpod.cni.calico import patch_calico_manifest
+from iecpod.cni.calico import Autodetection, CalicoSettings, patch_calico_manifest
 from iecpod.cni.calico_etcd import etcd_cluster_ip
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import Autodetection, CalicoSource
 from iecpod.yaml_document import load_yaml_all
 from tests.compiled import find_go_program
 from tests.contract.hypervisors import why_not_embedded
@@ -60,7 +59,7 @@ def write(directory: Path, secret: dict[str, Any]) -> None:
 
 def test_calicos_etcd_answers_on_mgmt_and_to_calico_alone(cluster: DesiredCluster, tmp_path: Path) -> None:
     addresses = (etcd_cluster_ip(cluster.service_cidr), IPv4Address(_MGMT))
-    calico = CalicoSource(manifests=(), autodetection=Autodetection.INTERFACE, own_etcd=True)
+    calico = CalicoSettings(autodetection=Autodetection.INTERFACE, own_etcd=True)
     strange, ours = (
         objects(patch_calico_manifest(MANIFESTS, cluster, calico, lambda: make_etcd_tls(addresses)).text)
         for _ in range(2)

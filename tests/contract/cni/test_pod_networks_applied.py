@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
-from iecpod.cni.flannel import patch_flannel_manifest
+from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import CalicoSource, Encapsulation, FlannelSource
+from iecpod.design.release import Encapsulation
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.pod_network import PodNetworkPhase
@@ -42,7 +43,7 @@ def shell_of(api: Api) -> FakeShell:
 
 def test_flannel_is_taken_whole_and_found_again(api: Api, cluster: DesiredCluster) -> None:
     jumbo = dataclasses.replace(cluster, cni=CNIS["flannel"], mgmt_mtu=9000)
-    patched = patch_flannel_manifest([FLANNEL], jumbo, FlannelSource(manifests=()))
+    patched = patch_flannel_manifest([FLANNEL], jumbo, FlannelSettings())
     phase = PodNetworkPhase(jumbo, {"iec01": shell_of(api)}, lambda: patched, fake_phase_tools())
     assert phase.probe() is None
     phase.run()
@@ -62,7 +63,9 @@ def test_the_operator_is_taken_with_its_installation_and_its_pods_are_waited_for
 ) -> None:
     operator = ManifestText("tigera-operator.yaml", UPSTREAM.read_bytes()) if UPSTREAM.exists() else OPERATOR
     of_operator = dataclasses.replace(cluster, cni=CNIS["calico-operator"])
-    rendered = render_operator([OPERATOR_CRDS, operator], of_operator, CalicoSource(encapsulation=Encapsulation.VXLAN))
+    rendered = render_operator(
+        [OPERATOR_CRDS, operator], of_operator, CalicoSettings(encapsulation=Encapsulation.VXLAN)
+    )
     tools = fake_phase_tools(limits={"cni": 5}, clock=SystemClock())
     tools.begin("cni")
     phase = PodNetworkPhase(of_operator, {"iec01": shell_of(api)}, lambda: rendered, tools)

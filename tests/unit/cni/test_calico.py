@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from iecpod.cni.calico import patch_calico_manifest
+from iecpod.cni.calico import CALICO, Autodetection, CalicoSettings, patch_calico_manifest
 from iecpod.cni.calico_etcd import etcd_cluster_ip
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
+from iecpod.design.release import Encapsulation
 from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
@@ -24,7 +24,7 @@ from tests.unit.golden_files import check_golden
 
 ROOT = Path(__file__).parents[3]
 UPSTREAM = ROOT.parent / "shared" / "calico"
-IEC = CalicoSource(manifests=(), autodetection=Autodetection.INTERFACE, own_etcd=True)
+IEC = CalicoSettings(autodetection=Autodetection.INTERFACE, own_etcd=True)
 
 
 def upstream(version: str) -> ManifestText:
@@ -38,8 +38,8 @@ def objects(text: str | bytes) -> list[dict[str, Any]]:
     return [document.data for document in load_yaml_all(text, "x") if isinstance(document.data, dict)]
 
 
-def source(encapsulation: Encapsulation) -> CalicoSource:
-    return CalicoSource(manifests=(), encapsulation=encapsulation)
+def source(encapsulation: Encapsulation) -> CalicoSettings:
+    return CalicoSettings(encapsulation=encapsulation)
 
 
 @pytest.mark.parametrize("kubernetes", ["1.20.2", "1.36.4"])
@@ -71,9 +71,8 @@ def test_patching_again_changes_nothing(cluster: DesiredCluster, version: str) -
 @pytest.mark.parametrize("arch", list(Arch))
 def test_calico_of_the_iec_keeps_its_data_in_an_etcd_of_its_own(cluster: DesiredCluster, arch: Arch) -> None:
     release = load_release("iec-r1", ROOT / "iecpod/releases", ROOT / "schemas")
-    assert release.calico is not None
     cluster = dataclasses.replace(cluster, release=release, arch=arch)
-    patched = patch_calico_manifest(MANIFESTS, cluster, release.calico, make_tls)
+    patched = CALICO.render_manifest(MANIFESTS, cluster, make_tls)
     check_golden(f"releases/manifests/iec-r1-{arch.value}.yaml", patched.text)
     assert [found["kind"] for found in objects(patched.text)] == [
         *("DaemonSet", "Service", "ClusterRole", "ConfigMap", "Secret", "DaemonSet", "Secret")
@@ -127,7 +126,7 @@ def test_the_address_of_etcd_is_a_service_address(cidr: str, address: str) -> No
     assert etcd_cluster_ip(IPv4Network(cidr)) == IPv4Address(address)
 
 
-def messages(manifests: tuple[ManifestText, ...], cluster: DesiredCluster, calico: CalicoSource) -> list[str]:
+def messages(manifests: tuple[ManifestText, ...], cluster: DesiredCluster, calico: CalicoSettings) -> list[str]:
     with pytest.raises(DescriptorError) as caught:
         patch_calico_manifest(manifests, cluster, calico, make_tls)
     assert {problem.rule for problem in caught.value.problems} == {"calico-manifest"}

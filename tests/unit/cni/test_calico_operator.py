@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CalicoSource, Encapsulation
+from iecpod.design.release import Encapsulation
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.yaml_document import load_yaml_all
@@ -19,7 +20,7 @@ from tests.unit.cni.cni_manifests import OPERATOR, OPERATOR_CRDS
 from tests.unit.golden_files import check_golden
 
 UPSTREAM = Path(__file__).parents[4] / "shared/calico/v3.32.1"
-PLAIN = CalicoSource()
+PLAIN = CalicoSettings()
 
 
 def upstream(file: str) -> ManifestText:

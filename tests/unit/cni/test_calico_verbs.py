@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.cni.calico import patch_calico_manifest
+from iecpod.cni.calico import CALICO
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled, check_recalled
@@ -38,8 +38,7 @@ class CalicoTools(FakeTools):
     load: Callable[[], tuple[ManifestText, ...]] = staticmethod(lambda: MANIFESTS)
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        assert cluster.release.calico is not None
-        return patch_calico_manifest(self.load(), cluster, cluster.release.calico, make_tls)
+        return CALICO.render_manifest(self.load(), cluster, make_tls)
 
 
 @pytest.fixture
@@ -124,7 +123,7 @@ def _with_encapsulation(layout: Layout, encapsulation: Encapsulation | None, rec
 
 def test_the_encapsulation_is_chosen_told_and_recalled(layout: Layout, tools: CalicoTools) -> None:
     inputs = _with_encapsulation(layout, Encapsulation.VXLAN, Recalled())
-    assert inputs.release.calico is not None and inputs.release.calico.encapsulation is Encapsulation.VXLAN
+    assert CALICO.encapsulation(inputs.release) is Encapsulation.VXLAN
     assert "calico, encapsulation vxlan" in plan_text(inputs, make_pod_plan(inputs, tools))
     again = _with_encapsulation(layout, None, Recalled.from_json(inputs.chosen.to_json()))
     assert again.chosen.calico_encapsulation is Encapsulation.VXLAN

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from iecpod.cni.flannel import parse_network, patch_flannel_manifest
+from iecpod.cni.flannel import FlannelBackend, FlannelSettings, parse_network, patch_flannel_manifest
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import FlannelBackend, FlannelSource
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.yaml_document import load_yaml_all
 from tests.unit.cni.cni_manifests import FLANNEL
 from tests.unit.golden_files import check_golden
 
-PLAIN = FlannelSource(manifests=())
-HOST_GW = FlannelSource(manifests=(), backend=FlannelBackend.HOST_GW)
+PLAIN = FlannelSettings()
+HOST_GW = FlannelSettings(backend=FlannelBackend.HOST_GW)
 _NETWORK = "net-conf.json in ConfigMap kube-flannel-cfg"
 _DAEMON = "DaemonSet kube-flannel-ds, container kube-flannel"
 
@@ -38,7 +37,7 @@ def edited(*replacements: tuple[str, str]) -> ManifestText:
     return ManifestText("mine.yml", text.encode())
 
 
-def refusal(manifest: ManifestText, cluster: DesiredCluster, flannel: FlannelSource = PLAIN) -> list[str]:
+def refusal(manifest: ManifestText, cluster: DesiredCluster, flannel: FlannelSettings = PLAIN) -> list[str]:
     with pytest.raises(DescriptorError) as caught:
         patch_flannel_manifest([manifest], cluster, flannel)
     assert {(problem.rule, problem.file) for problem in caught.value.problems} == {("flannel-manifest", manifest.file)}
@@ -77,7 +76,7 @@ def test_what_is_not_concerned_stays(cluster: DesiredCluster) -> None:
 
 
 @pytest.mark.parametrize("flannel", [PLAIN, HOST_GW])
-def test_patching_again_changes_nothing(cluster: DesiredCluster, flannel: FlannelSource) -> None:
+def test_patching_again_changes_nothing(cluster: DesiredCluster, flannel: FlannelSettings) -> None:
     patched = patch_flannel_manifest([FLANNEL], cluster, flannel)
     again = patch_flannel_manifest([ManifestText("x", patched.text.encode())], cluster, flannel)
     assert (again.changes, again.text) == ((), patched.text)
@@ -92,7 +91,7 @@ def test_patching_again_changes_nothing(cluster: DesiredCluster, flannel: Flanne
     ],
 )
 def test_mtu_is_set_where_flannel_knows_one(
-    cluster: DesiredCluster, flannel: FlannelSource, mtu: int, backend: dict[str, object]
+    cluster: DesiredCluster, flannel: FlannelSettings, mtu: int, backend: dict[str, object]
 ) -> None:
     other = dataclasses.replace(cluster, mgmt_mtu=mtu)
     network = parse_network(objects(patch_flannel_manifest([FLANNEL], other, flannel).text)["ConfigMap"])

@@ -12,7 +12,7 @@ import pytest
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import CalicoSource, Encapsulation, FlannelSource
+from iecpod.design.release import CniSource
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
@@ -20,7 +20,10 @@ from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
 NAMES = {Arch.AARCH64: {"quay.io/": "registry.example/", "ghcr.io/": "registry.example/"}}
-CALICO = CalicoSource(encapsulation=Encapsulation.VXLAN, own_etcd=True, image_names=NAMES)
+SOURCES = {
+    "calico": CniSource(image_names=NAMES, settings={"encapsulation": "vxlan", "own_etcd": True}),
+    "flannel": CniSource(image_names=NAMES),
+}
 FAMILIES = {CNIS["calico"]: MANIFESTS, CNIS["calico-operator"]: (OPERATOR_CRDS, OPERATOR), CNIS["flannel"]: (FLANNEL,)}
 
 
@@ -42,9 +45,7 @@ def replaced(objects: list[Any], place: tuple[Any, ...], value: object) -> list[
 
 @pytest.mark.parametrize("cni", list(FAMILIES), ids=repr)
 def test_whatever_stands_in_one_place_is_taken_or_refused(cluster: DesiredCluster, cni: Cni) -> None:
-    release = dataclasses.replace(
-        cluster.release, calico=CALICO, flannel=FlannelSource(manifests=(), image_names=NAMES)
-    )
+    release = dataclasses.replace(cluster.release, cni_sources=SOURCES)
     cluster = dataclasses.replace(cluster, cni=cni, arch=Arch.AARCH64, release=release, mgmt_mtu=9000)
     objects = [document.data for text in FAMILIES[cni] for document in load_yaml_all(text.content, text.file)]
     refused = 0

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
-from iecpod.cni.flannel import patch_flannel_manifest
+from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.manifest_text import PatchedManifest
-from iecpod.design.release import CalicoSource, FlannelSource
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.network_health import find_pod_faults
@@ -100,7 +100,7 @@ def flannel_phase(
     cluster: DesiredCluster, shell: FakeShell, reporter: RecordingReporter | None = None
 ) -> PodNetworkPhase:
     def load_manifest() -> PatchedManifest:
-        return patch_flannel_manifest([FLANNEL], cluster, FlannelSource(manifests=()))
+        return patch_flannel_manifest([FLANNEL], cluster, FlannelSettings())
 
     with_flannel = dataclasses.replace(cluster, cni=CNIS["flannel"])
     return phase_of(with_flannel, shell, load_manifest, fake_phase_tools(reporter=reporter))
@@ -144,7 +144,7 @@ def operator_phase(
     cluster: DesiredCluster, shell: FakeShell, clock: FakeClock | None = None, limit: float | None = None
 ) -> PodNetworkPhase:
     def load_manifest() -> PatchedManifest:
-        return render_operator([OPERATOR_CRDS, OPERATOR], cluster, CalicoSource())
+        return render_operator([OPERATOR_CRDS, OPERATOR], cluster, CalicoSettings())
 
     tools = fake_phase_tools(console="login:", clock=clock, limits={"cni": limit} if limit else {})
     tools.begin("cni")

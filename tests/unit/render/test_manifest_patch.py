@@ -16,7 +16,7 @@ from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.container_environment import ContainerEnvironment, read_manifest_patch
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CalicoSource, Release
+from iecpod.design.release import CniSource, Release
 from iecpod.design.release_file import check_release_text, load_release, parse_release
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, UsageError
@@ -60,7 +60,8 @@ def render(
 
 
 def with_calico(*environments: ContainerEnvironment, patch: tuple[ContainerEnvironment, ...] = ()) -> Release:
-    return dataclasses.replace(RELEASE, calico=CalicoSource(containers=environments), manifest_patch=patch)
+    release = RELEASE.with_cni_source("calico", CniSource(containers=environments))
+    return dataclasses.replace(release, manifest_patch=patch)
 
 
 def variables_in(manifest: PatchedManifest, container: str) -> dict[str, Any]:
@@ -181,8 +182,7 @@ def test_a_release_says_it_in_the_same_words(network: str) -> None:
     entry = {**NODE, "environment": {"A": "1"}}
     data = {**data, network: {**data[network], "containers": [entry]}}
     release = parse_release(check_release_text(dump_yaml(data).encode(), "x", SCHEMAS))
-    source = release.calico if network == "calico" else release.flannel
-    assert source is not None and source.containers == (environment(A="1"),)
+    assert release.cni_source(network).containers == (environment(A="1"),)
     data[network]["containers"].append(entry)
     with pytest.raises(DescriptorError) as caught:
         check_release_text(dump_yaml(data).encode(), "x", SCHEMAS)
