@@ -13,12 +13,16 @@ from iecpod.provider import LogSink, Removed
 from iecpod.providers.existing.login import open_shell
 from iecpod.providers.existing.machine_plan import ExistingPlan
 from iecpod.providers.existing.machine_rules import Candidate
-from iecpod.providers.existing.node_facts import NodeFacts, gather_facts
+from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
 from iecpod.providers.existing.restore import Restored, restore_nodes
 from iecpod.providers.existing.tools import ExistingTools
 from iecpod.waiting.parallel import run_on_nodes
+
+
+#: For who only looks: `status` says `unknown` of a node that is too busy to answer.
+_GLANCE_SECONDS = 90.0
 
 
 class ExistingProvider:
@@ -123,16 +127,16 @@ class ExistingProvider:
         is_able = all(found.has_systemd and "perl" in found.programs for found in facts.values())
         return is_able and not all(Candidate.has_record_of(found, owner, name) for name, found in facts.items())
 
-    def _gather(self, name: str) -> NodeFacts:
+    def _gather(self, name: str, seconds: float = FACTS_SECONDS) -> NodeFacts:
         shell = self._shells.get(name)
         if shell is None:
             shell = self._shells[name] = self._open_one(name)
-        return gather_facts(shell, self._tools.wall_time)
+        return gather_facts(shell, self._tools.wall_time, seconds)
 
     def _gather_if_there(self, order: PodOrder) -> dict[str, NodeFacts | None]:
         def attempt(name: str) -> NodeFacts | None:
             with suppress(IecpodError):
-                return self._gather(name)
+                return self._gather(name, _GLANCE_SECONDS)
             return None
 
         known = [name for name in order.hostnames if name in self._met.all()]
