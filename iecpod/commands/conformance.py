@@ -32,10 +32,10 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
     _check_possible(inputs, tools)
     if order.output is not None:
         check_output(order.output)
-    provider = tools.provider(inputs.site)
+    provider = tools.provider(inputs.order.site)
     first = inputs.order.hostnames[0]
     shell = tools.shells(provider.endpoints(inputs.order))[first]
-    kubectl = Kubectl(shell, tools.host_kubectl(provider.way, inputs.release))
+    kubectl = Kubectl(shell, tools.host_kubectl(provider.way, inputs.order.release))
     place = Place(tools.pod_dir / _DIRECTORY)
     wait_seconds = 0.0
     with _tests(inputs, tools, bench, provider.way, kubectl, place) as tests:
@@ -68,10 +68,10 @@ def _tests(
         clock=tools.clock,
         reporter=tools.reporter,
         namespace=f"iecpod-conformance-{tools.run_id}",
-        image=image_of_tests(inputs.release),
-        reader_image=inputs.release.nginx_image,
+        image=image_of_tests(inputs.order.release),
+        reader_image=inputs.order.release.nginx_image,
     )
-    pod_tests = PodTests(pod, place, inputs.release.kubernetes_version)
+    pod_tests = PodTests(pod, place, inputs.order.release.kubernetes_version)
     try:
         pod_tests.prepare()
         yield pod_tests
@@ -85,12 +85,12 @@ def _remove_left(kubectl: Kubectl, tools: PodTools) -> None:
 
 
 def _compiled(inputs: PodInputs) -> GoSource | None:
-    source = inputs.release.go
+    source = inputs.order.release.go
     return source if source is not None and source.tests is not None else None
 
 
 def _check_possible(inputs: PodInputs, tools: PodTools) -> None:
-    release = inputs.release
+    release = inputs.order.release
     if _compiled(inputs) is None and not image_of_tests(release):
         raise UsageError(
             f"upstream's tests of release {release.name} are neither compiled here nor an image that nodes can pull",
@@ -105,7 +105,7 @@ def _check_possible(inputs: PodInputs, tools: PodTools) -> None:
 
 def _check_images(inputs: PodInputs, source: GoSource, kubectl: Kubectl) -> None:
     """Nodes pull nothing: a test whose image is not there would wait for it for minutes, and fail."""
-    repository = inputs.release.image_repository
+    repository = inputs.order.release.image_repository
     wanted = {f"{repository}/{name}:{tag}" for name, tags in source.test_images.items() for tag in tags}
     problems = [
         Problem(

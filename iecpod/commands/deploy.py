@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
-from iecpod.commands.recalled import check_recalled
 from iecpod.commands.refusal import check_plan
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
+from iecpod.commands.saved_pod import check_saved
 from iecpod.commands.tools import PodTools
 from iecpod.descriptors.places import places_of
 from iecpod.design.image_origin import NeededImage
+from iecpod.design.option import Source
 from iecpod.errors import IecpodError
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
@@ -44,20 +45,20 @@ class DeployRun:
 def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
     """Runs all phases. The report is saved whether they succeed or not; the error of a failed phase is raised.
 
-    A deploy that is refused leaves no trace, unless something of the POD was there before.
+    A deploy that is refused leaves no trace, unless something of the POD was there before. Holding the POD's lock is
+    for the caller, before `inputs` are resolved: so it is with every verb.
     """
-    with tools.lock():
-        check_recalled(tools.ref, tools.recall(), inputs.chosen)
-        return build_pod(inputs, tools, save_report)
+    check_saved(tools.ref, tools.saved().options, inputs.order.options)
+    return build_pod(inputs, tools, save_report)
 
 
 def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
-    """`deploy` for who holds the POD's lock."""
+    """`deploy`, whatever the POD was deployed with before."""
     is_new = not tools.pod_dir.exists()
-    run = DeployRun(inputs, tools, tools.provider(inputs.site))
+    run = DeployRun(inputs, tools, tools.provider(inputs.order.site))
     try:
         if is_new:
-            tools.remember(inputs.chosen)
+            tools.save(inputs.to_save)
         run.provider.open(start=True)
         planned, images = _plan_checked(run)
     except (IecpodError, OSError):
@@ -88,12 +89,14 @@ def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report]
         if any(result.outcome == DONE for result in fetched):
             # A fresh image is what KVM can be tried with, and that may change what the machines are to be.
             planned, _ = _plan_checked(run)
-        chosen = replace(run.inputs.chosen, virt_type=planned.virt_type)
-        run.tools.remember(chosen)
+        saved = run.inputs.to_save
+        found = saved.options.changed(Source.DEFAULT, virt_type=planned.virt_type)
+        saved = replace(saved, options=found)
+        run.tools.save(saved)
         watch = make_watch(run.inputs, run.tools, run.provider, planned)
         results += run_phases(_up_to(run.inputs.request.until, _phases(run, planned, watch)), watch)
         if run.inputs.request.prune and run.inputs.request.until is None:
-            run.tools.remember(replace(chosen, places=places_of(run.inputs.spec)))
+            run.tools.save(replace(saved, places=places_of(run.inputs.order.spec)))
     except PhaseFailed as failed:
         _save_failed(run, _report(run, planned, (*results, *failed.results), FAILED), save_report)
         raise failed.error from None
@@ -191,8 +194,8 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
 
 def _prune_phase(run: DeployRun, kubectl: Kubectl, watch: Watch) -> PrunePhase:
     provider, order, inputs = run.provider, run.inputs.order, run.inputs
-    gone = {name: place for name, place in inputs.chosen.places.items() if name not in places_of(inputs.spec)}
-    named = [name if order.named_by_pdf else inputs.scenario.hostname(place) for name, place in gone.items()]
+    gone = {name: place for name, place in inputs.places.items() if name not in places_of(inputs.order.spec)}
+    named = [name if order.named_by_pdf else inputs.order.scenario.hostname(place) for name, place in gone.items()]
     former = [hostname for hostname in named if hostname not in order.hostnames]
     machines = SurplusMachines(find=lambda: provider.find_surplus(order), remove=provider.remove_surplus)
     return PrunePhase(former, machines, kubectl, watch, inputs.request.prune)

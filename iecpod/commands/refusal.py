@@ -31,7 +31,7 @@ def check_plan(
     """
     found = planned.problems(with_kubernetes=not inputs.request.stops_before_kubernetes)
     unknown = tuple(check_origins(images, architectures(planned.machines)))
-    old = check_support(inputs.release, tools.clock.today())
+    old = check_support(inputs.order.release, tools.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(planned.plan)
     surplus = () if may_prune else _check_surplus(planned, inputs)
     against = (*found, *unknown, *missing, *surplus, *old)

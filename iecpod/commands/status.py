@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
 from iecpod.commands.resolve import PodInputs
@@ -44,12 +44,20 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptionStatus:
+    """A value as `plan` shows it, and where it comes from: `given`, `saved`, `lab's default` or `default`."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus:
     """`state` is `absent`, `partial` or `ready`; `unknown` where a run is at work and there is no hypervisor yet.
 
     `api` is `ok`, `unknown` where the API server's machine runs and it does not answer, `-` where that machine does not
     run; `cluster` is null unless it is `ok`. `busy` is that run. `drift` has every object that differs, domains
-    included; of a POD that was not deployed none.
+    included; of a POD that was not deployed none. `options` are those of the POD by what `plan` calls them, for JSON.
     """
 
     pod: str
@@ -59,6 +67,7 @@ class PodStatus:
     cluster: ClusterStatus | None = None
     drift: tuple[Drift, ...] = ()
     api: str = _NOTHING
+    options: Mapping[str, OptionStatus] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -84,7 +93,7 @@ def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
     The embedded hypervisor of a POD is started where it has died, unless a run is at work on the POD.
     """
     busy = tools.holder()
-    provider = tools.provider(inputs.site)
+    provider = tools.provider(inputs.order.site)
     if provider.needs_state and not tools.pod_dir.exists():
         return PodStatus(pod=str(tools.ref), state="absent", busy=busy)
     try:
@@ -100,12 +109,12 @@ def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
 
 def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockHolder | None) -> PodStatus:
     planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
-    for problem in check_support(inputs.release, tools.clock.today()):
+    for problem in check_support(inputs.order.release, tools.clock.today()):
         tools.reporter.warn(str(problem))
     states = planned.states()
     running = [hostname for hostname, state in states.items() if state == "running"]
     answering, cluster = _ask(inputs, tools, provider, planned.pod.cluster, running)
-    is_deployed = tools.recall().is_noted or planned.is_deployed()
+    is_deployed = tools.saved().is_noted or planned.is_deployed()
     drift = planned.drift() if is_deployed else ()
     nodes = tuple(_node_statuses(planned.pod.cluster, states, answering, cluster, drift))
     return PodStatus(
@@ -115,6 +124,10 @@ def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockH
         nodes=nodes,
         cluster=cluster.status,
         drift=drift,
+        options={
+            label: OptionStatus(value=value, source=source.value)
+            for label, value, source in inputs.order.options.shown()
+        },
         api=_UNKNOWN if cluster.is_silent else "ok" if cluster.status else _NOTHING,
     )
 

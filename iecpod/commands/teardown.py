@@ -16,11 +16,6 @@ def teardown(tools: PodTools, site: Site) -> Removed:
     Raises `CleanupError` with a list of what is left of the POD. What others have made of it stays, and with it what
     that needs.
     """
-    with tools.lock():
-        return _remove_all(tools, site)
-
-
-def _remove_all(tools: PodTools, site: Site) -> Removed:
     provider = tools.provider(site)
     if provider.needs_state and not tools.pod_dir.exists():
         return Removed(())

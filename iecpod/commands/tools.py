@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import Site
 from iecpod.design.release import AptRepository, Release
@@ -40,7 +40,7 @@ class PodTools(Protocol):
     def reporter(self) -> Reporter: ...
 
     def lock(self) -> AbstractContextManager[None]:
-        """Held by at most one run a POD; who holds it may take it again. Raises `PodLocked`."""
+        """Held by at most one run a POD, and taken once. Raises `PodLocked`."""
 
     def holder(self) -> LockHolder | None:
         """Who holds the lock, found out without taking it."""
@@ -65,10 +65,10 @@ class PodTools(Protocol):
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""
 
-    def remember(self, chosen: Recalled) -> None:
-        """Notes what the POD is deployed with."""
+    def save(self, pod: SavedPod) -> None:
+        """What the POD is deployed with."""
 
-    def recall(self) -> Recalled:
-        """What was noted of the POD; nothing where it was not deployed from here."""
+    def saved(self) -> SavedPod:
+        """What was saved of the POD; nothing where it was not deployed from here."""
 
     def remove_pod_dir(self) -> None: ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from iecpod.design.bundle_manifest import BundleManifest
+from iecpod.design.choices import Encapsulation
 from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.go_source import GoSource
 from iecpod.design.image_archive import ImageArchive
@@ -41,19 +42,6 @@ class AptRepository:
     key_url: str = ""
     key_fingerprint: tuple[str, ...] = ()
     withdrawn: str = ""
-
-
-class Encapsulation(str, enum.Enum):
-    """How Calico carries packets of pods between nodes."""
-
-    IPIP = "ipip"
-    VXLAN = "vxlan"
-    NONE = "none"
-
-    @property
-    def overhead_bytes(self) -> int:
-        """What it takes of the MTU (Calico, "Configure MTU")."""
-        return {"ipip": 20, "vxlan": 50, "none": 0}[self.value]
 
 
 class Autodetection(str, enum.Enum):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from iecpod.descriptors.schema import check_schema
+from iecpod.design.choices import Encapsulation
 from iecpod.design.container_environment import parse_environments
 from iecpod.design.go_source import parse_go_source
 from iecpod.design.release import (
@@ -16,7 +17,6 @@ from iecpod.design.release import (
     BundleSource,
     CalicoSource,
     DistributionArchive,
-    Encapsulation,
     FlannelBackend,
     FlannelSource,
     HelmSource,

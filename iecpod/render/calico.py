@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.kubernetes_version import kubernetes_minor
-from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
+from iecpod.design.release import Autodetection, CalicoSource
 from iecpod.render.calico_etcd import EtcdTls, patch_etcd
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest, containers_of, mapping_in
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import CalicoSource, Encapsulation
+from iecpod.design.release import CalicoSource
 from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
 from iecpod.yaml_document import dump_yaml_all
 

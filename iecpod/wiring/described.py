@@ -41,7 +41,7 @@ def ensure_described(tools: PodAdapters, layout: Layout, request: PodRequest, ad
     """
     base = described_base(layout, request.ref)
     lab_dir = base / "labs" / request.ref.lab
-    if tools.recall().is_noted:
+    if tools.saved().is_noted:
         _check_same(base, layout, request, addresses)
         return base
     tools.keys()  # makes the POD's directory

@@ -12,7 +12,7 @@ from pathlib import Path
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
-from iecpod.adapters.lock import RunLock, find_holder, pod_lock
+from iecpod.adapters.lock import find_holder, pod_lock
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands.collection import read_end
 from iecpod.commands.installation import find_installation
@@ -20,15 +20,15 @@ from iecpod.commands.pod_state import (
     KUBECONFIG,
     check_pod_dir,
     is_of_earlier_version,
+    load_saved,
     make_pod_dir,
     pod_dir_of,
-    recall,
-    remember,
     remove_pod_dir,
+    save_pod,
 )
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.saved_pod import SavedPod
+from iecpod.design.choices import BundleVia
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import ProviderName, Seed, Site
 from iecpod.design.owner import Owner
 from iecpod.design.release import AptRepository, Release
@@ -93,7 +93,7 @@ class PodAdapters:
         self._layout = layout
         self._foreign_owner = owner
         self._login = login or Login()
-        self._lock = RunLock(lambda: pod_lock(layout, ref, wait_seconds=lock_seconds, tell=reporter.progress))
+        self._lock_seconds = lock_seconds
         self._apt_mirror = apt_mirror
         self.ref = ref
         self.run_id = run_id or new_run_id()
@@ -113,7 +113,7 @@ class PodAdapters:
         )
 
     def lock(self) -> AbstractContextManager[None]:
-        return self._lock.held()
+        return pod_lock(self._layout, self.ref, wait_seconds=self._lock_seconds, tell=self.reporter.progress)
 
     def holder(self) -> LockHolder | None:
         return find_holder(self._layout, self.ref)
@@ -228,12 +228,12 @@ class PodAdapters:
     def remove_pod_dir(self) -> None:
         remove_pod_dir(self._layout, self.ref)
 
-    def remember(self, chosen: Recalled) -> None:
+    def save(self, pod: SavedPod) -> None:
         make_pod_dir(self._layout, self.ref)
-        remember(self.pod_dir, chosen, self.owner.installation)
+        save_pod(self.pod_dir, pod, self.owner.installation)
 
-    def recall(self) -> Recalled:
-        return recall(self.pod_dir)
+    def saved(self) -> SavedPod:
+        return load_saved(self.pod_dir)
 
 
 def new_run_id() -> str:

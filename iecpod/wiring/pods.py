@@ -14,10 +14,10 @@ from iecpod.commands.conformance_report import ConformanceReport
 from iecpod.commands.conformance_run import ConformanceOrder
 from iecpod.commands.exports import write_exports
 from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.tools import PodTools
 from iecpod.design.machines import ProviderName, Site
 from iecpod.errors import IecpodError, PreflightError
@@ -55,9 +55,9 @@ class Pods:
             try:
                 with tools.lock():
                     base = ensure_described(tools, self.layout, request, addresses)
-                return self.deploy(replace(request, base_uri=str(base)), outputs)
+                return self.deploy(_with_base(request, base), outputs)
             except IecpodError:
-                if is_new and not tools.recall().is_noted:
+                if is_new and not tools.saved().is_noted:
                     tools.remove_pod_dir()
                     remove_described(self.layout, request.ref)
                 raise
@@ -66,7 +66,7 @@ class Pods:
         run = Run(new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
-            self._session.pod(request, run, outputs.events, tell_warnings=True) as (inputs, tools),
+            self._session.pod(request, run, outputs.events, locked=True, tell_warnings=True) as (inputs, tools),
         ):
 
             def save_report(report: Report) -> None:
@@ -80,7 +80,7 @@ class Pods:
 
     def plan(self, request: PodRequest, show: Callable[[str], None]) -> bool:
         """Whether there is anything to change. Raises `PreflightError` as a deploy would, once the plan is shown."""
-        with self._session.pod(request, tell_warnings=True) as (inputs, tools):
+        with self._session.pod(request, locked=True, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
             show(plan.plan_text(inputs, result))
             if result.problems:
@@ -88,14 +88,14 @@ class Pods:
             return bool(result.planned.plan.pending)
 
     def status(self, request: PodRequest) -> status.PodStatus:
-        with self._session.pod(request) as (inputs, tools):
+        with self._session.pod(request, locked=False) as (inputs, tools):
             return status.observe_status(inputs, tools)
 
     def teardown(self, request: PodRequest, events: Path | None) -> Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._session.reporter(Run(new_run_id(), "teardown", request.ref), events) as reporter:
             tools = self._session.tools(request, reporter)
-            with tools.lock():  # what is recalled is what the run that held it has left
+            with tools.lock():  # what is saved is what the run that held it has left
                 removed = teardown.teardown(tools, self._teardown_site(request, tools))
                 if not tools.pod_dir.exists():
                     remove_described(self.layout, request.ref)
@@ -103,16 +103,20 @@ class Pods:
 
     def conformance(self, request: PodRequest, order: ConformanceOrder, events: Path | None) -> ConformanceReport:
         run = Run(new_run_id(), "conformance", request.ref)
-        with self._session.pod(request, run, events) as (inputs, tools):
+        with self._session.pod(request, run, events, locked=True) as (inputs, tools):
             return run_conformance(inputs, tools, ConformanceBench(self.layout, tools.reporter), order)
 
     def _teardown_site(self, request: PodRequest, tools: PodAdapters) -> Site:
-        if request.provider is ProviderName.EXISTING:
-            return Site(request.provider)
-        recalled = tools.recall()
-        if recalled.site is not None and (request.connect is None or recalled.site.uri is None):
-            return recalled.site
-        known = request.connect or lab_defaults(request.ref.lab).connect
+        given, saved = request.options, tools.saved().options.site
+        if given.provider is ProviderName.EXISTING:
+            return Site(given.provider)
+        if saved is not None and (given.uri is None or saved.uri is None):
+            return saved
+        known = given.uri or lab_defaults(request.ref.lab).options.uri
         if known is not None:
             return Site(ProviderName.LIBVIRT, known)
-        return resolve_request(request, self.layout, Recalled()).site
+        return resolve_request(request, self.layout, SavedPod()).order.site
+
+
+def _with_base(request: PodRequest, base: Path) -> PodRequest:
+    return replace(request, options=replace(request.options, base_uri=str(base)))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import CalicoSource, Encapsulation
+from iecpod.design.release import CalicoSource
 from iecpod.phases.kubectl import UNCHECKED
 from iecpod.render.calico import patch_calico_manifest
 from iecpod.render.manifest import ManifestText

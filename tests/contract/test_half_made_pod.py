@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.gc import collect_garbage, examine_pod
-from iecpod.commands.recalled import Recalled
 from iecpod.errors import HypervisorUnavailable
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
@@ -23,6 +22,7 @@ from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 from tests.fakes import RecordingReporter
+from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run, write_pod
 
@@ -43,7 +43,7 @@ def tools(directory: Path) -> Iterator[PodAdapters]:
     """A POD whose deploy ended after its first network: keys and nodes were never made."""
     write_pod(directory, REF.lab, REF.pod)
     made = PodAdapters(layout_below(directory), REF, RecordingReporter(), "")
-    made.remember(Recalled(uri=EMBEDDED, addressing="fuel"))
+    made.save(saved_pod(uri=EMBEDDED, addressing="fuel"))
     host = made.host(EMBEDDED)
     host.start()
     hypervisor = host.connect()

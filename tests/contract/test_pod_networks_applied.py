@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import CalicoSource, Encapsulation, FlannelSource
+from iecpod.design.release import CalicoSource, FlannelSource
 from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.cni import FlannelPhase

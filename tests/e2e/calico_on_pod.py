@@ -11,7 +11,6 @@ from typing import Any
 
 import iecpod as package
 from iecpod.commands.deploy import make_watch
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.supply import Supply
@@ -28,6 +27,7 @@ from iecpod.wiring.pod_tools import PodAdapters
 from tests.e2e.conftest import HOSTNAMES, LAB, POD, Iecpod
 from tests.e2e.small_lab import load_yaml
 from tests.fakes import RecordingReporter
+from tests.pod_requests import pod_request
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM = ROOT.parent / "shared/calico/v3.24.6/calico.yaml"
@@ -107,7 +107,7 @@ class Calico:
         for shell in self.shells.values():
             shell.close()
 
-    def remember(self) -> None:
+    def save(self) -> None:
         self.objects_before, self.nodes_before = self._objects(), self.on_nodes(CNI_STATE + _KUBELET_STATE)
 
     def on_nodes(self, script: str) -> dict[str, str]:
@@ -166,15 +166,15 @@ def calico_on(pod: Iecpod, ready_seconds: float) -> Calico:
     layout = find_layout(pod.environ, package_dir=Path(package.__file__).parent, is_root=True)
     reporter = RecordingReporter()
     tools = PodAdapters(layout, PodRef(LAB, POD), reporter, apt_mirror="")
-    request = PodRequest(
+    request = pod_request(
         ref=tools.ref,
         scenario="k8-calico-iec-noha",
         supply=Supply(manifests={"calico": str(UPSTREAM)}),
         limits=(("ready", ready_seconds),),
     )
-    inputs = resolve_request(request, layout, tools.recall())
-    assert inputs.chosen.virt_type is not None, "the POD was not deployed"
-    provider = tools.provider(inputs.site)
+    inputs = resolve_request(request, layout, tools.saved())
+    assert inputs.order.options.virt_type is not None, "the POD was not deployed"
+    provider = tools.provider(inputs.order.site)
     provider.open(start=False)
     try:
         planned = provider.plan(inputs.order, prove=False, keep_secrets=False)

@@ -224,7 +224,7 @@ import os, sys
 from pathlib import Path
 import iecpod
 from iecpod.commands.installation import ensure_installation
-from iecpod.commands.pod_state import pod_dir_of, recall, remember
+from iecpod.commands.pod_state import pod_dir_of, load_saved, save_pod
 from iecpod.adapters.lock import pod_lock
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
@@ -235,7 +235,7 @@ with pod_lock(layout, ref, wait_seconds=0):
     print("held", flush=True)
     sys.stdin.readline()
     pod_dir = pod_dir_of(layout, ref)
-    remember(pod_dir, replace(recall(pod_dir), memory_mib=640), ensure_installation(layout.state_dir))
+    save_pod(pod_dir, replace(load_saved(pod_dir), memory_mib=640), ensure_installation(layout.state_dir))
 """
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from iecpod.commands.request import PodRequest
 from iecpod.design.pace import Pace
 from iecpod.model import PodRef
 from iecpod.ports import Clock
 from iecpod.watch import Watch
 from tests.fakes.clock import FakeClock
 from tests.fakes.reporter import RecordingReporter
+from tests.pod_requests import pod_request
 
 
 def fake_watch(
@@ -23,6 +23,6 @@ def fake_watch(
 ) -> Watch:
     """A watch over POD local/virtual1 that waits in no time."""
     read_console = console if callable(console) else lambda _node: console
-    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
+    request = pod_request(ref=PodRef("local", "virtual1"), base_uri="")
     used = reporter or RecordingReporter()
     return Watch(request.command, pace, clock or FakeClock(), used, read_console, find_stopped, limits or {})

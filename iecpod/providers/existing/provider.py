@@ -52,7 +52,7 @@ class ExistingProvider:
             facts = run_on_nodes(order.hostnames, self._gather)
         else:
             facts = {name: found for name, found in self._gather_if_there(order).items() if found is not None}
-        virt_type = order.virt_type or _virt_type(facts)
+        virt_type = order.options.virt_type or _virt_type(facts)
         pod = design_pod(order, low_overhead=virt_type is VirtType.QEMU)
         closed = check_paths(self._shells, pod.cluster) if prove and self._can_check_paths(facts) else ()
         return ExistingPlan(

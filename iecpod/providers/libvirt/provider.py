@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import BundleDisk
 from iecpod.design.pod import PodOrder, design_alone
 from iecpod.errors import ImageError
@@ -68,7 +68,7 @@ class LibvirtProvider:
     def plan(self, order: PodOrder, *, prove: bool, keep_secrets: bool) -> LibvirtPlan:
         tools, hypervisor = self._tools, self.hypervisor
         facts, observed, owner = hypervisor.describe(), hypervisor.observe(), tools.owner
-        images = tools.images(order.release, order.bundle_via)
+        images = tools.images(order.release, order.options.bundle_via)
         virt_type = proven_virt_type(order, facts, tools, images) if prove else assumed_virt_type(order, facts)
         ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, owner)}
         machines = design_machines(
@@ -206,7 +206,7 @@ class LibvirtProvider:
             return ""
 
     def _bundle_disks(self, order: PodOrder) -> dict[Arch, BundleDisk]:
-        if order.bundle_via is not BundleVia.DISK:
+        if order.options.bundle_via is not BundleVia.DISK:
             return {}
         disks = self._tools.bundle_disks(order.release)
         return {arch: disks.disk(arch) for arch in {node.arch for node in order.spec.pdf.nodes}}

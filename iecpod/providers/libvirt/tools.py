@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Seed
 from iecpod.design.release import Release
 from iecpod.hypervisor_uri import HypervisorUri

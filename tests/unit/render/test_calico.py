@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import Autodetection, CalicoSource, Encapsulation
+from iecpod.design.release import Autodetection, CalicoSource
 from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import CalicoSource, Encapsulation
+from iecpod.design.release import CalicoSource
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.render.calico_operator import render_operator

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import CalicoSource, Encapsulation, FlannelSource
+from iecpod.design.release import CalicoSource, FlannelSource
 from iecpod.design.scenario import Cni
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
