@@ -21,7 +21,7 @@ from iecpod.render.manifest import ManifestText, PatchedManifest
 from tests.pod_requests import pod_request
 from tests.unit.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below
-from tests.unit.test_commands import REF, FakeTools
+from tests.unit.commands.test_commands import REF, FakeTools
 
 SUPPLY = Supply(
     repositories={"kubernetes": "http://mirror.example/kubernetes"},

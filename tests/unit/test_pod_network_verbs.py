@@ -22,7 +22,7 @@ from tests.pod_requests import pod_request
 from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
-from tests.unit.test_commands import REF, FakeTools
+from tests.unit.commands.test_commands import REF, FakeTools
 
 
 class ManifestTools(FakeTools):

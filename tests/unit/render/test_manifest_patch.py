@@ -27,7 +27,7 @@ from tests.pod_requests import pod_request
 from tests.unit.calico_of_the_iec import make_tls
 from tests.unit.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
-from tests.unit.test_commands import REF
+from tests.unit.commands.test_commands import REF
 from tests.unit.test_pod_network_verbs import ManifestTools, written
 
 ROOT = Path(__file__).parents[3]
