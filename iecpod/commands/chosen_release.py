@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from iecpod.cni.registry import CNIS
 from iecpod.commands.request import PodRequest
 from iecpod.design.bundle_manifest import bundle_dir, read_bundle_manifest
 from iecpod.design.bundled_release import load_bundled_release
@@ -66,13 +67,13 @@ def _check_no_other_sources(given: Supply, release: Release) -> None:
 
 def with_encapsulation(given: PodOptions, chosen: PodOptions, release: Release, scenario: Scenario) -> Release:
     """What was chosen takes the place of the release's. Raises `UsageError`."""
-    if not scenario.cni.is_calico or release.calico is None:
+    cni = CNIS[scenario.cni]
+    own = cni.encapsulation(release)
+    if own is None:
         if given.calico_encapsulation is not None:
             raise UsageError(
-                f"--calico-encapsulation is for Calico, and {scenario.name} with release {release.name} has "
-                f"{scenario.cni.value}",
+                f"--calico-encapsulation is for Calico, and {scenario.name} with release {release.name} has {cni.name}",
                 "leave the option out, or choose a scenario with Calico (-s k8-calico-iec-noha)",
             )
         return release
-    encapsulation = chosen.calico_encapsulation or release.calico.encapsulation
-    return replace(release, calico=replace(release.calico, encapsulation=encapsulation))
+    return cni.with_encapsulation(release, chosen.calico_encapsulation or own)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from iecpod.cni.registry import CNIS
 from iecpod.commands.choose import check_existing, choose_options
 from iecpod.commands.chosen_release import load_chosen_release, with_encapsulation
 from iecpod.commands.described_pod import check_names, check_own_cidrs, check_virtual, described_uri, refuse
@@ -66,7 +67,14 @@ def resolve_request(request: PodRequest, layout: Layout, saved: SavedPod) -> Pod
         if chosen.site is None:
             chosen = chosen.changed(Source.DEFAULT, uri=described_uri(loaded.spec))
     chosen = _with_software(request, chosen, release, scenario)
-    order = PodOrder(spec=spec, allocation=allocation, scenario=scenario, release=release, options=chosen)
+    order = PodOrder(
+        spec=spec,
+        allocation=allocation,
+        scenario=scenario,
+        cni=CNIS[scenario.cni],
+        release=release,
+        options=chosen,
+    )
     return PodInputs(request=request, order=order, loaded=loaded, places=merged_places(spec, saved.places))
 
 
@@ -88,7 +96,7 @@ def _with_scenario(
         return chosen, select_scenario(chosen.scenario, scenarios)
     lab = lab_defaults(request.ref.lab)
     found = [select_scenario(software.scenario, scenarios) for software in lab.in_order_for(release.name)]
-    scenario = next((one for one in found if one.cni.value in release.cnis), found[0])
+    scenario = next((one for one in found if one.cni in release.cnis), found[0])
     return chosen.changed(lab.source, scenario=scenario.name), scenario
 
 
@@ -128,8 +136,7 @@ def _with_software(request: PodRequest, chosen: PodOptions, release: Release, sc
     if release.provided:
         source = chosen.source("bundle") or Source.DEFAULT
         chosen = chosen.changed(source, release=release.name)
-    calico = release.calico if scenario.cni.is_calico else None
-    encapsulation = calico.encapsulation if calico else None
+    encapsulation = CNIS[scenario.cni].encapsulation(release)
     via = _bundle_via(request, chosen, release)
     return chosen.changed(Source.DEFAULT, scenario=scenario.name, calico_encapsulation=encapsulation, bundle_via=via)
 

@@ -13,16 +13,23 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.errors import NodeError, WaitTimeout
 from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
 from iecpod.yaml_document import load_yaml_all
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 PAGE = "<h1>Welcome to nginx!</h1>"
+
+#: What is taken back, by path; the pods last, and at once.
+REMOVED = [
+    "/api/v1/namespaces/default/services/iecpod-verify-nginx",
+    "/api/v1/namespaces/default/replicationcontrollers/iecpod-verify-nginx?propagationPolicy=Background",
+    "/api/v1/namespaces/default/pods?labelSelector=app%3Diecpod-verify-nginx&gracePeriodSeconds=0",
+]
 
 
 @pytest.fixture
@@ -94,7 +101,7 @@ def _shell(
 
 
 def _phase(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> VerifyPhase:
-    return VerifyPhase(cluster, shells, fake_watch(), _to_loopback(port))
+    return VerifyPhase(cluster, shells, fake_phase_tools(), _to_loopback(port))
 
 
 @pytest.fixture
@@ -104,6 +111,10 @@ def shells(cluster: DesiredCluster) -> dict[str, FakeShell]:
 
 def _calls(shells: dict[str, FakeShell]) -> list[tuple[str, ...]]:
     return [call for shell in shells.values() for call in shell.calls]
+
+
+def _deleted(shell: FakeShell) -> list[str]:
+    return [call[3].removeprefix("--raw=") for call in shell.calls if "delete" in call]
 
 
 def test_every_way_is_tried_and_the_result_kept(
@@ -117,7 +128,7 @@ def test_every_way_is_tried_and_the_result_kept(
     assert pings == {("100.100.1.2", "100.100.2.3"), ("100.100.2.3", "100.100.1.2")}
     assert ("http://iecpod-verify-nginx.default.svc.cluster.local/",) in {call[-1:] for call in _calls(shells)}
     assert b"iecpod-verified" in shells["iec01"].inputs[-1]
-    assert sum("delete" in call for call in _calls(shells)) == 2
+    assert _deleted(shells["iec01"]) == REMOVED
 
 
 def test_a_release_without_dns_is_not_asked_for_names(
@@ -163,7 +174,7 @@ def _policies(shell: FakeShell) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("cni", [Cni.KUBE_ROUTER, Cni.CALICO, Cni.CALICO_OPERATOR])
+@pytest.mark.parametrize("cni", [CNIS["kube-router"], CNIS["calico"], CNIS["calico-operator"]])
 @pytest.mark.parametrize("denied", [REFUSED, UNANSWERED])
 def test_a_policy_is_seen_to_deny_and_to_allow(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni, denied: CommandResult
@@ -176,8 +187,8 @@ def test_a_policy_is_seen_to_deny_and_to_allow(
     _phase(dataclasses.replace(cluster, cni=cni), shells, port).run()
     assert _policies(shells["iec01"]) == ["iecpod-verify-nginx-deny", "iecpod-verify-nginx-allow"]
     assert sum("exec" in call for call in shells["iec01"].calls) == len(in_pod)
-    (deleted,) = (call[3] for call in shells["iec01"].calls if "delete" in call and "pods" not in call)
-    assert deleted == "service,replicationcontroller,networkpolicies.networking.k8s.io"
+    policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/iecpod-verify-nginx-"
+    assert _deleted(shells["iec01"]) == [*REMOVED[:2], f"{policies}deny", f"{policies}allow", REMOVED[2]]
     assert b"service-name network-policy" in shells["iec01"].inputs[-1]
 
 
@@ -198,14 +209,14 @@ def test_a_policy_that_is_not_enforced_is_named_and_removed(
 ) -> None:
     shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, *after))
     with pytest.raises(WaitTimeout) as caught:
-        _phase(dataclasses.replace(cluster, cni=Cni.KUBE_ROUTER), shells, port).run()
+        _phase(dataclasses.replace(cluster, cni=CNIS["kube-router"]), shells, port).run()
     assert (caught.value.awaited, caught.value.last_seen.splitlines()[-1]) == (awaited, last_seen)
     assert "see the log of kube-router on iec03" in caught.value.remedy
     assert any("networkpolicies" in argument for call in _calls(shells) for argument in call if "delete" in call)
     assert not any(b"iecpod-verified" in sent for sent in shells["iec01"].inputs)
 
 
-@pytest.mark.parametrize("cni", [Cni.BRIDGE, Cni.FLANNEL])
+@pytest.mark.parametrize("cni", [CNIS["bridge"], CNIS["flannel"]])
 def test_a_pod_network_without_policies_is_asked_for_none(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni
 ) -> None:
@@ -223,12 +234,12 @@ def test_pods_are_on_different_nodes_where_there_are_several(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, nodes: int
 ) -> None:
     """On one node the two pods share it, and all else is checked as ever."""
-    cluster = dataclasses.replace(cluster, nodes=cluster.nodes[:nodes], cni=Cni.KUBE_ROUTER)
+    cluster = dataclasses.replace(cluster, nodes=cluster.nodes[:nodes], cni=CNIS["kube-router"])
     shells = {node.hostname: shells[node.hostname] for node in cluster.nodes}
     pods = [_pod("a", "iec01", "100.100.0.2"), _pod("b", cluster.nodes[-1].hostname, "100.100.0.3")]
     shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, REFUSED, ANSWERED), pods=pods)
     reporter = RecordingReporter()
-    VerifyPhase(cluster, shells, fake_watch(reporter=reporter), _to_loopback(port)).run()
+    VerifyPhase(cluster, shells, fake_phase_tools(reporter=reporter), _to_loopback(port)).run()
     manifest = next(sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
     assert (b"podAntiAffinity" in manifest) == (nodes > 1)
     across = " across nodes" if nodes > 1 else ""
@@ -241,7 +252,7 @@ def test_addresses_from_elsewhere_are_named(cluster: DesiredCluster, shells: dic
     with pytest.raises(NodeError) as caught:
         _phase(cluster, shells, port).run()
     assert caught.value.cause == "iec01: pod b has address 192.168.0.3, which is not in the planned 100.100.0.0/16"
-    assert sum("delete" in call for call in _calls(shells)) == 2, "what was made is removed"
+    assert _deleted(shells["iec01"]) == REMOVED, "what was made is removed"
 
 
 def test_an_api_server_that_restarts_is_waited_for(
