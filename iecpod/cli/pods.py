@@ -120,7 +120,7 @@ def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, **options: Any) 
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
-    _build(pods, pods.redeploy_changed if changed else pods.redeploy, outputs, options)
+    _build(pods, functools.partial(pods.redeploy, only_changed=changed), outputs, options)
 
 
 def _build(

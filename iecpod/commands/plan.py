@@ -32,23 +32,23 @@ class PlanResult:
 
 def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
     """Looks at the provider, and starts what is iecpod's own of it for as long as that takes."""
-    is_new = not tools.pod_dir.exists()
-    provider = tools.provider(inputs.order.site)
+    is_new = not tools.state.pod_dir.exists()
+    provider = tools.nodes.provider(inputs.order.site)
     try:
         provider.open(start=True)
         return plan_on(inputs, tools, provider)
     finally:
         provider.close()
         if is_new:
-            withdraw(tools, provider)
+            withdraw(tools.state, provider)
 
 
 def plan_on(inputs: PodInputs, tools: PodTools, provider: Provider) -> PlanResult:
     """The plan by a provider that is open already."""
     planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
-    manifests = look_at_manifests(planned, inputs, tools)
+    manifests = look_at_manifests(planned, inputs, tools.software)
     try:
-        check_plan(planned, inputs, tools, manifests.images)
+        check_plan(planned, inputs, tools.run, manifests.images)
         return PlanResult(planned, manifests.problems, manifests)
     except PreflightError as error:
         return PlanResult(planned, (*error.problems, *manifests.problems), manifests)

@@ -34,7 +34,7 @@ class Access:
         with self._session.pod(request, locked=False) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
             _pod_keys(tools)
-            return guest_access.console_argv(tools.provider(inputs.order.site), inputs, hostname)
+            return guest_access.console_argv(tools.nodes.provider(inputs.order.site), inputs, hostname)
 
     def export(self, request: PodRequest, name: str) -> str:
         """`name` is one of `EXPORTS`."""
@@ -50,8 +50,8 @@ class Access:
 
 def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
     keys = _pod_keys(tools)
-    way = tools.provider(inputs.order.site).way
-    kubectl = tools.host_kubectl(way, inputs.order.release)
+    way = tools.nodes.provider(inputs.order.site).way
+    kubectl = tools.nodes.host_kubectl(way, inputs.order.release)
     return GuestAccess(
         command_prefix=way.command_prefix,
         private_key=keys.private_key_file,
@@ -62,14 +62,14 @@ def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
 
 def _pod_keys(tools: PodAdapters) -> PodKeys:
     """Raises `UsageError` for a POD that was not deployed from here."""
-    keys = find_pod_keys(tools.pod_dir / "keys")
+    keys = find_pod_keys(tools.state.pod_dir / "keys")
     if keys is None:
-        raise _not_deployed(tools.ref)
+        raise _not_deployed(tools.run.ref)
     return keys
 
 
 def exported(inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
-    return exported_pod(inputs, guest_access_of(inputs, tools), tools.pod_dir)
+    return exported_pod(inputs, guest_access_of(inputs, tools), tools.state.pod_dir)
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:

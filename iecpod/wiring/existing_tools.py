@@ -20,46 +20,47 @@ from iecpod.ports import BundleFiles, NodeEndpoint, Shell
 from iecpod.providers.context import ProviderContext
 from iecpod.providers.existing.way import DirectWay
 from iecpod.ssh_login import HostKey, Login
+from iecpod.wiring.cached_software import CachedSoftware
 
 _PORT = 22
 _TCP_SECONDS = 10.0
 
 
-class PodContext(ProviderContext, Protocol):
-    """Of `PodAdapters`, what is needed here."""
+class KeyedNodes(Protocol):
+    """Nodes that are reached by the POD's own key."""
 
     def keys(self) -> PodKeys: ...
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]: ...
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles: ...
-
 
 class ExistingAdapters:
     """`ExistingTools`."""
 
-    def __init__(self, pod: PodContext, login: Login) -> None:
-        self._pod = pod
+    def __init__(self, run: ProviderContext, nodes: KeyedNodes, software: CachedSoftware, login: Login) -> None:
+        self._run = run
+        self._nodes = nodes
+        self._software = software
         self.login = login
         self.direct_way = DirectWay()
-        self.ref = pod.ref
-        self.run_id = pod.run_id
-        self.pod_dir = pod.pod_dir
-        self.clock = pod.clock
-        self.reporter = pod.reporter
+        self.ref = run.ref
+        self.run_id = run.run_id
+        self.pod_dir = run.pod_dir
+        self.clock = run.clock
+        self.reporter = run.reporter
 
     @property
     def owner(self) -> Owner:
-        return self._pod.owner
+        return self._run.owner
 
     def authorized_key(self) -> str:
-        return self._pod.keys().authorized_key
+        return self._nodes.keys().authorized_key
 
     def has_keys(self) -> bool:
         return find_pod_keys(self.pod_dir / "keys") is not None
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        return self._pod.shells(endpoints)
+        return self._nodes.shells(endpoints)
 
     def first_shell(self, endpoint: NodeEndpoint) -> Shell:
         return SshShell(
@@ -86,7 +87,7 @@ class ExistingAdapters:
         return known_host_keys(self.login.known_hosts, address, _PORT)
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        return self._pod.bundle(release, arch)
+        return self._software.bundle(release, arch)
 
     def wall_time(self) -> float:
         return time.time()

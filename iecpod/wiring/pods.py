@@ -27,7 +27,8 @@ from iecpod.results import FAILED
 from iecpod.wiring.access import exported
 from iecpod.wiring.conformance_bench import ConformanceBench
 from iecpod.wiring.described import ensure_described, remove_described
-from iecpod.wiring.pod_tools import PodAdapters, new_run_id
+from iecpod.wiring.pod_tools import PodAdapters
+from iecpod.wiring.run_of_pod import new_run_id
 from iecpod.wiring.session import Session
 
 BuildCommand = Callable[[PodInputs, PodTools, Callable[[Report], None]], Report]
@@ -41,24 +42,22 @@ class Pods:
     def deploy(self, request: PodRequest, outputs: RunOutputs) -> Report:
         return self._build(deploy.deploy, "deploy", request, outputs)
 
-    def redeploy(self, request: PodRequest, outputs: RunOutputs) -> Report:
-        return self._build(redeploy.redeploy, "redeploy", request, outputs)
-
-    def redeploy_changed(self, request: PodRequest, outputs: RunOutputs) -> Report:
-        return self._build(redeploy.redeploy_changed, "redeploy", request, outputs)
+    def redeploy(self, request: PodRequest, outputs: RunOutputs, *, only_changed: bool = False) -> Report:
+        build = redeploy.redeploy_changed if only_changed else redeploy.redeploy
+        return self._build(build, "redeploy", request, outputs)
 
     def bootstrap(self, request: PodRequest, addresses: Sequence[IPv4Address], outputs: RunOutputs) -> Report:
         """Describes machines as a POD, unless it is there, and deploys that. One that is refused leaves no trace."""
         with self._session.reporter() as reporter:
             tools = self._session.tools(request, reporter)
-            is_new = not tools.pod_dir.exists()
+            is_new = not tools.state.pod_dir.exists()
             try:
-                with tools.lock():
+                with tools.state.lock():
                     base = ensure_described(tools, self.layout, request, addresses)
                 return self.deploy(_with_base(request, base), outputs)
             except IecpodError:
-                if is_new and not tools.saved().is_noted:
-                    tools.remove_pod_dir()
+                if is_new and not tools.state.saved().is_noted:
+                    tools.state.remove_pod_dir()
                     remove_described(self.layout, request.ref)
                 raise
 
@@ -71,7 +70,7 @@ class Pods:
 
             def save_report(report: Report) -> None:
                 shown = report.rewritten(inputs.loaded.secrets.hide)
-                replace_file(tools.pod_dir / "report.json", shown.to_json(), READABLE)
+                replace_file(tools.state.pod_dir / "report.json", shown.to_json(), READABLE)
                 save(shown)
                 if report.outcome != FAILED:
                     write_exports(exported(inputs, tools))
@@ -95,19 +94,19 @@ class Pods:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""
         with self._session.reporter(Run(new_run_id(), "teardown", request.ref), events) as reporter:
             tools = self._session.tools(request, reporter)
-            with tools.lock():  # what is saved is what the run that held it has left
+            with tools.state.lock():  # what is saved is what the run that held it has left
                 removed = teardown.teardown(tools, self._teardown_site(request, tools))
-                if not tools.pod_dir.exists():
+                if not tools.state.pod_dir.exists():
                     remove_described(self.layout, request.ref)
                 return removed
 
     def conformance(self, request: PodRequest, order: ConformanceOrder, events: Path | None) -> ConformanceReport:
         run = Run(new_run_id(), "conformance", request.ref)
         with self._session.pod(request, run, events, locked=True) as (inputs, tools):
-            return run_conformance(inputs, tools, ConformanceBench(self.layout, tools.reporter), order)
+            return run_conformance(inputs, tools, ConformanceBench(self.layout, tools.run.reporter), order)
 
     def _teardown_site(self, request: PodRequest, tools: PodAdapters) -> Site:
-        given, saved = request.options, tools.saved().options.site
+        given, saved = request.options, tools.state.saved().options.site
         if given.provider is ProviderName.EXISTING:
             return Site(given.provider)
         if saved is not None and (given.uri is None or saved.uri is None):

@@ -55,8 +55,8 @@ class Session:
         with self.reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools, sources = self.tools(request, reporter, run_id), GivenSources(self.layout, reporter)
-            with tools.lock() if locked else nullcontext():
-                saved = tools.saved()
+            with tools.state.lock() if locked else nullcontext():
+                saved = tools.state.saved()
                 request = sources.take_in(request, saved.options)
                 if tell_warnings:
                     request = sources.with_default_software(request, saved.options)

@@ -73,7 +73,7 @@ class Upkeep:
             try:
                 check_pod_dir(self._layout, ref)
                 # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
-                site = tools.saved().options.site or Site(ProviderName.LIBVIRT, EMBEDDED)
+                site = tools.state.saved().options.site or Site(ProviderName.LIBVIRT, EMBEDDED)
             except IecpodError as error:
                 yield Leftover(name=f"POD {ref}", made_at=None, in_use=error.cause, remove=lambda: None)
                 continue
@@ -106,7 +106,7 @@ class Upkeep:
         inputs: PodInputs | None = None
         not_valid = ""
         try:
-            known = tools.saved()
+            known = tools.state.saved()
             inputs = resolve_request(request, self._layout, known)
         except IecpodError as error:
             not_valid = error.cause

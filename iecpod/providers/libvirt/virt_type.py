@@ -24,14 +24,14 @@ def proven_virt_type(order: PodOrder, facts: HostFacts, tools: LibvirtTools, ima
     assumed = assumed_virt_type(order, facts)
     archs = {node.arch for node in order.spec.pdf.nodes}
     if order.options.virt_type is None and any(kvm_is_barred(facts, arch) for arch in archs):
-        tools.reporter.warn(
+        tools.run.reporter.warn(
             f"{facts.qemu_user}, as whom QEMU runs, cannot use /dev/kvm: guests are emulated; {KVM_REMEDY}"
         )
     if order.options.virt_type is not None or assumed is VirtType.QEMU:
         return assumed
     for arch in archs:
         image = images.find(arch)
-        if image is not None and not tools.kvm_boots(image, facts.emulators[arch], arch):
-            tools.reporter.warn("KVM is present but cannot boot a guest; falling back to emulation (TCG)")
+        if image is not None and not tools.disk_sources.kvm_boots(image, facts.emulators[arch], arch):
+            tools.run.reporter.warn("KVM is present but cannot boot a guest; falling back to emulation (TCG)")
             return VirtType.QEMU
     return assumed

@@ -204,17 +204,18 @@ def test_a_deploy_from_it_fetches_nothing(upstream: Upstream, archive: Path, tmp
     tools = PodAdapters(layout_below(tmp_path), REF, RecordingReporter(), "")
     release = inputs.order.release
     assert (release.name, release.kubernetes_version, release.repositories) == ("lab-made", VERSION, ())
-    image = tools.images(release, BundleVia.SSH).ensure(HOST_ARCH)
+    sources = tools.nodes.libvirt_tools().disk_sources
+    image = sources.images(release, BundleVia.SSH).ensure(HOST_ARCH)
     assert (image.format, image.virtual_size_bytes) == ("raw", 1024 * 1024)
-    assert tools.images(release, BundleVia.IMAGE).key(HOST_ARCH) == tools.images(release, BundleVia.SSH).key(HOST_ARCH)
-    disks = tools.bundle_disks(release)
+    assert len({sources.images(release, via).key(HOST_ARCH) for via in (BundleVia.IMAGE, BundleVia.SSH)}) == 1
+    disks = sources.bundle_disks(release)
     disks.ensure(HOST_ARCH)
     listed = subprocess.run(["debugfs", "-R", "ls /debs", disks.disk(HOST_ARCH).path], capture_output=True, text=True)
     assert disks.is_made(HOST_ARCH) and "Packages" in listed.stdout
-    files = tools.bundle(release, HOST_ARCH)
+    files = tools.software.bundle(release, HOST_ARCH)
     assert files.references == IMAGES and len(files.images) == len(IMAGES)
     assert "Packages" in [path.name for path in files.debs]
-    assert [path.name for path in tools.helm_programs(release, HOST_ARCH)] == ["helm"]
+    assert [path.name for path in tools.software.helm_programs(release, HOST_ARCH)] == ["helm"]
     assert CALICO_IMAGE in Path(release.manifests[0].file).read_text()
     assert len(upstream.asked) == asked
 
@@ -236,7 +237,7 @@ def test_what_the_pod_was_deployed_from_is_recalled(archive: Path, tmp_path: Pat
 def test_a_bundle_that_was_changed_in_the_cache_is_not_deployed_from(archive: Path, tmp_path: Path) -> None:
     inputs = deployed_from(archive, tmp_path)
     layout = layout_below(tmp_path)
-    PodAdapters(layout, REF, RecordingReporter(), "").save(inputs.to_save)
+    PodAdapters(layout, REF, RecordingReporter(), "").state.save(inputs.to_save)
     taken = bundle_dir(layout.cache_dir, str(inputs.order.options.bundle))
     (taken / "debs/Packages").write_text("")
     (taken / "helm/helm").unlink()

@@ -167,21 +167,21 @@ def calico_on(pod: Iecpod, ready_seconds: float) -> Calico:
     reporter = RecordingReporter()
     tools = PodAdapters(layout, PodRef(LAB, POD), reporter, apt_mirror="")
     request = pod_request(
-        ref=tools.ref,
+        ref=tools.run.ref,
         scenario="k8-calico-iec-noha",
         supply=Supply(manifests={"calico": str(UPSTREAM)}),
         limits=(("ready", ready_seconds),),
     )
-    inputs = resolve_request(request, layout, tools.saved())
+    inputs = resolve_request(request, layout, tools.state.saved())
     assert inputs.order.options.virt_type is not None, "the POD was not deployed"
-    provider = tools.provider(inputs.order.site)
+    provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=False)
     try:
         planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
     finally:
         provider.close()
-    cluster, shared = planned.pod.cluster, phase_tools(inputs, tools, provider, planned)
-    shells = tools.shells(provider.endpoints(inputs.order))
-    calico = Calico(cluster, shells, shared, reporter, tools.cni_manifest(cluster))
-    calico.sign_in(tools.kubeconfig_path)
+    cluster, shared = planned.pod.cluster, phase_tools(inputs, tools.run, provider, planned)
+    shells = tools.nodes.shells(provider.endpoints(inputs.order))
+    calico = Calico(cluster, shells, shared, reporter, tools.software.cni_manifest(cluster))
+    calico.sign_in(tools.state.kubeconfig_path)
     return calico

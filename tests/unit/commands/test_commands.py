@@ -91,7 +91,7 @@ class FakeBundleDisks:
 
 
 class FakeTools:
-    """`PodTools` on fakes; keys and the POD's directory are real."""
+    """`PodTools` and `LibvirtTools` with all their parts in one, on fakes; keys and the POD's directory are real."""
 
     def __init__(
         self, directory: Path, layout: Layout, routes: tuple[Route, ...] = (), facts: HostFacts = FACTS
@@ -111,6 +111,12 @@ class FakeTools:
         self.saved_pod = SavedPod()
         self.held_by: LockHolder | None = None
         self.disks = FakeBundleDisks()
+
+    @property
+    def run(self) -> FakeTools:
+        return self
+
+    state = nodes = software = disk_sources = seeds = run
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -364,14 +370,14 @@ def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeT
 
 def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
     adapters = PodAdapters(layout, REF, RecordingReporter(), "")
-    assert adapters.saved() == SavedPod()
+    assert adapters.state.saved() == SavedPod()
     supply = Supply(registry_mirrors={"docker.io": "https://hub.lab"}, no_proxy=(".lab",))
     given = {"addressing": "compact", "pod_cidr": "100.101.0.0/16", "vcpus": 2, "memory_mib": 1024, "supply": supply}
     inputs = resolve(layout, **given)
-    adapters.save(inputs.to_save)
-    assert adapters.saved() == inputs.to_save
-    assert (adapters.pod_dir / "deployed.json").stat().st_mode & 0o777 == 0o600
-    later = resolve_request(pod_request(ref=REF), layout, adapters.saved())
+    adapters.state.save(inputs.to_save)
+    assert adapters.state.saved() == inputs.to_save
+    assert (adapters.state.pod_dir / "deployed.json").stat().st_mode & 0o777 == 0o600
+    later = resolve_request(pod_request(ref=REF), layout, adapters.state.saved())
     assert later.order.options == inputs.order.options and str(later.order.pod_cidr) == "100.101.0.0/16"
 
 
@@ -574,7 +580,10 @@ def test_unknown_scenario_lists_those_there_are(layout: Layout) -> None:
 
 
 def test_of_a_console_the_end_is_read(layout: Layout, tmp_path: Path) -> None:
-    adapters, console = PodAdapters(layout, REF, RecordingReporter(), ""), tmp_path / "console.log"
+    adapters, console = (
+        PodAdapters(layout, REF, RecordingReporter(), "").nodes.libvirt_tools(),
+        tmp_path / "console.log",
+    )
     assert adapters.read_console(str(console)) == ""
     console.write_bytes(b"x" * 300_000 + b"\xfflogin:")
     text = adapters.read_console(str(console))

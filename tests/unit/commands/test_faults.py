@@ -371,7 +371,7 @@ def test_a_note_that_cannot_be_written_says_where(tmp_path: Path) -> None:
 def test_two_runs_share_a_lock(tmp_path: Path) -> None:
     layout = layout_below(tmp_path)
     one, other = (PodAdapters(layout, REF, RecordingReporter(), "") for _ in range(2))
-    with one.lock(), pytest.raises(PodLocked), other.lock():
+    with one.state.lock(), pytest.raises(PodLocked), other.state.lock():
         pass
     notes = [json.loads(path.read_text()) for path in layout.runtime_dir.rglob("*.holder")]
     assert notes == []

@@ -136,9 +136,9 @@ def test_a_pod_of_an_earlier_version_is_remembered_as_such(tmp_path: Path) -> No
 
 
 def test_another_state_directory_is_another_owner_of_the_same_pod(tmp_path: Path) -> None:
-    owners = [PodAdapters(layout_below(tmp_path / name), REF, RecordingReporter(), "").owner for name in ("a", "b")]
+    owners = [PodAdapters(layout_below(tmp_path / name), REF, RecordingReporter(), "").run.owner for name in ("a", "b")]
     assert owners[0].installation != owners[1].installation
-    again = PodAdapters(layout_below(tmp_path / "a"), REF, RecordingReporter(), "").owner
+    again = PodAdapters(layout_below(tmp_path / "a"), REF, RecordingReporter(), "").run.owner
     assert again == owners[0] and not again.owns_unmarked
 
 
