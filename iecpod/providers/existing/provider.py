@@ -35,7 +35,7 @@ class ExistingProvider:
 
     @property
     def way(self) -> WayIn:
-        return self._tools.direct_way
+        return self._tools.access.direct_way
 
     def open(self, *, start: bool) -> None:
         """Connections are made as they are needed."""
@@ -91,7 +91,7 @@ class ExistingProvider:
 
     def _put_back(self, changed: tuple[str, ...]) -> Removed:
         shells, silent = self._open(changed)
-        restored = restore_nodes(shells, self._tools.owner, self._tools.reporter)
+        restored = restore_nodes(shells, self._tools.run.owner, self._tools.run.reporter)
         self.close()
         restored = Restored(restored.left, {**silent, **restored.unknown})
         clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
@@ -112,7 +112,7 @@ class ExistingProvider:
 
     def _can_check_paths(self, facts: Mapping[str, NodeFacts]) -> bool:
         """Whether there is what it takes, and a node that is not the POD's yet; other problems say what is missing."""
-        owner = self._tools.owner
+        owner = self._tools.run.owner
         is_able = all(found.has_systemd and "perl" in found.programs for found in facts.values())
         return is_able and not all(Candidate.has_record_of(found, owner, name) for name, found in facts.items())
 

@@ -74,7 +74,7 @@ def owned_by(node: str, pod: str = "nodes/edge", installation: str = INSTALLATIO
 
 
 class FakeMachines:
-    """`ExistingTools` on scripted shells. `knows` are nodes that take the POD's key already."""
+    """`ExistingTools`, all its parts in one, on scripted shells. `knows` are nodes that take the POD's key already."""
 
     def __init__(self, pod_dir: Path, login: Login = Login(user="iec", accept_new=True)) -> None:  # noqa: B008
         self.ref, self.run_id, self.pod_dir = REF, "0123456789ab", pod_dir
@@ -92,6 +92,12 @@ class FakeMachines:
             shell.on("true").on("systemctl", "stop").on("perl")
             shell.reply(("sh", "-c"), self._answer_of(number))
         self.facts = {1: said_by(1), 2: said_by(2)}
+
+    @property
+    def run(self) -> FakeMachines:
+        return self
+
+    access = pod_key = note_files = run
 
     def _answer_of(self, number: int) -> Callable[[Sequence[str], bytes], CommandResult]:
         return lambda argv, _stdin: self.answer(argv, number)
