@@ -28,8 +28,6 @@ _BIRD_PROBES = ("-bird-live", "-bird-ready")
 #: The first version that serves policy/v1.
 _POLICY_V1 = (1, 21)
 _DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
-
-
 #: The section of a release that is about Calico, however it is installed.
 _SECTION = "calico"
 
