@@ -33,7 +33,7 @@ _SECTION = "calico"
 
 
 class Autodetection(str, enum.Enum):
-    """By what `calico-node` is told its address on mgmt; `cidr` is known since Calico 3.20, `interface` since ever."""
+    """How `calico-node` finds its address on mgmt; `cidr` needs Calico 3.20, `interface` any."""
 
     CIDR = "cidr"
     INTERFACE = "interface"
