@@ -107,7 +107,7 @@ class Calico:
         for shell in self.shells.values():
             shell.close()
 
-    def save(self) -> None:
+    def remember(self) -> None:
         self.objects_before, self.nodes_before = self._objects(), self.on_nodes(CNI_STATE + _KUBELET_STATE)
 
     def on_nodes(self, script: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ def calico(pod: Iecpod) -> Iterator[Calico]:
     if not UPSTREAM.exists():
         pytest.skip("Calico's manifests are not on this machine")
     made = calico_on(pod, READY_SECONDS)
-    made.save()
+    made.remember()
     try:
         yield made
     finally:
