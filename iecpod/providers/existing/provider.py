@@ -20,7 +20,6 @@ from iecpod.providers.existing.restore import Restored, restore_nodes
 from iecpod.providers.existing.tools import ExistingTools
 from iecpod.waiting.parallel import run_on_nodes
 
-
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0
 
@@ -39,7 +38,7 @@ class ExistingProvider:
 
     @property
     def way(self) -> WayIn:
-        return self._tools.direct_way
+        return self._tools.access.direct_way
 
     def open(self, *, start: bool) -> None:
         """Connections are made as they are needed."""
@@ -56,7 +55,7 @@ class ExistingProvider:
             facts = run_on_nodes(order.hostnames, self._gather)
         else:
             facts = {name: found for name, found in self._gather_if_there(order).items() if found is not None}
-        virt_type = order.virt_type or _virt_type(facts)
+        virt_type = order.options.virt_type or _virt_type(facts)
         pod = design_pod(order, low_overhead=virt_type is VirtType.QEMU)
         closed = check_paths(self._shells, pod.cluster) if prove and self._can_check_paths(facts) else ()
         return ExistingPlan(
@@ -102,7 +101,7 @@ class ExistingProvider:
     def _put_back(self, changed: tuple[str, ...], kept: frozenset[str] = frozenset()) -> Removed:
         """Those that are `kept` stay known here, and this POD there."""
         shells, silent = self._open(changed)
-        restored = restore_nodes(shells, self._tools.owner, self._tools.reporter, kept)
+        restored = restore_nodes(shells, self._tools.run.owner, self._tools.run.reporter, kept)
         self.close()
         restored = Restored(restored.left, {**silent, **restored.unknown})
         clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
@@ -123,7 +122,7 @@ class ExistingProvider:
 
     def _can_check_paths(self, facts: Mapping[str, NodeFacts]) -> bool:
         """Whether there is what it takes, and a node that is not the POD's yet; other problems say what is missing."""
-        owner = self._tools.owner
+        owner = self._tools.run.owner
         is_able = all(found.has_systemd and "perl" in found.programs for found in facts.values())
         return is_able and not all(Candidate.has_record_of(found, owner, name) for name, found in facts.items())
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.pod_state import make_pod_dir, remember
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
+from iecpod.commands.pod_state import make_pod_dir, save_pod
 from iecpod.design.machines import ProviderName
 from iecpod.errors import NodeError, NodeUnreachable, UsageError
 from iecpod.layout import Layout
@@ -20,6 +18,7 @@ from iecpod.wiring.described import described_base, ensure_described
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import RecordingReporter
+from tests.pod_requests import pod_request, saved_pod
 from tests.unit.command_line import layout_below, run
 from tests.unit.providers.existing.test_provider import ADDRESSES, REF, FakeMachines
 
@@ -52,14 +51,14 @@ def layout(tmp_path: Path) -> Layout:
     (lab / "edge.yaml").write_text(described.pdf)
     (lab / "idf-edge.yaml").write_text(described.idf)
     make_pod_dir(layout, REF)
-    remember(layout.state_dir / "pods/nodes/edge", Recalled(provider=ProviderName.EXISTING), pods.INSTALLATION)
+    save_pod(layout.state_dir / "pods/nodes/edge", saved_pod(provider=ProviderName.EXISTING), pods.INSTALLATION)
     return layout
 
 
 def give(layout: Layout, *addresses: IPv4Address, prune: bool = False) -> Path:
     """Nothing answers there: what needs a login fails."""
     tools = PodAdapters(layout, REF, RecordingReporter(), "")
-    request = PodRequest(ref=PodRef("nodes", "edge"), login=Login(user="iec"), prune=prune)
+    request = pod_request(ref=PodRef("nodes", "edge"), login=Login(user="iec"), prune=prune)
     return ensure_described(tools, layout, request, addresses)
 
 
