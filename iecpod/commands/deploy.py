@@ -17,6 +17,7 @@ from iecpod.commands.tools import PodTools
 from iecpod.descriptors.places import places_of
 from iecpod.design.image_origin import NeededImage
 from iecpod.errors import IecpodError
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
@@ -165,7 +166,8 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
     first = shells[cluster.control_plane.hostname]
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
-    kubectl_at = kubectl_of(tools, run.provider.way, cluster, first)
+    admin_conf = AdminConf(cluster, first)
+    kubectl_at = kubectl_of(tools, run.provider.way, cluster, first, admin_conf)
     return [
         *planned.phases(shells, watch),
         RuntimePhase(
@@ -179,8 +181,8 @@ def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
             pod.docker_bridge,
             archs,
         ),
-        ControlPlanePhase(cluster, first, watch),
-        KubeconfigPhase(cluster, first, tools.kubeconfig_path),
+        ControlPlanePhase(cluster, first, watch, admin_conf, kubectl_at),
+        KubeconfigPhase(cluster, admin_conf, tools.kubeconfig_path),
         pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at),
         WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,10 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.model import Arch, PodRef
 from iecpod.ports import ApiServer, BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
+from iecpod.render.kubeconfig import Credentials
 from iecpod.render.manifest import PatchedManifest
+
+FindCredentials = Callable[[], Credentials | None]
 
 
 class PodTools(Protocol):
@@ -62,8 +65,13 @@ class PodTools(Protocol):
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         """None where the release's kubectl does not run on this host."""
 
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
-        """Of the POD's kubeconfig, by `way` or through the node `first`. None where it is to be asked there only."""
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiServer | None:
+        """By `way` or through the node `first`; None where it is to be asked there only.
+
+        Credentials are those of the POD's kubeconfig, unless there is another way to find them.
+        """
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""

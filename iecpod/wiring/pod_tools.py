@@ -28,6 +28,7 @@ from iecpod.commands.pod_state import (
     remove_pod_dir,
 )
 from iecpod.commands.recalled import Recalled
+from iecpod.commands.tools import FindCredentials
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import ProviderName, Seed, Site
@@ -217,9 +218,12 @@ class PodAdapters:
         link = link_kubectl(binary, self.pod_dir)
         return LocalKubectl(host_kubectl_argv(way.command_prefix, link, self.kubeconfig_path), self.kubeconfig_path)
 
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiClient:
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiClient:
         address, port = str(cluster.endpoint), cluster.api_port
-        load = OwnKubeconfig(self.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}").load
+        own = OwnKubeconfig(self.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}")
+        load = find_credentials or own.load
         tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
         ways = (way.open_socket, *tunnels)
         return ApiClient(first.node, address, port, load_credentials=load, ways=ways)

@@ -14,8 +14,9 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
-from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.control_plane import LOOK, ControlPlanePhase
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.node_job import run_job
 from iecpod.phases.reachable import ReachablePhase
@@ -25,6 +26,7 @@ from iecpod.phases.workers import HAS_BEGUN, WorkersPhase
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_watch
+from tests.unit.admin_conf import admin_conf, credentials
 from tests.unit.conftest import make_release, with_release
 
 UNIT = "x.service"
@@ -131,13 +133,21 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(low_overhead: bool
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
-    return ControlPlanePhase(cluster, shell, fake_watch())
+    return ControlPlanePhase(cluster, shell, fake_watch(), AdminConf(cluster, shell))
+
+
+def _looks(shell: FakeShell, *words: str) -> FakeShell:
+    """What the node has: files, and the state of the unit."""
+    return shell.on("sh", "-c", LOOK, stdout="\n".join(words))
+
+
+_ALL = ("admin.conf", "manifests", "kube-scheduler.yaml")
 
 
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
-    shell = FakeShell()
+    shell = _looks(FakeShell(), *_ALL, "failed")
     shell.on("kubectl", returncode=1)
-    shell.on("test", "-e").on("kubeadm", "reset").on("rm")
+    shell.on("kubeadm", "reset").on("rm")
     shell.on("systemctl", "is-active", stdout="failed\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
@@ -151,7 +161,7 @@ def test_a_cluster_that_was_made_is_waited_for_and_never_reset(cluster: DesiredC
     """Its node was powered off, or is busy: the API server does not answer yet. The reset would throw away its data."""
     daemon_set = '{"kind": "DaemonSet"}'
     shell = FakeShell().on("kubectl", returncode=1).on("kubectl", returncode=1).on("kubectl", stdout=daemon_set)
-    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    _looks(shell, *_ALL, "inactive")
     phase = _control_plane(shell, cluster)
     assert phase.probe() is None
     phase.run()
@@ -161,7 +171,7 @@ def test_a_cluster_that_was_made_is_waited_for_and_never_reset(cluster: DesiredC
 
 def test_a_cluster_whose_api_server_stays_away_is_not_reset_either(cluster: DesiredCluster) -> None:
     shell = FakeShell().on("kubectl", stderr="connection refused", returncode=1)
-    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    _looks(shell, *_ALL, "inactive")
     with pytest.raises(WaitTimeout) as caught:
         _control_plane(shell, cluster).run()
     assert "the API server of the cluster that was made: not within 120 s; last seen: " in caught.value.cause
@@ -171,9 +181,7 @@ def test_a_cluster_whose_api_server_stays_away_is_not_reset_either(cluster: Desi
 
 
 def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
-    shell = FakeShell()
-    shell.on("kubectl", returncode=1)
-    shell.on("test", returncode=1).on("rm")
+    shell = _looks(FakeShell(), "inactive").on("rm")
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
@@ -187,8 +195,8 @@ def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
 
 def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> None:
     """The first init ends at a request of its own that took too long; nothing of it is thrown away."""
-    shell = FakeShell().on("kubectl", returncode=1).on("kubectl", stdout="ok")
-    shell.on("test", returncode=1).on("rm").on("journalctl", stdout="context deadline exceeded\n")
+    shell = _looks(FakeShell(), "inactive").on("kubectl", stdout="{}")
+    shell.on("rm").on("journalctl", stdout="context deadline exceeded\n")
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=exit-code\nExecMainStatus=1\n")
@@ -201,13 +209,14 @@ def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> N
 
 
 def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: DesiredCluster) -> None:
-    shell = FakeShell().on("kubectl", returncode=1).on("test", returncode=1).on("rm")
+    shell = _looks(FakeShell(), "inactive").on("rm")
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     release = dataclasses.replace(cluster.release, coredns=False)
     cluster = dataclasses.replace(cluster, release=release, low_overhead=True)
-    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, low_overhead=True))).run()
+    watch = fake_watch(Pace(8.0, low_overhead=True))
+    ControlPlanePhase(cluster, shell, watch, AdminConf(cluster, shell)).run()
     (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert script.split(" && ") == [
@@ -220,12 +229,13 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
 
 def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: DesiredCluster, tmp_path: Path) -> None:
     """It waits for all three components, and reads their manifests: none may be left out."""
-    shell = FakeShell().on("kubectl", returncode=1).on("test", returncode=1).on("rm").on("sh", "-euc").on("sh", "-c")
+    shell = _looks(FakeShell(), "inactive").on("rm").on("sh", "-euc").on("sh", "-c")
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "reset-failed").on("systemd-run")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     cluster = dataclasses.replace(with_release(cluster, "1.37.2"), low_overhead=True)
-    ControlPlanePhase(cluster, shell, fake_watch(Pace(8.0, low_overhead=True))).run()
+    watch = fake_watch(Pace(8.0, low_overhead=True))
+    ControlPlanePhase(cluster, shell, watch, AdminConf(cluster, shell)).run()
     (started,) = (call for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert started[started.index("--") + 1 :] == ("kubeadm", "init", config, "--skip-token-print")
@@ -238,8 +248,46 @@ def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: Desi
 
 
 def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) -> None:
-    shell = FakeShell().on("test", "-e").on("systemctl", "is-active", stdout="activating\n")
+    shell = _looks(FakeShell(), *_ALL, "activating")
     assert _control_plane(shell, cluster).probe() is None
+
+
+def test_a_node_that_says_nothing_has_not_said_that_there_is_nothing(cluster: DesiredCluster) -> None:
+    phase = _control_plane(_looks(FakeShell()), cluster)
+    for look in (phase.probe, phase.run):
+        with pytest.raises(NodeError, match="does not say"):
+            look()
+
+
+def test_the_look_is_a_shell_script_that_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho activating\nexit 3\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    manifests = tmp_path / "manifests"
+    argv = ["sh", "-c", LOOK, "look", str(tmp_path / "admin.conf"), str(manifests), UNIT]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    def looked() -> list[str]:
+        return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False).stdout.split()
+
+    assert looked() == ["activating"]
+    manifests.mkdir()
+    (manifests / "kube-scheduler.yaml").touch()
+    assert looked() == ["manifests", "kube-scheduler.yaml", "activating"]
+    (tmp_path / "admin.conf").touch()
+    assert looked() == [*_ALL, "activating"]
+
+
+def test_what_was_read_before_an_init_is_read_again_after_it(cluster: DesiredCluster) -> None:
+    shell = _looks(FakeShell(), *_ALL, "failed").on("kubectl", returncode=1).on("kubeadm").on("rm").on("sh", "-c")
+    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell.on("systemctl", "reset-failed").on("systemd-run")
+    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
+    kept = AdminConf(cluster, shell)
+    assert kept.find() == credentials()
+    ControlPlanePhase(cluster, shell, fake_watch(), kept).run()
+    del shell.files["/etc/kubernetes/admin.conf"]
+    assert kept.find() is None
 
 
 def _reachable(shell: FakeShell, console: str) -> ReachablePhase:
