@@ -18,9 +18,9 @@ from iecpod.design.release_support import check_support
 from iecpod.errors import HostError, IecpodError
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import internal_ip, is_ready
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import LockHolder
 from iecpod.provider import Provider
+from iecpod.waiting.parallel import run_on_nodes
 
 _ANSWER_SECONDS = 30.0
 _UNKNOWN, _NOTHING = "unknown", "-"

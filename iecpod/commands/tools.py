@@ -10,12 +10,12 @@ from typing import Protocol
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import Site
+from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.release import AptRepository, Release
 from iecpod.model import Arch, PodRef
 from iecpod.ports import ApiServer, BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
 from iecpod.render.kubeconfig import Credentials
-from iecpod.render.manifest import PatchedManifest
 
 FindCredentials = Callable[[], Credentials | None]
 

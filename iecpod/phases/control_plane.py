@@ -15,7 +15,7 @@ from iecpod.phases.node_job import is_job_running, run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
@@ -64,7 +64,7 @@ class ControlPlanePhase:
 
     cluster: DesiredCluster
     shell: Shell
-    watch: Watch
+    tools: PhaseTools
     admin_conf: AdminConf
     kubectl_at: KubectlAt = Kubectl
     name: str = "control-plane"
@@ -82,7 +82,7 @@ class ControlPlanePhase:
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:
-        self.watch.on_nodes((self.shell.node,), self._init_or_go_on)
+        self.tools.node_times.on_nodes((self.shell.node,), self._init_or_go_on)
 
     @property
     def _kubectl(self) -> Kubectl:
@@ -111,13 +111,13 @@ class ControlPlanePhase:
             with api_awaited():
                 self._ask_api_server()
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             "the API server of the cluster that was made",
             probe,
             seconds=_RESTART_SECONDS,
             node=self.shell.node,
             interval_seconds=5.0,
-            remedy=f"`{self.watch.command('redeploy')}` recreates the cluster, where it is not worth repairing",
+            remedy=f"`{self.tools.advice.command('redeploy')}` recreates the cluster, where it is not worth repairing",
         )
 
     def _init_twice(self, seen: _Seen) -> None:
@@ -128,7 +128,7 @@ class ControlPlanePhase:
             # kubeadm gives single requests ten seconds. What it has made by then stays true.
             if not self._api_server_answers():
                 raise
-            self.watch.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
+            self.tools.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
             self._init(seen, goes_on=True)
 
     def _remove_config(self, seconds: float) -> None:
@@ -140,7 +140,7 @@ class ControlPlanePhase:
             if not goes_on and "manifests" in seen.files:
                 # An init that broke off leaves manifests and certificates, over which kubeadm refuses to start.
                 reset_node(self.shell, self.cluster)
-            seconds = self.watch.seconds(_INIT_SECONDS)
+            seconds = self.tools.deadlines.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
             self._write_patches()
@@ -149,7 +149,7 @@ class ControlPlanePhase:
             _UNIT,
             self._argv(goes_on),
             seconds=_INIT_SECONDS,
-            watch=self.watch,
+            tools=self.tools,
             remedy="deploy resumes kubeadm init where the API server answers, else it starts over",
         )
 

@@ -13,7 +13,7 @@ from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.phases.api import Api, parse_answer
 from iecpod.ports import CommandResult, HostKubectl, Shell
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.waits import Waits
 
 NODES = "/api/v1/nodes"
 KUBE_SYSTEM = "namespaces/kube-system"
@@ -84,14 +84,14 @@ class Kubectl:
                 return None
             raise
 
-    def find_awaited(self, path: str, watch: Watch) -> Json | None:
+    def find_awaited(self, path: str, waits: Waits) -> Json | None:
         """As `find`; an API server that does not answer is waited for. Raises `WaitTimeout`."""
 
         def probe() -> Json | None:
             with api_awaited():
                 return self.find(path)
 
-        return watch.wait_for(
+        return waits.wait_for(
             "an answer of the API server", probe, seconds=_AWAY_SECONDS, node=self.shell.node, interval_seconds=5.0
         )
 

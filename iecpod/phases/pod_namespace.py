@@ -62,17 +62,16 @@ class Policy(enum.Enum):
     ALLOWED = "allowed"
 
 
-def check_reach(shell: Shell, own: IPv4Address, other: IPv4Address) -> None:
+def check_reach(shell: Shell, own: IPv4Address, other: IPv4Address, network_remedy: str) -> None:
     """The page at `other`, and packets of the pods' full MTU. Raises `NodeError`; `NotYet` where the node is silent."""
     result = _run(shell, REACH, own, other)
     if result.returncode == _NO_NAMESPACE:
-        raise NodeError(shell.node, f"no namespace has the address {own} of a pod", "look at the network plugin's log")
+        raise NodeError(shell.node, f"no namespace has the address {own} of a pod", network_remedy)
     if result.returncode == _NO_PAGE or WELCOME not in result.stdout:
         raise NodeError(
             shell.node,
             f"pod {own} does not reach pod {other}: {(result.stderr or result.stdout).strip()[-300:]}",
-            "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node, kube-flannel or "
-            "kube-router",
+            network_remedy,
         )
     if result.returncode != 0:
         last = result.stderr.strip().splitlines()[-1:] or ["no answer"]

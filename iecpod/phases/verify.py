@@ -10,15 +10,15 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.k8s_pods import cluster_ip_of, is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
 from iecpod.phases.pod_namespace import WELCOME
+from iecpod.phases.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
 from iecpod.phases.verify_pods import PodChecks
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, POLICIES, render_nginx
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
@@ -49,14 +49,14 @@ class VerifyPhase:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     open_socket: OpenSocket
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
     kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        record = self._kubectl.find_awaited(RECORD_PATH, self.watch)
+        record = self._kubectl.find_awaited(RECORD_PATH, self.tools.waits)
         return "nginx answered" if is_verified(self.cluster, record) else None
 
     def run(self) -> None:
@@ -68,7 +68,7 @@ class VerifyPhase:
             check_addresses(self.cluster, service, pods)
             self._check_service(service)
             self._check_from_outside(service)
-            checks = PodChecks(self.cluster, self.shells, self.watch, self.kubectl_at)
+            checks = PodChecks(self.cluster, self.shells, self.tools, self.kubectl_at)
             checks.check_pod_to_pod(pods)
             checks.check_exec(pods)
             if self.cluster.cni.enforces_policies:
@@ -88,12 +88,12 @@ class VerifyPhase:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
             return pods
 
-        return self.watch.wait_for(
+        return self.tools.waits.wait_for(
             "two nginx pods Running",
             probe,
             seconds=_RUNNING_SECONDS,
             console_of=self.cluster.control_plane.hostname,
-            remedy=f"see `{self.watch.command('kubectl', 'describe', 'pods')}`",
+            remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'pods')}`",
         )
 
     def _check_service(self, service: Json) -> None:
@@ -102,9 +102,9 @@ class VerifyPhase:
         def check(hostname: str) -> None:
             node = next(node for node in self.cluster.nodes if node.hostname == hostname)
             self._wait_for_pages(hostname, f"http://{cluster_ip}/", f"http://{node.address}:{node_port}/")
-            self.watch.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
+            self.tools.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
 
-        self.watch.on_nodes(tuple(self.shells), check)
+        self.tools.node_times.on_nodes(tuple(self.shells), check)
 
     def _wait_for_pages(self, hostname: str, *urls: str) -> None:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
@@ -117,9 +117,9 @@ class VerifyPhase:
             if result.returncode != 0:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
-        logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
+        logs = self.tools.advice.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
         awaited = f"nginx at {' and '.join(urls)}"
-        self.watch.wait_for(awaited, probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
+        self.tools.waits.wait_for(awaited, probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
 
     def _check_from_outside(self, service: Json) -> None:
         """By NodePort of the first node, as users of the lab come."""
@@ -133,13 +133,13 @@ class VerifyPhase:
             if WELCOME not in page:
                 raise NotYet("another page answered")
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             f"nginx at {address}:{port} from the jumpserver",
             probe,
             seconds=_ANSWER_SECONDS,
             remedy="see whether the jumpserver has a route to mgmt, and no firewall in between",
         )
-        self.watch.reporter.progress("nginx answers the jumpserver by NodePort")
+        self.tools.reporter.progress("nginx answers the jumpserver by NodePort")
 
     def _remove(self, kubectl: Kubectl, seconds: float) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.

@@ -11,15 +11,15 @@ from ipaddress import IPv4Address
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed
 from iecpod.outside_json import Json
-from iecpod.phases.console import last_line
-from iecpod.phases.k8s_pods import ip_of, node_of
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited, condition_of, name_of
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.pod_namespace import WELCOME, Policy, check_policy, check_reach
+from iecpod.phases.pod_status import ip_of, node_of
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_denial, render_permission
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.console import last_line
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 
 CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
 
@@ -38,27 +38,29 @@ class PodChecks:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     kubectl_at: KubectlAt = Kubectl
 
     def check_pod_to_pod(self, pods: Sequence[Json]) -> None:
         """Both directions, each from one pod to the other; on different nodes, where there is more than one."""
+        daemon = self.cluster.cni.daemon
+        remedy = f"look at the log of {daemon}" if daemon else "look at the routes to the nodes' pod CIDRs"
         ways: dict[str, list[tuple[IPv4Address, IPv4Address]]] = {}
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
             ways.setdefault(self._node(client), []).append((ip_of(client), ip_of(server)))
 
         def check(hostname: str) -> None:
             for own, other in ways[hostname]:
-                self.watch.wait_for(
+                self.tools.waits.wait_for(
                     f"an answer of pod {other} to pod {own}",
-                    partial(check_reach, self.shells[hostname], own, other),
+                    partial(check_reach, self.shells[hostname], own, other, remedy),
                     seconds=_ANSWER_SECONDS,
                     node=hostname,
                 )
 
         run_on_nodes(tuple(ways), check)
         across = " across nodes" if len(self.cluster.nodes) > 1 else ""
-        self.watch.reporter.progress(f"pods reach each other{across}, with full packets")
+        self.tools.reporter.progress(f"pods reach each other{across}, with full packets")
 
     def check_exec(self, pods: Sequence[Json]) -> None:
         """A command in a pod: it fetches the service by its name where the release has DNS, else the other pod."""
@@ -74,9 +76,9 @@ class PodChecks:
             if WELCOME not in page:
                 raise NotYet(page.strip()[-300:])
 
-        self.watch.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=remedy)
+        self.tools.waits.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=remedy)
         if self.cluster.release.coredns:
-            self.watch.reporter.progress("the service answers by its name")
+            self.tools.reporter.progress("the service answers by its name")
 
     def check_policies(self, pods: Sequence[Json]) -> None:
         """A policy that denies is in force, and one that allows is, too. Their objects are left to the caller."""
@@ -87,16 +89,16 @@ class PodChecks:
         )
         for awaited, manifest, policy in steps:
             self._kubectl.apply(manifest)
-            most_seconds = self.watch.seconds(_POLICY_SECONDS)
+            most_seconds = self.tools.deadlines.seconds(_POLICY_SECONDS)
             probe = partial(check_policy, shell, ip_of(pods[0]), ip_of(pods[1]), policy, most_seconds=most_seconds)
-            self.watch.wait_for(
+            self.tools.waits.wait_for(
                 f"{awaited}, in force",
                 probe,
                 seconds=_POLICY_SECONDS,
                 console_of=self._first,
-                remedy=f"see the log of {self.cluster.cni.value} on {node_of(pods[1])}",
+                remedy=f"see the log of {self.cluster.cni.name} on {node_of(pods[1])}",
             )
-        self.watch.reporter.progress("network policies are in force: denied, then allowed")
+        self.tools.reporter.progress("network policies are in force: denied, then allowed")
 
     def _node(self, pod: Json) -> str:
         hostname = node_of(pod)
@@ -113,7 +115,7 @@ class PodChecks:
         return self.kubectl_at(self.shells[self._first])
 
     def _system_command(self, *arguments: str) -> str:
-        return self.watch.command("kubectl", "--namespace", "kube-system", *arguments)
+        return self.tools.advice.command("kubectl", "--namespace", "kube-system", *arguments)
 
     def _wait_for_dns(self) -> None:
         def probe() -> None:
@@ -123,7 +125,7 @@ class PodChecks:
                 raise NotYet(condition_of(seen, "Available", "message") or "no status yet")
 
         pods = self._system_command("describe", "pods", "--selector", "k8s-app=kube-dns")
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             "CoreDNS available", probe, seconds=_DNS_SECONDS, console_of=self._first, remedy=f"see `{pods}`"
         )
 

@@ -3,9 +3,9 @@
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.clock import FakeClock
 from tests.fakes.hypervisor import FACTS, FakeHost, FakeHypervisor
+from tests.fakes.phase_tools import fake_phase_tools
 from tests.fakes.reporter import RecordingReporter
 from tests.fakes.shell import FakeShell, Reply
-from tests.fakes.watch import fake_watch
 
 __all__ = [
     "FACTS",
@@ -16,5 +16,5 @@ __all__ = [
     "FakeShell",
     "RecordingReporter",
     "Reply",
-    "fake_watch",
+    "fake_phase_tools",
 ]

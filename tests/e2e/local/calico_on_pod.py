@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import iecpod as package
-from iecpod.commands.deploy import make_watch
+from iecpod.commands.deploy import phase_tools
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.design.cluster import DesiredCluster
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
 from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
-from iecpod.render.manifest import ManifestPatch, ManifestText, PatchedManifest
+from iecpod.render.manifest import ManifestPatch
 from iecpod.wait import NotYet, SystemClock, poll
-from iecpod.watch import Watch
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.wiring.pod_tools import PodAdapters
 from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod
 from tests.e2e.small_lab import ROOT, load_yaml
@@ -77,7 +78,7 @@ class Calico:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     reporter: RecordingReporter
     manifest: PatchedManifest
     objects_before: frozenset[str] = frozenset()
@@ -179,8 +180,8 @@ def calico_on(pod: Iecpod, ready_seconds: float) -> Calico:
         planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
     finally:
         provider.close()
-    cluster, watch = planned.pod.cluster, make_watch(inputs, tools, provider, planned)
+    cluster, shared = planned.pod.cluster, phase_tools(inputs, tools, provider, planned)
     shells = tools.shells(provider.endpoints(inputs.order))
-    calico = Calico(cluster, shells, watch, reporter, tools.cni_manifest(cluster))
+    calico = Calico(cluster, shells, shared, reporter, tools.cni_manifest(cluster))
     calico.sign_in(tools.kubeconfig_path)
     return calico

@@ -17,8 +17,8 @@ import pytest
 
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.outside_json import Json
-from iecpod.phases.cni import CalicoPhase
-from iecpod.phases.k8s_pods import is_running, pod_state
+from iecpod.phases.pod_network import PodNetworkPhase
+from iecpod.phases.pod_status import is_running, pod_state
 from iecpod.phases.ready import ReadyPhase
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.workflow import PhaseFailed, run_phases
@@ -49,8 +49,8 @@ def calico(pod: Iecpod) -> Iterator[Calico]:
 
 
 def test_the_patched_manifest_is_taken_whole_and_its_changes_are_told(calico: Calico) -> None:
-    phase = CalicoPhase(calico.cluster, calico.kubectl.shell, lambda: calico.manifest, calico.watch)
-    (result,) = run_phases([phase], calico.watch)
+    phase = PodNetworkPhase(calico.cluster, calico.shells, lambda: calico.manifest, calico.tools)
+    (result,) = run_phases([phase], calico.tools)
     assert (result.outcome, result.detail) == ("done", "calico-node applied")
     assert not any("PodDisruptionBudget" in line for line in calico.reporter.lines), "this cluster has policy/v1"
     daemon_set, config, budget = calico.ask(
@@ -85,7 +85,7 @@ def test_the_wait_ends_in_time_and_names_pods_and_images(calico: Calico) -> None
     _wait_for_failed_pulls(calico)
     start = time.monotonic()
     with pytest.raises(PhaseFailed) as caught:
-        run_phases([ReadyPhase(calico.cluster, calico.shells, calico.watch)], calico.watch)
+        run_phases([ReadyPhase(calico.cluster, calico.shells, calico.tools)], calico.tools)
     seconds = time.monotonic() - start
     error = caught.value.error
     assert isinstance(error, WaitTimeout) and error.exit_code is ExitCode.TIMEOUT

@@ -12,11 +12,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
+from iecpod.cni.calico import Autodetection, CalicoSettings, patch_calico_manifest
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import Autodetection, CalicoSource
 from iecpod.errors import HostError
-from iecpod.render.calico import patch_calico_manifest
-from tests.unit.calico_of_the_iec import MANIFESTS
+from tests.unit.cni.calico_of_the_iec import MANIFESTS
 
 ADDRESSES = (IPv4Address("172.16.1.136"), IPv4Address("172.16.10.36"))
 
@@ -56,7 +55,7 @@ def test_they_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
 
 def test_no_key_is_in_what_people_are_shown(cluster: DesiredCluster) -> None:
     tls = make_etcd_tls(ADDRESSES)
-    calico = CalicoSource(manifests=(), autodetection=Autodetection.INTERFACE, own_etcd=True)
+    calico = CalicoSettings(autodetection=Autodetection.INTERFACE, own_etcd=True)
     patched = patch_calico_manifest(MANIFESTS, cluster, calico, lambda: tls)
     assert "PRIVATE" not in repr(tls)
     shown = "\n".join(patched.changes)

@@ -27,7 +27,7 @@ from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.pods import site
 from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
@@ -196,7 +196,7 @@ def _run_phase(shell: FakeShell, directory: Path) -> tuple[Sequence[tuple[str, .
         {"iec01": shell},
         lambda _: b"",
         lambda _hostname: bundle,
-        fake_watch(),
+        fake_phase_tools(),
         {"iec01": "u-1"},
     )
     phase.run()

@@ -25,6 +25,7 @@ from iecpod.commands.tools import FindCredentials
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import BundleDisk, Route, Seed, Site, VirtType
+from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.supply import Supply
@@ -32,8 +33,8 @@ from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightErr
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
+from iecpod.phases.cni_files import CHECK, INSTALL
 from iecpod.phases.control_plane import LOOK
-from iecpod.phases.node_network import CHECK, INSTALL
 from iecpod.ports import (
     ApiServer,
     BaseImage,
@@ -49,14 +50,12 @@ from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.providers.libvirt.tools import NodeSecrets
-from iecpod.render.cni_manifest import render_cni_manifest
-from iecpod.render.manifest import PatchedManifest
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.pods import site
 from tests.unit.admin_conf import SERVER, admin_conf
-from tests.unit.calico_of_the_iec import make_tls
+from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
@@ -160,7 +159,7 @@ class FakeTools:
         raise AssertionError("debian12 has no repositories")
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        return render_cni_manifest((), cluster, make_tls)
+        return cluster.cni.render_manifest((), cluster, make_tls)
 
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         return None  # debian12's is compiled for guests

@@ -16,6 +16,7 @@ from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.design.bundle_manifest import BundledImage
 from iecpod.design.image_archive import ImageArchive
 from iecpod.design.image_origin import MISSING, NeededImage, check_given_twice, find_origins
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import Manifest, ProvidedBundle, Release
 from iecpod.design.release_file import load_release
 from iecpod.design.supply import Supply
@@ -32,17 +33,17 @@ from iecpod.model import Arch
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import CommandResult
 from iecpod.render.bundle_install import import_script
-from iecpod.render.manifest import ManifestText, image_names
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from iecpod.render.manifest import image_names
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
-from tests.unit.cni_manifests import CALICO, FLANNEL
+from tests.unit.cni.cni_manifests import CALICO, FLANNEL
+from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import REF
 from tests.unit.conftest import make_release
 from tests.unit.images.test_bundles import manifest_of, parse
 from tests.unit.images.test_bundles import taken_in as bundle_taken_in
-from tests.unit.test_pod_network_verbs import ManifestTools, written
 
 ROOT = Path(__file__).parents[3]
 GO = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
@@ -256,7 +257,7 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     phase = RuntimePhase(
-        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_watch()),
+        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_phase_tools()),
         archs={"iec01": Arch.X86_64},
     )
     assert (phase.probe() is not None) is has_them

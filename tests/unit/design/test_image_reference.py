@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.bundle_manifest import BundleManifest, parse_bundle_manifest
 from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.image_reference import by_digest, digest_of, without_digest
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import ProvidedBundle
-from iecpod.design.scenario import Cni
 from iecpod.errors import ImageError
 from iecpod.images.connected import each_once
-from iecpod.render.cni_manifest import render_cni_manifest
-from iecpod.render.manifest import ManifestText
 from iecpod.render.node_files import render_node_files
-from tests.unit.calico_of_the_iec import make_tls
-from tests.unit.cni_manifests import FLANNEL
+from tests.unit.cni.calico_of_the_iec import make_tls
+from tests.unit.cni.cni_manifests import FLANNEL
 from tests.unit.design.test_release import ROOT, load, problems_of, shipped
 from tests.unit.images.test_bundles import manifest_of
 
@@ -91,6 +90,7 @@ def test_manifests_name_images_by_tag_for_nodes_from_a_bundle(
     manifest = ManifestText("flannel.yaml", FLANNEL.content.replace(image.encode(), pinned))
     provided = ProvidedBundle(path=tmp_path, manifest=bundled("k8s-1.37"))
     release = dataclasses.replace(load("k8s-1.37"), provided=provided if from_bundle else None)
-    patched = render_cni_manifest([manifest], dataclasses.replace(cluster, release=release, cni=Cni.FLANNEL), make_tls)
+    wanted = dataclasses.replace(cluster, release=release, cni=CNIS["flannel"])
+    patched = wanted.cni.render_manifest([manifest], wanted, make_tls)
     assert (DIGEST in patched.text) is not from_bundle
     assert any(f"image: {image}@{DIGEST} -> {image}" in change for change in patched.changes) is from_bundle

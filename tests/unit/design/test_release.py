@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.release import ImageSourceType, Release
 from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError, UsageError
@@ -55,7 +56,7 @@ def test_connected_release_pins_what_it_fetches() -> None:
     assert release.bundle is None
     assert set(release.image.location) == set(release.image.sha256sums) == set(Arch)
     assert release.image.keyring == "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg"
-    assert release.calico is not None and [len(manifest.sha256) for manifest in release.calico.manifests] == [64]
+    assert [len(manifest.sha256) for manifest in CNIS["calico"].manifests(release)] == [64]
     assert all(repository.key_url.startswith("https://") for repository in release.repositories)
     assert release.helm is not None and set(release.helm.sha256) == set(release.helm.location) == set(Arch)
     assert {"containerd.io=2.*", "iptables"} <= set(release.packages)
@@ -206,7 +207,7 @@ def test_variants_stand_in_for_values_of_the_release() -> None:
     assert [source.suites for source in own.repositories] == [("kubernetes-xenial",), ("bionic",)]
     assert [source.suites for source in variant.repositories] == [("kubernetes-xenial",), ("xenial",)]
     assert "16.04" in variant.image.location[Arch.AARCH64]
-    assert (variant.packages, variant.calico, variant.helm) == (own.packages, own.calico, own.helm)
+    assert (variant.packages, variant.cni_sources, variant.helm) == (own.packages, own.cni_sources, own.helm)
 
 
 def test_an_operating_system_that_a_release_does_not_have_is_told() -> None:
@@ -221,5 +222,5 @@ def test_the_iec_release_is_what_its_text_says() -> None:
     assert (release.kubernetes_version, release.runtime, release.cgroup_driver) == ("1.13.0", "docker", "cgroupfs")
     assert {"docker-ce=18.06.1~ce~3-0~ubuntu", "kubelet=1.13.0-00"} <= set(release.packages)
     assert release.helm is not None and (release.helm.version, release.helm.tiller) == ("2.12.3", True)
-    assert release.calico is not None and release.calico.own_etcd
-    assert [manifest.name for manifest in release.calico.manifests] == ["etcd", "rbac", "calico"]
+    assert release.cni_source("calico").settings["own_etcd"]
+    assert [manifest.name for manifest in CNIS["calico"].manifests(release)] == ["etcd", "rbac", "calico"]

@@ -14,14 +14,14 @@ import pytest
 
 from iecpod.cli.options import make_request
 from iecpod.cli.supply import make_supply
+from iecpod.cni.registry import CNIS
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.design.cluster import DesiredCluster
+from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
 from iecpod.design.release_check import check_release
 from iecpod.design.release_file import load_release
-from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply, apply_supply, complete_supply
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import EMBEDDED
@@ -30,7 +30,7 @@ from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.node_files import render_node_files
 from iecpod.render.supply_files import render_apt_conf
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.conftest import make_release
 
@@ -140,9 +140,9 @@ def test_a_mirror_stands_in_for_a_repository_that_was_withdrawn(cluster: Desired
         supplied = dataclasses.replace(cluster, release=apply_supply(release(), given), cni=cni)
         return [problem.rule for problem in check_release(supplied, given)]
 
-    assert rules(Supply(), Cni.CALICO) == ["repository-withdrawn", *["manifest-not-pinned"] * 3]
-    assert rules(Supply(), Cni.BRIDGE) == ["repository-withdrawn"]
-    assert rules(supply, Cni.CALICO) == []
+    assert rules(Supply(), CNIS["calico"]) == ["repository-withdrawn", *["manifest-not-pinned"] * 3]
+    assert rules(Supply(), CNIS["bridge"]) == ["repository-withdrawn"]
+    assert rules(supply, CNIS["calico"]) == []
     kubernetes, docker = apply_supply(release(), supply).repositories
     assert (kubernetes.uri, kubernetes.key_url) == ("http://mirror/k8s", "/srv/key.asc")
     assert docker == release().repositories[1]
@@ -246,7 +246,12 @@ def _phase(shell: FakeShell, runtime: str, supply: Supply) -> RuntimePhase:
         raise AssertionError("the node has Kubernetes already")
 
     return RuntimePhase(
-        make_release("1.20.2", runtime), supply, {"iec01": shell}, lambda _repository: b"", no_bundle, fake_watch()
+        make_release("1.20.2", runtime),
+        supply,
+        {"iec01": shell},
+        lambda _repository: b"",
+        no_bundle,
+        fake_phase_tools(),
     )
 
 

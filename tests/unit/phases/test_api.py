@@ -13,7 +13,7 @@ from iecpod.phases.bootstrap_token import registered_token
 from iecpod.phases.kubectl import Kubectl
 from iecpod.ports import ApiAnswer
 from iecpod.yaml_document import dump_yaml_all
-from tests.fakes import FakeApiServer, FakeShell, fake_watch
+from tests.fakes import FakeApiServer, FakeShell, fake_phase_tools
 from tests.fakes.api_server import BUSY, FORBIDDEN, SILENT
 
 POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
@@ -43,7 +43,7 @@ def test_an_object_is_missing_only_where_the_server_says_so() -> None:
 def test_what_is_not_known_is_waited_for() -> None:
     server = FakeApiServer({"/api/v1/x": {"a": 1}})
     server.next_answers = [SILENT, BUSY, FORBIDDEN]
-    found = kubectl_of(server).find_awaited("/api/v1/x", fake_watch())
+    found = kubectl_of(server).find_awaited("/api/v1/x", fake_phase_tools().waits)
     assert found is not None and found.value == {"a": 1} and len(server.requests) == 4
 
 
@@ -51,7 +51,7 @@ def test_a_wait_for_a_silent_server_ends() -> None:
     server = FakeApiServer()
     server.next_answers = [BUSY] * 1000
     with pytest.raises(WaitTimeout) as caught:
-        kubectl_of(server).find_awaited("/api/v1/x", fake_watch())
+        kubectl_of(server).find_awaited("/api/v1/x", fake_phase_tools().waits)
     assert "answers `GET /api/v1/x` with 503: etcdserver: leader changed" in caught.value.last_seen
 
 

@@ -16,7 +16,7 @@ from iecpod.errors import ImageError
 from iecpod.images.helm import fetch_helm
 from iecpod.model import Arch
 from iecpod.phases.helm import HelmPhase
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter
 from tests.unit.conftest import make_release
 from tests.unit.images.test_image_fetch import Site, site
 
@@ -114,7 +114,7 @@ def test_an_architecture_that_the_release_lacks(site: Site, tmp_path: Path) -> N
 
 def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = ()) -> HelmPhase:
     source = HelmSource(version=version, location={}) if version else None
-    return HelmPhase(dataclasses.replace(make_release(), helm=source), shell, lambda: programs, fake_watch())
+    return HelmPhase(dataclasses.replace(make_release(), helm=source), shell, lambda: programs, RecordingReporter())
 
 
 @pytest.mark.parametrize(

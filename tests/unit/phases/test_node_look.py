@@ -17,7 +17,7 @@ from iecpod.phases.node_look import look
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.ports import CommandResult
 from iecpod.wait import NotYet
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 Run = Callable[[Sequence[str], bytes], CommandResult]
 
@@ -47,7 +47,7 @@ def test_a_job_that_runs_on_is_seen_by_the_last_line_of_its_journal(run_here: Ru
     reporter = RecordingReporter()
     shell = FakeShell().on("systemctl", stdout="activating\n").reply(("sh", "-c"), run_here)
     with pytest.raises(WaitTimeout) as caught:
-        run_job(shell, "a.service", ["x"], seconds=1, watch=fake_watch(reporter=reporter), remedy="")
+        run_job(shell, "a.service", ["x"], seconds=1, tools=fake_phase_tools(reporter=reporter), remedy="")
     assert caught.value.last_seen == "[certs] generating"
     assert reporter.waits[:2] == [("iec01", "a.service", ""), ("iec01", "a.service", "[certs] generating")]
 
@@ -56,7 +56,7 @@ def test_a_job_that_ended_is_not_waited_for(run_here: Run, tmp_path: Path) -> No
     program(tmp_path / "bin" / "systemctl", "echo inactive; exit 3")
     shell = FakeShell().on("systemctl", "is-active", stdout="activating\n").reply(("sh", "-c"), run_here)
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
-    run_job(shell, "a.service", ["x"], seconds=60, watch=fake_watch(), remedy="")
+    run_job(shell, "a.service", ["x"], seconds=60, tools=fake_phase_tools(), remedy="")
 
 
 @pytest.mark.parametrize("error", [NodeUnreachable("iec01", "reset"), WaitTimeout("iec01: `sh`", 180, "")])
@@ -80,7 +80,7 @@ def test_the_boot_is_measured_by_the_guests_own_clock(run_here: Run, tmp_path: P
     os.utime(result, (ended_at, ended_at))
     reporter = RecordingReporter()
     shell = FakeShell().on("true").reply(("sh", "-c"), run_here)
-    phase = ReachablePhase({"iec01": shell}, fake_watch(console="Linux version 6", reporter=reporter))
+    phase = ReachablePhase({"iec01": shell}, fake_phase_tools(console="Linux version 6", reporter=reporter))
     phase.run()
     up_seconds = float(Path("/proc/uptime").read_text().split()[0])
     (told,) = (line for line in reporter.lines if "to boot" in line)
@@ -92,9 +92,9 @@ def test_the_boot_is_measured_by_the_guests_own_clock(run_here: Run, tmp_path: P
 
 def test_cloud_init_at_work_is_seen_by_its_last_words(run_here: Run) -> None:
     shell = FakeShell().on("true").reply(("sh", "-c"), run_here)
-    watch = fake_watch(console="Linux version 6", limits={"reachable": 1})
-    watch.begin("reachable")
+    tools = fake_phase_tools(console="Linux version 6", limits={"reachable": 1})
+    tools.begin("reachable")
     with pytest.raises(WaitTimeout) as caught:
-        ReachablePhase({"iec01": shell}, watch).run()
+        ReachablePhase({"iec01": shell}, tools).run()
     assert caught.value.cause.startswith("iec01: the end of cloud-init: not within 1 s; last seen: ")
     assert caught.value.evidence.splitlines()[-1] == "    Linux version 6"

@@ -25,7 +25,7 @@ from iecpod.phases.runtime import RuntimePhase
 from iecpod.phases.workers import HAS_BEGUN, WorkersPhase
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.low_overhead import render_patches
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.admin_conf import admin_conf, credentials
 from tests.unit.conftest import make_release, with_release
 
@@ -33,7 +33,7 @@ UNIT = "x.service"
 
 
 def _run_job(shell: FakeShell) -> None:
-    run_job(shell, UNIT, ["kubeadm", "init"], seconds=60, watch=fake_watch(), remedy="again")
+    run_job(shell, UNIT, ["kubeadm", "init"], seconds=60, tools=fake_phase_tools(), remedy="again")
 
 
 def test_a_job_runs_under_systemd() -> None:
@@ -78,8 +78,8 @@ def _no_bundle(_hostname: str) -> BundleFiles:
 def _runtime(
     shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, low_overhead: bool
 ) -> RuntimePhase:
-    watch = fake_watch(Pace(1.0, low_overhead=low_overhead))
-    return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, watch)
+    tools = fake_phase_tools(Pace(1.0, low_overhead=low_overhead))
+    return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, tools)
 
 
 def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(low_overhead: bool
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
-    return ControlPlanePhase(cluster, shell, fake_watch(), AdminConf(cluster, shell))
+    return ControlPlanePhase(cluster, shell, fake_phase_tools(), AdminConf(cluster, shell))
 
 
 def _looks(shell: FakeShell, *words: str) -> FakeShell:
@@ -215,8 +215,8 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     release = dataclasses.replace(cluster.release, coredns=False)
     cluster = dataclasses.replace(cluster, release=release, low_overhead=True)
-    watch = fake_watch(Pace(8.0, low_overhead=True))
-    ControlPlanePhase(cluster, shell, watch, AdminConf(cluster, shell)).run()
+    tools = fake_phase_tools(Pace(8.0, low_overhead=True))
+    ControlPlanePhase(cluster, shell, tools, AdminConf(cluster, shell)).run()
     (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert script.split(" && ") == [
@@ -234,8 +234,8 @@ def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: Desi
     shell.on("systemctl", "reset-failed").on("systemd-run")
     shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     cluster = dataclasses.replace(with_release(cluster, "1.37.2"), low_overhead=True)
-    watch = fake_watch(Pace(8.0, low_overhead=True))
-    ControlPlanePhase(cluster, shell, watch, AdminConf(cluster, shell)).run()
+    tools = fake_phase_tools(Pace(8.0, low_overhead=True))
+    ControlPlanePhase(cluster, shell, tools, AdminConf(cluster, shell)).run()
     (started,) = (call for call in shell.calls if call[0] == "systemd-run")
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert started[started.index("--") + 1 :] == ("kubeadm", "init", config, "--skip-token-print")
@@ -285,13 +285,13 @@ def test_what_was_read_before_an_init_is_read_again_after_it(cluster: DesiredClu
     shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
     kept = AdminConf(cluster, shell)
     assert kept.find() == credentials()
-    ControlPlanePhase(cluster, shell, fake_watch(), kept).run()
+    ControlPlanePhase(cluster, shell, fake_phase_tools(), kept).run()
     del shell.files["/etc/kubernetes/admin.conf"]
     assert kept.find() is None
 
 
 def _reachable(shell: FakeShell, console: str) -> ReachablePhase:
-    return ReachablePhase({"iec01": shell}, fake_watch(console=console))
+    return ReachablePhase({"iec01": shell}, fake_phase_tools(console=console))
 
 
 def test_a_silent_kernel_is_an_error_with_a_remedy() -> None:
@@ -338,7 +338,7 @@ def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluste
     for command in ("sh", "rm"):
         away.reply((command,), NodeUnreachable("iec02", "no route to host"))
     one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
-    phase = WorkersPhase(one_worker, {"iec01": first, "iec02": away}, fake_watch(console="reboot: Power down\n"))
+    phase = WorkersPhase(one_worker, {"iec01": first, "iec02": away}, fake_phase_tools(console="reboot: Power down\n"))
     with pytest.raises(WaitTimeout) as caught:
         phase.run()
     assert caught.value.last_seen == "no route to host"
@@ -371,7 +371,7 @@ def _worker(*, has_joined: bool, job: str) -> FakeShell:
 
 def _workers(cluster: DesiredCluster, first: FakeShell, second: FakeShell) -> WorkersPhase:
     one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
-    return WorkersPhase(one_worker, {"iec01": first, "iec02": second}, fake_watch())
+    return WorkersPhase(one_worker, {"iec01": first, "iec02": second}, fake_phase_tools())
 
 
 def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster: DesiredCluster) -> None:
@@ -454,7 +454,7 @@ def test_readiness_that_does_not_come_names_pods_and_images_once(cluster: Desire
     shell = FakeShell().on("kubectl", stdout=json.dumps({"items": [_node("iec02", "172.16.10.37", "False")]}))
     shell.on(*_SYSTEM_PODS, stdout=json.dumps({"items": pods}))
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(cluster, _all(cluster, shell), fake_watch(console="login:")).run()
+        ReadyPhase(cluster, _all(cluster, shell), fake_phase_tools(console="login:")).run()
     assert caught.value.evidence == (
         f"pods of kube-system that do not run:\n    calico-node-x: ErrImagePull {image}\n"
         "console of iec01, its last lines:\n    login:"
@@ -471,14 +471,14 @@ def test_readiness_that_does_not_come_is_told_when_pods_cannot_be_seen(
 ) -> None:
     shell = FakeShell().on("kubectl", stdout='{"items": []}').reply(_SYSTEM_PODS, answer)
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(cluster, _all(cluster, shell), fake_watch()).run()
+        ReadyPhase(cluster, _all(cluster, shell), fake_phase_tools()).run()
     assert "iec03 has not joined" in caught.value.cause and caught.value.evidence.startswith("console of iec01")
 
 
 def _ready(cluster: DesiredCluster, items: list[dict[str, object]], boot: str) -> ReadyPhase:
     shells = {node.hostname: FakeShell(node.hostname).on("cat", stdout=f"{boot}\n") for node in cluster.nodes}
     shells["iec01"].on("kubectl", stdout=json.dumps({"items": items})).on(*_SYSTEM_PODS, stdout='{"items": []}')
-    return ReadyPhase(cluster, shells, fake_watch())
+    return ReadyPhase(cluster, shells, fake_phase_tools())
 
 
 def _all(cluster: DesiredCluster, first: FakeShell) -> dict[str, FakeShell]:
@@ -515,7 +515,7 @@ def test_a_ca_that_cannot_be_read_is_the_nodes_fault(cluster: DesiredCluster, an
     shells = {node.hostname: FakeShell(node.hostname).on("sh", "-c", returncode=1) for node in cluster.nodes}
     shells["iec01"].on("kubectl", stdout='{"items": []}').on("openssl", stdout=answer)
     with pytest.raises(NodeError, match="has no public key that can be read"):
-        WorkersPhase(cluster, shells, fake_watch()).run()
+        WorkersPhase(cluster, shells, fake_phase_tools()).run()
 
 
 def test_an_object_is_missing_only_where_the_api_server_says_so() -> None:
@@ -531,5 +531,5 @@ def test_a_probe_waits_for_an_api_server_that_restarts() -> None:
     silent = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused")
     shell = FakeShell().reply(("kubectl",), silent).reply(("kubectl",), NodeUnreachable("iec01", "no route"))
     shell.on("kubectl", stdout="{}")
-    found = Kubectl(shell).find_awaited("/api/v1/x", fake_watch())
+    found = Kubectl(shell).find_awaited("/api/v1/x", fake_phase_tools().waits)
     assert found is not None and found.value == {}

@@ -13,7 +13,7 @@ from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
-from tests.fakes import FakeShell, fake_watch
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.conftest import make_release
 
 LAB = AptRepository(name="lab", uri="http://packages.lab/debian", suites=("stable",), components=("main",), key_url="k")
@@ -33,7 +33,7 @@ def phase(shell: FakeShell, wanted: Release, *, low_overhead: bool = False) -> R
         return f"key of {repository.key_url}".encode()
 
     return RuntimePhase(
-        wanted, SUPPLY, {"iec01": shell}, fetch_key, no_bundle, fake_watch(Pace(1.0, low_overhead=low_overhead))
+        wanted, SUPPLY, {"iec01": shell}, fetch_key, no_bundle, fake_phase_tools(Pace(1.0, low_overhead=low_overhead))
     )
 
 

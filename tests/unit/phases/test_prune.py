@@ -11,7 +11,7 @@ from iecpod.errors import CommandFailed
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.prune import PrunePhase, SurplusMachines
 from iecpod.ports import CommandResult
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
 
@@ -43,7 +43,7 @@ def _phase(
             machines.remove(hostname)
 
     surplus = SurplusMachines(find=lambda: tuple(machines), remove=remove)
-    return PrunePhase(former, surplus, Kubectl(shell), fake_watch(reporter=reporter), wanted)
+    return PrunePhase(former, surplus, Kubectl(shell), fake_phase_tools(reporter=reporter), wanted)
 
 
 def test_nothing_is_asked_where_nobody_left() -> None:

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
 from iecpod.phases.pod_namespace import AWAIT_POLICY, REACH, WELCOME
 from iecpod.phases.verify import FETCH, VerifyPhase
 from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
 from iecpod.yaml_document import load_yaml_all
-from tests.fakes import FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 PAGE = "<h1>Welcome to nginx!</h1>"
 
@@ -97,7 +97,7 @@ def _shell(
 
 
 def _phase(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> VerifyPhase:
-    return VerifyPhase(cluster, shells, fake_watch(), _to_loopback(port))
+    return VerifyPhase(cluster, shells, fake_phase_tools(), _to_loopback(port))
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def _policy_checks(shell: FakeShell) -> list[tuple[str, ...]]:
     return [call[5:] for call in shell.calls if AWAIT_POLICY in call]
 
 
-@pytest.mark.parametrize("cni", [Cni.KUBE_ROUTER, Cni.CALICO, Cni.CALICO_OPERATOR])
+@pytest.mark.parametrize("cni", [CNIS["kube-router"], CNIS["calico"], CNIS["calico-operator"]])
 def test_a_policy_is_seen_to_deny_and_to_allow(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni
 ) -> None:
@@ -221,14 +221,14 @@ def test_a_policy_that_is_not_enforced_is_named_and_removed(
     for reply in replies[1:]:
         shells["iec02"].reply(("sh", "-c", AWAIT_POLICY), reply)
     with pytest.raises(WaitTimeout) as caught:
-        _phase(dataclasses.replace(cluster, cni=Cni.KUBE_ROUTER), shells, port).run()
+        _phase(dataclasses.replace(cluster, cni=CNIS["kube-router"]), shells, port).run()
     assert (caught.value.awaited, caught.value.last_seen) == (awaited, last_seen)
     assert "see the log of kube-router on iec03" in caught.value.remedy
     assert any("networkpolicies" in path for path in _deleted(shells["iec01"]))
     assert not any(b"iecpod-verified" in sent for sent in shells["iec01"].inputs)
 
 
-@pytest.mark.parametrize("cni", [Cni.BRIDGE, Cni.FLANNEL])
+@pytest.mark.parametrize("cni", [CNIS["bridge"], CNIS["flannel"]])
 def test_a_pod_network_without_policies_is_asked_for_none(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni
 ) -> None:
@@ -246,12 +246,12 @@ def test_pods_are_on_different_nodes_where_there_are_several(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, nodes: int
 ) -> None:
     """On one node the two pods share it, and all else is checked as ever."""
-    cluster = dataclasses.replace(cluster, nodes=cluster.nodes[:nodes], cni=Cni.KUBE_ROUTER)
+    cluster = dataclasses.replace(cluster, nodes=cluster.nodes[:nodes], cni=CNIS["kube-router"])
     shells = {node.hostname: shells[node.hostname] for node in cluster.nodes}
     pods = [_pod("a", "iec01", "100.100.0.2"), _pod("b", cluster.nodes[-1].hostname, "100.100.0.3")]
     shells["iec01"] = _shell("iec01", pods=pods)
     reporter = RecordingReporter()
-    VerifyPhase(cluster, shells, fake_watch(reporter=reporter), _to_loopback(port)).run()
+    VerifyPhase(cluster, shells, fake_phase_tools(reporter=reporter), _to_loopback(port)).run()
     manifest = next(sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
     assert (b"podAntiAffinity" in manifest) == (nodes > 1)
     across = " across nodes" if nodes > 1 else ""

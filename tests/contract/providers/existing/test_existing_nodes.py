@@ -24,7 +24,7 @@ from iecpod.providers.existing.record import add_key, begin_record, claim
 from iecpod.providers.existing.restore import Restored, restore_nodes
 from iecpod.providers.existing.restore_scripts import FILES, NETWORK, PACKAGES
 from tests.contract.providers.existing.other_machine import OtherMachine, other_machine
-from tests.fakes import RecordingReporter, fake_watch
+from tests.fakes import RecordingReporter, fake_phase_tools
 
 ROOT = Path(__file__).parents[4]
 OWNER = Owner(ref=PodRef("nodes", "edge"), installation="9b2e3c1a-7a51-4c1e-9a50-0f7b7f6c2d11")
@@ -94,7 +94,8 @@ def _pod(cluster: DesiredCluster) -> PodDesign:
 
 def prepare(machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges) -> PreparePhase:
     pod = _pod(cluster)
-    return PreparePhase(pod, OWNER, {"iec01": machine}, lambda: {"iec01": changes}, fake_watch())
+    tools = fake_phase_tools()
+    return PreparePhase(pod, OWNER, {"iec01": machine}, lambda: {"iec01": changes}, tools.node_times, tools.reporter)
 
 
 def deploy_on(machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges, packages: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.owner import Owner
-from iecpod.design.scenario import Cni
 from iecpod.errors import CommandFailed, NodeUnreachable, Problem, Severity
 from iecpod.model import Arch, PodRef
 from iecpod.providers.existing.node_facts import NodeFacts, NodeLink, NodeRoute, Swap
@@ -181,7 +181,7 @@ def test_what_the_pod_itself_has_made_is_in_nobodys_way(cluster: DesiredCluster)
 
 def test_a_network_behind_a_router_is_for_tunnels(cluster: DesiredCluster) -> None:
     routed = {2: facts(2, links=link(addresses=(IPv4Interface("172.16.10.37/32"),)))}
-    assert check(dataclasses.replace(cluster, cni=Cni.CALICO), routed) == []
+    assert check(dataclasses.replace(cluster, cni=CNIS["calico"]), routed) == []
 
 
 def test_one_architecture_a_cluster(cluster: DesiredCluster) -> None:

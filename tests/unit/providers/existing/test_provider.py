@@ -36,7 +36,7 @@ from iecpod.providers.existing.bootstrap import describe_machines
 from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.existing.way import DirectWay
 from iecpod.ssh_login import HostKey, Login
-from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_watch
+from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_phase_tools
 from tests.unit.providers.existing.existing_machine import INSTALLATION, SECTIONS, printed
 from tests.unit.providers.existing.test_host_keys import key
 
@@ -275,9 +275,9 @@ def test_a_deploy_begins_with_the_record_and_the_key(inputs: PodInputs, tools: F
     provider = ExistingProvider(tools)
     planned = provider.plan(inputs.order, prove=True, keep_secrets=True)
     tools.knows = set()
-    watch = fake_watch()
+    shared = fake_phase_tools()
     shells = {name: tools.by_address[str(address)] for name, address in inputs.order.addresses.items()}
-    login, prepare = planned.phases(shells, watch)
+    login, prepare = planned.phases(shells, shared)
     assert (login.name, prepare.name) == ("reachable", "prepare") and login.probe() is None
     for shell in shells.values():
         shell.calls.clear()
