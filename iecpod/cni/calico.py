@@ -28,14 +28,12 @@ _BIRD_PROBES = ("-bird-live", "-bird-ready")
 #: The first version that serves policy/v1.
 _POLICY_V1 = (1, 21)
 _DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
-
-
 #: The section of a release that is about Calico, however it is installed.
 _SECTION = "calico"
 
 
 class Autodetection(str, enum.Enum):
-    """By what `calico-node` is told its address on mgmt; `cidr` is known since Calico 3.20, `interface` since ever."""
+    """How `calico-node` finds its address on mgmt; `cidr` needs Calico 3.20, `interface` any."""
 
     CIDR = "cidr"
     INTERFACE = "interface"
