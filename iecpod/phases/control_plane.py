@@ -11,7 +11,7 @@ from iecpod.phases.admin_conf import ADMIN_CONF, AdminConf
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import KUBE_SYSTEM, NO_ANSWER, Kubectl, KubectlAt, api_awaited
-from iecpod.phases.node_job import is_job_running, run_job
+from iecpod.phases.node_job import run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
@@ -123,21 +123,22 @@ class ControlPlanePhase:
     def _init_twice(self, seen: _Seen) -> None:
         """Without an admin.conf there is no API server that could answer."""
         try:
-            self._init(seen, goes_on="admin.conf" in seen.files and self._api_server_answers())
+            goes_on = "admin.conf" in seen.files and self._api_server_answers()
+            self._init(is_running=seen.job == "activating", goes_on=goes_on, is_begun="manifests" in seen.files)
         except CommandFailed as first:
             # kubeadm gives single requests ten seconds. What it has made by then stays true.
             if not self._api_server_answers():
                 raise
             self.tools.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
-            self._init(seen, goes_on=True)
+            self._init(is_running=False, goes_on=True, is_begun=True)
 
     def _remove_config(self, seconds: float) -> None:
         self.shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)
 
-    def _init(self, seen: _Seen, *, goes_on: bool) -> None:
+    def _init(self, *, is_running: bool, goes_on: bool, is_begun: bool) -> None:
         self.admin_conf.forget()
-        if not is_job_running(self.shell, _UNIT):
-            if not goes_on and "manifests" in seen.files:
+        if not is_running:
+            if is_begun and not goes_on:
                 # An init that broke off leaves manifests and certificates, over which kubeadm refuses to start.
                 reset_node(self.shell, self.cluster)
             seconds = self.tools.deadlines.seconds(_INIT_SECONDS)
