@@ -18,6 +18,7 @@ from iecpod.descriptors.places import places_of
 from iecpod.design.image_origin import NeededImage
 from iecpod.design.option import Source
 from iecpod.errors import IecpodError
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
@@ -165,7 +166,8 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
     roles = {node.hostname: node.role for node in cluster.nodes}
-    kubectl_at = kubectl_of(tools.nodes, run.provider.way, cluster, first)
+    admin_conf = AdminConf(cluster, first)
+    kubectl_at = kubectl_of(tools.nodes, run.provider.way, cluster, first, admin_conf)
     return [
         *planned.phases(shells, shared),
         RuntimePhase(
@@ -181,8 +183,8 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
             pod.docker_bridge,
             archs,
         ),
-        ControlPlanePhase(cluster, first, shared),
-        KubeconfigPhase(cluster, first, tools.state.kubeconfig_path),
+        ControlPlanePhase(cluster, first, shared, admin_conf, kubectl_at),
+        KubeconfigPhase(cluster, admin_conf, tools.state.kubeconfig_path),
         PodNetworkPhase(cluster, shells, lambda: tools.software.cni_manifest(cluster), shared, kubectl_at=kubectl_at),
         WorkersPhase(cluster, shells, shared, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),

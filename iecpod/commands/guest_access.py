@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iecpod.commands.resolve import PodInputs
 from iecpod.errors import UsageError
-from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.provider import Console, Provider
 from iecpod.render.exports import PINNED_SSH, ssh_path
 

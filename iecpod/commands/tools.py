@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,9 @@ from iecpod.design.scenario import Role
 from iecpod.model import Arch, PodRef
 from iecpod.ports import ApiServer, BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
+from iecpod.render.kubeconfig import Credentials
+
+FindCredentials = Callable[[], Credentials | None]
 
 
 class RunContext(Protocol):
@@ -71,8 +74,13 @@ class NodeAccess(Protocol):
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         """None where the release's kubectl does not run on this host."""
 
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
-        """Of the POD's kubeconfig, by `way` or through the node `first`. None where it is to be asked there only."""
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiServer | None:
+        """By `way` or through the node `first`; None where it is to be asked there only.
+
+        Credentials are those of the POD's kubeconfig, unless there is another way to find them.
+        """
 
 
 class PodSoftware(Protocol):

@@ -9,6 +9,7 @@ from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_k
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys
 from iecpod.adapters.ssh import SshShell
 from iecpod.commands.pod_state import check_pod_dir, make_pod_dir
+from iecpod.commands.tools import FindCredentials
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import ProviderName, Site
 from iecpod.design.release import Release
@@ -81,10 +82,12 @@ class PodNodes:
         link, kubeconfig = link_kubectl(binary, self._run.pod_dir), self._run.directory.kubeconfig_path
         return LocalKubectl(host_kubectl_argv(way.command_prefix, link, kubeconfig), kubeconfig)
 
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiClient:
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiClient:
         address, port = str(cluster.endpoint), cluster.api_port
-        kubeconfig = self._run.directory.kubeconfig_path
-        load = OwnKubeconfig(kubeconfig, first.node, f"https://{cluster.api_endpoint}").load
+        own = OwnKubeconfig(self._run.directory.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}")
+        load = find_credentials or own.load
         tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
         ways = (way.open_socket, *tunnels)
         return ApiClient(first.node, address, port, load_credentials=load, ways=ways)

@@ -21,6 +21,7 @@ from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
+from iecpod.commands.tools import FindCredentials
 from iecpod.design.choices import BundleVia
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import BundleDisk, Route, Seed, Site, VirtType
@@ -34,6 +35,7 @@ from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.phases.cni_files import CHECK, INSTALL
+from iecpod.phases.control_plane import LOOK
 from iecpod.ports import (
     ApiServer,
     BaseImage,
@@ -170,7 +172,9 @@ class FakeTools:
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         return None  # debian12's is compiled for guests
 
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiServer | None:
         return None
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
@@ -195,6 +199,7 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
     shell.on("test", "-e").on("true").on("sh", "-c", stdout="150\n")
+    shell.on("sh", "-c", LOOK, stdout="admin.conf\nmanifests\nkube-scheduler.yaml\ninactive\n")
     shell.on("sh", "-euc", stdout="v1.20.2\n").on("systemctl", "is-active", stdout="active\n")
     items = [
         {

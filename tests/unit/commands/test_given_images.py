@@ -34,6 +34,7 @@ from iecpod.ports import CommandResult
 from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
+from tests.fakes.jobs import on_job
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
 from tests.pod_requests import pod_request
@@ -253,9 +254,8 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
         missing = argv[3:] and argv[3] == "look-images" and not has_them
         return CommandResult(1 if missing else 0, "v1.20.2\n" if argv[3:4] == ["check-runtime"] else "", "")
 
-    shell = FakeShell().reply(("sh", "-euc"), answer).on("sh", "-c").on("systemd-run").on("rm").on("systemctl")
+    shell = on_job(FakeShell().reply(("sh", "-euc"), answer).on("sh", "-c").on("rm").on("systemctl"))
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     phase = RuntimePhase(
         *(
             release,
