@@ -71,6 +71,10 @@ def pass_pods(function: Callable[..., None]) -> Callable[..., None]:
     return _passing(function, wire)
 
 
+def pass_session(function: Callable[..., None]) -> Callable[..., None]:
+    return _passing(function, lambda session: session)
+
+
 def pass_access(function: Callable[..., None]) -> Callable[..., None]:
     def wire(session: Session) -> Access:
         from iecpod.wiring.access import Access
@@ -107,18 +111,24 @@ def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
 @fuel_options
 @run_options
 @click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
+@click.option(
+    "--checkpoint", is_flag=True, help="Restore the checkpoint that fits; where none does, deploy and save one."
+)
 @pass_pods
 @log_file_option
-def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
+def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, checkpoint: bool, **options: Any) -> None:
     """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
 
     What a deploy would refuse is refused while the old POD still stands. With --changed, workers that are as they
     should be stay, and the cluster with them; a change of the first node, of a network or of the cluster itself still
-    takes the whole POD.
+    takes the whole POD. With --checkpoint, a POD that was saved is restored in seconds (`iecpod checkpoint`).
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
-    _build(pods, pods.redeploy_changed if changed else pods.redeploy, outputs, options)
+    if changed and checkpoint:
+        raise UsageError("--changed keeps machines, and --checkpoint restores all of them", "give one of the two")
+    build = pods.redeploy_with_checkpoint if checkpoint else pods.redeploy
+    _build(pods, pods.redeploy_changed if changed else build, outputs, options)
 
 
 def _build(

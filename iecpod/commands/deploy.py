@@ -95,10 +95,11 @@ def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report]
         if run.inputs.request.prune and run.inputs.request.until is None:
             run.tools.remember(replace(chosen, places=places_of(run.inputs.spec)))
     except PhaseFailed as failed:
-        _save_failed(run, _report(run, planned, (*results, *failed.results), FAILED), save_report)
+        failed_results = (*results, *failed.results)
+        _save_failed(run, make_report(run.inputs, run.tools, planned, failed_results, FAILED), save_report)
         raise failed.error from None
     outcome = DONE if any(result.outcome == DONE for result in results) else IN_PLACE
-    report = _report(run, planned, tuple(results), outcome)
+    report = make_report(run.inputs, run.tools, planned, tuple(results), outcome)
     save_report(report)
     return report
 
@@ -134,14 +135,16 @@ def _no_console(_hostname: str) -> str:
     return ""
 
 
-def _report(run: DeployRun, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str) -> Report:
+def make_report(
+    inputs: PodInputs, tools: PodTools, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str
+) -> Report:
     return Report(
-        pod=str(run.tools.ref),
-        run_id=run.tools.run_id,
+        pod=str(tools.ref),
+        run_id=tools.run_id,
         virt_type=planned.virt_type.value if planned.virt_type else "",
         outcome=outcome,
         phases=results,
-        until=run.inputs.request.until,
+        until=inputs.request.until,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
@@ -16,6 +17,8 @@ from iecpod.commands.tools import PodTools
 from iecpod.design.changes import Replacement
 from iecpod.errors import PreflightError, count_errors
 from iecpod.provider import MachinePlan
+
+T = TypeVar("T")
 
 
 def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
@@ -83,14 +86,20 @@ def _tell_removed(tools: PodTools, names: tuple[str, ...]) -> None:
 
 
 def _check_beforehand(inputs: PodInputs, tools: PodTools) -> MachinePlan:
+    return check_redeployable(inputs, tools, lambda planned: planned)
+
+
+def check_redeployable(inputs: PodInputs, tools: PodTools, look: Callable[[MachinePlan], T]) -> T:
+    """What `look` finds in the plan of the POD, while its provider is open. Raises `PreflightError`."""
     provider = tools.provider(inputs.site)
     provider.open(start=True)
     try:
         result = plan_on(inputs, tools, provider)
+        found = look(result.planned)
     finally:
         provider.close()
     problems = [problem for problem in result.problems if problem.rule not in REMOVED_BY_REDEPLOY]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.ref} could not be deployed again; it stands as it was")
     result.planned.keep_sources()  # until there are new disks, nothing rests on them
-    return result.planned
+    return found

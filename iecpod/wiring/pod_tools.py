@@ -14,6 +14,7 @@ from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_k
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.adapters.lock import RunLock, find_holder, pod_lock
 from iecpod.adapters.ssh import SshShell
+from iecpod.checkpoints.store import checkpoints_dir
 from iecpod.commands.collection import read_end
 from iecpod.commands.installation import find_installation
 from iecpod.commands.pod_state import (
@@ -128,7 +129,7 @@ class PodAdapters:
     def host(self, uri: HypervisorUri) -> HypervisorHost:
         if uri == EMBEDDED:
             cache = self._layout.cache_dir
-            shared = (cache / "images", cache / "bundle-disks")
+            shared = (cache / "images", cache / "bundle-disks", checkpoints_dir(cache))
             return EmbeddedHost(
                 self.pod_dir, self.owner, self.clock, capabilities_cache=cache / "libvirt", shared=shared
             )

@@ -24,7 +24,7 @@ FLOORS = (
     ("render",),
     ("ports", "results", "wait"),
     ("adapters", "images", "phases", "watch", "workflow"),
-    ("provider",),
+    ("checkpoints", "provider"),
     ("providers",),
     ("commands",),
     ("wiring", "cli", "__main__"),
