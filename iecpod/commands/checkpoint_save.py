@@ -14,6 +14,7 @@ from iecpod.commands.checkpoint_choice import checkpoints_of
 from iecpod.commands.checkpoint_files import own_file, take_files
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
+from iecpod.design.changes import Action
 from iecpod.errors import HostError, IecpodError, PreflightError, Problem, UsageError
 from iecpod.images.qcow2 import find_chain
 from iecpod.model import PodRef
@@ -76,6 +77,7 @@ def _check_as_planned(ref: PodRef, planned: MachinePlan) -> None:
             rule="checkpoint-differs",
         )
         for change in planned.plan.pending
+        if change.action is not Action.START
     ]
     if problems or planned.plan.conflicts:
         raise PreflightError((*problems, *planned.plan.conflicts), f"POD {ref} cannot be saved: it is not as planned")

@@ -22,7 +22,7 @@ from iecpod.watch import Watch
 #: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
 _MOST_SECONDS_OFF = 2
 
-_INSTANT = f"""
+INSTANT = f"""
 rtc=/sys/class/rtc/rtc0/since_epoch
 uptime() {{ cut -d. -f1 /proc/uptime; }}
 ahead() {{ echo $(( $(cat $rtc) - $(date +%s) )); }}
@@ -54,7 +54,7 @@ signal CONT "kube-controller kube-scheduler"
 
 # Caches are dropped, and what is free is filled with zeros, which a checkpoint does not store. The kubelet stands still
 # by then: it would take the zeros for the memory of pods, and evict some.
-_PREPARE = """
+PREPARE = """
 rm -f /run/iecpod-instant.over
 systemctl stop iecpod-instant.service 2>/dev/null
 systemctl reset-failed iecpod-instant.service 2>/dev/null
@@ -73,14 +73,14 @@ fi
 exit 0
 """
 
-_SETTLE = f"""
+SETTLE = f"""
 touch /run/iecpod-instant.over
 ahead=$(( $1 - $(date +%s) ))
 [ "${{ahead#-}}" -le {_MOST_SECONDS_OFF} ] || date --set "@$1" > /dev/null
 echo "$ahead"
 """
 
-_LOOK = "test -e /run/iecpod-instant.over && echo $(( $1 - $(date +%s) ))"
+LOOK = "test -e /run/iecpod-instant.over && echo $(( $1 - $(date +%s) ))"
 
 
 def prepare_nodes(shells: Mapping[str, Shell], reporter: Reporter) -> None:
@@ -88,7 +88,7 @@ def prepare_nodes(shells: Mapping[str, Shell], reporter: Reporter) -> None:
 
     def prepare(hostname: str) -> None:
         try:
-            shells[hostname].run(["sh", "-c", _PREPARE, "prepare", _INSTANT], timeout_seconds=180)
+            shells[hostname].run(["sh", "-c", PREPARE, "prepare", INSTANT], timeout_seconds=180)
         except IecpodError as error:
             reporter.warn(f"{hostname} is saved unprepared: {error.cause}")
 
@@ -97,7 +97,7 @@ def prepare_nodes(shells: Mapping[str, Shell], reporter: Reporter) -> None:
 
 def settle_nodes(shells: Mapping[str, Shell], unix_time: Callable[[], float] = time.time) -> dict[str, int]:
     """Lets nodes go on, with the host's time; by how many seconds each clock was behind. Raises `NodeError`."""
-    return run_on_nodes(tuple(shells), lambda hostname: _behind(shells[hostname], _SETTLE, unix_time))
+    return run_on_nodes(tuple(shells), lambda hostname: _behind(shells[hostname], SETTLE, unix_time))
 
 
 def _behind(shell: Shell, script: str, unix_time: Callable[[], float]) -> int:
@@ -132,4 +132,4 @@ class ClockPhase:
                 self.watch.reporter.progress(f"its clock was stepped by {seconds} s", hostname)
 
     def _look(self, hostname: str) -> int:
-        return _behind(self.shells[hostname], _LOOK, self.unix_time)
+        return _behind(self.shells[hostname], LOOK, self.unix_time)
