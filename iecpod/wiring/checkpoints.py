@@ -15,7 +15,7 @@ from iecpod.commands.checkpoint_choice import choose_checkpoint, select_kept
 from iecpod.commands.checkpoint_list import ShownCheckpoint
 from iecpod.commands.checkpoint_restore import find_problems, restore_checkpoint
 from iecpod.commands.checkpoint_save import SavedCheckpoint, save_checkpoint
-from iecpod.commands.gc import Gathered, Leftover, collect_garbage
+from iecpod.commands.gc import Gathered, Leftover, Verdict, collect_garbage
 from iecpod.commands.images import A_RUN
 from iecpod.commands.installation import ensure_installation
 from iecpod.commands.outputs import RunOutputs, saved_reports
@@ -25,7 +25,7 @@ from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.layout import Layout
-from iecpod.units import format_size
+from iecpod.units import format_age, format_size
 from iecpod.wiring.cache_keeping import CacheKeeping
 from iecpod.wiring.pod_tools import new_run_id
 from iecpod.wiring.pods import report_saver
@@ -114,18 +114,37 @@ class CheckpointKeeping:
         """With the layers that nothing rests on; others stay until it does not any more."""
         return self._collect(select_kept(self._store.find_all(), names), float("-inf"), dry_run)
 
-    def collect(self, *, older_than_seconds: float, max_size_bytes: int | None, dry_run: bool) -> Gathered:
-        """Removes those that were used longer ago, and then those used longest ago until the rest is small enough."""
-        kept = sorted(self._store.find_all(), key=self._store.used_at, reverse=True)
-        if max_size_bytes is None:
-            return self._collect(kept, older_than_seconds, dry_run)
-        total, over = 0, []
-        for one in kept:
-            total += self._store.size_bytes(one)
-            over += [one] if total > max_size_bytes else []
-        gathered = self._collect(over, float("-inf"), dry_run)
-        rest = [one for one in kept if one not in over]
-        return Gathered((*self._collect(rest, older_than_seconds, dry_run).verdicts, *gathered.verdicts))
+    def collect(
+        self, *, older_than_seconds: float, max_size_bytes: int | None, everything: bool, dry_run: bool
+    ) -> Gathered:
+        """Removes what was used longer ago, and then what was used longest ago until the rest is small enough.
+
+        States of users, which have a name, go only with `everything`.
+        """
+        kept = sorted(self._store.find_all(), key=self._store.used_at)
+        ages = {one.id: time.time() - self._store.used_at(one) for one in kept}
+        removable = {one.id for one in kept if everything or one.checkpoint is None or not one.checkpoint.name}
+        chosen = {one.id for one in kept if one.id in removable and ages[one.id] > older_than_seconds}
+        if max_size_bytes is not None:
+            sizes = {one.id: self._store.size_bytes(one) for one in kept}
+            total = sum(size for checkpoint_id, size in sizes.items() if checkpoint_id not in chosen)
+            for one in kept:
+                if total > max_size_bytes and one.id in removable - chosen:
+                    chosen.add(one.id)
+                    total -= sizes[one.id]
+        gathered = self._collect([one for one in kept if one.id in chosen], float("-inf"), dry_run)
+        stays = [self._verdict(one, ages[one.id], one.id in removable) for one in kept if one.id not in chosen]
+        return Gathered((*stays, *gathered.verdicts))
+
+    def _verdict(self, kept: Kept, age_seconds: float, is_removable: bool) -> Verdict:
+        reason = "not old enough" if is_removable else "a state of its user's own (--all takes it, too)"
+        return Verdict("kept", self._described(kept), format_age(age_seconds), reason)
+
+    def _described(self, kept: Kept) -> str:
+        size = format_size(self._store.size_bytes(kept))
+        if kept.checkpoint is None:
+            return f"checkpoint {kept.id} (damaged, {size})"
+        return f"checkpoint {kept.checkpoint.name or kept.id} ({kept.checkpoint.ref}, {size})"
 
     def _problems(self, kept: Kept, tell: Callable[[str], None]) -> Sequence[Problem]:
         if kept.checkpoint is None:
@@ -145,10 +164,8 @@ class CheckpointKeeping:
         """Each is locked for as long as it is judged and removed."""
         for one in kept:
             with self._store.alone(one.id) as is_alone:
-                named = one.checkpoint.name if one.checkpoint else ""
-                what = f"{one.checkpoint.ref}, " if one.checkpoint else ""
                 yield Leftover(
-                    name=f"checkpoint {named or one.id} ({what}{format_size(self._store.size_bytes(one))})",
+                    name=self._described(one),
                     made_at=self._store.used_at(one),
                     in_use="" if is_alone else f"needed by {A_RUN}",
                     remove=functools.partial(_explained, self._store.remove, one.id),
