@@ -13,6 +13,7 @@ IecpodError
 │   └── ImageError              1   an image or bundle could not be fetched, built or verified
 ├── NodeError                   1
 │   ├── NodeUnreachable         1
+│   ├── ApiRefused              1   the API server says no, with a status of HTTP
 │   ├── GuestStopped            1   its virtual machine was switched off while something was awaited of the POD
 │   └── CommandFailed           1   argv, exit status and the tail of the output travel together
 ├── NodeErrors                  1   several nodes failed in one phase; holds every node's error
@@ -182,6 +183,14 @@ class NodeError(IecpodError):
 
 class NodeUnreachable(NodeError):
     pass
+
+
+class ApiRefused(NodeError):
+    """The API server of that node has answered a request with a status that stands for a refusal; 404 is one."""
+
+    def __init__(self, node: str, request: str, status: int, reason: str) -> None:
+        super().__init__(node, f"the API server refuses `{request}` with {status}: {reason}")
+        self.status = status
 
 
 class GuestStopped(NodeError):

@@ -6,7 +6,7 @@ import datetime
 import enum
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
@@ -143,6 +143,32 @@ class Shell(Protocol):
     def read_file(self, path: str) -> bytes: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiAnswer:
+    """`status` is HTTP's."""
+
+    status: int
+    content: bytes = field(repr=False)
+
+
+class ApiServer(Protocol):
+    """A cluster's API server, asked from this host as the cluster's administrator."""
+
+    def is_ready(self) -> bool:
+        """Whether it can be asked from here: the kubeconfig is there, and there is a way. It may still not answer."""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        content_type: str = "application/json",
+        timeout_seconds: float,
+    ) -> ApiAnswer:
+        """Any status is an answer. Raises `NodeUnreachable` where none comes in time, or not all of it."""
 
 
 class HostKubectl(Protocol):

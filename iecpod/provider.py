@@ -14,7 +14,7 @@ from iecpod.design.pace import Pace
 from iecpod.design.pod import PodDesign, PodOrder
 from iecpod.errors import CleanupError, Problem
 from iecpod.ports import NodeEndpoint, Shell, WayIn
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase
 
 
@@ -120,10 +120,10 @@ class MachinePlan(Protocol):
     def keep_sources(self) -> None:
         """What machines are made of, and is there, stays there while this process runs."""
 
-    def fetch_phases(self, watch: Watch) -> Sequence[Phase]:
+    def fetch_phases(self, tools: PhaseTools) -> Sequence[Phase]:
         """What machines are made of. Once one of them has done something, the plan has to be made again."""
 
-    def phases(self, shells: Mapping[str, Shell], watch: Watch) -> Sequence[Phase]:
+    def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
         """From what is there to nodes that take commands as root."""
 
 
@@ -231,7 +231,7 @@ class Checkpoints(Protocol):
         """
 
     def restore_phases(
-        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], watch: Watch
+        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
     ) -> Sequence[Phase]:
         """As `MachinePlan.phases`; machines that are missing are made from the states.
 

@@ -142,16 +142,42 @@ def open_url(
         yield _answer(response, deadline, size, part)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Where the connection `is_kept`, it takes another request."""
+
+    status: int
+    content: bytes = field(repr=False)
+    is_kept: bool
+
+
 def read_page(connection: socket.socket, host: str, size: Size, patience: Patience) -> bytes:
     """What is at `/` of the server at the other end of a connection. Raises `WebError`."""
+    return exchange(connection, host, "GET", "/", size=size, patience=patience).content
+
+
+def exchange(
+    connection: socket.socket,
+    host: str,
+    method: str,
+    path: str,
+    *,
+    size: Size,
+    patience: Patience,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """One request over a connection that is there; any status is a reply. Raises `WebError`."""
     deadline = _Deadline(patience)
     client = _connecting(http.client.HTTPConnection, deadline)(host)
     client.sock = connection
     with _explained():
-        client.request("GET", "/")
+        connection.settimeout(deadline.left())
+        client.request(method, path, body or None, dict(headers or {}))
         response = client.getresponse()
+    is_kept = not response.will_close
     with closing(response):
-        return _answer(response, deadline, size).content()
+        return Reply(response.status, _answer(response, deadline, size).content(), is_kept)
 
 
 def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size, part: Part = WHOLE) -> Answer:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from iecpod.errors import ExitCode, IecpodError, Interrupted
 from iecpod.results import DONE, FAILED, IN_PLACE, Failure, PhaseResult
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 
 class Phase(Protocol):
@@ -36,42 +36,44 @@ class PhaseFailed(Exception):
         self.error = error
 
 
-def run_phases(phases: Sequence[Phase], watch: Watch) -> tuple[PhaseResult, ...]:
+def run_phases(phases: Sequence[Phase], tools: PhaseTools) -> tuple[PhaseResult, ...]:
     """Runs `phases` in order; what a probe finds in place is not run. Raises `PhaseFailed`.
 
     A signal is raised on in it as `Interrupted`, which says in which phase.
     """
     results: list[PhaseResult] = []
     for phase in phases:
-        result, error = _run_timed(phase, watch)
-        watch.reporter.phase_finished(result.name, result.outcome, result.seconds)
+        result, error = _run_timed(phase, tools)
+        tools.reporter.phase_finished(result.name, result.outcome, result.seconds)
         results.append(result)
         if error is not None:
             raise PhaseFailed(results, error) from error
     return tuple(results)
 
 
-def _run_timed(phase: Phase, watch: Watch) -> tuple[PhaseResult, BaseException | None]:
-    start = watch.clock.now()
-    watch.begin(phase.name)
-    watch.reporter.phase_started(phase.name, phase.summary)
+def _run_timed(phase: Phase, tools: PhaseTools) -> tuple[PhaseResult, BaseException | None]:
+    start = tools.clock.now()
+    tools.begin(phase.name)
+    tools.reporter.phase_started(phase.name, phase.summary)
     error: BaseException | None = None
     failure: Failure | None = None
     try:
         outcome, detail = _run_phase(phase)
     except BaseException as raised:  # also a signal: the report says how far a run came
-        error = _explained(raised, phase, watch)
+        error = _explained(raised, phase, tools)
         outcome, detail, failure = FAILED, str(error), Failure.of(error)
-    seconds = watch.clock.now() - start
-    return PhaseResult(phase.name, outcome, seconds, detail, watch.node_results, failure), error
+    seconds = tools.clock.now() - start
+    return PhaseResult(phase.name, outcome, seconds, detail, tools.node_times.results, failure), error
 
 
-def _explained(error: BaseException, phase: Phase, watch: Watch) -> BaseException:
+def _explained(error: BaseException, phase: Phase, tools: PhaseTools) -> BaseException:
     if isinstance(error, KeyboardInterrupt):
-        remedy = f"`{watch.command('deploy')}` resumes, `{watch.command('teardown')}` removes what is there"
+        remedy = (
+            f"`{tools.advice.command('deploy')}` resumes, `{tools.advice.command('teardown')}` removes what is there"
+        )
         return Interrupted(f"interrupted in phase {phase.name}", remedy)
     if isinstance(error, IecpodError):
-        watch.explain(error)
+        tools.advice.explain(error)
         if error.exit_code is ExitCode.PREFLIGHT:  # which says that nothing was changed
             error.exit_code = ExitCode.FAILED
     return error

@@ -27,6 +27,7 @@ class SshServer:
         self.commands: list[str] = []
         self.password = ""
         self.connections = 0
+        self.forwards = True
         self._bin = directory / "bin"
         self._bin.mkdir(parents=True, exist_ok=True)
         (self._bin / "sudo").write_text(_SUDO)
@@ -69,6 +70,15 @@ class SshServer:
                 thread.join()
             channel.close()
 
+    def forward(self, connection: socket.socket) -> None:
+        """Between the next channel that a client has opened and what that is to lead to."""
+        channel = next(channel for _, transport in self._open if (channel := transport.accept(10)) is not None)
+        threading.Thread(target=_pump_in, args=(channel, connection.makefile("wb", buffering=0)), daemon=True).start()
+        with contextlib.suppress(OSError):
+            while chunk := connection.recv(65536):
+                channel.sendall(chunk)
+        channel.close()
+
     def _accept(self) -> None:
         while True:
             try:
@@ -101,6 +111,18 @@ class _Session(paramiko.ServerInterface):
         return common.AUTH_SUCCESSFUL if allowed else common.AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
+        return common.OPEN_SUCCEEDED
+
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
+    ) -> int:
+        if not self._server.forwards:
+            return common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        try:
+            connection = socket.create_connection(destination, 5)
+        except OSError:
+            return common.OPEN_FAILED_CONNECT_FAILED
+        threading.Thread(target=self._server.forward, args=(connection,), daemon=True).start()
         return common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from iecpod.design.etcd_tls import EtcdTls
 from iecpod.errors import HostError
 from iecpod.file_writer import PRIVATE, create_file
-from iecpod.render.calico_etcd import EtcdTls
 
 _NAME = "calico-etcd.pem"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----\n.*?-----END \1-----\n", re.DOTALL)

@@ -15,6 +15,7 @@ from typing import Any
 import paramiko
 
 from iecpod.adapters.ssh_exchange import Exchange, TimeIsUp, exchange
+from iecpod.adapters.ssh_tunnel import open_tunnel
 from iecpod.adapters.trace import trace_call, trace_command
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.ports import CommandResult
@@ -146,6 +147,21 @@ class SshShell:
         if done.returncode != 0:
             raise CommandFailed(self._node, argv, done.returncode, done.stderr.text()[-_TAIL_CHARACTERS:])
         return done.stdout.content()
+
+    def open_tunnel(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
+        """A connection that the node makes, within those seconds of the login. Raises OSError.
+
+        PermissionError is that of a node whose sshd forwards nothing.
+        """
+        trace_call(self._node, f"tunnel to {address}:{port}")
+        try:
+            self.connect()
+        except NodeUnreachable as error:
+            raise OSError(error.cause) from error
+        transport = self._client.get_transport() if self._client else None
+        if transport is None:
+            raise ConnectionError("not connected")
+        return open_tunnel(transport, address, port, timeout_seconds)
 
     def connect(self) -> None:
         """Makes the connection unless it stands. Raises `NodeUnreachable`; a node that is not up takes seconds."""

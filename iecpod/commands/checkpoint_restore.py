@@ -13,7 +13,8 @@ from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands.checkpoint_choice import describe_difference
 from iecpod.commands.checkpoint_files import RESTORING, put_files_back
 from iecpod.commands.checkpoint_save import checkpoints_provider
-from iecpod.commands.deploy import make_report, make_watch, withdraw
+from iecpod.commands.cluster_access import kubectl_of
+from iecpod.commands.deploy import make_report, phase_tools, withdraw
 from iecpod.commands.refusal import REMOVED_BY_REDEPLOY, check_plan
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
@@ -27,12 +28,11 @@ from iecpod.images.lease import hold
 from iecpod.images.store import lease_of_image_file
 from iecpod.phases.guest_instant import ClockPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
-from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.verify import VerifyPhase
 from iecpod.provider import CheckpointInputs, Checkpoints, MachinePlan, MachineState, Provider
 from iecpod.results import DONE, FAILED
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase, PhaseFailed, run_phases
 
 SaveReport = Callable[[Report], None]
@@ -208,10 +208,10 @@ class _Restore:
         self, provider: Provider, restoring: Checkpoints, planned: MachinePlan, current: CheckpointInputs
     ) -> Report:
         self.tools.remember(replace(self.inputs.chosen, virt_type=planned.virt_type))
-        watch = make_watch(self.inputs, self.tools, provider, planned)
+        shared = phase_tools(self.inputs, self.tools, provider, planned)
         report = partial(make_report, self.inputs, self.tools, planned)
         try:
-            results = run_phases(self._phases(provider, restoring, planned, current, watch), watch)
+            results = run_phases(self._phases(provider, restoring, planned, current, shared), shared)
         except PhaseFailed as failed:
             self.save_report(report(failed.results, FAILED))
             raise failed.error from None
@@ -226,24 +226,24 @@ class _Restore:
         restoring: Checkpoints,
         planned: MachinePlan,
         current: CheckpointInputs,
-        watch: Watch,
+        shared: PhaseTools,
     ) -> list[Phase]:
         """Machines, their clocks, and the smoke test in its short form: nodes, pod network, and what was verified."""
         cluster = planned.pod.cluster
         shells = self.tools.shells(provider.endpoints(self.inputs.order))
         first = shells[cluster.control_plane.hostname]
-        kubectl_at = partial(Kubectl, on_host=self.tools.host_kubectl(provider.way, cluster.release))
+        kubectl_at = kubectl_of(self.tools, provider.way, cluster, first)
         phases = [
-            *restoring.restore_phases(planned, self._states(current), shells, watch),
-            ClockPhase(shells, watch),
+            *restoring.restore_phases(planned, self._states(current), shells, shared),
+            ClockPhase(shells, shared.reporter),
         ]
         if not (self.tools.pod_dir / "kubeconfig").exists():
             return phases  # it was saved before it had a cluster
         return [
             *phases,
             KubeconfigPhase(cluster, first, self.tools.kubeconfig_path),
-            ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),
-            VerifyPhase(cluster, shells, watch, provider.way.open_socket, kubectl_at=kubectl_at),
+            ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
+            VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at),
         ]
 
     def _states(self, current: CheckpointInputs) -> list[MachineState]:

@@ -64,7 +64,7 @@ def _look(kubectl: Kubectl, cluster: DesiredCluster, now: datetime.datetime) -> 
     verified = is_verified(cluster, record)
     status = ClusterStatus(
         version=info.text("kubeletVersion", "unknown") if info else "unknown",
-        cni=cluster.cni.value,
+        cni=cluster.cni.name,
         age_seconds=_seconds_since(first.at("metadata").text("creationTimestamp", "") if first else "", now),
         verified=verified,
         verified_seconds_ago=_seconds_since(_written_at(record), now) if verified and record else None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
 from iecpod.commands.recalled import check_recalled
 from iecpod.commands.refusal import check_plan
@@ -20,7 +21,7 @@ from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
 from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.pod_network import pod_network_phase
+from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.prune import PrunePhase, SurplusMachines
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
@@ -28,7 +29,7 @@ from iecpod.phases.verify import VerifyPhase
 from iecpod.phases.workers import WorkersPhase
 from iecpod.provider import Console, MachinePlan, Power, Provider
 from iecpod.results import DONE, FAILED, IN_PLACE, PhaseResult
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools, make_phase_tools
 from iecpod.workflow import Phase, PhaseFailed, run_phases
 
 
@@ -82,16 +83,16 @@ def withdraw(tools: PodTools, provider: Provider) -> None:
 def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report], None]) -> Report:
     results: list[PhaseResult] = []
     try:
-        watch = make_watch(run.inputs, run.tools, run.provider, planned)
-        fetched = run_phases(planned.fetch_phases(watch), watch)
+        shared = phase_tools(run.inputs, run.tools, run.provider, planned)
+        fetched = run_phases(planned.fetch_phases(shared), shared)
         results += fetched
         if any(result.outcome == DONE for result in fetched):
             # A fresh image is what KVM can be tried with, and that may change what the machines are to be.
             planned, _ = _plan_checked(run)
         chosen = replace(run.inputs.chosen, virt_type=planned.virt_type)
         run.tools.remember(chosen)
-        watch = make_watch(run.inputs, run.tools, run.provider, planned)
-        results += run_phases(_up_to(run.inputs.request.until, _phases(run, planned, watch)), watch)
+        shared = phase_tools(run.inputs, run.tools, run.provider, planned)
+        results += run_phases(_up_to(run.inputs.request.until, _phases(run, planned, shared)), shared)
         if run.inputs.request.prune and run.inputs.request.until is None:
             run.tools.remember(replace(chosen, places=places_of(run.inputs.spec)))
     except PhaseFailed as failed:
@@ -121,14 +122,16 @@ def _plan_checked(run: DeployRun) -> tuple[MachinePlan, tuple[NeededImage, ...]]
     return planned, manifests.images
 
 
-def make_watch(inputs: PodInputs, tools: PodTools, provider: Provider, planned: MachinePlan) -> Watch:
-    """What phases of a run wait with."""
+def phase_tools(inputs: PodInputs, tools: PodTools, provider: Provider, planned: MachinePlan) -> PhaseTools:
+    """What the phases of a run share."""
     request = inputs.request
     read_console = provider.read_console if isinstance(provider, Console) else _no_console
     hostnames = tuple(machine.hostname for machine in planned.machines)
     find_stopped = partial(provider.find_stopped, hostnames) if isinstance(provider, Power) else tuple
     limits = dict(request.limits)
-    return Watch(request.command, planned.pace, tools.clock, tools.reporter, read_console, find_stopped, limits)
+    return make_phase_tools(
+        request.command, planned.pace, tools.clock, tools.reporter, read_console, find_stopped, limits
+    )
 
 
 def _no_console(_hostname: str) -> str:
@@ -160,42 +163,42 @@ def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
     return chosen
 
 
-def _phases(run: DeployRun, planned: MachinePlan, watch: Watch) -> list[Phase]:
+def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Phase]:
     """The life of a POD, in order."""
     tools, pod, cluster = run.tools, planned.pod, planned.pod.cluster
     shells = tools.shells(run.provider.endpoints(run.inputs.order))
     first = shells[cluster.control_plane.hostname]
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
-    kubectl_at = partial(Kubectl, on_host=tools.host_kubectl(run.provider.way, release))
+    kubectl_at = kubectl_of(tools, run.provider.way, cluster, first)
     return [
-        *planned.phases(shells, watch),
+        *planned.phases(shells, shared),
         RuntimePhase(
             release,
             pod.supply,
             shells,
             tools.fetch_key,
             lambda hostname: tools.bundle(release, archs[hostname]),
-            watch,
+            shared,
             {machine.hostname: machine.bundle_disk for machine in planned.machines if machine.bundle_disk},
             pod.docker_bridge,
             archs,
         ),
-        ControlPlanePhase(cluster, first, watch),
+        ControlPlanePhase(cluster, first, shared),
         KubeconfigPhase(cluster, first, tools.kubeconfig_path),
-        pod_network_phase(cluster, shells, lambda: tools.cni_manifest(cluster), watch, kubectl_at),
-        WorkersPhase(cluster, shells, watch, kubectl_at=kubectl_at, hosts=pod.host_lines),
-        ReadyPhase(cluster, shells, watch, kubectl_at=kubectl_at),
-        _prune_phase(run, kubectl_at(first), watch),
-        HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), watch),
-        VerifyPhase(cluster, shells, watch, run.provider.way.open_socket, kubectl_at=kubectl_at),
+        PodNetworkPhase(cluster, shells, lambda: tools.cni_manifest(cluster), shared, kubectl_at=kubectl_at),
+        WorkersPhase(cluster, shells, shared, kubectl_at=kubectl_at, hosts=pod.host_lines),
+        ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
+        _prune_phase(run, kubectl_at(first), shared),
+        HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), shared.reporter),
+        VerifyPhase(cluster, shells, shared, run.provider.way.open_socket, kubectl_at=kubectl_at),
     ]
 
 
-def _prune_phase(run: DeployRun, kubectl: Kubectl, watch: Watch) -> PrunePhase:
+def _prune_phase(run: DeployRun, kubectl: Kubectl, shared: PhaseTools) -> PrunePhase:
     provider, order, inputs = run.provider, run.inputs.order, run.inputs
     gone = {name: place for name, place in inputs.chosen.places.items() if name not in places_of(inputs.spec)}
     named = [name if order.named_by_pdf else inputs.scenario.hostname(place) for name, place in gone.items()]
     former = [hostname for hostname in named if hostname not in order.hostnames]
     machines = SurplusMachines(find=lambda: provider.find_surplus(order), remove=provider.remove_surplus)
-    return PrunePhase(former, machines, kubectl, watch, inputs.request.prune)
+    return PrunePhase(former, machines, kubectl, shared, inputs.request.prune)

@@ -19,9 +19,9 @@ from iecpod.commands.tools import PodTools
 from iecpod.descriptors.source import Descriptors, ReadPod
 from iecpod.design.machines import Site
 from iecpod.errors import IecpodError
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 from iecpod.provider import Provider
+from iecpod.waiting.parallel import run_on_nodes
 from iecpod.yaml_document import dump_yaml
 
 _MIB = 1 << 20

@@ -139,10 +139,8 @@ def _cluster(inputs: PodInputs, result: PlanResult, checkpoint: str) -> str:
 
 
 def _cni(cluster: DesiredCluster) -> str:
-    calico = cluster.release.calico
-    if not cluster.cni.is_calico or calico is None:
-        return cluster.cni.value
-    return f"{cluster.cni.value}, encapsulation {calico.encapsulation.value}"
+    encapsulation = cluster.cni.encapsulation(cluster.release)
+    return cluster.cni.name + (f", encapsulation {encapsulation.value}" if encapsulation else "")
 
 
 def _supply_rows(supply: Supply) -> Iterator[tuple[str, str]]:

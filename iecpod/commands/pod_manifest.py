@@ -8,7 +8,6 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.tools import PodTools
 from iecpod.design.image_origin import NeededImage, find_origins
 from iecpod.design.machines import architectures
-from iecpod.design.scenario import Cni
 from iecpod.errors import DescriptorError, ImageError, Problem
 from iecpod.provider import MachinePlan
 
@@ -45,10 +44,10 @@ def look_at_manifests(planned: MachinePlan, inputs: PodInputs, tools: PodTools) 
     archs = architectures(planned.machines)
 
     def origins(images: tuple[str, ...]) -> tuple[NeededImage, ...]:
-        wanted = {cluster.cni.value: images, _VERIFY: (cluster.release.nginx_image,)}
+        wanted = {cluster.cni.name: images, _VERIFY: (cluster.release.nginx_image,)}
         return find_origins(wanted, cluster.release, pod.supply, archs)
 
-    if cluster.cni is Cni.BRIDGE or cluster.cni.value not in cluster.release.cnis:
+    if not cluster.cni.has_manifest or cluster.cni.name not in cluster.release.cnis:
         return KnownManifests(images=origins(()))
     try:
         manifest = tools.cni_manifest(cluster)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from iecpod.cni.registry import CNIS
 from iecpod.commands.eyaml import load_keys
 from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import DEFAULT_POD_CIDR, DEFAULT_SERVICE_CIDR, PodRequest, lab_defaults
@@ -61,6 +62,7 @@ class PodInputs:
             spec=self.spec,
             allocation=self.allocation,
             scenario=self.scenario,
+            cni=CNIS[self.scenario.cni],
             release=self.release,
             supply=self.chosen.supply,
             pod_cidr=self.pod_cidr,
@@ -123,7 +125,7 @@ def resolve_request(request: PodRequest, layout: Layout, recalled: Recalled) -> 
             scenario=scenario.name,
             release=release.name if release.provided else chosen.release,
             bundle_via=_bundle_via(request, chosen, release, site),
-            calico_encapsulation=release.calico.encapsulation if scenario.cni.is_calico and release.calico else None,
+            calico_encapsulation=CNIS[scenario.cni].encapsulation(release),
             places=merged_places(spec, chosen.places),
             planned_nodes=spec.pdf.place_count if spec.pdf.planned_nodes is None else spec.pdf.planned_nodes,
         ),
@@ -148,21 +150,21 @@ def _default_scenario(request: PodRequest, release: Release, scenarios: tuple[Sc
     """The lab's, of several the first whose pod network the release has."""
     names = [software.scenario for software in lab_defaults(request.ref.lab).in_order_for(release.name)]
     found = [select_scenario(name, scenarios) for name in names]
-    return next((scenario for scenario in found if scenario.cni.value in release.cnis), found[0])
+    return next((scenario for scenario in found if scenario.cni in release.cnis), found[0])
 
 
 def _with_encapsulation(request: PodRequest, chosen: Recalled, release: Release, scenario: Scenario) -> Release:
     """What was chosen takes the place of the release's."""
-    if not scenario.cni.is_calico or release.calico is None:
+    cni = CNIS[scenario.cni]
+    own = cni.encapsulation(release)
+    if own is None:
         if request.calico_encapsulation is not None:
             raise UsageError(
-                f"--calico-encapsulation is for Calico, and {scenario.name} with release {release.name} has "
-                f"{scenario.cni.value}",
+                f"--calico-encapsulation is for Calico, and {scenario.name} with release {release.name} has {cni.name}",
                 "leave the option out, or choose a scenario with Calico (-s k8-calico-iec-noha)",
             )
         return release
-    encapsulation = chosen.calico_encapsulation or release.calico.encapsulation
-    return replace(release, calico=replace(release.calico, encapsulation=encapsulation))
+    return cni.with_encapsulation(release, chosen.calico_encapsulation or own)
 
 
 def _load_release(request: PodRequest, chosen: Recalled, layout: Layout) -> Release:

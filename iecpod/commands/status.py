@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
@@ -16,10 +17,10 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release_support import check_support
 from iecpod.errors import HostError, IecpodError
 from iecpod.outside_json import Json
-from iecpod.phases.kubectl import Kubectl, internal_ip, is_ready
-from iecpod.phases.parallel import run_on_nodes
+from iecpod.phases.kubectl import internal_ip, is_ready
 from iecpod.ports import LockHolder
 from iecpod.provider import Provider
+from iecpod.waiting.parallel import run_on_nodes
 
 _ANSWER_SECONDS = 30.0
 _UNKNOWN, _NOTHING = "unknown", "-"
@@ -135,7 +136,7 @@ def _ask(
             return False
         return True
 
-    kubectl = Kubectl(shells[first], tools.host_kubectl(provider.way, cluster.release))
+    kubectl = kubectl_of(tools, provider.way, cluster, shells[first])(shells[first])
 
     def ask(hostname: str) -> tuple[bool, SeenCluster]:
         seen = look_at_cluster(kubectl, cluster, now) if hostname == first else SeenCluster()

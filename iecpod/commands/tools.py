@@ -10,11 +10,11 @@ from typing import Protocol
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import Site
+from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.release import AptRepository, Release
 from iecpod.model import Arch, PodRef
-from iecpod.ports import BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
+from iecpod.ports import ApiServer, BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
-from iecpod.render.manifest import PatchedManifest
 
 
 class PodTools(Protocol):
@@ -61,6 +61,9 @@ class PodTools(Protocol):
 
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         """None where the release's kubectl does not run on this host."""
+
+    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
+        """Of the POD's kubeconfig, by `way` or through the node `first`. None where it is to be asked there only."""
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""

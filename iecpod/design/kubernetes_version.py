@@ -31,6 +31,9 @@ OLDEST_KUBERNETES = KUBEADM_APIS[0].first
 #: A later kubeadm may read another API only: read its source, and extend the table.
 NEWEST_KUBERNETES = KUBEADM_APIS[-1].last
 
+#: Server-side apply is generally available since then (KEP-555).
+_APPLIES_ON_SERVER = (1, 22)
+
 
 def kubernetes_minor(version: str) -> Minor:
     major, minor = version.removeprefix("v").split(".")[:2]
@@ -48,3 +51,8 @@ def kubeadm_api_version(kubernetes_version: str) -> str:
     """
     minor = kubernetes_minor(kubernetes_version)
     return next(api.name for api in reversed(KUBEADM_APIS) if api.first <= minor <= api.last)
+
+
+def applies_on_server(kubernetes_version: str) -> bool:
+    """Whether manifests can be given to the API server as they are, without a kubectl that compares them."""
+    return kubernetes_minor(kubernetes_version) >= _APPLIES_ON_SERVER

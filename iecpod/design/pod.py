@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from iecpod.descriptors.addressing import Allocation
 from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
-from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
+from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
 from iecpod.design.delivery import BundleVia
 from iecpod.design.docker_bridge import plan_docker_bridge
 from iecpod.design.machines import VirtType
@@ -31,6 +31,7 @@ class PodOrder:
     spec: PodSpec
     allocation: Allocation
     scenario: Scenario
+    cni: Cni
     release: Release
     supply: Supply
     pod_cidr: IPv4Network
@@ -95,7 +96,7 @@ def design_pod(order: PodOrder, *, low_overhead: bool) -> PodDesign:
         name=str(spec.ref).replace("/", "-"),
         arch=spec.pdf.nodes[0].arch,
         release=order.release,
-        cni=order.scenario.cni,
+        cni=order.cni,
         nodes=nodes,
         mgmt_cidr=mgmt.cidr,
         mgmt_mtu=spec.idf.interface_mtu,

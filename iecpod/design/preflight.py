@@ -14,7 +14,6 @@ from iecpod.design.pod import PodDesign
 from iecpod.design.reached import reached_networks
 from iecpod.design.release_check import check_release
 from iecpod.design.release_trust import check_trust
-from iecpod.design.scenario import Cni
 from iecpod.errors import Problem, Severity
 
 
@@ -35,9 +34,9 @@ def _check_given(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Proble
     cluster = pod.cluster
     yield from check_archives(cluster.release.image_archives, architectures(machines))
     yield from check_given_twice(cluster.release)
-    if cluster.release.manifest_patch and cluster.cni is Cni.BRIDGE:
+    if cluster.release.manifest_patch and not cluster.cni.has_manifest:
         yield Problem(
-            message=f"there is a patch of a manifest, and {cluster.cni.value} of scenario {pod.scenario.name} has none",
+            message=f"there is a patch of a manifest, and {cluster.cni.name} of scenario {pod.scenario.name} has none",
             remedy="leave --manifest-patch out (or give one with an empty list of containers), or choose another "
             "scenario",
             rule="manifest-patch",
@@ -68,11 +67,11 @@ def _docker_bridge(pod: PodDesign) -> Iterator[TakenNetwork]:
 
 def _check_cni(pod: PodDesign) -> list[Problem]:
     release = pod.cluster.release
-    if pod.cluster.cni.value in release.cnis:
+    if pod.cluster.cni.name in release.cnis:
         return []
     return [
         Problem(
-            message=f"release {release.name} has no {pod.cluster.cni.value}, which scenario {pod.scenario.name} wants",
+            message=f"release {release.name} has no {pod.cluster.cni.name}, which scenario {pod.scenario.name} wants",
             remedy=f"choose a scenario (-s) with {' or '.join(release.cnis)}, or another --release",
             rule="cni-not-in-release",
             severity=Severity.ERROR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import enum
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from iecpod.design.bundle_manifest import BundleManifest
 from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.go_source import GoSource
 from iecpod.design.image_archive import ImageArchive
-from iecpod.design.scenario import Cni
 from iecpod.model import Arch
 
 #: Debian's package and that of docker's repository, as `packages` of a release pin them.
@@ -56,20 +55,6 @@ class Encapsulation(str, enum.Enum):
         return {"ipip": 20, "vxlan": 50, "none": 0}[self.value]
 
 
-class Autodetection(str, enum.Enum):
-    """By what `calico-node` is told its address on mgmt; `cidr` is known since Calico 3.20, `interface` since ever."""
-
-    CIDR = "cidr"
-    INTERFACE = "interface"
-
-
-class FlannelBackend(str, enum.Enum):
-    """How flannel carries packets of pods between nodes."""
-
-    VXLAN = "vxlan"
-    HOST_GW = "host-gw"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Kubernetes objects, by URL and digest. `file` is a file of this host that stands in for the URL."""
@@ -86,33 +71,22 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalicoSource:
-    """Calico's manifests, in the order in which they are applied, and what is set in them.
+class CniSource:
+    """What a release says of a pod network, in the section of its name: manifests, and what is set in them.
 
-    `operator` are those of the Tigera operator, which stand for `manifests` where it installs Calico; it pulls from
-    `registry` (`HOST` or `HOST/PATH`), or its own where that is empty. With `own_etcd`, Calico keeps its data in an
-    etcd of its own, the Service `calico-etcd`. `image_names` replaces the beginnings of names of images, by
-    architecture. `containers` are of `manifests`, not of `operator`.
+    `manifests` are lists by their keys, each in the order in which it is applied. `containers` are of manifests that
+    are patched, not of an operator's. `image_names` replaces the beginnings of names of images, by architecture.
+    `settings` are values that the schema knows for this section, and that its CNI reads.
     """
 
-    manifests: tuple[Manifest, ...] = ()
-    operator: tuple[Manifest, ...] = ()
-    registry: str = ""
-    encapsulation: Encapsulation = Encapsulation.IPIP
-    autodetection: Autodetection = Autodetection.CIDR
-    own_etcd: bool = False
+    manifests: Mapping[str, tuple[Manifest, ...]] = field(default_factory=dict)
     containers: tuple[ContainerEnvironment, ...] = ()
     image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, str | bool] = field(default_factory=dict)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlannelSource:
-    """flannel's manifests, in the order in which they are applied, and what is set in them, as for Calico."""
-
-    manifests: tuple[Manifest, ...]
-    backend: FlannelBackend = FlannelBackend.VXLAN
-    containers: tuple[ContainerEnvironment, ...] = ()
-    image_names: dict[Arch, dict[str, str]] = field(default_factory=dict)
+    def with_manifests(self, change: Callable[[Manifest], Manifest]) -> CniSource:
+        changed = {key: tuple(change(manifest) for manifest in listed) for key, listed in self.manifests.items()}
+        return replace(self, manifests=changed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +200,8 @@ class Release:
     `base_os` is the operating system of the image in Fuel's words (`ubuntu1804`), empty where the file does not say.
     Images are `REGISTRY/NAME:TAG`, with `@sha256:…` behind it where nothing else is to run; `extra_images` are needed
     and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
-    `kube_router_image` is empty where the release has no kube-router.
+    `kube_router_image` is empty where the release has no kube-router. `cni_sources` are by the names of sections, which
+    several CNIs may share.
     `supported_until` is the last day on which upstream mends its Kubernetes, None where the file does not say.
     `image_archives` and `manifest_patch` are no part of the file: what somebody gives beside it, images and what is
     set in the manifest of the pod network.
@@ -247,8 +222,7 @@ class Release:
     coredns_version: str = ""
     coredns: bool = True
     ignored_preflight_checks: tuple[str, ...] = ()
-    calico: CalicoSource | None = None
-    flannel: FlannelSource | None = None
+    cni_sources: Mapping[str, CniSource] = field(default_factory=dict)
     kube_router_image: str = ""
     helm: HelmSource | None = None
     repositories: tuple[AptRepository, ...] = ()
@@ -287,35 +261,29 @@ class Release:
         """The packages that make a node of the image, whichever way they get there."""
         return self.bundle.packages if self.bundle else self.packages
 
-    def manifests_of(self, cni: Cni) -> tuple[Manifest, ...]:
-        """What that pod network is made of, in the order in which it is applied."""
-        calico = self.calico or CalicoSource()
-        by_cni = {
-            Cni.CALICO: calico.manifests,
-            Cni.CALICO_OPERATOR: calico.operator,
-            Cni.FLANNEL: self.flannel.manifests if self.flannel else (),
-        }
-        return by_cni.get(cni, ())
-
     @property
     def manifests(self) -> tuple[Manifest, ...]:
         """Those of all pod networks."""
-        return tuple(manifest for cni in Cni for manifest in self.manifests_of(cni))
+        return tuple(
+            manifest
+            for _, source in sorted(self.cni_sources.items())
+            for _, listed in sorted(source.manifests.items())
+            for manifest in listed
+        )
+
+    def cni_source(self, name: str) -> CniSource:
+        """The section of that name; an empty one where the release has none."""
+        return self.cni_sources.get(name, CniSource())
+
+    def with_cni_source(self, name: str, source: CniSource) -> Release:
+        return replace(self, cni_sources={**self.cni_sources, name: source})
 
     def image_names(self, arch: Arch) -> dict[str, str]:
         """What replaces the beginnings of names of images in manifests."""
-        sources = [source for source in (self.calico, self.flannel) if source is not None]
+        sources = [source for _, source in sorted(self.cni_sources.items())]
         return {old: new for source in sources for old, new in source.image_names.get(arch, {}).items()}
 
     def with_manifests(self, change: Callable[[Manifest], Manifest]) -> Release:
         """The same release, each of its manifests changed."""
-
-        def changed(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
-            return tuple(change(manifest) for manifest in manifests)
-
-        calico, flannel = self.calico, self.flannel
-        if calico is not None:
-            calico = replace(calico, manifests=changed(calico.manifests), operator=changed(calico.operator))
-        if flannel is not None:
-            flannel = replace(flannel, manifests=changed(flannel.manifests))
-        return replace(self, calico=calico, flannel=flannel)
+        sources = {name: source.with_manifests(change) for name, source in self.cni_sources.items()}
+        return replace(self, cni_sources=sources)

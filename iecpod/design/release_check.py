@@ -35,10 +35,10 @@ def _check_repositories(release: Release) -> Iterator[Problem]:
 
 def _check_manifests(cluster: DesiredCluster) -> Iterator[Problem]:
     release = cluster.release
-    for manifest in release.manifests_of(cluster.cni):
+    for manifest in cluster.cni.manifests(release):
         if release.provided is not None and not manifest.file:
             yield Problem(
-                message=f"the bundle has no manifest {manifest.name}, which {cluster.cni.value} is made of",
+                message=f"the bundle has no manifest {manifest.name}, which {cluster.cni.name} is made of",
                 remedy=f"give it with --manifest {manifest.name}=FILE, or build a bundle with it",
                 rule="manifest-missing",
             )

@@ -12,13 +12,9 @@ from iecpod.design.container_environment import parse_environments
 from iecpod.design.go_source import parse_go_source
 from iecpod.design.release import (
     AptRepository,
-    Autodetection,
     BundleSource,
-    CalicoSource,
+    CniSource,
     DistributionArchive,
-    Encapsulation,
-    FlannelBackend,
-    FlannelSource,
     HelmSource,
     ImageSource,
     ImageSourceType,
@@ -26,7 +22,7 @@ from iecpod.design.release import (
     Manifest,
     Release,
 )
-from iecpod.design.release_rules import check_release_rules
+from iecpod.design.release_rules import check_release_rules, cni_sections
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.file_reader import is_file, read_regular
 from iecpod.model import Arch
@@ -122,8 +118,7 @@ def parse_release(data: dict[str, Any]) -> Release:
         repositories=tuple(_parse_repository(entry) for entry in data.get("repositories", ())),
         packages=tuple(data.get("packages", ())),
         bundle=_parse_bundle(data["bundle"]) if "bundle" in data else None,
-        calico=_parse_calico(data["calico"]) if "calico" in data else None,
-        flannel=_parse_flannel(data["flannel"]) if "flannel" in data else None,
+        cni_sources={name: _parse_cni_source(data[name]) for name in cni_sections(data)},
         helm=_parse_helm(data["helm"]) if "helm" in data else None,
         archive=_parse_archive(data["archive"]) if "archive" in data else None,
         extra_images=tuple(data.get("extra_images", ())),
@@ -161,25 +156,13 @@ def _parse_repository(data: dict[str, Any]) -> AptRepository:
     )
 
 
-def _parse_calico(data: dict[str, Any]) -> CalicoSource:
-    return CalicoSource(
-        manifests=_parse_manifests(data.get("manifests", ())),
-        operator=_parse_manifests(data.get("operator", ())),
-        registry=data.get("registry", ""),
-        encapsulation=Encapsulation(data.get("encapsulation", Encapsulation.IPIP.value)),
-        autodetection=Autodetection(data.get("autodetection", Autodetection.CIDR.value)),
-        own_etcd=data.get("own_etcd", False),
+def _parse_cni_source(data: dict[str, Any]) -> CniSource:
+    lists = {key: value for key, value in data.items() if isinstance(value, list) and key != "containers"}
+    return CniSource(
+        manifests={key: _parse_manifests(listed) for key, listed in lists.items()},
         containers=parse_environments(data.get("containers", ())),
         image_names=_per_arch(data.get("image_names", {})),
-    )
-
-
-def _parse_flannel(data: dict[str, Any]) -> FlannelSource:
-    return FlannelSource(
-        manifests=_parse_manifests(data["manifests"]),
-        backend=FlannelBackend(data.get("backend", FlannelBackend.VXLAN.value)),
-        containers=parse_environments(data.get("containers", ())),
-        image_names=_per_arch(data.get("image_names", {})),
+        settings={key: value for key, value in data.items() if isinstance(value, (str, bool))},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, cast
 from iecpod.design.container_environment import find_repeated
 from iecpod.design.image_reference import digest_of, without_digest
 from iecpod.design.kubernetes_version import NEWEST_KUBERNETES, OLDEST_KUBERNETES, Minor, kubernetes_minor, minor_text
+from iecpod.design.release import Release
 from iecpod.errors import Problem, sort_problems
 from iecpod.yaml_document import Document
 
@@ -92,8 +94,8 @@ def _is_date(text: str) -> bool:
 
 def _check_manifests(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
     seen = set[str]()
-    for place in (("calico", "manifests"), ("calico", "operator"), ("flannel", "manifests")):
-        for index, manifest in enumerate(data.get(place[0], {}).get(place[1], ())):
+    for place in _manifest_lists(data):
+        for index, manifest in enumerate(data[place[0]][place[1]]):
             if manifest["name"] in seen:
                 yield document.problem(
                     (*place, index, "name"),
@@ -102,9 +104,22 @@ def _check_manifests(document: Document, data: dict[str, Any]) -> Iterator[Probl
                     rule="release-manifest",
                 )
             seen.add(manifest["name"])
-    for network in ("calico", "flannel"):
-        if "containers" in data.get(network, {}):
-            yield from find_repeated(document, (network, "containers"))
+    for section in cni_sections(data):
+        if "containers" in data[section]:
+            yield from find_repeated(document, (section, "containers"))
+
+
+def cni_sections(data: dict[str, Any]) -> tuple[str, ...]:
+    """The keys that say something of a pod network: of what the schema allows, all that is no value of a release."""
+    known = {"variants", *(value.name for value in dataclasses.fields(Release))}
+    return tuple(sorted(key for key in data if key not in known))
+
+
+def _manifest_lists(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for section in cni_sections(data):
+        for key, value in sorted(data[section].items()):
+            if isinstance(value, list) and key != "containers":
+                yield section, key
 
 
 def _check_helm(document: Document, data: dict[str, Any]) -> Iterator[Problem]:

@@ -17,44 +17,17 @@ class Role(str, enum.Enum):
     WORKER = "worker"
 
 
-class Cni(str, enum.Enum):
-    """`calico` is Calico by its manifest, `calico-operator` Calico by the Tigera operator."""
-
-    CALICO = "calico"
-    CALICO_OPERATOR = "calico-operator"
-    FLANNEL = "flannel"
-    KUBE_ROUTER = "kube-router"
-    BRIDGE = "bridge"
-
-    @property
-    def is_calico(self) -> bool:
-        return self in (Cni.CALICO, Cni.CALICO_OPERATOR)
-
-    @property
-    def has_planned_cidrs(self) -> bool:
-        """Whether nodes get the pod CIDRs of the plan, and not those that are next when they join."""
-        return self in (Cni.BRIDGE, Cni.KUBE_ROUTER)
-
-    @property
-    def enforces_policies(self) -> bool:
-        """Whether Kubernetes' network policies are in force."""
-        return self.is_calico or self is Cni.KUBE_ROUTER
-
-    @property
-    def namespaces(self) -> tuple[str, ...]:
-        """Where its pods are, besides kube-system."""
-        own = {Cni.CALICO_OPERATOR: ("tigera-operator", "calico-system"), Cni.FLANNEL: ("kube-flannel",)}
-        return own.get(self, ())
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """Node k of the PDF (from 0) is named `hostname_prefix` and k+1 in two digits; node 0 is the control plane."""
+    """Node k of the PDF (from 0) is named `hostname_prefix` and k+1 in two digits; node 0 is the control plane.
+
+    `cni` is the name of its pod network.
+    """
 
     name: str
     aliases: tuple[str, ...]
     description: str
-    cni: Cni
+    cni: str
     dns_domain: str
     hostname_prefix: str
 
@@ -80,7 +53,7 @@ def load_scenarios(scenarios_dir: Path, schemas_dir: Path) -> tuple[Scenario, ..
                     name=data["name"],
                     aliases=tuple(data.get("aliases", ())),
                     description=data["description"],
-                    cni=Cni(data["cni"]),
+                    cni=data["cni"],
                     dns_domain=data["dns_domain"],
                     hostname_prefix=data["hostname_prefix"],
                 )

@@ -15,6 +15,7 @@ from iecpod.design.bundle_manifest import BUNDLE_VERSION, DIRECTORIES, BundledBa
 from iecpod.design.bundled_release import manifest_file
 from iecpod.design.image_archive import images_recipe
 from iecpod.design.image_reference import full_reference, without_digest
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import ImageSourceType, Manifest, Release
 from iecpod.images.archive import read_image_ids
 from iecpod.images.cache import Artifact, Cache
@@ -26,7 +27,7 @@ from iecpod.images.release_images import ReleaseImages
 from iecpod.images.rootfs import ensure_rootfs
 from iecpod.images.software import find_software, software_recipe
 from iecpod.model import Arch
-from iecpod.render.manifest import ManifestText, image_names
+from iecpod.render.manifest import image_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

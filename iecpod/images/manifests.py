@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import Manifest
 from iecpod.errors import ImageError
 from iecpod.file_reader import read_small
 from iecpod.images.cache import Cache
 from iecpod.images.fetch import fetch_bytes
 from iecpod.ports import Reporter
-from iecpod.render.manifest import ManifestText
 
 _NAME = "manifest.yaml"
 _LIMIT_BYTES = 10 * 1024 * 1024

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import secrets
 import string
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.kubectl import UNCHECKED, Kubectl
+from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -50,10 +49,10 @@ def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]
             "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
         },
     }
-    # `create`, not `apply`: apply would keep the secret a second time, in an annotation.
-    kubectl.run("create", UNCHECKED, "-f", "-", stdin=json.dumps(manifest))
-    delete = ("delete", "secret", name, "--namespace=kube-system", "--ignore-not-found", "--wait=false")
-    with cleaned_up(lambda seconds: kubectl.run(*delete, timeout_seconds=seconds)):
+    # `create`, not `apply`: apply may keep the secret a second time, in an annotation.
+    kubectl.create(manifest)
+    path = f"/api/v1/{KUBE_SYSTEM}/secrets/{name}"
+    with cleaned_up(lambda seconds: kubectl.discard(path, timeout_seconds=seconds)):
         yield token
 
 

@@ -14,7 +14,7 @@ from iecpod.phases.node_job import is_job_running, job_state, run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
@@ -41,7 +41,7 @@ _CLIENTS_OF_API_SERVER = ("controller-manager", "scheduler")
 class ControlPlanePhase:
     cluster: DesiredCluster
     shell: Shell
-    watch: Watch
+    tools: PhaseTools
     name: str = "control-plane"
     summary: str = "kubeadm init on the first node"
 
@@ -56,7 +56,7 @@ class ControlPlanePhase:
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:
-        self.watch.on_nodes((self.shell.node,), self._init_or_go_on)
+        self.tools.node_times.on_nodes((self.shell.node,), self._init_or_go_on)
 
     def _is_all_written(self) -> bool:
         files = ["-e", ADMIN_CONF, "-a", "-e", f"{_MANIFESTS}/kube-scheduler.yaml"]
@@ -77,13 +77,13 @@ class ControlPlanePhase:
             with api_awaited():
                 self._ask_api_server()
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             "the API server of the cluster that was made",
             probe,
             seconds=_RESTART_SECONDS,
             node=self.shell.node,
             interval_seconds=5.0,
-            remedy=f"`{self.watch.command('redeploy')}` recreates the cluster, where it is not worth repairing",
+            remedy=f"`{self.tools.advice.command('redeploy')}` recreates the cluster, where it is not worth repairing",
         )
         return True
 
@@ -94,7 +94,7 @@ class ControlPlanePhase:
             # kubeadm gives single requests ten seconds. What it has made by then stays true.
             if not self._api_server_answers():
                 raise
-            self.watch.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
+            self.tools.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
             self._init(goes_on=True)
 
     def _remove_config(self, seconds: float) -> None:
@@ -104,7 +104,7 @@ class ControlPlanePhase:
         if not is_job_running(self.shell, _UNIT):
             if not goes_on:
                 self._clear_failed_init()
-            seconds = self.watch.seconds(_INIT_SECONDS)
+            seconds = self.tools.deadlines.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
             self._write_patches()
@@ -113,7 +113,7 @@ class ControlPlanePhase:
             _UNIT,
             self._argv(goes_on),
             seconds=_INIT_SECONDS,
-            watch=self.watch,
+            tools=self.tools,
             remedy="deploy resumes kubeadm init where the API server answers, else it starts over",
         )
 

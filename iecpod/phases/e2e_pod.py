@@ -11,8 +11,8 @@ from typing import TypeVar
 from iecpod.errors import IecpodError
 from iecpod.outside_json import Json
 from iecpod.phases.e2e_objects import LABEL
-from iecpod.phases.k8s_pods import pod_state
 from iecpod.phases.kubectl import Kubectl, api_awaited
+from iecpod.phases.pod_status import pod_state
 from iecpod.ports import Clock, ProgramEnd, Reporter
 from iecpod.render.conformance_pod import (
     BINDING,

@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iecpod.errors import CommandFailed, IecpodError, NodeError, NodeErrors
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Reporter, Shell
-from iecpod.watch import Watch
+from iecpod.waiting.parallel import run_on_nodes
 
 #: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
 _MOST_SECONDS_OFF = 2
@@ -112,7 +111,7 @@ class ClockPhase:
     """The clocks of nodes that a checkpoint has brought back, before anything is asked of the cluster."""
 
     shells: Mapping[str, Shell]
-    watch: Watch
+    reporter: Reporter
     unix_time: Callable[[], float] = time.time
     name: str = "clock"
     summary: str = "clocks of the nodes, after the time in which they stood still"
@@ -129,7 +128,7 @@ class ClockPhase:
     def run(self) -> None:
         for hostname, seconds in settle_nodes(self.shells, self.unix_time).items():
             if abs(seconds) > _MOST_SECONDS_OFF:
-                self.watch.reporter.progress(f"its clock was stepped by {seconds} s", hostname)
+                self.reporter.progress(f"its clock was stepped by {seconds} s", hostname)
 
     def _look(self, hostname: str) -> int:
         return _behind(self.shells[hostname], LOOK, self.unix_time)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.design.release import Release
-from iecpod.ports import Shell
-from iecpod.watch import Watch
+from iecpod.ports import Reporter, Shell
 
 _BIN_DIR = "/usr/local/bin"
 
@@ -21,7 +20,7 @@ class HelmPhase:
     release: Release
     shell: Shell
     fetch_programs: Callable[[], tuple[Path, ...]]
-    watch: Watch
+    reporter: Reporter
     name: str = "helm"
     summary: str = "Helm on the first node, where the release has it"
 
@@ -37,5 +36,5 @@ class HelmPhase:
 
     def run(self) -> None:
         for program in self.fetch_programs():
-            self.watch.reporter.progress(f"receives {program.name}", self.shell.node)
+            self.reporter.progress(f"receives {program.name}", self.shell.node)
             self.shell.send_file(program, f"{_BIN_DIR}/{program.name}", 0o755)

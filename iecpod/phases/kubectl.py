@@ -1,15 +1,18 @@
-"""kubectl: the one way in which phases talk to the API server."""
+"""The one way in which phases talk to the API server: over HTTP where that can be, else by kubectl."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
-from iecpod.outside_json import Bounds, Json, parse_json
+from iecpod.errors import ApiRefused, CommandFailed, NodeUnreachable, WaitTimeout
+from iecpod.outside_json import Json
+from iecpod.phases.api import Api, parse_answer
 from iecpod.ports import CommandResult, HostKubectl, Shell
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.waits import Waits
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
@@ -22,12 +25,12 @@ _PATIENCE_SECONDS = 300.0
 #: For how long an API server may not answer before that is an error: the kubelet has restarted it by then.
 _AWAY_SECONDS = 120.0
 
-#: All pods of a large POD are some MiB.
-_BOUNDS = Bounds(size_bytes=32 * 1024 * 1024, values=2_000_000)
+#: What an API server that does not answer, or not as it should, is known by. Nothing follows from it.
+NO_ANSWER = (ApiRefused, CommandFailed, NodeUnreachable, WaitTimeout)
 
 _NOT_FOUND = "(NotFound)"
 
-#: For manifests of our own: leaves checking to the API server.
+#: Leaves checking to the API server. kubectl's own check would fetch 2 MB of schemas first, each time.
 UNCHECKED = "--validate=false"
 
 
@@ -36,23 +39,26 @@ def api_awaited() -> Iterator[None]:
     """For probes: an API server that does not answer, or a node that does not, is one that may come yet (`NotYet`)."""
     try:
         yield
-    except (CommandFailed, NodeUnreachable, WaitTimeout) as error:
+    except NO_ANSWER as error:
         raise NotYet(error.cause) from error
 
 
 class Kubectl:
-    """Runs on this host where it was compiled here and the cluster's kubeconfig is there: in tenths of a second.
+    """What the API server has, and commands of kubectl for what it does not do by itself.
 
-    Else as root with the cluster's admin.conf, on the shell of the control plane node: an emulated guest takes ten
-    seconds for that.
+    Where there is an `api` and its kubeconfig, questions and changes are requests from this host: tenths of a second,
+    where an emulated guest takes ten seconds for a kubectl. Commands run on this host where kubectl was compiled
+    here (`on_host`). All else runs as root with the cluster's admin.conf, on the shell of the control plane node.
+    Every method raises what is in `NO_ANSWER`.
     """
 
-    def __init__(self, shell: Shell, on_host: HostKubectl | None = None) -> None:
+    def __init__(self, shell: Shell, on_host: HostKubectl | None = None, api: Api | None = None) -> None:
         self.shell = shell
         self._on_host = on_host
+        self._api = api
 
     def run(self, *arguments: str, stdin: str = "", timeout_seconds: float = _PATIENCE_SECONDS) -> CommandResult:
-        """Raises `CommandFailed`, `NodeUnreachable`, `WaitTimeout`."""
+        """A command of kubectl."""
         if self._on_host is not None and self._on_host.is_ready():
             return self._on_host.run(arguments, stdin=stdin.encode(), timeout_seconds=timeout_seconds)
         argv = ["kubectl", f"--kubeconfig={ADMIN_CONF}", *arguments]
@@ -63,15 +69,15 @@ class Kubectl:
 
         By path and not by name, since for a name kubectl first asks for every API group there is: dozens of requests.
         """
-
-        def refuse(why: str) -> NodeError:
-            remedy = "see what runs on that node with `iecpod ssh`"
-            return NodeError(self.shell.node, f"the API server's answer for {path} is not understood: {why}", remedy)
-
-        return parse_json(self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds).stdout, refuse, _BOUNDS)
+        if (api := self._ready_api()) is not None:
+            return api.load(path, timeout_seconds=timeout_seconds)
+        answer = self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds)
+        return parse_answer(self.shell.node, path, answer.stdout)
 
     def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Json | None:
         """As `load`; None where the API server says that there is no such object."""
+        if (api := self._ready_api()) is not None:
+            return api.find(path, timeout_seconds=timeout_seconds)
         try:
             return self.load(path, timeout_seconds=timeout_seconds)
         except CommandFailed as error:
@@ -79,32 +85,58 @@ class Kubectl:
                 return None
             raise
 
-    def find_awaited(self, path: str, watch: Watch) -> Json | None:
+    def find_awaited(self, path: str, waits: Waits) -> Json | None:
         """As `find`; an API server that does not answer is waited for. Raises `WaitTimeout`."""
 
         def probe() -> Json | None:
             with api_awaited():
                 return self.find(path)
 
-        return watch.wait_for(
+        return waits.wait_for(
             "an answer of the API server", probe, seconds=_AWAY_SECONDS, node=self.shell.node, interval_seconds=5.0
         )
 
-    def discard(self, path: str) -> None:
-        """Deletes what the API has at `path`; nothing happens where there is nothing."""
+    def discard(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> None:
+        """Deletes what the API has at `path`; nothing happens where there is nothing.
+
+        Options of the deletion, and selectors of a list, may be in the path's query.
+        """
+        if (api := self._ready_api()) is not None:
+            api.discard(path, timeout_seconds=timeout_seconds)
+            return
         try:
-            self.run("delete", f"--raw={path}")
+            self.run("delete", f"--raw={path}", timeout_seconds=timeout_seconds)
         except CommandFailed as error:
             if _NOT_FOUND not in error.tail:
                 raise
 
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """One object, which must not be there. No copy of it is kept in an annotation."""
+        if (api := self._ready_api()) is not None:
+            api.create(manifest, timeout_seconds=_PATIENCE_SECONDS)
+            return
+        self.run("create", UNCHECKED, "-f", "-", stdin=json.dumps(manifest))
+
     def apply(self, manifest: str) -> None:
-        """The API server checks what it is given. kubectl's own check would fetch 2 MB of schemas first, each time."""
-        self.run("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)
+        """The API server checks what it is given."""
+        if not self._is_applied(manifest):
+            self.run("apply", UNCHECKED, "--openapi-patch=false", "-f", "-", stdin=manifest)
 
     def apply_on_server(self, manifest: str) -> None:
-        """For objects that are larger than an annotation may be, in which `apply` would keep a copy of each."""
-        self.run("apply", UNCHECKED, "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+        """For objects that are larger than an annotation may be, where kubectl's own `apply` keeps a copy."""
+        if not self._is_applied(manifest):
+            self.run("apply", UNCHECKED, "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
+    def _is_applied(self, manifest: str) -> bool:
+        """By requests, where they can do it."""
+        api = self._ready_api()
+        if api is None or not api.applies:
+            return False
+        api.apply(manifest, timeout_seconds=_PATIENCE_SECONDS)
+        return True
+
+    def _ready_api(self) -> Api | None:
+        return self._api if self._api is not None and self._api.is_ready() else None
 
 
 #: Makes the kubectl of the cluster whose control plane node has that shell.

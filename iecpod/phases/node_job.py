@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 
 from iecpod.errors import CommandFailed
-from iecpod.phases.console import last_line
 from iecpod.phases.node_look import look
 from iecpod.ports import Shell
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.console import last_line
+from iecpod.waiting.phase_tools import PhaseTools
 
 _TAIL_LINES = "40"
 
@@ -37,7 +37,7 @@ def is_job_running(shell: Shell, unit: str) -> bool:
     return job_state(shell, unit) == "activating"
 
 
-def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, watch: Watch, remedy: str) -> None:
+def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, tools: PhaseTools, remedy: str) -> None:
     """Runs `argv` as the transient service `unit`, or waits for the one that runs already.
 
     `seconds` is its deadline with KVM. Raises `CommandFailed` with the last lines of its journal, `WaitTimeout` when
@@ -46,21 +46,21 @@ def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, wat
     if not is_job_running(shell, unit):
         shell.run(["systemctl", "reset-failed", unit], check=False)
         shell.run(["systemd-run", f"--unit={unit}", "--service-type=oneshot", "--no-block", "--quiet", "--", *argv])
-    _wait_for_job(shell, unit, seconds, watch, remedy)
+    _wait_for_job(shell, unit, seconds, tools, remedy)
     shown = shell.run(["systemctl", "show", unit, "--property=Result,ExecMainStatus"]).stdout
     properties = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
     if properties.get("Result") != "success":
         tail = shell.run(["journalctl", "--unit", unit, "--lines", _TAIL_LINES, "--output", "cat"], check=False).stdout
         status = properties.get("ExecMainStatus", "")
         returncode = int(status) if re.fullmatch("[0-9]{1,3}", status, re.ASCII) else 1
-        raise CommandFailed(shell.node, argv, returncode, tail, f"{remedy}; {watch.go_on}")
+        raise CommandFailed(shell.node, argv, returncode, tail, f"{remedy}; {tools.advice.resume}")
 
 
-def _wait_for_job(shell: Shell, unit: str, seconds: float, watch: Watch, remedy: str) -> None:
+def _wait_for_job(shell: Shell, unit: str, seconds: float, tools: PhaseTools, remedy: str) -> None:
     def probe() -> None:
-        seen = look(shell, _WAIT, unit, most_seconds=watch.seconds(seconds))
+        seen = look(shell, _WAIT, unit, most_seconds=tools.deadlines.seconds(seconds))
         if seen.stdout or seen.returncode != 0:
             raise NotYet(last_line(seen.stdout or seen.stderr))
 
-    watch.reporter.waiting(unit, "", shell.node)  # the first look takes up to a minute
-    watch.wait_for(unit, probe, seconds=seconds, node=shell.node, remedy=remedy)
+    tools.reporter.waiting(unit, "", shell.node)  # the first look takes up to a minute
+    tools.waits.wait_for(unit, probe, seconds=seconds, node=shell.node, remedy=remedy)

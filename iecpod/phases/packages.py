@@ -12,7 +12,7 @@ from iecpod.phases.node_job import run_job
 from iecpod.ports import Shell
 from iecpod.render.bundle_install import HOLD, LINK_CNI
 from iecpod.render.node_files import render_apt_source
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _UNIT = "iecpod-packages.service"
 #: A file, since systemd reads a unit of several lines wrong when packages have it reload its units.
@@ -27,7 +27,7 @@ _APT = ("apt-get", "--quiet", "--yes", "--no-install-recommends", "-o", "Dpkg::U
 _NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG")
 
 
-def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], watch: Watch) -> None:
+def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], tools: PhaseTools) -> None:
     """Raises `CommandFailed` with what apt said last, `WaitTimeout`. `keys` are key rings by name of the repository.
 
     systemd runs it: where a run ends in the middle, dpkg does not, and the next run waits for it.
@@ -39,9 +39,9 @@ def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], 
         shell.write_file(source.path, source.text.encode())
     shell.write_file(_SCRIPT, _commands(release.packages).encode())
     try:
-        run_job(shell, _UNIT, ["sh", "-e", _SCRIPT], seconds=_INSTALL_SECONDS, watch=watch, remedy="")
+        run_job(shell, _UNIT, ["sh", "-e", _SCRIPT], seconds=_INSTALL_SECONDS, tools=tools, remedy="")
     except CommandFailed as error:
-        error.remedy = f"{_remedy(release.repositories, error.tail)}; {watch.go_on}"
+        error.remedy = f"{_remedy(release.repositories, error.tail)}; {tools.advice.resume}"
         raise
 
 

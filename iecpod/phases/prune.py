@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from iecpod.errors import CommandFailed
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import NODES, Kubectl, is_ready, name_of
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _DRAIN_SECONDS = 120.0
 #: kubectl ends by itself before it is given up.
@@ -34,7 +34,7 @@ class PrunePhase:
     former: Sequence[str]
     machines: SurplusMachines
     kubectl: Kubectl
-    watch: Watch
+    tools: PhaseTools
     wanted: bool
     name: str = field(default="prune")
     summary: str = field(default="nodes that left the PDF drained and removed")
@@ -54,7 +54,7 @@ class PrunePhase:
                 self.machines.remove([hostname])
             if hostname in listed:
                 self.kubectl.discard(f"{NODES}/{hostname}")
-            self.watch.reporter.progress("removed from the POD", hostname)
+            self.tools.reporter.progress("removed from the POD", hostname)
 
     def _surplus(self) -> Sequence[str]:
         return self.machines.find()
@@ -64,23 +64,24 @@ class PrunePhase:
         names = {*self.former, *self._surplus()}
         if not names:
             return {}
-        listing = self.kubectl.find_awaited(NODES, self.watch)
+        listing = self.kubectl.find_awaited(NODES, self.tools.waits)
         items = listing.entries("items") if listing else ()
         return {name_of(item): item for item in items if name_of(item) in names}
 
     def _drain(self, hostname: str, node: Json) -> None:
         """Pods of a node that does not answer cannot end; the API server forgets them with the node."""
         if not is_ready(node):
-            self.watch.reporter.warn(f"{hostname} is not Ready: it is removed without being drained")
+            self.tools.reporter.warn(f"{hostname} is not Ready: it is removed without being drained")
             return
-        seconds = self.watch.seconds(_DRAIN_SECONDS)
-        self.watch.reporter.progress("draining", hostname)
+        seconds = self.tools.deadlines.seconds(_DRAIN_SECONDS)
+        self.tools.reporter.progress("draining", hostname)
         flags = ("--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={seconds:.0f}s")
         try:
             self.kubectl.run("drain", hostname, *flags, timeout_seconds=seconds + _GRACE_SECONDS)
         except CommandFailed as error:
+            command = self.tools.advice.command
             error.remedy = (
-                f"see which pods stay with `{self.watch.command('kubectl', 'describe', 'node', hostname)}`, then run "
-                f"`{self.watch.command('deploy', '--prune')}` again"
+                f"see which pods stay with `{command('kubectl', 'describe', 'node', hostname)}`, then run "
+                f"`{command('deploy', '--prune')}` again"
             )
             raise

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Bounds, parse_json
-from iecpod.phases.console import last_line
 from iecpod.phases.node_look import look
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.console import last_line
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 
 _CLOUD_INIT_RESULT = "/run/cloud-init/result.json"
 _SILENCE_SECONDS = 45.0
@@ -41,7 +41,7 @@ done{_BOOT_SECONDS}cat {_CLOUD_INIT_RESULT}
 @dataclass(frozen=True, slots=True)
 class ReachablePhase:
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     name: str = "reachable"
     summary: str = "guests booted, SSH with pinned host keys, cloud-init finished"
 
@@ -53,7 +53,7 @@ class ReachablePhase:
         return f"{len(self.shells)} nodes answer"
 
     def run(self) -> None:
-        self.watch.on_nodes(tuple(self.shells), self._wait_for_node)
+        self.tools.node_times.on_nodes(tuple(self.shells), self._wait_for_node)
 
     def _check_booted(self, hostname: str) -> None:
         booted = self.shells[hostname].run(["sh", "-c", _MEASURE], timeout_seconds=120)
@@ -61,21 +61,21 @@ class ReachablePhase:
 
     def _wait_for_node(self, hostname: str) -> None:
         self._wait_for_kernel(hostname)
-        self.watch.reporter.progress("kernel is booting", hostname)
+        self.tools.reporter.progress("kernel is booting", hostname)
         self._wait_for_ssh(hostname)
-        self.watch.reporter.progress("answers to SSH", hostname)
+        self.tools.reporter.progress("answers to SSH", hostname)
         self._wait_for_cloud_init(hostname)
-        self.watch.reporter.progress("cloud-init finished", hostname)
+        self.tools.reporter.progress("cloud-init finished", hostname)
 
     def _wait_for_kernel(self, hostname: str) -> None:
         """A KVM that is listed but runs no kernel hangs without a word, so silence is what is waited out here."""
 
         def probe() -> None:
-            console = self.watch.read_console(hostname)
+            console = self.tools.read_console(hostname)
             if _KERNEL_SPOKE not in console and not self._answers(hostname):
                 raise NotYet(last_line(console) or "the console is empty")
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             "a kernel that prints to the serial console",
             probe,
             seconds=_SILENCE_SECONDS,
@@ -95,19 +95,19 @@ class ReachablePhase:
             try:
                 self.shells[hostname].run(["true"], timeout_seconds=60)
             except (NodeUnreachable, WaitTimeout) as error:
-                console = last_line(self.watch.read_console(hostname))
+                console = last_line(self.tools.read_console(hostname))
                 raise NotYet(f"{error.cause.removeprefix(f'{hostname}: ')}; console: {console}") from error
 
-        self.watch.wait_for("SSH", probe, seconds=_SSH_SECONDS, node=hostname)
+        self.tools.waits.wait_for("SSH", probe, seconds=_SSH_SECONDS, node=hostname)
 
     def _wait_for_cloud_init(self, hostname: str) -> None:
         def probe() -> str:
-            seen = look(self.shells[hostname], _WAIT, most_seconds=self.watch.seconds(_CLOUD_INIT_SECONDS))
+            seen = look(self.shells[hostname], _WAIT, most_seconds=self.tools.deadlines.seconds(_CLOUD_INIT_SECONDS))
             if seen.returncode != 0:
                 raise NotYet(last_line(seen.stdout or seen.stderr) or "cloud-init has printed nothing")
             return seen.stdout
 
-        text = self.watch.wait_for("the end of cloud-init", probe, seconds=_CLOUD_INIT_SECONDS, node=hostname)
+        text = self.tools.waits.wait_for("the end of cloud-init", probe, seconds=_CLOUD_INIT_SECONDS, node=hostname)
         boot_seconds, _, result = text.partition("\n")
         self._measure(hostname, boot_seconds)
         outcome = parse_json(result, lambda why: _odd(hostname, f"{_CLOUD_INIT_RESULT}: {why}"), _RESULT_BOUNDS)
@@ -123,7 +123,12 @@ class ReachablePhase:
         """Whole seconds, as the node's shell computes them."""
         if not re.fullmatch(r"-?[0-9]{1,9}", boot_seconds.strip(), re.ASCII):
             raise _odd(hostname, f"{boot_seconds[:80]!r} is no time of boot")
-        self.watch.measured_boot(hostname, float(boot_seconds))
+        deadlines, seconds = self.tools.deadlines, float(boot_seconds)
+        if deadlines.extend_for_boot(seconds):
+            factor = deadlines.factor
+            self.tools.reporter.progress(
+                f"took {seconds:.0f} s to boot: deadlines are {factor:.1f} times KVM's", hostname
+            )
 
 
 def _odd(hostname: str, why: str) -> NodeError:

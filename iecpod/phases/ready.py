@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import Cni
-from iecpod.errors import CommandFailed, IecpodError, WaitTimeout
+from iecpod.design.cluster import DesiredCluster, NodeCidrs
+from iecpod.errors import IecpodError, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.kubectl import (
+    NO_ANSWER,
     NODES,
     Kubectl,
     KubectlAt,
@@ -20,14 +19,14 @@ from iecpod.phases.kubectl import (
     is_ready,
     name_of,
 )
-from iecpod.phases.network_pods import find_network_faults
-from iecpod.phases.parallel import run_on_nodes
-from iecpod.phases.pod_routes import find_missing_routes
-from iecpod.phases.stuck_pods import tell_stuck_pods
+from iecpod.phases.network_health import find_network_faults
+from iecpod.phases.node_cidrs import assign_pod_cidrs
+from iecpod.phases.pods_not_running import describe_pods_not_running
 from iecpod.ports import Shell
 from iecpod.results import DONE, FAILED, Failure, NodeResult
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 
 _READY_SECONDS = 180.0
 
@@ -36,7 +35,7 @@ _READY_SECONDS = 180.0
 class ReadyPhase:
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     name: str = "ready"
     summary: str = "all nodes Ready, with their addresses on mgmt and their pod network"
     kubectl_at: KubectlAt = Kubectl
@@ -47,28 +46,28 @@ class ReadyPhase:
 
     def probe(self) -> str | None:
         kubectl = self.kubectl_at(self.shell)
-        listing = kubectl.find_awaited(NODES, self.watch)
+        listing = kubectl.find_awaited(NODES, self.tools.waits)
         if listing is None or self._missing(listing.entries("items"), self._boots()):
             return None
         try:
             faults = self._network_faults(kubectl)
-        except CommandFailed:
-            return None
+        except NO_ANSWER:
+            return None  # `run` waits for the answer
         return None if faults else f"{len(self.cluster.nodes)} nodes Ready"
 
     def run(self) -> None:
         kubectl = self.kubectl_at(self.shell)
-        if self.cluster.cni is Cni.BRIDGE:
+        if self.cluster.cni.node_cidrs is NodeCidrs.PLANNED:
             self._assign_pod_cidrs(kubectl)
         self._wait_until_ready(kubectl)
 
     def _wait_until_ready(self, kubectl: Kubectl) -> None:
         """Each node is noted when it is seen Ready first."""
-        start = self.watch.clock.now()
+        start = self.tools.clock.now()
         boots = self._boots()
         waiting = {node.hostname: "the API server has not answered" for node in self.cluster.nodes}
         for hostname in waiting:
-            self.watch.reporter.node_started(hostname)
+            self.tools.reporter.node_started(hostname)
 
         def probe() -> None:
             with api_awaited():
@@ -76,46 +75,40 @@ class ReadyPhase:
                 missing = _with_network(missing, self._network_faults(kubectl))
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
                 del waiting[hostname]
-                self.watch.note(NodeResult(hostname, DONE, self.watch.clock.now() - start))
+                self.tools.node_times.note(NodeResult(hostname, DONE, self.tools.clock.now() - start))
             waiting.update(missing)
             if missing:
                 raise NotYet("; ".join(missing.values()))
 
         try:
-            self.watch.wait_for(
+            self.tools.waits.wait_for(
                 "all nodes Ready",
                 probe,
                 seconds=_READY_SECONDS,
                 console_of=self.shell.node,
-                remedy=f"see `{self.watch.command('kubectl', 'describe', 'nodes')}`",
+                remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'nodes')}`",
             )
         except IecpodError as error:
             if isinstance(error, WaitTimeout):
-                error.evidence = "\n".join(filter(None, (self._stuck_pods(), error.evidence)))
+                error.evidence = "\n".join(filter(None, (self._pods_not_running(), error.evidence)))
             for hostname, why in waiting.items():
                 failure = Failure(why, error.remedy, "")
-                self.watch.note(NodeResult(hostname, FAILED, self.watch.clock.now() - start, failure))
+                self.tools.node_times.note(NodeResult(hostname, FAILED, self.tools.clock.now() - start, failure))
             raise
 
     def _network_faults(self, kubectl: Kubectl) -> dict[str, str]:
-        """What is wrong with each node's pod network. Routes are asked for once the pods that bring them run."""
-        faults = find_network_faults(kubectl, self.cluster)
-        if not faults and self.cluster.cni is Cni.KUBE_ROUTER:
-            return find_missing_routes(self.cluster, self.shells)
-        return faults
+        return find_network_faults(kubectl, self.cluster, self.shells)
 
-    def _stuck_pods(self) -> str:
+    def _pods_not_running(self) -> str:
         """Why nodes are not Ready is often said by the pods of their network."""
-        return tell_stuck_pods(self.kubectl_at(self.shell), ("kube-system", *self.cluster.cni.namespaces))
+        namespaces = ("kube-system", *self.cluster.cni.namespaces)
+        return describe_pods_not_running(self.kubectl_at(self.shell), namespaces)
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
-        """Says in the API what the bridge CNI does; a node's podCIDR can be set once and is never changed."""
-        assigned = {name_of(item): _cidr_of(item) for item in kubectl.load(NODES).entries("items")}
-        for node in self.cluster.nodes:
-            if not assigned.get(node.hostname):
-                cidr = str(node.pod_cidr)
-                patch = json.dumps({"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}})
-                kubectl.run("patch", "node", node.hostname, "--patch", patch)
+        """Says in the API what the files on the nodes do; a node's podCIDR can be set once and is never changed."""
+        lacking = {name_of(item) for item in kubectl.load(NODES).entries("items") if not _cidr_of(item)}
+        if lacking:
+            assign_pod_cidrs(kubectl, [node for node in self.cluster.nodes if node.hostname in lacking])
 
     def _boots(self) -> dict[str, str]:
         """By host name, what tells the present boot of a node from those before it."""

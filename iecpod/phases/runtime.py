@@ -13,7 +13,6 @@ from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, IecpodError, NodeError
 from iecpod.model import Arch
 from iecpod.phases.packages import install_packages
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import BundleFiles, Shell
 from iecpod.render.bundle_install import (
     MOUNT_DISK,
@@ -29,7 +28,8 @@ from iecpod.render.node_files import (
     render_node_files,
 )
 from iecpod.render.supply_files import render_runtime_files
-from iecpod.watch import Watch
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 
 _INSTALL_SECONDS = 900.0
 
@@ -77,7 +77,7 @@ class RuntimePhase:
     shells: Mapping[str, Shell]
     fetch_key: Callable[[AptRepository], bytes]
     find_bundle: Callable[[str], BundleFiles]
-    watch: Watch
+    tools: PhaseTools
     disk_uuids: Mapping[str, str] = field(default_factory=dict)
     docker_bridge: IPv4Interface | None = None
     archs: Mapping[str, Arch] = field(default_factory=dict)
@@ -94,11 +94,11 @@ class RuntimePhase:
     def run(self) -> None:
         signed = [repository for repository in self.release.repositories if repository.key_url]
         keys = {repository.name: self.fetch_key(repository) for repository in signed}
-        self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
+        self.tools.node_times.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, keys))
 
     def _files(self) -> dict[str, str]:
         files = {**render_node_files(self.release), **self._runtime_files()}
-        return files | (render_low_overhead_units(self.release) if self.watch.low_overhead else {})
+        return files | (render_low_overhead_units(self.release) if self.tools.deadlines.low_overhead else {})
 
     def _runtime_files(self) -> dict[str, str]:
         return render_runtime_files(self.release, self.supply, self.docker_bridge)
@@ -125,7 +125,7 @@ class RuntimePhase:
             self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
         self._lead_to_mirrors(shell)
-        if self.watch.low_overhead:
+        if self.tools.deadlines.low_overhead:
             self._let_nap(shell)
 
     def _install(self, hostname: str, shell: Shell, keys: Mapping[str, bytes]) -> None:
@@ -135,8 +135,8 @@ class RuntimePhase:
         is_active = shell.run(["systemctl", "is-active", "--quiet", self.release.runtime], check=False)
         _write_files(shell, self._files())
         shell.run(["sh", "-euc", _APPLY_FILES])
-        self.watch.reporter.progress("installing packages", hostname)
-        install_packages(shell, self.release, keys, self.watch)
+        self.tools.reporter.progress("installing packages", hostname)
+        install_packages(shell, self.release, keys, self.tools)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
         if is_active.returncode == 0:  # with the files of before
             shell.run(["systemctl", "daemon-reload"])
@@ -167,12 +167,12 @@ class RuntimePhase:
         archives = self._archives(hostname)
         shell.run(["rm", "-rf", _ARCHIVES_DIR])  # of a run that was killed, perhaps with others
         for sent, archive in enumerate(archives, 1):
-            self.watch.reporter.progress(f"receives images, archive {sent} of {len(archives)}", hostname)
+            self.tools.reporter.progress(f"receives images, archive {sent} of {len(archives)}", hostname)
             shell.send_file(archive.file(self.archs[hostname]), f"{_ARCHIVES_DIR}/images/{archive.digest}.tar")
-        self.watch.reporter.progress("loads the images", hostname)
+        self.tools.reporter.progress("loads the images", hostname)
         script = f"bundle={_ARCHIVES_DIR}\n{import_script(self.release)}\nrm -r {_ARCHIVES_DIR}\n"
         argv = ["sh", "-euc", script, "load-images", *self._references(hostname)]
-        shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
+        shell.run(argv, timeout_seconds=self.tools.deadlines.seconds(_INSTALL_SECONDS))
 
     def _lead_to_mirrors(self, shell: Shell) -> None:
         files = self._runtime_files()
@@ -186,9 +186,9 @@ class RuntimePhase:
         _write_files(shell, render_bundle_files(self.release))
         if not self._mount_disk(hostname, shell):
             self._send_bundle(bundle, hostname, shell)
-        self.watch.reporter.progress("installs the bundle and loads its images", hostname)
+        self.tools.reporter.progress("installs the bundle and loads its images", hostname)
         argv = ["sh", "-euc", _bundle_script(self.release), "install-bundle", *bundle.references]
-        shell.run(argv, timeout_seconds=self.watch.seconds(_INSTALL_SECONDS))
+        shell.run(argv, timeout_seconds=self.tools.deadlines.seconds(_INSTALL_SECONDS))
 
     def _mount_disk(self, hostname: str, shell: Shell) -> bool:
         if hostname not in self.disk_uuids:
@@ -206,7 +206,7 @@ class RuntimePhase:
             *((archive, f"images/{archive.name}") for archive in bundle.images),
         ]
         for sent, (local, place) in enumerate(places, 1):
-            self.watch.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
+            self.tools.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
             shell.send_file(local, f"{_BUNDLE_DIR}/{place}")
 
     def _let_nap(self, shell: Shell) -> None:

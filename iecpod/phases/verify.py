@@ -10,18 +10,20 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.k8s_pods import cluster_ip_of, is_running, pod_state
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
+from iecpod.phases.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
 from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
 from iecpod.ports import Shell
-from iecpod.render.smoke_test import APP, render_nginx
+from iecpod.render.smoke_test import APP, POLICIES, render_nginx
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 
 _RUNNING_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
-_PODS = f"/api/v1/namespaces/default/pods?labelSelector=app%3D{APP}"
+_NAMESPACE = "/api/v1/namespaces/default"
+_PODS = f"{_NAMESPACE}/pods?labelSelector=app%3D{APP}"
+_POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
 _RECORD = "iecpod-verified"
 RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
 
@@ -37,14 +39,14 @@ class VerifyPhase:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     open_socket: OpenSocket
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
     kubectl_at: KubectlAt = Kubectl
 
     def probe(self) -> str | None:
-        record = self._kubectl.find_awaited(RECORD_PATH, self.watch)
+        record = self._kubectl.find_awaited(RECORD_PATH, self.tools.waits)
         return "nginx answered" if is_verified(self.cluster, record) else None
 
     def run(self) -> None:
@@ -52,11 +54,11 @@ class VerifyPhase:
         with cleaned_up(lambda seconds: self._remove(kubectl, seconds)):
             kubectl.apply(render_nginx(self.cluster.release.nginx_image, spread=len(self.cluster.nodes) > 1))
             pods = self._wait_for_pods()
-            service = kubectl.load(f"/api/v1/namespaces/default/services/{APP}")
+            service = kubectl.load(f"{_NAMESPACE}/services/{APP}")
             check_addresses(self.cluster, service, pods)
             self._check_service(service)
             self._check_from_outside(service)
-            checks = PodChecks(self.cluster, self.shells, self.watch, self.kubectl_at)
+            checks = PodChecks(self.cluster, self.shells, self.tools, self.kubectl_at)
             checks.check_pod_to_pod(pods)
             if self.cluster.release.coredns:
                 checks.check_name(pods[0])
@@ -77,12 +79,12 @@ class VerifyPhase:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
             return pods
 
-        return self.watch.wait_for(
+        return self.tools.waits.wait_for(
             "two nginx pods Running",
             probe,
             seconds=_RUNNING_SECONDS,
             console_of=self.cluster.control_plane.hostname,
-            remedy=f"see `{self.watch.command('kubectl', 'describe', 'pods')}`",
+            remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'pods')}`",
         )
 
     def _check_service(self, service: Json) -> None:
@@ -92,9 +94,9 @@ class VerifyPhase:
             node = next(node for node in self.cluster.nodes if node.hostname == hostname)
             self._wait_for_page(hostname, f"http://{cluster_ip}/")
             self._wait_for_page(hostname, f"http://{node.address}:{node_port}/")
-            self.watch.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
+            self.tools.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
 
-        self.watch.on_nodes(tuple(self.shells), check)
+        self.tools.node_times.on_nodes(tuple(self.shells), check)
 
     def _wait_for_page(self, hostname: str, url: str) -> None:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
@@ -107,8 +109,10 @@ class VerifyPhase:
             if WELCOME not in result.stdout:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
-        logs = self.watch.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
-        self.watch.wait_for(f"nginx at {url}", probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
+        logs = self.tools.advice.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
+        self.tools.waits.wait_for(
+            f"nginx at {url}", probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`"
+        )
 
     def _check_from_outside(self, service: Json) -> None:
         """By NodePort of the first node, as users of the lab come."""
@@ -122,24 +126,25 @@ class VerifyPhase:
             if WELCOME not in page:
                 raise NotYet("another page answered")
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             f"nginx at {address}:{port} from the jumpserver",
             probe,
             seconds=_ANSWER_SECONDS,
             remedy="see whether the jumpserver has a route to mgmt, and no firewall in between",
         )
-        self.watch.reporter.progress("nginx answers the jumpserver by NodePort")
+        self.tools.reporter.progress("nginx answers the jumpserver by NodePort")
 
     def _remove(self, kubectl: Kubectl, seconds: float) -> None:
         """The pods last, when the controller that would replace them is gone, and at once: they have nothing to save.
 
         Their kubelets take up to `syncFrequency` to confirm an end that is waited for.
         """
-        selected = (f"--selector=app={APP}", "--ignore-not-found")
-        # By its full name, since Calico has a kind of its own that is called so.
-        policies = ",networkpolicies.networking.k8s.io" if self.cluster.cni.enforces_policies else ""
-        kubectl.run("delete", f"service,replicationcontroller{policies}", *selected, timeout_seconds=seconds)
-        kubectl.run("delete", "pods", *selected, "--grace-period=0", "--force", timeout_seconds=seconds)
+        controller = f"{_NAMESPACE}/replicationcontrollers/{APP}?propagationPolicy=Background"
+        paths = [f"{_NAMESPACE}/services/{APP}", controller]
+        if self.cluster.cni.enforces_policies:
+            paths += [f"{_POLICIES}/{name}" for name in POLICIES]
+        for path in (*paths, f"{_PODS}&gracePeriodSeconds=0"):
+            kubectl.discard(path, timeout_seconds=seconds)
 
     def _store_record(self, kubectl: Kubectl) -> None:
         record = {

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
 from iecpod.outside_json import Json
-from iecpod.phases.k8s_pods import cluster_ip_of, ip_of, node_of
 from iecpod.phases.kubectl import name_of
+from iecpod.phases.pod_status import cluster_ip_of, ip_of, node_of
 from iecpod.ports import Shell
 from iecpod.web import Patience, Size, WebError, read_page
 

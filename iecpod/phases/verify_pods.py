@@ -10,14 +10,14 @@ from functools import partial
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.outside_json import Json
-from iecpod.phases.console import last_line
-from iecpod.phases.k8s_pods import ip_of, node_of
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited, condition_of, name_of
+from iecpod.phases.pod_status import ip_of, node_of
 from iecpod.phases.verify_paths import check_full_mtu
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, render_denial, render_permission
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.console import last_line
+from iecpod.waiting.phase_tools import PhaseTools
 
 CURL = ("curl", "--silent", "--show-error", "--max-time", "20")
 WELCOME = "Welcome to nginx"
@@ -39,14 +39,15 @@ class PodChecks:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     kubectl_at: KubectlAt = Kubectl
 
     def check_pod_to_pod(self, pods: Sequence[Json]) -> None:
         """Both directions, each from one pod to the other; on different nodes, where there is more than one."""
+        daemon = self.cluster.cni.daemon
         for client, server in ((pods[0], pods[1]), (pods[1], pods[0])):
             name, address = name_of(client), ip_of(server)
-            page = self.watch.wait_for(
+            page = self.tools.waits.wait_for(
                 f"a command in pod {name}",
                 partial(self._fetch, name, f"http://{address}/"),
                 seconds=_ANSWER_SECONDS,
@@ -56,12 +57,11 @@ class PodChecks:
                 raise NodeError(
                     node_of(client),
                     f"pod {name} does not reach pod {address} on {node_of(server)}: {page.strip()[-300:]}",
-                    "look at the routes to the nodes' pod CIDRs (bridge), or at the log of calico-node, kube-flannel "
-                    "or kube-router",
+                    f"look at the log of {daemon}" if daemon else "look at the routes to the nodes' pod CIDRs",
                 )
             check_full_mtu(self.shells, client, server)
         across = " across nodes" if len(self.cluster.nodes) > 1 else ""
-        self.watch.reporter.progress(f"pods reach each other{across}, with full packets")
+        self.tools.reporter.progress(f"pods reach each other{across}, with full packets")
 
     def check_name(self, pod: Json) -> None:
         """The service by its name, once CoreDNS says that it is available."""
@@ -74,14 +74,14 @@ class PodChecks:
                 raise NotYet(page.strip()[-300:])
 
         logs = self._system_command("logs", "--selector", "k8s-app=kube-dns")
-        self.watch.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=f"see `{logs}`")
-        self.watch.reporter.progress("the service answers by its name")
+        self.tools.waits.wait_for(f"nginx at {url} from a pod", probe, seconds=_ANSWER_SECONDS, remedy=f"see `{logs}`")
+        self.tools.reporter.progress("the service answers by its name")
 
     def check_policy(self, pods: Sequence[Json]) -> None:
         """A policy that denies is in force, and one that allows is, too. Their objects are left to the caller."""
         client, server = name_of(pods[0]), ip_of(pods[1])
         fetch = partial(self._fetch, client, f"http://{server}/")
-        remedy = f"see the log of {self.cluster.cni.value} on {node_of(pods[1])}"
+        remedy = f"see the log of {self.cluster.cni.name} on {node_of(pods[1])}"
 
         def denied() -> None:
             page = fetch()
@@ -100,10 +100,10 @@ class PodChecks:
         )
         for awaited, policy, probe in steps:
             self._kubectl.apply(policy)
-            self.watch.wait_for(
+            self.tools.waits.wait_for(
                 f"{awaited}, in force", probe, seconds=_POLICY_SECONDS, console_of=self._first, remedy=remedy
             )
-        self.watch.reporter.progress("network policies are in force: denied, then allowed")
+        self.tools.reporter.progress("network policies are in force: denied, then allowed")
 
     @property
     def _first(self) -> str:
@@ -114,7 +114,7 @@ class PodChecks:
         return self.kubectl_at(self.shells[self._first])
 
     def _system_command(self, *arguments: str) -> str:
-        return self.watch.command("kubectl", "--namespace", "kube-system", *arguments)
+        return self.tools.advice.command("kubectl", "--namespace", "kube-system", *arguments)
 
     def _wait_for_dns(self) -> None:
         def probe() -> None:
@@ -124,7 +124,7 @@ class PodChecks:
                 raise NotYet(condition_of(seen, "Available", "message") or "no status yet")
 
         pods = self._system_command("describe", "pods", "--selector", "k8s-app=kube-dns")
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             "CoreDNS available", probe, seconds=_DNS_SECONDS, console_of=self._first, remedy=f"see `{pods}`"
         )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.scenario import Cni
+from iecpod.design.cluster import ClusterNode, DesiredCluster, NodeCidrs
 from iecpod.errors import CommandFailed, NodeError
 from iecpod.outside_json import Json
 from iecpod.phases.bootstrap_token import ca_cert_hash, registered_token
@@ -15,12 +14,12 @@ from iecpod.phases.control_plane import preflight_flags, reset_node
 from iecpod.phases.kubectl import NODES, Kubectl, KubectlAt, api_awaited, name_of
 from iecpod.phases.node_cidrs import assign_pod_cidrs, has_reported
 from iecpod.phases.node_job import is_job_running, run_job
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.verify import RECORD_PATH
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import render_join_config
 from iecpod.wait import NotYet
-from iecpod.watch import Watch
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 
 _CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
@@ -49,7 +48,7 @@ class WorkersPhase:
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    watch: Watch
+    tools: PhaseTools
     name: str = "workers"
     summary: str = "kubeadm join on the other nodes"
     hosts: tuple[str, ...] = ()
@@ -68,18 +67,18 @@ class WorkersPhase:
         self._discard_former([node.hostname for node in former])
         self._add_hosts([node for node in self.cluster.nodes if node not in missing])
         unlisted = [node for node in missing if node in former or node.hostname not in nodes]
-        if self.cluster.cni is Cni.KUBE_ROUTER and unlisted:
+        if self.cluster.cni.node_cidrs is NodeCidrs.REGISTERED and unlisted:
             assign_pod_cidrs(self._kubectl, unlisted)
         pin = self._find_pin()
-        seconds = self.watch.seconds(_JOIN_SECONDS)
-        with registered_token(self._kubectl, 2 * self.watch.most_seconds(_JOIN_SECONDS)) as token:
+        seconds = self.tools.deadlines.seconds(_JOIN_SECONDS)
+        with registered_token(self._kubectl, 2 * self.tools.deadlines.most_seconds(_JOIN_SECONDS)) as token:
             configs = {
                 node.hostname: render_join_config(
                     self.cluster, node, token=token, ca_cert_hash=pin, timeout_seconds=seconds
                 )
                 for node in missing
             }
-            self.watch.on_nodes(tuple(configs), lambda hostname: self._join(hostname, configs[hostname]))
+            self.tools.node_times.on_nodes(tuple(configs), lambda hostname: self._join(hostname, configs[hostname]))
         self._wait_for_reports([node.hostname for node in missing])
 
     @property
@@ -101,7 +100,7 @@ class WorkersPhase:
 
     def _find_nodes(self) -> dict[str, bool]:
         """Of the nodes that the API server lists, whether a kubelet has reported."""
-        listing = self._kubectl.find_awaited(NODES, self.watch)
+        listing = self._kubectl.find_awaited(NODES, self.tools.waits)
         return _reports(listing) if listing else {}
 
     def _missing(self, nodes: Mapping[str, bool]) -> tuple[ClusterNode, ...]:
@@ -120,12 +119,12 @@ class WorkersPhase:
             if silent:
                 raise NotYet(f"no report of {' and '.join(silent)}")
 
-        self.watch.wait_for(
+        self.tools.waits.wait_for(
             "reports of the kubelets",
             probe,
             seconds=_REPORT_SECONDS,
             console_of=self.cluster.control_plane.hostname,
-            remedy=f"see `{self.watch.command('kubectl', 'describe', 'nodes')}`",
+            remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'nodes')}`",
         )
 
     def _has_joined(self, hostname: str) -> bool:
@@ -141,7 +140,7 @@ class WorkersPhase:
         kubectl.discard(RECORD_PATH)
         for hostname in hostnames:
             if not is_job_running(self.shells[hostname], _UNIT):
-                self.watch.reporter.progress("removed from the cluster: its machine was recreated", hostname)
+                self.tools.reporter.progress("removed from the cluster: its machine was recreated", hostname)
                 kubectl.discard(f"{NODES}/{hostname}")
 
     def _add_hosts(self, nodes: Sequence[ClusterNode]) -> None:
@@ -153,21 +152,21 @@ class WorkersPhase:
     def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]
         if is_job_running(shell, _UNIT):
-            self.watch.reporter.progress("resuming the join of an earlier run", hostname)
+            self.tools.reporter.progress("resuming the join of an earlier run", hostname)
         else:
             if shell.run(["sh", "-c", HAS_BEGUN, "has-begun", _KUBELET_CONF, _MANIFESTS], check=False).returncode == 0:
                 reset_node(shell, self.cluster)
             shell.write_file(_CONFIG, config.encode(), 0o600)
         with cleaned_up(lambda seconds: shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)):
             self._join_twice(shell)
-        self.watch.reporter.progress("joined", hostname)
+        self.tools.reporter.progress("joined", hostname)
 
     def _join_twice(self, shell: Shell) -> None:
         try:
             self._run_join(shell)
         except CommandFailed as first:
             # A starved guest misses kubeadm's fixed deadlines; the second try finds it with less to do.
-            self.watch.reporter.warn(f"{first.cause}\n{shell.node}: joining once more")
+            self.tools.reporter.warn(f"{first.cause}\n{shell.node}: joining once more")
             reset_node(shell, self.cluster)
             self._run_join(shell)
 
@@ -177,8 +176,8 @@ class WorkersPhase:
             _UNIT,
             ["kubeadm", "join", f"--config={_CONFIG}", *preflight_flags(self.cluster)],
             seconds=_JOIN_SECONDS,
-            watch=self.watch,
-            remedy=f"see `{self.watch.command('ssh', shell.node, '--', 'sudo', 'journalctl', '-u', 'kubelet')}`",
+            tools=self.tools,
+            remedy=f"see `{self.tools.advice.command('ssh', shell.node, '--', 'sudo', 'journalctl', '-u', 'kubelet')}`",
         )
 
 

@@ -9,30 +9,9 @@ from typing import Any
 
 from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.image_reference import digest_of, full_reference, without_digest
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.errors import DescriptorError, Problem
 from iecpod.yaml_document import dump_yaml_all, load_yaml_all
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestText:
-    """A manifest as it was fetched; `file` is where it is from."""
-
-    file: str
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PatchedManifest:
-    """The manifest as it is to be applied, and one line for people for each thing changed.
-
-    `custom_resources` are objects of kinds that the API server knows only when `text` has been applied. `images` are
-    those of all containers in `text`, by the names that nodes ask for.
-    """
-
-    text: str
-    changes: tuple[str, ...]
-    custom_resources: str = ""
-    images: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -58,11 +37,14 @@ class ManifestPatch:
         objects = [document.data for document in documents if isinstance(document.data, dict)]
         return cls(", ".join(text.file for text in manifests), objects, rule, remedy)
 
-    def result(self, refusal: str, *, custom_resources: str = "") -> PatchedManifest:
+    def result(
+        self, refusal: str, *, custom_resources: str = "", custom_kinds: tuple[str, ...] = ()
+    ) -> PatchedManifest:
         """Raises `DescriptorError`, whose cause is `refusal`, with everything that the manifests lack."""
         if self.problems:
             raise DescriptorError(self.problems, refusal)
-        return PatchedManifest(dump_yaml_all(self.objects), tuple(self.changes), custom_resources, self.images())
+        text = dump_yaml_all(self.objects)
+        return PatchedManifest(text, tuple(self.changes), custom_resources, custom_kinds, self.images())
 
     def miss(self, what: str) -> None:
         """Notes that there is no `what`."""

@@ -8,6 +8,9 @@ from iecpod.yaml_document import dump_yaml_all
 
 APP = "iecpod-verify-nginx"
 _LABELS = {"app": APP}
+_DENIAL, _PERMISSION = f"{APP}-deny", f"{APP}-allow"
+#: Names of the network policies.
+POLICIES = (_DENIAL, _PERMISSION)
 
 
 def render_nginx(image: str, *, spread: bool) -> str:
@@ -58,19 +61,19 @@ def render_nginx(image: str, *, spread: bool) -> str:
 
 def render_denial() -> str:
     """Nothing reaches nginx any more."""
-    return _policy("deny", [])
+    return _policy(_DENIAL, [])
 
 
 def render_permission() -> str:
     """nginx reaches nginx, whatever else is denied."""
-    return _policy("allow", [{"from": [{"podSelector": {"matchLabels": _LABELS}}]}])
+    return _policy(_PERMISSION, [{"from": [{"podSelector": {"matchLabels": _LABELS}}]}])
 
 
 def _policy(name: str, ingress: list[dict[str, Any]]) -> str:
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": f"{APP}-{name}", "labels": _LABELS},
+        "metadata": {"name": name, "labels": _LABELS},
         "spec": {"podSelector": {"matchLabels": _LABELS}, "policyTypes": ["Ingress"], "ingress": ingress},
     }
     return dump_yaml_all([policy])

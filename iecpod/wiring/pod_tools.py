@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from ipaddress import IPv4Address
 from pathlib import Path
 
+from iecpod.adapters.api_client import ApiClient
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
@@ -30,7 +32,9 @@ from iecpod.commands.pod_state import (
 from iecpod.commands.recalled import Recalled
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.delivery import BundleVia
+from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.machines import ProviderName, Seed, Site
+from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.owner import Owner
 from iecpod.design.release import AptRepository, Release
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
@@ -66,12 +70,10 @@ from iecpod.providers.libvirt.ports import HypervisorHost
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.providers.libvirt.seed_iso import make_seed_iso
 from iecpod.providers.libvirt.tools import NodeSecrets
-from iecpod.render.calico_etcd import EtcdTls, etcd_cluster_ip
-from iecpod.render.cni_manifest import render_cni_manifest
-from iecpod.render.manifest import PatchedManifest
 from iecpod.ssh_login import Login
 from iecpod.wait import SystemClock
 from iecpod.wiring.existing_tools import ExistingAdapters
+from iecpod.wiring.own_kubeconfig import OwnKubeconfig
 
 _CONSOLE_TAIL_BYTES = 256 * 1024
 
@@ -199,13 +201,16 @@ class PodAdapters:
         return fetch_key(repository)
 
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        manifests = cluster.release.manifests_of(cluster.cni)
+        manifests = cluster.cni.manifests(cluster.release)
         texts = [load_manifest(manifest, self._layout.cache_dir, self.reporter) for manifest in manifests]
-        return render_cni_manifest(texts, cluster, lambda: self._etcd_tls(cluster))
 
-    def _etcd_tls(self, cluster: DesiredCluster) -> EtcdTls:
+        def make_tls(service: IPv4Address) -> EtcdTls:
+            return self._etcd_tls((service, cluster.control_plane.address))
+
+        return cluster.cni.render_manifest(texts, cluster, make_tls)
+
+    def _etcd_tls(self, addresses: Sequence[IPv4Address]) -> EtcdTls:
         """Not kept for a plan of a POD that has no keys yet."""
-        addresses = (etcd_cluster_ip(cluster.service_cidr), cluster.control_plane.address)
         keys = find_pod_keys(self.pod_dir / "keys")
         return ensure_etcd_tls(keys.directory, addresses) if keys else make_etcd_tls(addresses)
 
@@ -215,6 +220,13 @@ class PodAdapters:
             return None
         link = link_kubectl(binary, self.pod_dir)
         return LocalKubectl(host_kubectl_argv(way.command_prefix, link, self.kubeconfig_path), self.kubeconfig_path)
+
+    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiClient:
+        address, port = str(cluster.endpoint), cluster.api_port
+        load = OwnKubeconfig(self.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}").load
+        tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
+        ways = (way.open_socket, *tunnels)
+        return ApiClient(first.node, address, port, load_credentials=load, ways=ways)
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         assert release.helm is not None  # the phase asks for a release that has it

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iecpod.adapters.api_client import ApiClient
+from iecpod.providers.libvirt.embedded.namespaces import run_inside
 from tests.compiled import find_go_program
+from tests.unit.admin_conf import authority, credentials, pem, server_pair
 
 #: Nothing else is in the network namespace, so the usual ports are free; all processes end with the first.
 _ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child")
@@ -24,9 +28,18 @@ LOOPBACK = [*_ALONE, "sh", "-c", 'ip link set lo up && exec "$@"', "loopback"]
 
 @dataclass(frozen=True)
 class Api:
-    """An API server of its own, and kubectl in its namespace."""
+    """An API server of its own, and kubectl in its namespace, which is that of the process `pid`."""
 
     kubectl_argv: list[str]
+    pid: int
+
+    @property
+    def client(self) -> ApiClient:
+        """As its administrator."""
+        return ApiClient("iec01", "127.0.0.1", 6443, load_credentials=credentials, ways=(self.open_socket,))
+
+    def open_socket(self, address: str, port: int, seconds: float) -> socket.socket:
+        return run_inside(Path(f"/proc/{self.pid}/ns/net"), lambda: socket.create_connection((address, port), seconds))
 
     def kubectl(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         argv = [*self.kubectl_argv, *arguments]
@@ -50,9 +63,14 @@ def api_server(directory: Path) -> Iterator[Api | None]:
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     (directory / "tokens").write_text("token,admin,admin,system:masters\n")
     (directory / "tokens").chmod(0o600)
+    key_file, certificate_file, ca_file = (directory / name for name in ("tls.key", "tls.crt", "ca.crt"))
+    for path, part in zip((key_file, certificate_file), server_pair("127.0.0.1"), strict=True):
+        path.write_bytes(part)
+    ca_file.write_bytes(pem(authority().certificate))
     run = (
         f'"$1" --data-dir={directory}/etcd --unsafe-no-fsync --log-level=error & '
-        f'exec "$2" --etcd-servers=http://127.0.0.1:2379 --cert-dir={directory}/certs --bind-address=127.0.0.1 '
+        f'exec "$2" --etcd-servers=http://127.0.0.1:2379 --tls-cert-file={certificate_file} '
+        f"--tls-private-key-file={key_file} --client-ca-file={ca_file} --bind-address=127.0.0.1 "
         "--advertise-address=172.16.10.36 --allow-privileged=true "
         f"--token-auth-file={directory}/tokens --service-cluster-ip-range=172.16.1.0/24 "
         f"--service-account-issuer=https://lab --service-account-key-file={key} "
@@ -75,7 +93,7 @@ def wait_for_api(server: subprocess.Popen[bytes], kubectl: Path, directory: Path
     while time.monotonic() < deadline and server.poll() is None:
         inside = ["nsenter", f"--net=/proc/{server.pid}/ns/net", str(kubectl)]
         options = ["--server=https://127.0.0.1:6443", "--insecure-skip-tls-verify", "--token=token"]
-        api = Api([*inside, *options, f"--cache-dir={directory}/kubectl-cache"])
+        api = Api([*inside, *options, f"--cache-dir={directory}/kubectl-cache"], server.pid)
         answer = api.kubectl("get", "--raw=/readyz")
         if answer.stdout == "ok":
             return api

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.release_file import load_release
-from iecpod.design.scenario import Cni, Role
+from iecpod.design.scenario import Role
 from iecpod.model import Arch
 from tests.contract.api_server import Api, api_server
 
@@ -44,7 +45,7 @@ def cluster() -> DesiredCluster:
         name="local-virtual1",
         arch=Arch.X86_64,
         release=load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas"),
-        cni=Cni.CALICO,
+        cni=CNIS["calico"],
         nodes=(node,),
         mgmt_cidr=IPv4Network("172.16.10.0/24"),
         mgmt_mtu=1500,

@@ -1,6 +1,7 @@
 """A hypervisor in memory for tests.
 
-`FakeHypervisor` passes the same contract tests as libvirt's drivers (tests/contract/test_hypervisor.py).
+`FakeHypervisor` passes the same contract tests as libvirt's drivers
+(tests/contract/providers/libvirt/test_hypervisor.py).
 """
 
 from __future__ import annotations

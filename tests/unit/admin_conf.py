@@ -6,6 +6,7 @@ import base64
 import datetime
 import functools
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from cryptography import x509
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from iecpod.render.kubeconfig import Credentials
 from iecpod.yaml_document import dump_yaml
 
 SERVER = "https://172.16.10.36:6443"
@@ -46,13 +48,29 @@ def admin() -> tuple[EllipticCurvePrivateKey, x509.Certificate]:
     return key, authority().issue(key)
 
 
+def pem(of: EllipticCurvePrivateKey | x509.Certificate) -> bytes:
+    if isinstance(of, x509.Certificate):
+        return of.public_bytes(Encoding.PEM)
+    return of.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+
 def encoded(of: EllipticCurvePrivateKey | x509.Certificate) -> str:
     """PEM in base64, as kubeconfigs have it."""
-    if isinstance(of, x509.Certificate):
-        pem = of.public_bytes(Encoding.PEM)
-    else:
-        pem = of.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    return base64.b64encode(pem).decode()
+    return base64.b64encode(pem(of)).decode()
+
+
+def credentials(ca: Authority | None = None) -> Credentials:
+    """The administrator's, who trusts `ca`."""
+    key, certificate = admin()
+    return Credentials(
+        ca_certificate=pem((ca or authority()).certificate), client_certificate=pem(certificate), client_key=pem(key)
+    )
+
+
+def server_pair(address: str) -> tuple[bytes, bytes]:
+    """Key and certificate of an API server at that address, as PEM."""
+    key, ca = new_key(), authority()
+    return pem(key), pem(_certificate("kube-apiserver", key, ca.name, ca.key, (ip_address(address),)))
 
 
 def config() -> dict[str, Any]:
@@ -77,15 +95,24 @@ def admin_conf() -> bytes:
 
 
 def _certificate(
-    name: str, key: EllipticCurvePrivateKey, issuer: str, issuer_key: EllipticCurvePrivateKey
+    name: str,
+    key: EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: EllipticCurvePrivateKey,
+    addresses: tuple[IPv4Address | IPv6Address, ...] = (),
 ) -> x509.Certificate:
-    return (
+    names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters")] if name == "kubernetes-admin" else []
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name([*names, x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(_NOW)
         .not_valid_after(_NOW + datetime.timedelta(days=3650))
-        .sign(issuer_key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=name == issuer, path_length=None), critical=True)
     )
+    if addresses:
+        alternatives = x509.SubjectAlternativeName([x509.IPAddress(address) for address in addresses])
+        builder = builder.add_extension(alternatives, critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())

@@ -8,9 +8,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from hypothesis import settings
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
 from iecpod.design.release import ImageSource, ImageSourceType, Release
-from iecpod.design.scenario import Cni, Role
+from iecpod.design.scenario import Role
 from iecpod.model import Arch
 
 # The same examples in every run, so that a gate fails for a change and not by chance.
@@ -52,7 +53,7 @@ def cluster() -> DesiredCluster:
         name="local-virtual1",
         arch=Arch.X86_64,
         release=make_release(),
-        cni=Cni.BRIDGE,
+        cni=CNIS["bridge"],
         nodes=nodes,
         mgmt_cidr=IPv4Network("172.16.10.0/24"),
         mgmt_mtu=1500,

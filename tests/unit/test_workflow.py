@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from iecpod.errors import HostError, IecpodError, NodeErrors, NodeUnreachable, WaitTimeout
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.wait import NotYet, poll
+from iecpod.waiting.parallel import run_on_nodes
 from iecpod.workflow import PhaseFailed, run_phases
-from tests.fakes import FakeClock, fake_watch
+from tests.fakes import FakeClock, fake_phase_tools
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Step:
 
 
 def run(*steps: Step) -> list[tuple[str, str]]:
-    results = run_phases(steps, fake_watch())
+    results = run_phases(steps, fake_phase_tools())
     return [(result.name, result.outcome) for result in results]
 
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from iecpod.cni.registry import ALL_TRACES, CNIS
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.supply import Supply
-from iecpod.render.bridge_cni import ROUTES_UNIT_PATH
 from iecpod.render.bundle_install import render_bundle_files
-from iecpod.render.kube_router import GUARD_UNIT
 from iecpod.render.kubeadm import cri_socket
 from iecpod.render.node_files import render_apt_source, render_low_overhead_units, render_node_files
 from iecpod.render.supply_files import APT_CONF_PATH, render_ca_files, render_runtime_files
@@ -52,11 +51,12 @@ class NodeChanges:
 #: Of the runtime, kubeadm, the kubelet and pod networks, by their own documentation.
 _TREES = ("/etc/kubernetes", "/etc/cni", "/etc/containerd", "/etc/docker", "/opt/cni")
 _DATA = (
-    *("/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/calico", "/var/lib/kube-proxy"),
+    *("/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/lib/kube-proxy"),
     *("/var/lib/containerd", "/var/lib/docker", "/var/lib/dockershim", "/opt/containerd", "/run/containerd"),
-    *("/var/log/pods", "/var/log/containers", "/var/log/calico", "/run/flannel", "/run/calico", "/run/kubernetes"),
+    *("/var/log/pods", "/var/log/containers", "/run/kubernetes"),
     *("/var/cache/iecpod-bundle", "/var/cache/iecpod-images", "/run/iecpod-packages.sh", "/usr/libexec/kubernetes"),
     *("/run/docker", "/run/xtables.lock"),
+    *ALL_TRACES.directories,
 )
 _PROGRAMS = ("kubeadm", "kubelet", "kubectl")
 _HELM = ("/usr/local/bin/helm", "/usr/local/bin/tiller")
@@ -77,8 +77,9 @@ def planned_changes(
     sources = [render_apt_source(repository) for repository in release.repositories]
     named = [path for source in sources for path in (source.path, source.key_path) if path]
     brought = [f"/usr/bin/{name}" for name in dict.fromkeys((*programs, *_PROGRAMS))] if programs else []
-    ours = [APT_CONF_PATH, ENVIRONMENT_CONF, DPKG_CONF, ROUTES_UNIT_PATH, f"/etc/systemd/system/{GUARD_UNIT}"]
-    paths = dict.fromkeys((*files, *named, *brought, *ours, *_HELM))
+    ours = [APT_CONF_PATH, ENVIRONMENT_CONF, DPKG_CONF]
+    units = [cni.node_unit_path for cni in CNIS.values() if cni.node_unit]
+    paths = dict.fromkeys((*files, *named, *brought, *ours, *units, *_HELM))
     return NodeChanges(
         claims=(
             *(Claim(ClaimKind.TREE, path) for path in _TREES),

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.errors import CommandFailed, IecpodError, NodeError
-from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import NodeEndpoint, Shell
+from iecpod.ports import NodeEndpoint, Reporter, Shell
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.record import add_key, begin_record
 from iecpod.providers.existing.tools import ExistingTools
-from iecpod.watch import Watch
+from iecpod.waiting.node_times import NodeTimes
+from iecpod.waiting.parallel import run_on_nodes
 
 _SECONDS = 120.0
 _WITHOUT_PASSWORD = 'echo "{user} ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod'
@@ -64,7 +64,8 @@ class LoginPhase:
     tools: ExistingTools
     machines: MetMachines
     shells: Mapping[str, Shell]
-    watch: Watch
+    node_times: NodeTimes
+    reporter: Reporter
     name: str = "reachable"
     summary: str = "login to the machines, each with the POD's key"
 
@@ -82,7 +83,7 @@ class LoginPhase:
         line = self.tools.authorized_key()
         for hostname in self.shells:
             self.machines.note_changed(hostname)  # from here on, a teardown has to look there
-        self.watch.on_nodes(tuple(self.shells), lambda hostname: self._let_in(hostname, line))
+        self.node_times.on_nodes(tuple(self.shells), lambda hostname: self._let_in(hostname, line))
 
     def _let_in(self, hostname: str, line: str) -> None:
         endpoint = self.machines.endpoints((hostname,))[hostname]
@@ -93,4 +94,4 @@ class LoginPhase:
         finally:
             shell.close()
         check_root(self.shells[hostname], endpoint.user)
-        self.watch.reporter.progress("takes the POD's key", hostname)
+        self.reporter.progress("takes the POD's key", hostname)

@@ -22,7 +22,7 @@ from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.preflight import check_nodes, taken_networks
 from iecpod.providers.existing.prepare import PreparePhase
 from iecpod.providers.existing.tools import ExistingTools
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase
 
 _MIB = 1 << 20
@@ -107,13 +107,13 @@ class ExistingPlan:
 
     def keep_sources(self) -> None: ...
 
-    def fetch_phases(self, watch: Watch) -> Sequence[Phase]:
+    def fetch_phases(self, tools: PhaseTools) -> Sequence[Phase]:
         return ()
 
-    def phases(self, shells: Mapping[str, Shell], watch: Watch) -> Sequence[Phase]:
+    def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
         return [
-            LoginPhase(self.tools, self.met, shells, watch),
-            PreparePhase(self.pod, self.tools.owner, shells, self._planned_changes, watch),
+            LoginPhase(self.tools, self.met, shells, tools.node_times, tools.reporter),
+            PreparePhase(self.pod, self.tools.owner, shells, self._planned_changes, tools.node_times, tools.reporter),
         ]
 
     def _planned_changes(self) -> dict[str, NodeChanges]:

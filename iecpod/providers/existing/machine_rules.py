@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.owner import Owner
-from iecpod.design.scenario import Cni, Role
+from iecpod.design.scenario import Role
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
 from iecpod.providers.existing.node_facts import MODULES, PROGRAMS, NodeFacts, NodeLink
@@ -26,8 +26,6 @@ _WORDS_OF_UNKNOWN = "could not be read"
 _KUBELET_PORTS = (10248, 10249, 10250, 10256)
 _CONTROL_PLANE_PORTS = (2379, 2380, 2381, 6443, 10257, 10259)
 _RUNTIMES = ("containerd", "docker", "crio")
-#: Pod networks whose routes name nodes as the next hop.
-_DIRECT = (Cni.BRIDGE, Cni.KUBE_ROUTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,10 +238,10 @@ def _check_interface(machine: Candidate) -> Iterator[Problem]:
             f"its interface {link.name} has an MTU of {link.mtu}, and nodes are to have {cluster.mgmt_mtu}",
             f"set idf.fuel.network.interface_mtu to {link.mtu} or less, or raise the interface's",
         )
-    if cluster.cni in _DIRECT and not _reaches_directly(link, cluster):
+    if cluster.cni.routes_directly and not _reaches_directly(link, cluster):
         yield machine.problem(
             "node-network",
-            f"some nodes are behind a router for it, and {cluster.cni.value} sends packets of pods to them directly",
+            f"some nodes are behind a router for it, and {cluster.cni.name} sends packets of pods to them directly",
             "put all nodes into one network, or choose a scenario (-s) with another pod network, such as Calico",
         )
 

@@ -9,11 +9,11 @@ from ipaddress import IPv4Address
 
 from iecpod.errors import HostError
 from iecpod.outside_json import Json, parse_json
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import NodeEndpoint
 from iecpod.providers.existing.host_keys import judge_host_key
 from iecpod.providers.existing.tools import ExistingTools
 from iecpod.ssh_login import HostKey, check_user
+from iecpod.waiting.parallel import run_on_nodes
 
 _NOTE = "machines.json"
 _REMEDY = "remove that file, and run `iecpod deploy` with --accept-new-host-keys or --host-key again"

@@ -12,8 +12,8 @@ from typing import TypeVar
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.scenario import Role
 from iecpod.errors import IecpodError, Problem
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Shell
+from iecpod.waiting.parallel import run_on_nodes
 
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from iecpod.cni.registry import ALL_TRACES
 from iecpod.descriptors.cidrs import TakenNetwork
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.owner import Owner
@@ -13,7 +14,10 @@ from iecpod.providers.existing.machine_rules import Candidate, check_machine
 from iecpod.providers.existing.node_facts import NodeFacts, NodeRoute
 
 #: Devices that pod networks make: their routes are the POD's own, where it has been deployed.
-POD_DEVICES = ("cali", "cni", "flannel", "kube-", "tunl0", "veth", "vxlan.calico")
+POD_DEVICES = (
+    *("cni", "kube-", "veth"),
+    *(pattern.rstrip("*") for pattern in (*ALL_TRACES.devices, *ALL_TRACES.lasting_devices)),
+)
 
 
 def check_nodes(

@@ -10,15 +10,15 @@ from iecpod.design.owner import Owner
 from iecpod.design.pod import PodDesign
 from iecpod.design.release import ImageSourceType
 from iecpod.errors import IecpodError, NodeError
-from iecpod.phases.parallel import run_on_nodes
-from iecpod.ports import Shell
+from iecpod.ports import Reporter, Shell
 from iecpod.providers.existing.changes import DPKG_CONF, ENVIRONMENT_CONF, NodeChanges
 from iecpod.providers.existing.node_facts import RECORD_DIR
 from iecpod.providers.existing.record import begin_record, claim
 from iecpod.render.low_overhead import GO_ENVIRONMENT
 from iecpod.render.node_files import render_node_files
 from iecpod.render.supply_files import APT_CONF_PATH, CA_DIR, render_apt_conf, render_ca_files
-from iecpod.watch import Watch
+from iecpod.waiting.node_times import NodeTimes
+from iecpod.waiting.parallel import run_on_nodes
 
 SWAP_STAYS = 4
 _SECONDS = 300.0
@@ -90,7 +90,8 @@ class PreparePhase:
     owner: Owner
     shells: Mapping[str, Shell]
     find_changes: Callable[[], Mapping[str, NodeChanges]]
-    watch: Watch
+    node_times: NodeTimes
+    reporter: Reporter
     name: str = "prepare"
     summary: str = "what was there is recorded; swap off, kernel modules, names of the nodes"
 
@@ -103,7 +104,7 @@ class PreparePhase:
 
     def run(self) -> None:
         changes = self.find_changes()
-        self.watch.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, changes[hostname]))
+        self.node_times.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, changes[hostname]))
 
     def _check(self, hostname: str) -> None:
         digests = "".join(
@@ -116,7 +117,7 @@ class PreparePhase:
         shell = self.shells[hostname]
         begin_record(shell, self.owner)
         claim(shell, changes)
-        self.watch.reporter.progress("recorded", hostname)
+        self.reporter.progress("recorded", hostname)
         switch_swap_off(shell)
         shell.run(["sh", "-c", _HOSTS, "hosts", *self.pod.host_lines], timeout_seconds=_SECONDS)
         for path, text in self._files().items():

@@ -8,7 +8,6 @@ from contextlib import suppress
 from iecpod.design.machines import VirtType
 from iecpod.design.pod import PodOrder, design_pod
 from iecpod.errors import CleanupError, IecpodError
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
 from iecpod.providers.existing.login import open_shell
@@ -19,6 +18,7 @@ from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
 from iecpod.providers.existing.restore import Restored, restore_nodes
 from iecpod.providers.existing.tools import ExistingTools
+from iecpod.waiting.parallel import run_on_nodes
 
 
 class ExistingProvider:

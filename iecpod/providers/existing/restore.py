@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from iecpod.design.owner import Owner
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.ports import Reporter, Shell
 from iecpod.providers.existing import restore_scripts as scripts
 from iecpod.providers.existing.node_facts import RECORD_DIR
+from iecpod.waiting.parallel import run_on_nodes
 
 _STEP_SECONDS = 1200.0
 _SHORT_SECONDS = 120.0

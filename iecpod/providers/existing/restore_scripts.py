@@ -5,9 +5,18 @@ All of them read the record, and change only what it or a name shows to be the P
 
 from __future__ import annotations
 
+from iecpod.cni.registry import ALL_TRACES
 from iecpod.providers.existing.record import OBSERVE
 
 _SECONDS_FOR_RESET = 900
+
+#: What pod networks make, as patterns of `case` and of `grep -E`. Other rules are kube-proxy's and the CNI plugins'.
+_CNI_DEVICES = "|".join(ALL_TRACES.devices)
+_LASTING_DEVICES = "|".join(ALL_TRACES.lasting_devices)
+_CNI_IPSETS = "|".join(ALL_TRACES.ipsets)
+_RULES = "|".join(("KUBE-", "CNI-", "cnihost", *ALL_TRACES.rules))
+_RUN_DIRECTORIES = [path for path in ALL_TRACES.directories if path.startswith("/run/")]
+_CNI_MOUNTS = " ".join([*_RUN_DIRECTORIES, *(f"/var{path}" for path in _RUN_DIRECTORIES)])
 
 _HEADER = f"""
 set -u
@@ -70,7 +79,7 @@ exit 0
 #: Devices, namespaces, routes, mounts and rules; before packages go, since the programs for it may go with them.
 NETWORK = f"""{_HEADER}
 for place in /var/lib/kubelet /run/containerd /var/lib/containerd /run/netns/cni- /run/docker /var/lib/docker \\
-    /run/calico /var/run/calico; do
+    {_CNI_MOUNTS}; do
     case $place in *ocker*|*containerd*) had_runtime && continue ;; esac
     awk -v place="$place" 'index($2, place) == 1 {{ print $2 }}' /proc/mounts | sort -r | while read -r mounted; do
         umount "$mounted" 2> /dev/null || umount --lazy "$mounted"
@@ -83,7 +92,7 @@ done
 for name in $(tell_interfaces); do
     was interfaces "$name" && continue
     case $name in
-    cali*|cni0|kube-bridge|flannel*|tunl0|vxlan.calico|vxlan-v6.calico|kube-ipvs0|kube-dummy-if|veth*|nodelocaldns|docker0|br-*)
+    {_CNI_DEVICES}|{_LASTING_DEVICES}|kube-ipvs0|kube-dummy-if|veth*|nodelocaldns|docker0|br-*)
         ip link set "$name" down 2> /dev/null
         ip link delete "$name" 2> /dev/null ;;
     esac
@@ -96,7 +105,7 @@ for cidr in $(chosen cidrs); do
         esac
     done
 done
-ours='KUBE-|cali-|cali:|FLANNEL|flanneld|CNI-|cnihost|kube-router|DROP.*50051|50051.*DROP'
+ours='{_RULES}'
 for cidr in $(chosen cidrs); do ours="$ours|$(printf %s "$cidr" | sed 's/[.]/[.]/g')"; done
 had_runtime || ours="$ours|DOCKER|docker0"
 for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
@@ -118,7 +127,7 @@ done
 rm -f /run/iecpod-rules
 if command -v ipset > /dev/null; then
     for set in $(ipset list -name 2> /dev/null); do
-        case $set in KUBE-*|cali*|kube-router-*|inet6:kube-router-*) ipset destroy "$set" ;; esac
+        case $set in KUBE-*|{_CNI_IPSETS}) ipset destroy "$set" ;; esac
     done
 fi
 exit 0
@@ -254,14 +263,14 @@ systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null | awk '
     grep -v iecpod-restore
 for name in $(tell_interfaces); do
     was interfaces "$name" && continue
-    case $name in cali*|cni0|kube-*|flannel*|vxlan.calico|docker0) echo "interface $name" ;; esac
+    case $name in {_CNI_DEVICES}|kube-*|docker0) echo "interface $name" ;; esac
 done
 for name in $(tell_namespaces); do
     case $name in cni-*) was namespaces "$name" || echo "network namespace $name" ;; esac
 done
-if tell_rules | grep -qE 'KUBE-|cali-|FLANNEL|CNI-'; then
-    was rules "$(tell_rules | grep -m 1 -E 'KUBE-|cali-|FLANNEL|CNI-')" || echo "rules of iptables"
-fi
+tell_rules | grep -E '{_RULES}' | while read -r rule; do
+    was rules "$rule" || {{ echo "rules of iptables"; break; }}
+done
 while IFS="$(printf '\\t')" read -r name value; do
     test -r "/proc/sys/$name" || continue
     test "$(cat "/proc/sys/$name" 2> /dev/null)" = "$value" || echo "sysctl $name"

@@ -28,7 +28,7 @@ from iecpod.providers.libvirt.rendered import Render, RenderedDomain, RenderedPo
 from iecpod.providers.libvirt.replacement import plan_replacement
 from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.xml import render_volume
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase
 
 _KVM_REMEDY = "KVM may be listed here and still not run guests: tear the POD down and try --virt-type qemu"
@@ -118,19 +118,19 @@ class LibvirtPlan:
         for arch in self.desired.architectures:
             self._images.find(arch)
 
-    def fetch_phases(self, watch: Watch) -> Sequence[Phase]:
+    def fetch_phases(self, tools: PhaseTools) -> Sequence[Phase]:
         images, archs = self._images, self.desired.architectures
         needed = self.plan.creates(Kind.DOMAIN)
         for arch in archs:
             if not needed and images.find(arch) is None:
-                watch.reporter.warn(
+                tools.reporter.warn(
                     f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: "
-                    f"nodes may fail, or not start again; `{watch.command('redeploy')}` recreates it and them"
+                    f"nodes may fail, or not start again; `{tools.advice.command('redeploy')}` recreates it and them"
                 )
         disks = self.tools.bundle_disks(self.order.release) if self.order.bundle_via is BundleVia.DISK else None
         return [ImagePhase(images, archs, needed=needed, bundle_disks=disks)]
 
-    def phases(self, shells: Mapping[str, Shell], watch: Watch) -> Sequence[Phase]:
+    def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
         pool = self.rendered.pool
         domains = tuple(self._domain_to_make(domain) for domain in self.rendered.domains)
         remedy = _KVM_REMEDY if self.virt_type is VirtType.KVM else ""
@@ -138,7 +138,7 @@ class LibvirtPlan:
             NetworksPhase(self.hypervisor, self.rendered.networks),
             StoragePhase(self.hypervisor, pool),
             DomainsPhase(self.hypervisor, self._images, pool.name, domains, remedy),
-            ReachablePhase(shells, watch),
+            ReachablePhase(shells, tools),
         ]
 
     @property

@@ -32,7 +32,7 @@ from iecpod.providers.libvirt.rendered import render_pod
 from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.virt_type import assumed_virt_type, proven_virt_type
 from iecpod.providers.libvirt.xml import Stamp
-from iecpod.watch import Watch
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase
 
 _MIB = 1 << 20
@@ -176,9 +176,9 @@ class LibvirtProvider:
         return StateSaving(_own(planned)).save(label, states)
 
     def restore_phases(
-        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], watch: Watch
+        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
     ) -> Sequence[Phase]:
-        return restore_phases(_own(planned), states, shells, watch)
+        return restore_phases(_own(planned), states, shells, tools)
 
     def collect_logs(self, sink: LogSink) -> None:
         embedded = self._tools.pod_dir / "libvirt"

@@ -19,8 +19,8 @@ from iecpod.errors import DescriptorError, Problem, Severity
 from iecpod.model import PodRef
 from iecpod.yaml_document import Document, load_yaml
 from tests.unit.broken_pod import DATA_DIR, ROOT, SCHEMAS_DIR
+from tests.unit.descriptors.mutator import Mutant, mutate
 from tests.unit.descriptors.test_corpus import ACCEPTED_PAIRS, CORPUS
-from tests.unit.mutator import Mutant, mutate
 
 OURS = [
     DATA_DIR / "virtual.yaml",

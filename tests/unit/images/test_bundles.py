@@ -20,13 +20,14 @@ from iecpod.design.bundle_manifest import (
 )
 from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.image_reference import full_reference
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.design.release_file import load_release, read_release
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.images.release_images import ReleaseImages
 from iecpod.model import Arch
 from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
-from iecpod.render.manifest import ManifestText, image_names
+from iecpod.render.manifest import image_names
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
 

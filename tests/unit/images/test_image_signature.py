@@ -11,7 +11,7 @@ from iecpod.errors import ImageError
 from iecpod.images.fetch import fetch_image
 from iecpod.images.store import NewImage
 from tests.fakes import RecordingReporter
-from tests.unit.gpg_keys import Gpg, gpg
+from tests.unit.images.gpg_keys import Gpg, gpg
 from tests.unit.images.test_image_fetch import RAW_DISK, Site, site
 
 __all__ = ["gpg", "site"]

@@ -14,7 +14,7 @@ from iecpod.design.release import AptRepository
 from iecpod.errors import ImageError
 from iecpod.images.openpgp import key_ring, primary_fingerprints
 from iecpod.images.repository_keys import fetch_key
-from tests.unit.gpg_keys import Gpg, gpg
+from tests.unit.images.gpg_keys import Gpg, gpg
 from tests.unit.images.test_image_fetch import Site, site
 
 __all__ = ["gpg", "site"]

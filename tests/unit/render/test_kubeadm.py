@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.cluster import DesiredCluster
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.kubernetes_version import KUBEADM_APIS, NEWEST_KUBERNETES, kubeadm_api_version
-from iecpod.design.scenario import Cni
 from iecpod.render.kubeadm import render_images_config, render_init_config, render_join_config
 from iecpod.render.low_overhead import PATCHES_DIR, render_patches
 from iecpod.yaml_document import load_yaml_all
@@ -165,5 +165,5 @@ def test_cidrs_that_are_planned_are_not_the_controller_s_to_give(cluster: Desire
         assert isinstance(configuration, dict)
         return dict(configuration["controllerManager"].get("extraArgs", {}))
 
-    assert manager(Cni.BRIDGE) == manager(Cni.KUBE_ROUTER) == {"allocate-node-cidrs": "false"}
-    assert manager(Cni.CALICO) == {}
+    assert manager(CNIS["bridge"]) == manager(CNIS["kube-router"]) == {"allocate-node-cidrs": "false"}
+    assert manager(CNIS["calico"]) == {}

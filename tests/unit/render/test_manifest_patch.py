@@ -8,26 +8,25 @@ from typing import Any
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.recalled import Recalled, check_recalled
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.design.cluster import DesiredCluster
+from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.container_environment import ContainerEnvironment, read_manifest_patch
-from iecpod.design.release import CalicoSource, Release
+from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.design.release import CniSource, Release
 from iecpod.design.release_file import check_release_text, load_release, parse_release
-from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.layout import Layout
-from iecpod.render.cni_manifest import render_cni_manifest
-from iecpod.render.manifest import ManifestText, PatchedManifest
 from iecpod.yaml_document import dump_yaml, load_yaml_all
-from tests.unit.calico_of_the_iec import make_tls
-from tests.unit.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.calico_of_the_iec import make_tls
+from tests.unit.cni.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS
+from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below
-from tests.unit.test_commands import REF
-from tests.unit.test_pod_network_verbs import ManifestTools, written
+from tests.unit.commands.test_commands import REF
 
 ROOT = Path(__file__).parents[3]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
@@ -54,13 +53,15 @@ def environment(container: str = "calico-node", kind: str = "DaemonSet", **varia
 
 
 def render(
-    cluster: DesiredCluster, release: Release, cni: Cni = Cni.CALICO, *manifests: ManifestText
+    cluster: DesiredCluster, release: Release, cni: Cni = CNIS["calico"], *manifests: ManifestText
 ) -> PatchedManifest:
-    return render_cni_manifest(manifests or (CALICO,), dataclasses.replace(cluster, release=release, cni=cni), make_tls)
+    wanted = dataclasses.replace(cluster, release=release, cni=cni)
+    return cni.render_manifest(manifests or (CALICO,), wanted, make_tls)
 
 
 def with_calico(*environments: ContainerEnvironment, patch: tuple[ContainerEnvironment, ...] = ()) -> Release:
-    return dataclasses.replace(RELEASE, calico=CalicoSource(containers=environments), manifest_patch=patch)
+    release = RELEASE.with_cni_source("calico", CniSource(containers=environments))
+    return dataclasses.replace(release, manifest_patch=patch)
 
 
 def variables_in(manifest: PatchedManifest, container: str) -> dict[str, Any]:
@@ -120,9 +121,9 @@ def test_what_iecpod_sets_is_not_set_otherwise(cluster: DesiredCluster, name: st
 @pytest.mark.parametrize(
     ("cni", "manifests", "place"),
     [
-        (Cni.FLANNEL, (FLANNEL,), ("DaemonSet", "kube-flannel-ds", "kube-flannel")),
-        (Cni.CALICO_OPERATOR, (OPERATOR_CRDS, OPERATOR), ("Deployment", "tigera-operator", "tigera-operator")),
-        (Cni.KUBE_ROUTER, (), ("DaemonSet", "kube-router", "kube-router")),
+        (CNIS["flannel"], (FLANNEL,), ("DaemonSet", "kube-flannel-ds", "kube-flannel")),
+        (CNIS["calico-operator"], (OPERATOR_CRDS, OPERATOR), ("Deployment", "tigera-operator", "tigera-operator")),
+        (CNIS["kube-router"], (), ("DaemonSet", "kube-router", "kube-router")),
     ],
 )
 def test_every_manifest_can_be_patched(
@@ -181,8 +182,7 @@ def test_a_release_says_it_in_the_same_words(network: str) -> None:
     entry = {**NODE, "environment": {"A": "1"}}
     data = {**data, network: {**data[network], "containers": [entry]}}
     release = parse_release(check_release_text(dump_yaml(data).encode(), "x", SCHEMAS))
-    source = release.calico if network == "calico" else release.flannel
-    assert source is not None and source.containers == (environment(A="1"),)
+    assert release.cni_source(network).containers == (environment(A="1"),)
     data[network]["containers"].append(entry)
     with pytest.raises(DescriptorError) as caught:
         check_release_text(dump_yaml(data).encode(), "x", SCHEMAS)
@@ -249,9 +249,9 @@ def test_nodes_that_reach_no_registry_never_pull(cluster: DesiredCluster) -> Non
     manifest = ManifestText("x", content)
     go = load_release("k8s-1.37-go", RELEASES, SCHEMAS)
     place = "DaemonSet calico-node, container"
-    listed = [change for change in render(cluster, go, Cni.CALICO, manifest).changes if "imagePullPolicy" in change]
+    listed = [change for change in render(cluster, go, CNIS["calico"], manifest).changes if "imagePullPolicy" in change]
     assert listed == [
         f"{place} install-cni: imagePullPolicy: (unset) -> IfNotPresent",
         f"{place} calico-node: imagePullPolicy: Always -> IfNotPresent",
     ]
-    assert "IfNotPresent" not in render(cluster, RELEASE, Cni.CALICO, manifest).text
+    assert "IfNotPresent" not in render(cluster, RELEASE, CNIS["calico"], manifest).text

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release import Release
 from iecpod.design.release_file import known_releases, load_release, read_release
-from iecpod.design.scenario import Cni
 from iecpod.design.supply import Supply
 from iecpod.model import Arch
 from iecpod.render.kubeadm import render_init_config, render_join_config
@@ -47,7 +47,7 @@ ALL = [pytest.param(*one, id="-".join((one[0], one[1], one[2].value))) for one i
 
 def cluster_of(cluster: DesiredCluster, release: Release, arch: Arch) -> DesiredCluster:
     """With the pod network that the release names first."""
-    return dataclasses.replace(cluster, release=release, arch=arch, cni=Cni(release.cnis[0]))
+    return dataclasses.replace(cluster, release=release, arch=arch, cni=CNIS[release.cnis[0]])
 
 
 def join_config(cluster: DesiredCluster) -> str:

@@ -24,7 +24,7 @@ def find_inputs(planned: LibvirtPlan) -> CheckpointInputs:
         **_machines(planned.render(secrets=_blank(planned))),
         "release": value_digest(replace(release, provided=None)),
         **({"bundle": bundle} if bundle else {}),
-        "cluster": value_digest({"nodes": cluster.nodes, "cni": cluster.cni, "cidrs": _cidrs(planned)}),
+        "cluster": value_digest({"nodes": cluster.nodes, "cni": cluster.cni.name, "cidrs": _cidrs(planned)}),
         "supply": value_digest((planned.pod.supply, planned.pod.docker_bridge)),
     }
     return CheckpointInputs(deploy=deploy, memory=_memory(planned))

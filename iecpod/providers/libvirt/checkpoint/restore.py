@@ -8,7 +8,6 @@ from pathlib import Path
 
 from iecpod.errors import HostError, NodeErrors
 from iecpod.images.qcow2 import virtual_size_bytes
-from iecpod.phases.parallel import run_on_nodes
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.ports import Reporter, Shell
 from iecpod.provider import MachineState
@@ -18,18 +17,19 @@ from iecpod.providers.libvirt.phases import NetworksPhase, StoragePhase, find_in
 from iecpod.providers.libvirt.ports import Hypervisor
 from iecpod.providers.libvirt.rendered import RenderedDomain
 from iecpod.providers.libvirt.xml import render_volume
-from iecpod.watch import Watch
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase
 
 
 def restore_phases(
-    planned: LibvirtPlan, states: Sequence[MachineState], shells: Mapping[str, Shell], watch: Watch
+    planned: LibvirtPlan, states: Sequence[MachineState], shells: Mapping[str, Shell], shared: PhaseTools
 ) -> Sequence[Phase]:
     return [
         NetworksPhase(planned.hypervisor, planned.rendered.networks),
         StoragePhase(planned.hypervisor, planned.rendered.pool),
-        RestoredDomainsPhase(planned, {state.hostname: state for state in states}, watch.reporter),
-        ReachablePhase(shells, watch),
+        RestoredDomainsPhase(planned, {state.hostname: state for state in states}, shared.reporter),
+        ReachablePhase(shells, shared),
     ]
 
 

@@ -82,7 +82,7 @@ class NetworkNamespace:
 
     def connect(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         """A TCP connection made inside. A socket keeps the namespace it was made in, so only a thread goes there."""
-        return _run_inside(self.path, lambda: socket.create_connection((address, port), timeout_seconds))
+        return run_inside(self.path, lambda: socket.create_connection((address, port), timeout_seconds))
 
 
 def namespace_name(ref: PodRef) -> str:
@@ -116,7 +116,7 @@ def find_alias(name: str) -> str:
     return str(links[0].get("ifalias", "")) if links else ""
 
 
-def _run_inside(namespace: Path, action: Callable[[], socket.socket]) -> socket.socket:
+def run_inside(namespace: Path, action: Callable[[], socket.socket]) -> socket.socket:
     result: list[socket.socket] = []
     failure: list[Exception] = []
 

@@ -1,0 +1,54 @@
+"""What the phases of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from iecpod.design.pace import Pace
+from iecpod.ports import Clock, Reporter
+from iecpod.waiting.advice import Advice
+from iecpod.waiting.deadlines import Deadlines
+from iecpod.waiting.node_times import NodeTimes
+from iecpod.waiting.waits import Waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTools:
+    """Each part has one job; a phase that needs one or two of them takes those."""
+
+    clock: Clock
+    reporter: Reporter
+    read_console: Callable[[str], str]
+    deadlines: Deadlines
+    advice: Advice
+    waits: Waits
+    node_times: NodeTimes
+
+    def begin(self, phase: str) -> None:
+        """Limits of the user count from here, and results of nodes are those of this phase."""
+        self.deadlines.begin(phase)
+        self.node_times.begin()
+
+
+def make_phase_tools(
+    command: Callable[..., str],
+    pace: Pace,
+    clock: Clock,
+    reporter: Reporter,
+    read_console: Callable[[str], str],
+    find_stopped: Callable[[], Sequence[str]],
+    limits: Mapping[str, float],
+) -> PhaseTools:
+    """For one POD's run; the arguments are those of the parts."""
+    deadlines = Deadlines(pace, clock, limits)
+    advice = Advice(command, read_console)
+    return PhaseTools(
+        clock=clock,
+        reporter=reporter,
+        read_console=read_console,
+        deadlines=deadlines,
+        advice=advice,
+        waits=Waits(clock, reporter, deadlines, advice, read_console, find_stopped),
+        node_times=NodeTimes(clock, reporter, advice),
+    )

@@ -1,0 +1,59 @@
+"""How the tests of a module are compiled: with a `go` that writes down what it is called with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from iecpod.adapters.reporters import LogReporter
+from iecpod.design.go_source import GoToolchain
+from iecpod.design.release_file import load_release
+from iecpod.images.c_toolchain import CToolchain
+from iecpod.images.cache import Cache
+from iecpod.images.go_build import GoBuild
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root")
+
+ROOT = Path(__file__).parents[3]
+
+#: Lists two packages, one of them that of the tests, and compiles a program that says of what it is made.
+_GO = """#!/bin/sh
+echo "$GOPROXY $GOARCH $*" >> "$HOME/../calls"
+case "$1 $*" in
+list*-export*) echo k8s.io/api >&2 ;;
+list*) echo k8s.io/api; echo 'k8s.io/kubernetes/test/e2e [k8s.io/kubernetes/test/e2e.test]' ;;
+test*) while [ "$1" != -o ]; do shift; done; echo "tests of $3" > "$2"; chmod +x "$2" ;;
+esac
+"""
+
+
+def test_the_tests_become_a_program_for_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOPROXY", "https://proxy.example.org")
+    go = tmp_path / "go/bin/go"
+    go.parent.mkdir(parents=True)
+    go.write_text(_GO)
+    go.chmod(0o755)
+    release = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
+    assert release.bundle is not None and release.bundle.go is not None
+    module = release.bundle.go.tests
+    assert module is not None
+    cache = Cache(tmp_path / "cache", LogReporter())
+    build = GoBuild(
+        cache=cache,
+        toolchain=GoToolchain(version="1.27.3", sha256={}),
+        go_root=tmp_path / "go",
+        c_toolchain=CToolchain(cache, release.image),
+    )
+    made = build.ensure_tests(module)
+    program = made.path / "e2e.test"
+    assert program.read_text() == "tests of k8s.io/kubernetes/test/e2e\n" and os.access(program, os.X_OK)
+    assert made.facts == {"version": "1.37.2", "packages": 2}
+    fetch, compile_packages, link = (tmp_path / "cache/calls").read_text().splitlines()
+    assert fetch.startswith("https://proxy.example.org ") and " -test " in fetch
+    assert compile_packages.startswith("off ") and " -v -export -test -deps " in compile_packages
+    assert link.startswith("off ") and " -- " not in link
+    assert "-X=k8s.io/component-base/version.gitVersion=v1.37.2" in link
+    assert build.ensure_tests(module).key == made.key
+    assert len((tmp_path / "cache/calls").read_text().splitlines()) == 3

@@ -1,0 +1,128 @@
+"""Requests of phases, given to a real API server over HTTP with the administrator's certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from iecpod.cni.kube_router import render_kube_router
+from iecpod.cni.registry import CNIS
+from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.scenario import Role
+from iecpod.errors import ApiRefused
+from iecpod.phases.api import Api as Requests
+from iecpod.phases.bootstrap_token import registered_token
+from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.node_cidrs import assign_pod_cidrs
+from iecpod.phases.verify import RECORD_PATH, VerifyPhase, is_verified
+from iecpod.render.smoke_test import APP, render_denial, render_nginx, render_permission
+from tests.contract.api_server import Api
+from tests.contract.cni.test_pod_networks_applied import shell_of
+from tests.fakes import FakeShell, fake_phase_tools
+
+NAMESPACE = "/api/v1/namespaces/default"
+WORKER = ClusterNode(
+    hostname="api02",
+    role=Role.WORKER,
+    address=IPv4Address("172.16.10.47"),
+    mgmt_device="enp2s0",
+    pod_cidr=IPv4Network("100.100.7.0/24"),
+)
+
+
+@pytest.fixture(params=["requests", "kubectl"])
+def kubectl(api: Api, request: pytest.FixtureRequest) -> Kubectl:
+    """What nodes do by kubectl comes to the same."""
+    if request.param == "kubectl":
+        return Kubectl(shell_of(api))
+    return Kubectl(FakeShell(), None, Requests(api.client, "iec01", applies=True))
+
+
+def test_an_object_is_found_missing_or_refused(kubectl: Kubectl) -> None:
+    found = kubectl.find("/api/v1/namespaces/default")
+    assert found is not None and found.at("metadata").text("name") == "default"
+    assert kubectl.find("/api/v1/nodes/nobody") is None
+    assert kubectl.find("/apis/nobody.example/v1/things/x") is None
+    kubectl.discard("/api/v1/nodes/nobody")
+
+
+def test_a_refusal_has_the_server_s_reason(api: Api) -> None:
+    requests = Requests(api.client, "iec01", applies=True)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "Not A Name"}}
+    with pytest.raises(ApiRefused, match=r"422: Node .*is invalid"):
+        requests.apply(json.dumps(node), timeout_seconds=60)
+
+
+def test_a_manifest_is_applied_again_without_a_change(kubectl: Kubectl, cluster: DesiredCluster) -> None:
+    release = dataclasses.replace(cluster.release, kube_router_image="images.iecpod/kube-router:v2.1.0")
+    kube_router = dataclasses.replace(cluster, cni=CNIS["kube-router"], release=release)
+    path = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-router"
+    kubectl.discard(path)
+    generations = []
+    for _ in range(2):
+        kubectl.apply(render_kube_router(kube_router).text)
+        generations.append(kubectl.load(path).at("metadata").integer("generation"))
+    assert generations == [1, 1]
+
+
+def test_what_left_a_manifest_leaves_the_object(api: Api) -> None:
+    requests = Requests(api.client, "iec01", applies=True)
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "api-data"}, "data": {"a": "1", "b": "2"}}
+    for data in ({"a": "1", "b": "2"}, {"a": "1"}):
+        requests.apply(json.dumps({**item, "data": data}), timeout_seconds=60)
+        assert api.get("configmap", "api-data")["data"] == data
+
+
+def test_a_node_has_its_cidr_and_address_before_it_joins(kubectl: Kubectl) -> None:
+    path = f"/api/v1/nodes/{WORKER.hostname}"
+    kubectl.discard(path)
+    for _ in range(2):
+        assign_pod_cidrs(kubectl, [WORKER])
+        node = kubectl.load(path)
+        assert node.at("spec").text("podCIDR") == "100.100.7.0/24"
+        addresses = {entry.text("type"): entry.text("address") for entry in node.at("status").entries("addresses")}
+        assert addresses == {"InternalIP": "172.16.10.47", "Hostname": "api02"}
+
+
+def test_a_token_is_a_secret_that_goes(kubectl: Kubectl) -> None:
+    with registered_token(kubectl, 60) as token:
+        identifier, secret = token.split(".")
+        path = f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{identifier}"
+        found = kubectl.load(path)
+        assert secret not in json.dumps(found.at("metadata").value)
+    assert kubectl.find(path) is None
+
+
+def test_all_of_the_check_is_removed_and_its_record_stays(kubectl: Kubectl, cluster: DesiredCluster) -> None:
+    """The pods are the test's, since no controller makes any here."""
+    cluster = dataclasses.replace(cluster, cni=CNIS["kube-router"])
+    phase = VerifyPhase(
+        cluster, {"iec01": kubectl.shell}, fake_phase_tools(), _never, kubectl_at=lambda _shell: kubectl
+    )
+    kubectl.discard(RECORD_PATH)
+    assert phase.probe() is None
+    kubectl.apply(render_nginx("nginx", spread=True))
+    kubectl.apply(render_denial())
+    kubectl.apply(render_permission())
+    for labels in ({"app": APP}, {"app": "another"}):
+        container = {"name": "x", "image": "x"}
+        spec = {"containers": [container], "nodeName": "api02", "automountServiceAccountToken": False}
+        metadata = {"name": f"api-{labels['app']}", "labels": labels}
+        kubectl.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    phase._remove(kubectl, 60)
+    left = kubectl.load(f"{NAMESPACE}/pods").entries("items")
+    assert [pod.at("metadata").text("name") for pod in left] == ["api-another"]
+    kubectl.discard(f"{NAMESPACE}/pods/api-another?gracePeriodSeconds=0")
+    for path in (f"{NAMESPACE}/services/{APP}", f"{NAMESPACE}/replicationcontrollers/{APP}"):
+        assert kubectl.find(path) is None
+    assert kubectl.load("/apis/networking.k8s.io/v1/networkpolicies").entries("items") == ()
+    phase._store_record(kubectl)
+    assert is_verified(cluster, kubectl.find(RECORD_PATH)) and phase.probe() == "nginx answered"
+
+
+def _never(_address: str, _port: int, _seconds: float) -> socket.socket:
+    raise AssertionError("nothing is fetched")

@@ -1,0 +1,34 @@
+"""arm/virtual2: machines of another architecture than most hosts', emulated there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.e2e.command import RELEASE, Iecpod
+from tests.e2e.teardown import torn_down
+
+_POD = ("arm", "virtual2")
+#: What the lab's own hypervisor would decide: where, from what, and how large on a small machine.
+_OPTIONS = (
+    *("-c", "embedded", "--release", RELEASE, "-s", "k8-kube-router-iec-noha", "--virt-type", "qemu"),
+    *("--vcpus", "2", "--memory", "2G", "--bundle-via", "image"),
+)
+
+
+@pytest.fixture(scope="package")
+def guests(as_root: None) -> Iterator[Iecpod]:
+    """The machines, reachable; the report of the deploy is in guests.json."""
+    with TemporaryDirectory(prefix="iecpod-e2e-arm-") as root, torn_down(Iecpod(Path(root), *_POD)) as command:
+        command.check("deploy", *_OPTIONS, "-ee", "--report", str(command.root / "guests.json"))
+        yield command
+
+
+@pytest.fixture(scope="package")
+def pod(guests: Iecpod) -> Iecpod:
+    """The POD with its cluster; the report of the deploy is in report.json."""
+    guests.check("deploy", "--report", str(guests.root / "report.json"))
+    return guests

@@ -1,0 +1,28 @@
+"""What the phases of a run share, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from iecpod.commands.request import PodRequest
+from iecpod.design.pace import Pace
+from iecpod.model import PodRef
+from iecpod.ports import Clock
+from iecpod.waiting.phase_tools import PhaseTools, make_phase_tools
+from tests.fakes.clock import FakeClock
+from tests.fakes.reporter import RecordingReporter
+
+
+def fake_phase_tools(
+    pace: Pace = Pace(factor=1.0, low_overhead=False),  # noqa: B008 - a frozen value
+    console: str | Callable[[str], str] = "",
+    limits: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
+    reporter: RecordingReporter | None = None,
+    find_stopped: Callable[[], Sequence[str]] = tuple,
+) -> PhaseTools:
+    """For POD local/virtual1; waits take no time."""
+    read_console = console if callable(console) else lambda _node: console
+    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
+    used = reporter or RecordingReporter()
+    return make_phase_tools(request.command, pace, clock or FakeClock(), used, read_console, find_stopped, limits or {})

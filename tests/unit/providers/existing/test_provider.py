@@ -1,0 +1,406 @@
+"""The provider of machines that are there, on shells that answer from a script."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from iecpod.commands.recalled import Recalled
+from iecpod.commands.request import PodRequest
+from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.design.delivery import BundleVia
+from iecpod.design.machines import ProviderName, Site, VirtType
+from iecpod.design.owner import Owner
+from iecpod.design.release import Release
+from iecpod.errors import (
+    CommandFailed,
+    DescriptorError,
+    HostError,
+    NodeError,
+    NodeErrors,
+    NodeUnreachable,
+    PreflightError,
+    UsageError,
+)
+from iecpod.layout import find_layout
+from iecpod.model import Arch, PodRef
+from iecpod.ports import BundleFiles, CommandResult, NodeEndpoint, Shell
+from iecpod.providers.existing.bootstrap import describe_machines
+from iecpod.providers.existing.provider import ExistingProvider
+from iecpod.providers.existing.way import DirectWay
+from iecpod.ssh_login import HostKey, Login
+from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_phase_tools
+from tests.unit.providers.existing.existing_machine import INSTALLATION, SECTIONS, printed
+from tests.unit.providers.existing.test_host_keys import key
+
+REF = PodRef("nodes", "edge")
+ADDRESSES = (IPv4Address("172.16.10.36"), IPv4Address("172.16.10.37"))
+_ROOT = Path(__file__).parents[4]
+
+
+def said_by(number: int, owner: str = "", **changes: tuple[int, str]) -> str:
+    """What a good machine prints of itself: `edgeNUMBER`, at the NUMBER-th address."""
+    address, mac = f"172.16.10.{35 + number}", f"52:54:00:00:00:{number:02x}"
+    good = {
+        "hostname": (0, f"edge{number}"),
+        "machine_id": (0, f"{number:032x}"),
+        "clock": (0, "0"),
+        "virtualization": (0, "kvm"),
+        "swaps": (0, ""),
+        "fstab": (0, ""),
+        "listening": (0, "00000000:0016"),
+        "links": (0, f"2: eth0: <UP> mtu 1450 qdisc fq \\    link/ether {mac} brd ff:ff"),
+        "addresses": (0, f"2: eth0    inet {address}/24 brd 172.16.10.255 scope global eth0"),
+        "routes": (0, "default via 172.16.10.1 dev eth0\n172.16.10.0/24 dev eth0 proto kernel"),
+        "modules": (0, "overlay loaded\nbr_netfilter available"),
+        "programs": (0, "apt-get awk dpkg getent ip modprobe perl runuser sed sha256sum sysctl systemctl systemd-run"),
+        "cluster": (0, ""),
+        "units": (0, ""),
+        "record": (0, owner),
+    }
+    good["programs"] = (0, good["programs"][1].replace(" ", "\n"))
+    assert set(good) <= set(SECTIONS)
+    return printed(**{**good, **changes})
+
+
+def owned_by(node: str, pod: str = "nodes/edge", installation: str = INSTALLATION) -> str:
+    return f"installation={installation}\npod={pod}\nnode={node}"
+
+
+class FakeMachines:
+    """`ExistingTools` on scripted shells. `knows` are nodes that take the POD's key already."""
+
+    def __init__(self, pod_dir: Path, login: Login = Login(user="iec", accept_new=True)) -> None:  # noqa: B008
+        self.ref, self.run_id, self.pod_dir = REF, "0123456789ab", pod_dir
+        self.clock, self.reporter = FakeClock(), RecordingReporter()
+        self.owner = Owner(ref=REF, installation=INSTALLATION, pod_dir=pod_dir)
+        self.login = login
+        self.direct_way = DirectWay()
+        self.by_address = {str(address): FakeShell(f"edge{number}") for number, address in enumerate(ADDRESSES, 1)}
+        self.knows: set[str] = set()
+        self.notes: dict[str, str] = {}
+        self.offered = {str(address): key(number) for number, address in enumerate(ADDRESSES, 1)}
+        self.known: dict[str, HostKey] = {}
+        self.logins: list[tuple[str, str]] = []
+        for number, shell in enumerate(self.by_address.values(), 1):
+            shell.on("true").on("systemctl", "stop").on("perl")
+            shell.reply(("sh", "-c"), self._answer_of(number))
+        self.facts = {1: said_by(1), 2: said_by(2)}
+
+    def _answer_of(self, number: int) -> Callable[[Sequence[str], bytes], CommandResult]:
+        return lambda argv, _stdin: self.answer(argv, number)
+
+    def answer(self, argv: Sequence[str], number: int) -> CommandResult:
+        return CommandResult(0, self.facts[number] if argv[3] == "node-facts" else "", "")
+
+    def authorized_key(self) -> str:
+        return "ssh-ed25519 AAAA nodes/edge"
+
+    def has_keys(self) -> bool:
+        return bool(self.knows)
+
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
+        return {name: self._shell(endpoint, "pod key") for name, endpoint in endpoints.items()}
+
+    def first_shell(self, endpoint: NodeEndpoint) -> Shell:
+        return self._shell(endpoint, "login")
+
+    def _shell(self, endpoint: NodeEndpoint, how: str) -> FakeShell:
+        self.logins.append((endpoint.hostname, how))
+        if how == "pod key" and str(endpoint.address) not in self.knows:
+            return FakeShell(endpoint.hostname).reply((), NodeUnreachable(endpoint.hostname, "refuses the POD's key"))
+        shell = self.by_address[str(endpoint.address)]
+        shell._node = endpoint.hostname
+        return shell
+
+    def offered_host_key(self, node: str, address: str, preferred: tuple[str, ...]) -> HostKey:
+        if address not in self.offered:
+            raise NodeUnreachable(node, f"nothing answers at {address}:22")
+        return self.offered[address]
+
+    def known_host_keys(self, address: str) -> tuple[frozenset[HostKey], frozenset[HostKey]]:
+        return frozenset([self.known[address]] if address in self.known else []), frozenset()
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+        return BundleFiles(debs=(Path("/c/iptables_1.8.9-2_amd64.deb"),), programs=(), images=(), references=())
+
+    def wall_time(self) -> float:
+        return 0.5
+
+    def read_note(self, name: str) -> bytes | None:
+        return self.notes[name].encode() if name in self.notes else None
+
+    def write_note(self, name: str, content: str) -> None:
+        self.notes[name] = content
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> FakeMachines:
+    return FakeMachines(tmp_path / "pod")
+
+
+@pytest.fixture
+def base(tmp_path: Path, tools: FakeMachines) -> Path:
+    """Descriptors of both machines, as bootstrap writes them."""
+    described = describe_machines(FakeMachines(tmp_path), ADDRESSES, "iec")
+    lab = tmp_path / "base/labs/nodes"
+    lab.mkdir(parents=True)
+    (lab / "edge.yaml").write_text(described.pdf)
+    (lab / "idf-edge.yaml").write_text(described.idf)
+    return tmp_path / "base"
+
+
+@pytest.fixture
+def inputs(base: Path, tmp_path: Path) -> PodInputs:
+    return resolve(base, tmp_path)
+
+
+def resolve(base: Path, tmp_path: Path, recalled: Recalled | None = None, **changes: object) -> PodInputs:
+    environ = {"IECPOD_STATE_DIR": str(tmp_path / "state"), "IECPOD_CACHE_DIR": str(tmp_path / "cache")}
+    layout = find_layout(environ, package_dir=_ROOT / "iecpod", is_root=True)
+    request = PodRequest(
+        ref=REF, base_uri=str(base), provider=ProviderName.EXISTING, release="debian12", login=Login(user="iec")
+    )
+    chosen = dataclasses.replace(request, scenario="k8-bridge-iec-noha", **changes)  # type: ignore[arg-type]
+    return resolve_request(chosen, layout, recalled or Recalled())
+
+
+def test_machines_are_described_by_what_they_are(inputs: PodInputs) -> None:
+    order = inputs.order
+    assert order.hostnames == ("edge1", "edge2") and tuple(order.addresses.values()) == ADDRESSES
+    assert inputs.loaded.warnings == ()
+    assert (inputs.site, str(inputs.site)) == (Site(ProviderName.EXISTING), "existing machines")
+    assert (inputs.chosen.bundle_via, inputs.release.user, inputs.chosen.addressing) == (BundleVia.SSH, "iec", "stated")
+    mgmt = inputs.spec.idf.networks[0]
+    assert (str(mgmt.cidr), inputs.spec.idf.interface_mtu) == ("172.16.10.0/24", 1450)
+    assert inputs.spec.idf.node_devices[1].interfaces == ("eth0",)
+
+
+def test_what_a_pod_was_deployed_with_is_recalled(base: Path, tmp_path: Path, inputs: PodInputs) -> None:
+    again = Recalled.from_json(inputs.chosen.to_json())
+    assert again == inputs.chosen and again.site == Site(ProviderName.EXISTING)
+    recalled = resolve(base, tmp_path, again, provider=None, login=Login())
+    assert recalled.release.user == "iec" and recalled.site == inputs.site
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"vcpus": 2}, "--vcpus"), ({"memory_mib": 2048}, "--memory"), ({"addressing": "compact"}, "--addressing")],
+)
+def test_options_of_machines_that_are_made_are_refused(
+    base: Path, tmp_path: Path, options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{named} is for machines that iecpod makes"):
+        resolve(base, tmp_path, **options)
+
+
+def test_bundles_are_only_sent(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="machines that have their operating system already are not made here"):
+        resolve(base, tmp_path, bundle_via=BundleVia.DISK)
+
+
+def test_a_machine_without_an_address_is_refused(base: Path, tmp_path: Path) -> None:
+    pdf = base / "labs/nodes/edge.yaml"
+    pdf.write_text(pdf.read_text().replace("172.16.10.37", "10.1.1.1"))
+    with pytest.raises(DescriptorError) as refused:
+        resolve(base, tmp_path)
+    stated = [problem for problem in refused.value.problems if problem.rule == "address-not-stated"]
+    assert [problem.message for problem in stated] == [
+        "edge2 has no address on mgmt: its NIC 0 (from 0) has 10.1.1.1, which is not in 172.16.10.0/24"
+    ]
+
+
+def test_a_plan_changes_nothing(inputs: PodInputs, tools: FakeMachines) -> None:
+    planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False)
+    assert [problem.rule for problem in planned.problems(with_kubernetes=True)] == []
+    assert [(str(change.action.value), change.name) for change in planned.plan.changes] == [
+        ("+", "edge1"),
+        ("+", "edge2"),
+    ]
+    assert planned.states() == {"edge1": "absent", "edge2": "absent"} and not planned.is_deployed()
+    assert planned.virt_type is VirtType.KVM and not planned.pod.cluster.low_overhead
+    assert tools.notes == {} and set(tools.logins) == {("edge1", "login"), ("edge2", "login")}
+    words = {call[3] for shell in tools.by_address.values() for call in shell.calls if call[0] == "sh"}
+    assert words == {"node-facts", "listen"}
+    assert any("edge1" in row for row in planned.tables[0].rows)
+
+
+def test_new_host_keys_are_told_and_kept(inputs: PodInputs, tools: FakeMachines) -> None:
+    provider = ExistingProvider(tools)
+    provider.plan(inputs.order, prove=True, keep_secrets=True)
+    assert f"warning: edge1: new host key of {ADDRESSES[0]} is taken on trust: {key(1).fingerprint}" in (
+        tools.reporter.lines
+    )
+    tools.login = Login(user="iec")  # nobody vouches for them now, and nobody needs to
+    again = ExistingProvider(tools)
+    again.plan(inputs.order, prove=True, keep_secrets=True)
+    assert again.endpoints(inputs.order)["edge2"].host_key == key(2).line
+    assert sum("taken on trust" in line for line in tools.reporter.lines) == 2
+
+
+def test_every_machine_that_is_not_believed_is_told(inputs: PodInputs, tools: FakeMachines) -> None:
+    tools.login = Login(user="iec")
+    tools.known = {str(ADDRESSES[1]): key(9)}
+    with pytest.raises(NodeErrors) as refused:
+        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
+    assert "edge1" in refused.value.cause and "nobody vouches for" in refused.value.cause
+    assert "edge2" in refused.value.cause and f"known_hosts has {key(9).fingerprint}" in refused.value.cause
+    assert tools.logins == [], "no password goes to a machine that is not believed"
+
+
+def test_emulated_machines_are_treated_as_such(inputs: PodInputs, tools: FakeMachines) -> None:
+    tools.facts[2] = said_by(2, virtualization=(0, "qemu"))
+    planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False)
+    assert planned.virt_type is VirtType.QEMU and planned.pod.cluster.low_overhead and planned.pace.factor > 1
+
+
+def test_sudo_that_asks_is_one_error_with_a_remedy(inputs: PodInputs, tools: FakeMachines) -> None:
+    shell = tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2")
+    shell.reply(("true",), CommandFailed("edge2", ["true"], 1, "sudo: a password is required"))
+    with pytest.raises(NodeError) as refused:
+        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False)
+    assert refused.value.cause == "edge2: `sudo -n true` is refused to user iec: sudo: a password is required"
+    assert 'echo "iec ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod' in refused.value.remedy
+    assert len(shell.calls) == 1, "it is asked once"
+
+
+def test_a_deploy_begins_with_the_record_and_the_key(inputs: PodInputs, tools: FakeMachines) -> None:
+    provider = ExistingProvider(tools)
+    planned = provider.plan(inputs.order, prove=True, keep_secrets=True)
+    tools.knows = set()
+    shared = fake_phase_tools()
+    shells = {name: tools.by_address[str(address)] for name, address in inputs.order.addresses.items()}
+    login, prepare = planned.phases(shells, shared)
+    assert (login.name, prepare.name) == ("reachable", "prepare") and login.probe() is None
+    for shell in shells.values():
+        shell.calls.clear()
+        shell.inputs.clear()
+    login.run()
+    for shell in shells.values():
+        words = [call[3] for call in shell.calls if call[0] == "sh"]
+        assert words == ["begin-record", "add-key"], "nothing is changed before there is a record"
+    noted = json.loads(tools.notes["machines.json"])["machines"]
+    assert [(met["hostname"], met["is_changed"]) for met in noted] == [("edge1", True), ("edge2", True)]
+    assert login.probe() == "2 nodes answer"
+    prepare.run()
+    claimed = shells["edge1"].inputs[[call[3:4] for call in shells["edge1"].calls].index(("claim",))].decode()
+    assert "tree /etc/kubernetes\n" in claimed and "file /usr/bin/kubeadm\n" not in claimed
+    packages = next(call for call in shells["edge1"].calls if call[3:4] == ("set",))
+    assert "iptables containerd" in packages[5]
+
+
+def restored(tools: FakeMachines, *, left: Mapping[int, str] | None = None) -> None:
+    """Both machines were changed; `left` is what stays there."""
+    listed = [
+        {"hostname": f"edge{number}", "address": str(address), "user": "iec", "host_key": key(number).line}
+        for number, address in enumerate(ADDRESSES, 1)
+    ]
+    tools.notes["machines.json"] = json.dumps({"machines": [{**met, "is_changed": True} for met in listed]})
+    tools.knows = {str(address) for address in ADDRESSES}
+
+    def answer(argv: Sequence[str], number: int) -> CommandResult:
+        said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "")}
+        return CommandResult(0, said.get(argv[3], ""), "")
+
+    tools.answer = answer  # type: ignore[method-assign]
+
+
+def test_a_teardown_puts_every_machine_back(tools: FakeMachines) -> None:
+    restored(tools)
+    removed = ExistingProvider(tools).remove()
+    assert (removed.names, removed.left, removed.keeps_state) == (("node edge1", "node edge2"), (), False)
+    words = [call[3] for call in tools.by_address[str(ADDRESSES[0])].calls if call[0] == "sh"]
+    assert words == ["owner", *["restore"] * 6, "compare", "forget"]
+    assert json.loads(tools.notes["machines.json"]) == {"machines": []}
+
+
+def test_what_is_left_is_listed_and_its_record_stays(tools: FakeMachines) -> None:
+    restored(tools, left={2: "package socat\nswap /dev/vda5, which is off\n"})
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == ("node edge1",) and removed.keeps_state
+    assert removed.left == ("edge2: package socat", "edge2: swap /dev/vda5, which is off")
+    assert "forget" not in [call[3] for call in tools.by_address[str(ADDRESSES[1])].calls if call[0] == "sh"]
+    assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_a_machine_that_does_not_answer_is_unknown(tools: FakeMachines) -> None:
+    restored(tools)
+    silent = FakeShell("edge2").reply((), NodeUnreachable("edge2", "iec@172.16.10.37:22: no connection"))
+    tools.by_address[str(ADDRESSES[1])] = silent
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == ("node edge1",) and removed.keeps_state
+    assert removed.left == ("edge2: unknown, since it does not answer (iec@172.16.10.37:22: no connection)",)
+    assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_a_record_of_another_is_left_alone(tools: FakeMachines) -> None:
+    restored(tools)
+
+    def answer(argv: object, number: int) -> CommandResult:
+        return CommandResult(0, owned_by("edge1", pod="nodes/other"), "")
+
+    tools.answer = answer  # type: ignore[method-assign]
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == () and removed.keeps_state and "its record is another's" in removed.left[0]
+    assert {call[3] for call in tools.by_address[str(ADDRESSES[0])].calls if call[0] == "sh"} == {"owner"}
+
+
+def test_status_looks_without_changing_or_failing(inputs: PodInputs, tools: FakeMachines) -> None:
+    provider = ExistingProvider(tools)
+    assert provider.plan(inputs.order, prove=False, keep_secrets=False).states() == {
+        "edge1": "unknown",
+        "edge2": "unknown",
+    }
+    restored(tools)
+    tools.answer = FakeMachines.answer.__get__(tools)  # type: ignore[method-assign]
+    tools.facts = {1: said_by(1, owned_by("edge1")), 2: said_by(2, owned_by("edge2", pod="nodes/other"))}
+    planned = ExistingProvider(tools).plan(inputs.order, prove=False, keep_secrets=False)
+    assert planned.states() == {"edge1": "running", "edge2": "absent"} and planned.is_deployed()
+    assert planned.plan.changes[0].action.value == " "
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        "[]",
+        '{"machines": [{}]}',
+        '{"machines": [{"hostname": "a", "address": "x", "user": "iec", "host_key": "k"}]}',
+    ],
+)
+def test_a_damaged_note_is_an_error(tools: FakeMachines, note: str) -> None:
+    tools.notes["machines.json"] = note
+    with pytest.raises(HostError, match=r"machines\.json of the POD does not say which machines it has"):
+        ExistingProvider(tools).remove()
+
+
+def test_machines_with_one_name_are_numbered(tmp_path: Path) -> None:
+    tools = FakeMachines(tmp_path)
+    tools.facts[2] = said_by(2, hostname=(0, "edge1"))
+    assert describe_machines(tools, ADDRESSES, "iec").names == ("node-1", "node-2")
+
+
+def test_a_machine_behind_nat_cannot_be_described(tmp_path: Path) -> None:
+    tools = FakeMachines(tmp_path)
+    tools.facts[2] = said_by(2, addresses=(0, "2: eth0    inet 10.0.0.5/24 scope global eth0"))
+    with pytest.raises(PreflightError) as refused:
+        describe_machines(tools, ADDRESSES, "iec")
+    assert [problem.message for problem in refused.value.problems] == ["none of its interfaces has 172.16.10.37"]
+
+
+def test_networks_are_widened_to_hold_all_machines(tmp_path: Path) -> None:
+    tools = FakeMachines(tmp_path)
+    far = IPv4Address("172.16.77.5")
+    tools.by_address[str(far)] = tools.by_address.pop(str(ADDRESSES[1]))
+    tools.offered[str(far)] = key(2)
+    tools.facts[2] = said_by(2, addresses=(0, "2: eth0    inet 172.16.77.5/24 scope global eth0"))
+    described = describe_machines(tools, (ADDRESSES[0], far), "iec")
+    assert yaml.safe_load(described.idf)["idf"]["net_config"]["mgmt"]["network"] == "172.16.0.0"
+    assert yaml.safe_load(described.idf)["idf"]["net_config"]["mgmt"]["mask"] == 17
