@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ import click
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.login import Address, login_options, provider_option
 from iecpod.cli.options import (
-    Invocation,
     Name,
     design_options,
     make_request,
@@ -25,8 +23,8 @@ from iecpod.cli.options import (
     storage_dir_option,
 )
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
+from iecpod.cli.passing import pass_access, pass_pods
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
-from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
 from iecpod.errors import ExitCode, UsageError
 
@@ -37,51 +35,10 @@ if TYPE_CHECKING:
     from iecpod.provider import Removed
     from iecpod.wiring.access import Access
     from iecpod.wiring.pods import Pods
-    from iecpod.wiring.session import Session
 
 
 #: What `export` prints, and the name of the file.
 EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "inventory": "inventory.yaml"}
-
-
-def _passing(function: Callable[..., None], wire: Callable[[Session], object]) -> Callable[..., None]:
-    """Wires a command when it runs, so that the others need not load libvirt, SSH and templates."""
-
-    @click.pass_obj
-    @functools.wraps(function)
-    def run(invocation: Invocation, /, *arguments: Any, **options: Any) -> None:
-        from iecpod.wiring.session import Session
-
-        layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
-        # Lines of the trace would tear a live display apart.
-        is_terminal = invocation.is_terminal and not debug
-        with tracing_commands(debug):
-            session = Session(layout, environ=invocation.environ, is_terminal=is_terminal)
-            function(wire(session), *arguments, **options)
-
-    return run
-
-
-def pass_pods(function: Callable[..., None]) -> Callable[..., None]:
-    def wire(session: Session) -> Pods:
-        from iecpod.wiring.pods import Pods
-
-        return Pods(session)
-
-    return _passing(function, wire)
-
-
-def pass_session(function: Callable[..., None]) -> Callable[..., None]:
-    return _passing(function, lambda session: session)
-
-
-def pass_access(function: Callable[..., None]) -> Callable[..., None]:
-    def wire(session: Session) -> Access:
-        from iecpod.wiring.access import Access
-
-        return Access(session)
-
-    return _passing(function, wire)
 
 
 @click.command()

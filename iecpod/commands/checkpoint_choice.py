@@ -44,7 +44,7 @@ def fit_text(fit: Fit, inputs: CheckpointInputs) -> str:
 
 
 def describe_difference(made_of: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Names of inputs, as a list that goes on from `another`."""
+    """Names of inputs, as a list that follows the word `another`."""
     names = [name for name in dict.fromkeys((*wanted, *made_of)) if made_of.get(name) != wanted.get(name)]
     shown = ", ".join(names[:_MOST_REASONS])
     return shown + (f" and {len(names) - _MOST_REASONS} more" if len(names) > _MOST_REASONS else "")

@@ -12,9 +12,8 @@ from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.trusted import make_directory
 
-#: Where they are in a checkpoint, and where the marker is that a restore is under way.
+#: Where they are in a checkpoint.
 _POD = "pod"
-RESTORING = "restoring"
 
 _KEYS = "keys"
 

@@ -85,6 +85,7 @@ def _data(shown: ShownCheckpoint) -> dict[str, Any]:
     return found | {
         "name": checkpoint.name,
         "pod": str(checkpoint.ref),
+        "installation": checkpoint.installation,
         "made_at": checkpoint.made_at,
         "software": checkpoint.software,
         "has_memory": checkpoint.has_memory,

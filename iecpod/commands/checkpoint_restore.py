@@ -11,10 +11,11 @@ from iecpod.checkpoints.digests import SEEN, find_damage
 from iecpod.checkpoints.manifest import Checkpoint
 from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands.checkpoint_choice import describe_difference
-from iecpod.commands.checkpoint_files import RESTORING, put_files_back
+from iecpod.commands.checkpoint_files import put_files_back
 from iecpod.commands.checkpoint_save import checkpoints_provider
 from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.deploy import make_report, phase_tools, withdraw
+from iecpod.commands.pod_state import RESTORING
 from iecpod.commands.refusal import REMOVED_BY_REDEPLOY, check_plan
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
@@ -26,6 +27,7 @@ from iecpod.images.files import read_json
 from iecpod.images.inventory import IMAGES
 from iecpod.images.lease import hold
 from iecpod.images.store import lease_of_image_file
+from iecpod.phases.certificates import CertificatesPhase
 from iecpod.phases.guest_instant import ClockPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
 from iecpod.phases.ready import ReadyPhase
@@ -241,6 +243,7 @@ class _Restore:
             return phases  # it was saved before it had a cluster
         return [
             *phases,
+            CertificatesPhase(cluster, shells, self.tools.kubeconfig_path, self.tools.clock.today),
             KubeconfigPhase(cluster, first, self.tools.kubeconfig_path),
             ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
             VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at),

@@ -115,7 +115,7 @@ class _Save:
         ]
 
     def _save_states(self, new: NewCheckpoint, states: list[MachineState]) -> float:
-        """Nodes go on, however it ends."""
+        """Nodes continue, however it ends."""
         self.tools.reporter.progress("preparing the nodes")
         prepare_nodes(self.shells, self.tools.reporter)
         try:
@@ -125,7 +125,7 @@ class _Save:
             self._settle()
 
     def _settle(self) -> None:
-        """A node that cannot be reached now goes on by itself in minutes."""
+        """A node that cannot be reached now continues by itself in minutes."""
         try:
             settle_nodes(self.shells)
         except IecpodError as error:

@@ -8,6 +8,7 @@ from functools import partial
 
 from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
+from iecpod.commands.pod_state import RESTORING
 from iecpod.commands.recalled import check_recalled
 from iecpod.commands.refusal import check_plan
 from iecpod.commands.report import Report
@@ -59,6 +60,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
     try:
         if is_new:
             tools.remember(inputs.chosen)
+        (tools.pod_dir / RESTORING).unlink(missing_ok=True)
         run.provider.open(start=True)
         planned, images = _plan_checked(run)
     except (IecpodError, OSError):

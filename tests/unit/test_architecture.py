@@ -53,6 +53,7 @@ ONLY_IMPORTERS = {
         "adapters.etcd_certificates",
         "descriptors.eyaml_keys",
         "phases.bootstrap_token",
+        "phases.certificates",
         "phases.node_credentials",
     ),
     "platformdirs": ("layout",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from pathlib import Path
 
 from iecpod.checkpoints.store import CheckpointStore
@@ -16,7 +17,7 @@ from iecpod.design.release import Release
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.phases.guest_instant import LOOK, SETTLE
-from iecpod.ports import BaseImage
+from iecpod.ports import BaseImage, CommandResult
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor
@@ -74,7 +75,8 @@ class CheckpointTools(FakeTools):
         image.parent.mkdir(parents=True, exist_ok=True)
         write_qcow2(image, 1 << 30, "")
         for shell in self.node_shells.values():
-            shell.on("sh", "-c", LOOK, stdout="0\n").on("sh", "-c", SETTLE, stdout="7\n")
+            shell.reply(("sh", "-c", LOOK), lambda _argv, _stdin: CommandResult(0, f"{time.time():.9f}\n", ""))
+            shell.on("sh", "-c", SETTLE)
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> FakeImages:
         return CachedImages(self.cache_dir)

@@ -15,6 +15,7 @@ from iecpod.commands.teardown import teardown
 from iecpod.errors import HostError, PreflightError, UsageError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.images.qcow2 import find_chain
+from iecpod.phases.guest_instant import SETTLE
 from iecpod.providers.libvirt.objects import Kind
 from tests import pods
 from tests.pods import site
@@ -174,7 +175,7 @@ def test_machines_run_on_where_one_cannot_be_saved_and_no_checkpoint_is_left(pod
         pod.save()
     assert all(pod.states().values())
     assert pod.store.find_all() == [] and not any((pod.store.root / "saved").iterdir())
-    assert pod.tools.node_shells["iec01"].calls[-1][2].lstrip().startswith("touch /run/iecpod-instant.over")
+    assert pod.tools.node_shells["iec01"].calls[-1] == ("sh", "-c", SETTLE, "settle", "0"), "nodes continue"
     pod.tools.hypervisor.refuse_states = set()
     assert pod.save().checkpoint.has_memory
 
@@ -256,8 +257,8 @@ def test_a_redeploy_saves_what_it_deployed_and_restores_it_the_next_time(pod: Ch
 def test_a_changed_input_misses_with_its_name(pod: CheckpointPod, options: dict[str, object], reason: str) -> None:
     saved = pod.save()
     _redeploy(pod, **options)
-    (told,) = (line for line in pod.tools.reporter.lines if "no checkpoint fits" in line)
-    assert f"{saved.checkpoint.id} was made with another {reason}" in told
+    (line,) = (found for found in pod.tools.reporter.lines if "no checkpoint fits" in found)
+    assert f"{saved.checkpoint.id} was made with another {reason}" in line
     with pytest.raises(PreflightError) as caught:
         pod.restore(saved, may_replace=True, **options)
     assert reason in caught.value.problems[0].message
