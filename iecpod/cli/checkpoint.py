@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.options import Invocation, make_request, pod_options, storage_dir_option
+from iecpod.cli.options import Invocation, pod_options, storage_dir_option
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.cli.passing import pass_session
+from iecpod.cli.pod_request import make_request
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from iecpod.cli.login import make_login
 from iecpod.cli.options import Invocation
 from iecpod.cli.tracing import tracing_commands
 
@@ -28,6 +29,8 @@ def _passing(function: Callable[..., None], wire: Callable[[Session], object]) -
         layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
+        if "accept_new_host_keys" in options:
+            options["login"] = make_login(options, invocation.environ)
         with tracing_commands(debug):
             session = Session(layout, environ=invocation.environ, is_terminal=is_terminal)
             function(wire(session), *arguments, **options)
@@ -44,10 +47,6 @@ def pass_pods(function: Callable[..., None]) -> Callable[..., None]:
     return _passing(function, wire)
 
 
-def pass_session(function: Callable[..., None]) -> Callable[..., None]:
-    return _passing(function, lambda session: session)
-
-
 def pass_access(function: Callable[..., None]) -> Callable[..., None]:
     def wire(session: Session) -> Access:
         from iecpod.wiring.access import Access
@@ -55,3 +54,7 @@ def pass_access(function: Callable[..., None]) -> Callable[..., None]:
         return Access(session)
 
     return _passing(function, wire)
+
+
+def pass_session(function: Callable[..., None]) -> Callable[..., None]:
+    return _passing(function, lambda session: session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.login import Address, login_options, provider_option
+from iecpod.cli.login import Address, login_options
+from iecpod.cli.option_table import table_option
 from iecpod.cli.options import (
     Name,
     design_options,
-    make_request,
     pod_options,
-    release_option,
-    scenario_option,
     storage_dir_option,
 )
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 from iecpod.cli.passing import pass_access, pass_pods
+from iecpod.cli.pod_request import make_request
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.upkeep import log_file_option
+from iecpod.design.machines import ProviderName
 from iecpod.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "invento
 
 @click.command()
 @pod_options
-@provider_option
+@table_option("provider")
 @login_options
 @design_options
 @fuel_options
@@ -62,7 +63,7 @@ def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
 
 @click.command()
 @pod_options
-@provider_option
+@table_option("provider")
 @login_options
 @design_options
 @fuel_options
@@ -84,8 +85,8 @@ def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, checkpoint: bool
         raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
     if changed and checkpoint:
         raise UsageError("--changed keeps machines, and --checkpoint restores all of them", "give one of the two")
-    build = pods.redeploy_with_checkpoint if checkpoint else pods.redeploy
-    _build(pods, pods.redeploy_changed if changed else build, outputs, options)
+    redeploy = functools.partial(pods.redeploy, only_changed=changed)
+    _build(pods, pods.redeploy_with_checkpoint if checkpoint else redeploy, outputs, options)
 
 
 def _build(
@@ -114,8 +115,8 @@ BOOTSTRAP_LAB = "nodes"
 @click.command()
 @click.argument("addresses", metavar="CONTROL_PLANE [WORKER]...", nargs=-1, required=True, type=Address())
 @click.option("--name", "pod", type=Name("POD"), help="Name of the POD. Default: the first address, with '-' for '.'.")
-@scenario_option
-@release_option
+@table_option("scenario")
+@table_option("release")
 @storage_dir_option
 @login_options
 @design_options
@@ -135,14 +136,14 @@ def bootstrap(pods: Pods, /, addresses: tuple[IPv4Address, ...], outputs: RunOut
     if not options["user"]:
         raise UsageError("nobody says as whom to log in", "give the user of the machines with --user")
     name = options["pod"] or str(addresses[0]).replace(".", "-")
-    given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": "existing", "base_uri": None, "connect": None}
+    given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": ProviderName.EXISTING}
     echo(pods.bootstrap(make_request(pods.layout, given), addresses, outputs).to_text())
     echo(f"POD {BOOTSTRAP_LAB}/{name}: see `iecpod status -l {BOOTSTRAP_LAB} -p {name}`")
 
 
 @click.command()
 @pod_options
-@provider_option
+@table_option("provider")
 @login_options
 @design_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")

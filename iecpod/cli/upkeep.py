@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from iecpod.cli.options import Invocation, connect_option, make_request, pod_options
+from iecpod.cli.option_table import table_option
+from iecpod.cli.options import Invocation, pod_options
 from iecpod.cli.output import echo, echo_entry
+from iecpod.cli.pod_request import make_request
 from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds, parse_size_bytes
 
@@ -76,7 +78,7 @@ class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic
     callback=duration,
     help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
 )
-@connect_option("Only PODs of this libvirt URI, also those not deployed from here, or `embedded`.")
+@table_option("uri", "Only PODs of this libvirt URI, also those not deployed from here, or `embedded`.")
 @click.option(
     "--max-size",
     type=Size(),

@@ -110,14 +110,14 @@ def _patch_network(patch: ManifestPatch, cluster: DesiredCluster, flannel: Flann
     if network is None:
         patch.miss(place)
         return
-    told = len(patch.changes)
+    before = len(patch.changes)
     patch.set_key(place, network, "Network", str(cluster.pod_cidr))
     backend = network.get("Backend")
     if isinstance(backend, dict):
         _patch_backend(patch, f"Backend of {place}", backend, cluster.mgmt_mtu, flannel.backend)
     else:
         patch.miss(f"`Backend` in {place}")
-    if len(patch.changes) > told:
+    if len(patch.changes) > before:
         config["data"][NETWORK_KEY] = json.dumps(network, indent=2) + "\n"
 
 

@@ -31,28 +31,27 @@ def redeploy_with_checkpoint(
 
     A checkpoint that cannot be saved afterwards is a warning, too: the POD is deployed.
     """
-    with tools.lock():
-        fit = _find_fit(inputs, tools, store)
-        if fit.checkpoint is not None:
-            tools.reporter.progress(f"checkpoint {fit.checkpoint.id} fits: the POD is restored")
-            if tools.pod_dir.exists():
-                remove_pod(inputs, tools)
-            return restore_fitting(inputs, tools, store, fit.checkpoint, save_report)
-        tools.reporter.warn(f"no checkpoint fits, so the POD is deployed: {fit.why_not}")
-        report = redeploy(inputs, tools, save_report)
-        if report.outcome != FAILED and report.until is None:
-            saved = save_checkpoint(inputs, tools, store, installation, "")
-            size = format_size(saved.size_bytes)
-            tools.reporter.progress(f"saved checkpoint {saved.checkpoint.id}, {size}")
-        return report
+    fit = _find_fit(inputs, tools, store)
+    if fit.checkpoint is not None:
+        tools.run.reporter.progress(f"checkpoint {fit.checkpoint.id} fits: the POD is restored")
+        if tools.state.pod_dir.exists():
+            remove_pod(inputs, tools)
+        return restore_fitting(inputs, tools, store, fit.checkpoint, save_report)
+    tools.run.reporter.warn(f"no checkpoint fits, so the POD is deployed: {fit.why_not}")
+    report = redeploy(inputs, tools, save_report)
+    if report.outcome != FAILED and report.until is None:
+        saved = save_checkpoint(inputs, tools, store, installation, "")
+        size = format_size(saved.size_bytes)
+        tools.run.reporter.progress(f"saved checkpoint {saved.checkpoint.id}, {size}")
+    return report
 
 
 def _find_fit(inputs: PodInputs, tools: PodTools, store: CheckpointStore) -> Fit:
-    fit = find_fit(store, tools.ref, _current_inputs(inputs, tools))
+    fit = find_fit(store, tools.run.ref, _current_inputs(inputs, tools))
     if fit.checkpoint is None:
         return fit
     try:
-        check_whole(store, fit.checkpoint, tools)
+        check_whole(store, fit.checkpoint, tools.run.reporter.progress)
     except PreflightError as error:
         return Fit(None, "; ".join((error.cause, *map(str, error.problems))))
     return fit
@@ -60,13 +59,13 @@ def _find_fit(inputs: PodInputs, tools: PodTools, store: CheckpointStore) -> Fit
 
 def _current_inputs(inputs: PodInputs, tools: PodTools) -> CheckpointInputs:
     """While a POD stands, all that a deploy would refuse is refused here."""
-    provider = tools.provider(inputs.site)
+    provider = tools.nodes.provider(inputs.order.site)
     saving = checkpoints_provider(provider)
-    if tools.pod_dir.exists():
+    if tools.state.pod_dir.exists():
         return check_redeployable(inputs, tools, saving.checkpoint_inputs)
     try:
         provider.open(start=True)
         return saving.checkpoint_inputs(provider.plan(inputs.order, prove=True, keep_secrets=False))
     finally:
         provider.close()
-        withdraw(tools, provider)
+        withdraw(tools.state, provider)

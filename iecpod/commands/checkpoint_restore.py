@@ -21,12 +21,14 @@ from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
+from iecpod.design.option import Source
 from iecpod.errors import IecpodError, PreflightError, Problem, count_errors
 from iecpod.file_writer import PRIVATE, replace_file
 from iecpod.images.files import read_json
 from iecpod.images.inventory import IMAGES
 from iecpod.images.lease import hold
 from iecpod.images.store import lease_of_image_file
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.certificates import CertificatesPhase
 from iecpod.phases.guest_instant import ClockPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
@@ -54,14 +56,13 @@ def restore_checkpoint(
     A POD that stands is removed only with `may_replace`, and not before it is known that the checkpoint is whole and
     fits. A restore that was killed is repeated by running it again. Raises `PreflightError`.
     """
-    with tools.lock():
-        check_whole(store, checkpoint, tools)
-        if _stands(tools):
-            if not may_replace:
-                raise _in_the_way(tools)
-            _check_beforehand(inputs, tools, checkpoint)
-            remove_pod(inputs, tools)
-        return _Restore(inputs, tools, store, checkpoint, save_report).run()
+    check_whole(store, checkpoint, tools.run.reporter.progress)
+    if _stands(tools):
+        if not may_replace:
+            raise _in_the_way(tools)
+        _check_beforehand(inputs, tools, checkpoint)
+        remove_pod(inputs, tools)
+    return _Restore(inputs, tools, store, checkpoint, save_report).run()
 
 
 def restore_fitting(
@@ -72,17 +73,17 @@ def restore_fitting(
 
 
 def remove_pod(inputs: PodInputs, tools: PodTools) -> None:
-    for name in teardown(tools, tools.recall().site or inputs.site).names:
-        tools.reporter.progress(f"removed {name}")
+    for name in teardown(tools, tools.state.saved().options.site or inputs.order.site).names:
+        tools.run.reporter.progress(f"removed {name}")
 
 
-def check_whole(store: CheckpointStore, checkpoint: Checkpoint, tools: PodTools, *, thorough: bool = False) -> None:
+def check_whole(store: CheckpointStore, checkpoint: Checkpoint, tell: Callable[[str], None]) -> None:
     """By digests, as far as files have changed since they were last compared. Nobody removes it from here on.
 
     Raises `PreflightError` with everything that is wrong.
     """
-    store.hold(checkpoint.id, tools.reporter.progress)
-    problems = find_problems(store, checkpoint, thorough=thorough, tell=tools.reporter.progress)
+    store.hold(checkpoint.id, tell)
+    problems = find_problems(store, checkpoint, thorough=False, tell=tell)
     if problems:
         raise PreflightError(problems, f"checkpoint {checkpoint.name or checkpoint.id} cannot be restored")
 
@@ -119,14 +120,14 @@ def _problem(path: Path, why: str, remedy: str) -> Problem:
 
 def _stands(tools: PodTools) -> bool:
     """Whether there is a POD that nobody has asked to replace; one that a killed restore left is none."""
-    return tools.recall().is_noted and not (tools.pod_dir / RESTORING).exists()
+    return tools.state.saved().is_noted and not (tools.state.pod_dir / RESTORING).exists()
 
 
 def _in_the_way(tools: PodTools) -> PreflightError:
     return PreflightError(
         [
             Problem(
-                path=f"POD {tools.ref}",
+                path=f"POD {tools.run.ref}",
                 message="it stands, and a restore would take its place",
                 remedy="give --replace to remove it first, or tear it down",
                 rule="checkpoint-pod-stands",
@@ -137,7 +138,7 @@ def _in_the_way(tools: PodTools) -> PreflightError:
 
 
 def _check_beforehand(inputs: PodInputs, tools: PodTools, checkpoint: Checkpoint) -> None:
-    provider = tools.provider(inputs.site)
+    provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=True)
     try:
         planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
@@ -148,7 +149,7 @@ def _check_beforehand(inputs: PodInputs, tools: PodTools, checkpoint: Checkpoint
         provider.close()
     problems = [problem for problem in found if problem.rule not in REMOVED_BY_REDEPLOY]
     if count_errors(problems):
-        raise PreflightError(problems, f"POD {tools.ref} could not be restored; it stands as it was")
+        raise PreflightError(problems, f"POD {tools.run.ref} could not be restored; it stands as it was")
 
 
 def check_fits(checkpoint: Checkpoint, inputs: CheckpointInputs) -> None:
@@ -180,9 +181,9 @@ class _Restore:
 
     def run(self) -> Report:
         tools = self.tools
-        if (tools.pod_dir / RESTORING).exists():
+        if (tools.state.pod_dir / RESTORING).exists():
             remove_pod(self.inputs, tools)
-        provider = tools.provider(self.inputs.site)
+        provider = tools.nodes.provider(self.inputs.order.site)
         restoring = checkpoints_provider(provider)
         try:
             self._put_back()
@@ -190,10 +191,10 @@ class _Restore:
             planned = provider.plan(self.inputs.order, prove=True, keep_secrets=True)
             current = restoring.checkpoint_inputs(planned)
             check_fits(self.checkpoint, current)
-            check_plan(planned, self.inputs, tools)
+            check_plan(planned, self.inputs, tools.run)
         except (IecpodError, OSError):
             provider.close()
-            withdraw(tools, provider)
+            withdraw(tools.state, provider)
             raise
         try:
             return self._run_phases(provider, restoring, planned, current)
@@ -202,22 +203,24 @@ class _Restore:
 
     def _put_back(self) -> None:
         """The marker comes first: what a killed restore leaves is no POD that somebody wants to keep."""
-        self.tools.remember(self.inputs.chosen)
-        replace_file(self.tools.pod_dir / RESTORING, f"{self.checkpoint.id}\n", PRIVATE)
-        put_files_back(self.checkpoint, self.store.directory(self.checkpoint.id), self.tools.pod_dir)
+        self.tools.state.save(self.inputs.to_save)
+        replace_file(self.tools.state.pod_dir / RESTORING, f"{self.checkpoint.id}\n", PRIVATE)
+        put_files_back(self.checkpoint, self.store.directory(self.checkpoint.id), self.tools.state.pod_dir)
 
     def _run_phases(
         self, provider: Provider, restoring: Checkpoints, planned: MachinePlan, current: CheckpointInputs
     ) -> Report:
-        self.tools.remember(replace(self.inputs.chosen, virt_type=planned.virt_type))
-        shared = phase_tools(self.inputs, self.tools, provider, planned)
-        report = partial(make_report, self.inputs, self.tools, planned)
+        saved = self.inputs.to_save
+        found = saved.options.changed(Source.DEFAULT, virt_type=planned.virt_type)
+        self.tools.state.save(replace(saved, options=found))
+        shared = phase_tools(self.inputs, self.tools.run, provider, planned)
+        report = partial(make_report, self.inputs, self.tools.run, planned)
         try:
             results = run_phases(self._phases(provider, restoring, planned, current, shared), shared)
         except PhaseFailed as failed:
             self.save_report(report(failed.results, FAILED))
             raise failed.error from None
-        (self.tools.pod_dir / RESTORING).unlink(missing_ok=True)
+        (self.tools.state.pod_dir / RESTORING).unlink(missing_ok=True)
         done = report(results, DONE)
         self.save_report(done)
         return done
@@ -232,19 +235,19 @@ class _Restore:
     ) -> list[Phase]:
         """Machines, their clocks, and the smoke test in its short form: nodes, pod network, and what was verified."""
         cluster = planned.pod.cluster
-        shells = self.tools.shells(provider.endpoints(self.inputs.order))
+        shells = self.tools.nodes.shells(provider.endpoints(self.inputs.order))
         first = shells[cluster.control_plane.hostname]
-        kubectl_at = kubectl_of(self.tools, provider.way, cluster, first)
+        kubectl_at = kubectl_of(self.tools.nodes, provider.way, cluster, first)
         phases = [
             *restoring.restore_phases(planned, self._states(current), shells, shared),
             ClockPhase(shells, shared.reporter),
         ]
-        if not (self.tools.pod_dir / "kubeconfig").exists():
+        if not (self.tools.state.pod_dir / "kubeconfig").exists():
             return phases  # it was saved before it had a cluster
         return [
             *phases,
-            CertificatesPhase(cluster, shells, self.tools.kubeconfig_path, self.tools.clock.today),
-            KubeconfigPhase(cluster, first, self.tools.kubeconfig_path),
+            CertificatesPhase(cluster, shells, self.tools.state.kubeconfig_path, self.tools.run.clock.today),
+            KubeconfigPhase(cluster, AdminConf(cluster, first), self.tools.state.kubeconfig_path),
             ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
             VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at),
         ]
@@ -267,7 +270,7 @@ class _Restore:
             return False
         difference = describe_difference(self.checkpoint.memory_inputs, current.memory)
         if difference:
-            self.tools.reporter.warn(
+            self.tools.run.reporter.warn(
                 f"the machines boot from the disks of the checkpoint: its memory is of another {difference}"
             )
         return not difference

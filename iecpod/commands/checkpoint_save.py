@@ -48,23 +48,22 @@ def save_checkpoint(
 
     Raises `UsageError` for a POD that was not deployed, `PreflightError` for one that cannot be saved as it is.
     """
-    with tools.lock():
-        if not tools.recall().is_noted:
-            raise UsageError(f"POD {tools.ref} is not deployed from here", "deploy it first")
-        if name and any(one.name == name for one in checkpoints_of(store, tools.ref)):
-            raise UsageError(f"POD {tools.ref} has a checkpoint {name!r}", "remove it, or choose another name")
-        provider = tools.provider(inputs.site)
-        saving = checkpoints_provider(provider)
-        provider.open(start=True)
-        try:
-            planned = provider.plan(inputs.order, prove=True, keep_secrets=True)
-            _check_as_planned(tools.ref, planned)
-            is_running = saving.check_can_save(planned)
-            shells = tools.shells(provider.endpoints(inputs.order)) if is_running else {}
-            run = _Save(inputs, tools, store, installation, name, planned, saving, shells)
-            return run.save()
-        finally:
-            provider.close()
+    if not tools.state.saved().is_noted:
+        raise UsageError(f"POD {tools.run.ref} is not deployed from here", "deploy it first")
+    if name and any(one.name == name for one in checkpoints_of(store, tools.run.ref)):
+        raise UsageError(f"POD {tools.run.ref} has a checkpoint {name!r}", "remove it, or choose another name")
+    provider = tools.nodes.provider(inputs.order.site)
+    saving = checkpoints_provider(provider)
+    provider.open(start=True)
+    try:
+        planned = provider.plan(inputs.order, prove=True, keep_secrets=True)
+        _check_as_planned(tools.run.ref, planned)
+        is_running = saving.check_can_save(planned)
+        shells = tools.nodes.shells(provider.endpoints(inputs.order)) if is_running else {}
+        run = _Save(inputs, tools, store, installation, name, planned, saving, shells)
+        return run.save()
+    finally:
+        provider.close()
 
 
 def _check_as_planned(ref: PodRef, planned: MachinePlan) -> None:
@@ -116,10 +115,10 @@ class _Save:
 
     def _save_states(self, new: NewCheckpoint, states: list[MachineState]) -> float:
         """Nodes continue, however it ends."""
-        self.tools.reporter.progress("preparing the nodes")
-        prepare_nodes(self.shells, self.tools.reporter)
+        self.tools.run.reporter.progress("preparing the nodes")
+        prepare_nodes(self.shells, self.tools.run.reporter)
         try:
-            self.tools.reporter.progress("saving all machines at one instant")
+            self.tools.run.reporter.progress("saving all machines at one instant")
             return self.saving.save_states(self.planned, new.id, states)
         finally:
             self._settle()
@@ -129,14 +128,14 @@ class _Save:
         try:
             settle_nodes(self.shells)
         except IecpodError as error:
-            self.tools.reporter.warn(error.cause)
+            self.tools.run.reporter.warn(error.cause)
 
     def _describe(self, new: NewCheckpoint, states: list[MachineState]) -> Checkpoint:
-        self.tools.reporter.progress("computing digests")
+        self.tools.run.reporter.progress("computing digests")
         for state in states:
             for path in filter(None, (state.memory, state.nvram)):
                 own_file(path)
-        files = tuple(take_files(self.tools.pod_dir, new.directory))
+        files = tuple(take_files(self.tools.state.pod_dir, new.directory))
         chains = {state.hostname: self._chain(state.disk) for state in states}
         named = {path.name: path for state in states for path in filter(None, (state.memory, state.nvram))}
         named |= {path.name: path for layers, _base in chains.values() for path in layers}
@@ -152,16 +151,16 @@ class _Save:
         files: tuple[tuple[str, Path], ...],
         stored: Mapping[str, StoredFile],
     ) -> Checkpoint:
-        release = self.inputs.release
+        release = self.inputs.order.release
         return Checkpoint(
             id=new.id,
             name=self.name,
-            ref=self.tools.ref,
+            ref=self.tools.run.ref,
             installation=self.installation,
             made_at=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             inputs=planned_inputs.deploy,
             memory_inputs=planned_inputs.memory,
-            options=self.tools.recall().to_json(),
+            options=self.tools.state.saved().to_json(),
             software=f"release {release.name}, Kubernetes {release.kubernetes_version}",
             machines=machines,
             files=tuple(stored[name] for name, _path in files),
@@ -193,4 +192,4 @@ class _Save:
         return layers, base
 
     def _tell(self, holder: str) -> None:
-        self.tools.reporter.progress(f"waiting for another run that removes checkpoints: {holder}")
+        self.tools.run.reporter.progress(f"waiting for another run that removes checkpoints: {holder}")

@@ -13,7 +13,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.errors import NodeError
 from iecpod.file_reader import read_own
-from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.phases.node_credentials import read_credentials
 from iecpod.ports import Shell
 from iecpod.waiting.parallel import run_on_nodes

@@ -1,1 +1,1 @@
-"""Values in, text out: libvirt XML, cloud-init seeds, kubeadm configuration."""
+"""Values in, text out: cloud-init seeds, kubeadm configuration, manifests."""

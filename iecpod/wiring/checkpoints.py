@@ -19,16 +19,16 @@ from iecpod.commands.gc import Gathered, Leftover, Verdict, collect_garbage
 from iecpod.commands.images import A_RUN
 from iecpod.commands.installation import ensure_installation
 from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.layout import Layout
 from iecpod.units import format_age, format_size
 from iecpod.wiring.cache_keeping import CacheKeeping
-from iecpod.wiring.pod_tools import new_run_id
 from iecpod.wiring.pods import report_saver
+from iecpod.wiring.run_of_pod import new_run_id
 from iecpod.wiring.session import Session
 from iecpod.wiring.sources import GivenSources
 
@@ -40,7 +40,7 @@ class PodCheckpoints:
 
     def save(self, request: PodRequest, name: str, events: Path | None) -> SavedCheckpoint:
         run = Run(new_run_id(), "checkpoint save", request.ref)
-        with self._session.pod(request, run, events) as (inputs, tools):
+        with self._session.pod(request, run, events, locked=True) as (inputs, tools):
             installation = ensure_installation(self.layout.state_dir)
             return save_checkpoint(inputs, tools, CheckpointStore(self.layout.cache_dir), installation, name)
 
@@ -53,10 +53,10 @@ class PodCheckpoints:
         ):
             store = CheckpointStore(self.layout.cache_dir)
             checkpoint = choose_checkpoint(store, request.ref, name)
-            recalled = _recalled(checkpoint.options, checkpoint.id)
+            saved = _saved(checkpoint.options, checkpoint.id)
             tools, sources = self._session.tools(request, reporter, run.run_id), GivenSources(self.layout, reporter)
-            inputs = resolve_request(sources.take_in(request, recalled), self.layout, recalled)
-            with inputs.loaded.explained_errors():
+            inputs = resolve_request(sources.take_in(request, saved.options), self.layout, saved)
+            with tools.state.lock(), inputs.loaded.explained_errors():
                 sources.check(inputs)
                 save_report = report_saver(inputs, tools, save)
                 return restore_checkpoint(inputs, tools, store, checkpoint, save_report, may_replace=may_replace)
@@ -194,9 +194,9 @@ def _explained(remove: Callable[[str], None], checkpoint_id: str) -> None:
         ) from error
 
 
-def _recalled(options: str, checkpoint_id: str) -> Recalled:
+def _saved(options: str, checkpoint_id: str) -> SavedPod:
     try:
-        return Recalled.from_json(options)
+        return SavedPod.from_json(options)
     except ValueError as error:
         raise HostError(
             f"checkpoint {checkpoint_id} does not say what its POD was deployed with: {error}",

@@ -13,8 +13,8 @@ _LINUX = "Linux (sysctl_dev_name_is_allowed, bonding)"
 #: bonds has among the devices in /sys: Linux makes no such device.
 RESERVED_NAMES = ("all", "default", "lo", "bonding_masters")
 #: What docker, kube-proxy and the pod networks make on a node: those find the NIC in its place, and use or change that.
-_MADE_ON_NODES = re.compile(
-    r"docker0|cni0|kube-bridge|kube-ipvs0|kube-dummy-if|dummy0|nodelocaldns|tunl0|flannel\.\d+|vxlan\.calico"
+MADE_ON_NODES = re.compile(
+    r"docker0|cni0|kube-bridge|kube-ipvs0|kube-dummy-if|dummy0|nodelocaldns|tunl0|flannel\.\d+|vxlan(-v6)?\.calico"
     r"|(cali|veth).*"
 )
 
@@ -54,7 +54,7 @@ def device_name_reserved(pod: PodView) -> Iterator[Finding]:
 def device_name_of_node(pod: PodView) -> Iterator[Finding]:
     for devices in pod.devices or ():
         for index, name in enumerate(devices.interfaces or ()):
-            if isinstance(name, str) and _MADE_ON_NODES.fullmatch(name):
+            if isinstance(name, str) and MADE_ON_NODES.fullmatch(name):
                 yield Finding(
                     pod.idf,
                     (*devices.path, "interfaces", index),

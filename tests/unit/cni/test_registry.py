@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from iecpod.cni.registry import ALL_TRACES, CNIS
+from iecpod.descriptors.rules.links import MADE_ON_NODES
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs, NodeTraces
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.design.release import CniSource, Manifest, Release
@@ -51,6 +52,11 @@ def test_a_release_has_manifests_for_what_it_can_carry(name: str) -> None:
 def test_what_all_of_them_leave_is_known_once() -> None:
     assert len(set(ALL_TRACES.devices)) == len(ALL_TRACES.devices) >= 6
     assert {"cni0", "kube-bridge", "cali*", "flannel*"} <= set(ALL_TRACES.devices)
+
+
+@pytest.mark.parametrize("pattern", [*ALL_TRACES.devices, *ALL_TRACES.lasting_devices])
+def test_no_nic_may_have_the_name_of_a_device_that_they_make(pattern: str) -> None:
+    assert MADE_ON_NODES.fullmatch(pattern.replace("*", ".1"))
 
 
 class Weave(Cni):

@@ -12,7 +12,7 @@ from iecpod.commands.checkpoint_restore import restore_checkpoint
 from iecpod.commands.checkpoint_save import SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy
 from iecpod.commands.report import Report
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.release import Release
 from iecpod.layout import Layout
 from iecpod.model import Arch

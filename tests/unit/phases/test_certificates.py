@@ -9,8 +9,8 @@ import pytest
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
+from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.phases.certificates import ISSUE, RENEW, CertificatesPhase
-from iecpod.phases.kubectl import ADMIN_CONF
 from tests.fakes import FakeShell
 from tests.unit.admin_conf import admin, admin_conf
 

@@ -67,7 +67,7 @@ class RestoredDomainsPhase:
         pool = self.planned.rendered.pool.name
         size = virtual_size_bytes(state.disk)
         hypervisor.create_volume(pool, render_volume(domain.root_volume, size, str(state.disk), "qcow2"))
-        hypervisor.upload_volume(pool, domain.seed_volume, self.planned.tools.make_seed(rendered.seed))
+        hypervisor.upload_volume(pool, domain.seed_volume, self.planned.tools.seeds.make_seed(rendered.seed))
         hypervisor.place_nvram(state.nvram, Path(domain.nvram_path))
         hypervisor.define(rendered.resource)
 

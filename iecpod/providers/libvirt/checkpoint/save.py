@@ -51,7 +51,7 @@ class StateSaving:
         self._flatten(domains)
         overlays = {state.hostname: self._add_overlay(label, domains[state.hostname], state) for state in states}
         names = [domain.name for domain in domains.values()]
-        clock = self.planned.tools.clock
+        clock = self.planned.tools.run.clock
         began_at = clock.now()
         with self._paused(names) if is_running else _nothing():
             self._save_at_once(states, overlays)
@@ -73,7 +73,7 @@ class StateSaving:
         for domain in domains.values():
             chain = list(find_chain(_root_disk(domain)))
             if len(chain) > MOST_LAYERS and domain.active:
-                self.planned.tools.reporter.progress(f"flattening the disk of {domain.name}: {len(chain)} layers")
+                self.planned.tools.run.reporter.progress(f"flattening the disk of {domain.name}: {len(chain)} layers")
                 self._hypervisor.pull(domain.name, str(chain[-1]))
 
     def _add_overlay(self, label: str, domain: ObservedResource, state: MachineState) -> Path:
