@@ -199,3 +199,49 @@ class Console(Protocol):
 
     def console_argv(self, hostname: str) -> list[str]:
         """A program of this host that attaches to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """Where the state of one machine is: `disk` is its root disk, which is only read once it was saved.
+
+    `memory` None is that of a machine that was off, or that is to boot.
+    """
+
+    hostname: str
+    memory: Path | None
+    nvram: Path
+    disk: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointInputs:
+    """Digests by name of all that decides a POD, secrets left out; `memory` is what must be equal to load memory."""
+
+    deploy: Mapping[str, str]
+    memory: Mapping[str, str]
+
+
+@runtime_checkable
+class Checkpoints(Protocol):
+    """A provider that saves all machines of its POD at one instant, and makes them from that again."""
+
+    def checkpoint_inputs(self, planned: MachinePlan) -> CheckpointInputs: ...
+
+    def check_can_save(self, planned: MachinePlan) -> bool:
+        """Whether the machines run, so that they have memory. Raises `PreflightError` where some do and some do not."""
+
+    def save_states(self, planned: MachinePlan, label: str, states: Sequence[MachineState]) -> float:
+        """Writes memory and NVRAM to new files, and makes the present disk of each machine the file `disk`, too.
+
+        Machines that ran run on afterwards, however it ends; returns for how many seconds they were paused. `label` is
+        part of the names of their new disks. Raises `HostError` and its kin.
+        """
+
+    def restore_phases(
+        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
+    ) -> Sequence[Phase]:
+        """As `MachinePlan.phases`; machines that are missing are made from the states.
+
+        Where memory cannot be loaded, all of them boot from their disks, and a warning says so.
+        """

@@ -16,7 +16,7 @@ from typing import cast
 import click
 
 import iecpod
-from iecpod.cli import bundles, checks, conformance, images, pods, releases, upkeep
+from iecpod.cli import bundles, checkpoint, checks, conformance, images, pods, releases, upkeep
 from iecpod.cli.failures import check_working_directory, closed_output, explain_os_failure
 from iecpod.cli.options import Invocation
 from iecpod.cli.output import PrintableFormatter, echo, echo_entry, echo_usage_error
@@ -59,7 +59,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(*pods.COMMANDS, *conformance.COMMANDS, *bundles.COMMANDS, *upkeep.COMMANDS),
+    *(*pods.COMMANDS, *conformance.COMMANDS, *bundles.COMMANDS, *checkpoint.COMMANDS, *upkeep.COMMANDS),
     *(*checks.COMMANDS, *releases.COMMANDS, *images.COMMANDS),
 )
 for command in _COMMANDS:

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.login import Address, login_options, make_login
+from iecpod.cli.login import Address, login_options
 from iecpod.cli.option_table import table_option
 from iecpod.cli.options import (
-    Invocation,
     Name,
     design_options,
     pod_options,
     storage_dir_option,
 )
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
+from iecpod.cli.passing import pass_access, pass_pods
 from iecpod.cli.pod_request import make_request
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
-from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
 from iecpod.design.machines import ProviderName
 from iecpod.errors import ExitCode, UsageError
@@ -37,49 +36,10 @@ if TYPE_CHECKING:
     from iecpod.provider import Removed
     from iecpod.wiring.access import Access
     from iecpod.wiring.pods import Pods
-    from iecpod.wiring.session import Session
 
 
 #: What `export` prints, and the name of the file.
 EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "inventory": "inventory.yaml"}
-
-
-def _passing(function: Callable[..., None], wire: Callable[[Session], object]) -> Callable[..., None]:
-    """Wires a command when it runs, so that the others need not load libvirt, SSH and templates."""
-
-    @click.pass_obj
-    @functools.wraps(function)
-    def run(invocation: Invocation, /, *arguments: Any, **options: Any) -> None:
-        from iecpod.wiring.session import Session
-
-        layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
-        # Lines of the trace would tear a live display apart.
-        is_terminal = invocation.is_terminal and not debug
-        if "accept_new_host_keys" in options:
-            options["login"] = make_login(options, invocation.environ)
-        with tracing_commands(debug):
-            session = Session(layout, environ=invocation.environ, is_terminal=is_terminal)
-            function(wire(session), *arguments, **options)
-
-    return run
-
-
-def pass_pods(function: Callable[..., None]) -> Callable[..., None]:
-    def wire(session: Session) -> Pods:
-        from iecpod.wiring.pods import Pods
-
-        return Pods(session)
-
-    return _passing(function, wire)
-
-
-def pass_access(function: Callable[..., None]) -> Callable[..., None]:
-    def wire(session: Session) -> Access:
-        from iecpod.wiring.access import Access
-
-        return Access(session)
-
-    return _passing(function, wire)
 
 
 @click.command()
@@ -109,18 +69,24 @@ def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
 @fuel_options
 @run_options
 @click.option("--changed", is_flag=True, help="Only workers that differ from the descriptors and options.")
+@click.option(
+    "--checkpoint", is_flag=True, help="Restore the checkpoint that fits; where none does, deploy and save one."
+)
 @pass_pods
 @log_file_option
-def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, **options: Any) -> None:
+def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, checkpoint: bool, **options: Any) -> None:
     """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
 
     What a deploy would refuse is refused while the old POD still stands. With --changed, workers that are as they
     should be stay, and the cluster with them; a change of the first node, of a network or of the cluster itself still
-    takes the whole POD.
+    takes the whole POD. With --checkpoint, a POD that was saved is restored in seconds (`iecpod checkpoint`).
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
-    _build(pods, functools.partial(pods.redeploy, only_changed=changed), outputs, options)
+    if changed and checkpoint:
+        raise UsageError("--changed keeps machines, and --checkpoint restores all of them", "give one of the two")
+    redeploy = functools.partial(pods.redeploy, only_changed=changed)
+    _build(pods, pods.redeploy_with_checkpoint if checkpoint else redeploy, outputs, options)
 
 
 def _build(

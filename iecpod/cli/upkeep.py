@@ -16,7 +16,7 @@ from iecpod.cli.options import Invocation, pod_options
 from iecpod.cli.output import echo, echo_entry
 from iecpod.cli.pod_request import make_request
 from iecpod.errors import DescriptorError, IecpodError, PreflightError
-from iecpod.units import parse_duration_seconds
+from iecpod.units import parse_duration_seconds, parse_size_bytes
 
 if TYPE_CHECKING:
     from iecpod.hypervisor_uri import HypervisorUri
@@ -58,6 +58,18 @@ def duration(_context: click.Context, _parameter: click.Parameter, text: str | N
         raise click.BadParameter(str(error)) from error
 
 
+class Size(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.4 on
+    """A size such as `20G`, in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_size_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command()
 @click.option(
     "--older-than",
@@ -67,23 +79,44 @@ def duration(_context: click.Context, _parameter: click.Parameter, text: str | N
     help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
 )
 @table_option("uri", "Only PODs of this libvirt URI, also those not deployed from here, or `embedded`.")
-@click.option("--all", "everything", is_flag=True, help="PODs too whose deploy went well, or was not run from here.")
+@click.option(
+    "--max-size",
+    type=Size(),
+    metavar="SIZE",
+    help="Also the checkpoints that were used longest ago, until the others take no more than that, such as 20G.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="PODs too whose deploy went well, or was not run from here, and checkpoints with a name.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.pass_obj
 def gc(
-    invocation: Invocation, /, older_than: int, connect: HypervisorUri | None, everything: bool, dry_run: bool
+    invocation: Invocation,
+    /,
+    older_than: int,
+    connect: HypervisorUri | None,
+    max_size: int | None,
+    everything: bool,
+    dry_run: bool,
 ) -> None:
-    """Removes what aborted runs left: PODs, embedded hypervisors without a POD, half-built images.
+    """Removes what aborted runs left: PODs, embedded hypervisors without a POD, half-built images; and checkpoints.
 
     A POD stays where its last deploy went well, where a run is at work on it, or where anything of it is younger than
-    the limit. Only what carries iecpod's metadata, name and UUID is ever touched. Exits with 7 if something could not
-    be removed.
+    the limit. A checkpoint goes when nothing has used it for that long, one with a name only with --all. Only what
+    carries iecpod's metadata, name and UUID is ever touched. Exits with 7 if something could not be removed.
 
     \b
     Example: iecpod gc --older-than 2d --dry-run
     """
     gathered = _upkeep(invocation, invocation.stored_layout()).gc(
-        older_than_seconds=older_than, connect=connect, everything=everything, dry_run=dry_run
+        older_than_seconds=older_than,
+        connect=connect,
+        everything=everything,
+        dry_run=dry_run,
+        max_size_bytes=max_size,
     )
     echo(gathered.to_text())
     gathered.check()

@@ -8,6 +8,7 @@ from functools import partial
 
 from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
+from iecpod.commands.pod_state import RESTORING
 from iecpod.commands.refusal import check_plan
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
@@ -61,6 +62,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
     try:
         if is_new:
             tools.state.save(inputs.to_save)
+        (tools.state.pod_dir / RESTORING).unlink(missing_ok=True)
         run.provider.open(start=True)
         planned, images = _plan_checked(run)
     except (IecpodError, OSError):
@@ -100,10 +102,11 @@ def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report]
         if run.inputs.request.prune and run.inputs.request.until is None:
             run.tools.state.save(replace(saved, places=places_of(run.inputs.order.spec)))
     except PhaseFailed as failed:
-        _save_failed(run, _report(run, planned, (*results, *failed.results), FAILED), save_report)
+        failed_results = (*results, *failed.results)
+        _save_failed(run, make_report(run.inputs, run.tools.run, planned, failed_results, FAILED), save_report)
         raise failed.error from None
     outcome = DONE if any(result.outcome == DONE for result in results) else IN_PLACE
-    report = _report(run, planned, tuple(results), outcome)
+    report = make_report(run.inputs, run.tools.run, planned, tuple(results), outcome)
     save_report(report)
     return report
 
@@ -135,14 +138,16 @@ def phase_tools(inputs: PodInputs, run: RunContext, provider: Provider, planned:
     return make_phase_tools(request.command, planned.pace, run.clock, run.reporter, read_console, find_stopped, limits)
 
 
-def _report(run: DeployRun, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str) -> Report:
+def make_report(
+    inputs: PodInputs, run: RunContext, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str
+) -> Report:
     return Report(
-        pod=str(run.tools.run.ref),
-        run_id=run.tools.run.run_id,
+        pod=str(run.ref),
+        run_id=run.run_id,
         virt_type=planned.virt_type.value if planned.virt_type else "",
         outcome=outcome,
         phases=results,
-        until=run.inputs.request.until,
+        until=inputs.request.until,
     )
 
 

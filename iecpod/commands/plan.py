@@ -15,7 +15,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.image_origin import NeededImage
 from iecpod.design.supply import Supply
 from iecpod.errors import ImageError, PreflightError, Problem
-from iecpod.provider import MachinePlan, Provider
+from iecpod.provider import CheckpointInputs, Checkpoints, MachinePlan, Provider
 
 _GIB = 1024**3
 _MIB = 1024**2
@@ -23,11 +23,12 @@ _MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """`problems` are the reasons why a deploy would refuse."""
+    """`problems` are the reasons why a deploy would refuse; `inputs` are None where machines cannot be saved."""
 
     planned: MachinePlan
     problems: tuple[Problem, ...]
     manifests: KnownManifests = field(default_factory=KnownManifests)
+    inputs: CheckpointInputs | None = None
 
 
 def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
@@ -47,21 +48,22 @@ def plan_on(inputs: PodInputs, tools: PodTools, provider: Provider) -> PlanResul
     """The plan by a provider that is open already."""
     planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
     manifests = look_at_manifests(planned, inputs, tools.software)
+    decides = provider.checkpoint_inputs(planned) if isinstance(provider, Checkpoints) else None
     try:
         check_plan(planned, inputs, tools.run, manifests.images)
-        return PlanResult(planned, manifests.problems, manifests)
+        return PlanResult(planned, manifests.problems, manifests, decides)
     except PreflightError as error:
-        return PlanResult(planned, (*error.problems, *manifests.problems), manifests)
+        return PlanResult(planned, (*error.problems, *manifests.problems), manifests, decides)
 
 
-def plan_text(inputs: PodInputs, result: PlanResult) -> str:
-    """Changes, nodes, addresses, networks and cluster, each a table."""
+def plan_text(inputs: PodInputs, result: PlanResult, checkpoint: str = "") -> str:
+    """Changes, nodes, addresses, networks and cluster, each a table. `checkpoint` says whether one fits."""
     planned = result.planned
     sections = [
         ("Changes", _changes(result)),
         ("Nodes", _nodes(result)),
         *((table.title, format_table(table.header, table.rows)) for table in planned.tables),
-        ("Cluster", _cluster(inputs, result)),
+        ("Cluster", _cluster(inputs, result, checkpoint)),
         ("Options", _options(inputs)),
         *([("Images", _images(result.manifests.images))] if result.manifests.images else []),
         *([("Manifest", changes)] if (changes := _manifest_changes(result.manifests)) else []),
@@ -115,7 +117,7 @@ def _sized(size: str, in_pdf: str) -> str:
     return size if size == in_pdf else f"{size} (PDF: {in_pdf})"
 
 
-def _cluster(inputs: PodInputs, result: PlanResult) -> str:
+def _cluster(inputs: PodInputs, result: PlanResult, checkpoint: str) -> str:
     pod = result.planned.pod
     cluster, release = pod.cluster, pod.cluster.release
     rows = [
@@ -130,6 +132,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
         *([("docker bridge", str(pod.docker_bridge.network))] if pod.docker_bridge else []),
         ("timings", "low-overhead mode, for emulated guests" if cluster.low_overhead else "Kubernetes' own"),
         *result.planned.settings,
+        *([("checkpoint", checkpoint)] if checkpoint else []),
         *_supply_rows(pod.supply),
     ]
     return format_table(("", ""), rows).lstrip("\n")

@@ -22,6 +22,9 @@ NOTE = "deployed.json"
 
 KUBECONFIG = "kubeconfig"
 
+#: Marks what a restore that was killed has left: nobody's POD yet, until a deploy continues from it.
+RESTORING = "restoring"
+
 
 #: Marks a directory as a POD's; made with it, before anything is in it.
 _MARK = ".iecpod"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
@@ -18,6 +19,8 @@ from iecpod.design.pod_options import fixed_differences
 from iecpod.errors import CleanupError, PreflightError, count_errors
 from iecpod.ports import Reporter
 from iecpod.provider import MachinePlan, Removed, Reset
+
+T = TypeVar("T")
 
 
 def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
@@ -99,14 +102,20 @@ def _tell_removed(reporter: Reporter, names: tuple[str, ...]) -> None:
 
 
 def _check_beforehand(inputs: PodInputs, tools: PodTools) -> MachinePlan:
+    return check_redeployable(inputs, tools, lambda planned: planned)
+
+
+def check_redeployable(inputs: PodInputs, tools: PodTools, look: Callable[[MachinePlan], T]) -> T:
+    """What `look` finds in the plan of the POD, while its provider is open. Raises `PreflightError`."""
     provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=True)
     try:
         result = plan_on(inputs, tools, provider)
+        found = look(result.planned)
     finally:
         provider.close()
     problems = [problem for problem in result.problems if problem.rule not in REMOVED_BY_REDEPLOY]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {tools.run.ref} could not be deployed again; it stands as it was")
     result.planned.keep_sources()  # until there are new disks, nothing rests on them
-    return result.planned
+    return found

@@ -16,6 +16,7 @@ _HEADER = struct.Struct(">4sIQI")
 #: A qcow2 of version 3 says there what a reader must know of; the third bit is an external data file.
 _INCOMPATIBLE = struct.Struct(">Q")
 _INCOMPATIBLE_OFFSET, _EXTERNAL_DATA = 72, 1 << 2
+_SIZE, _SIZE_OFFSET = struct.Struct(">Q"), 24
 _READ_BYTES = _INCOMPATIBLE_OFFSET + _INCOMPATIBLE.size
 _LONGEST_NAME_BYTES = 1023
 _DEEPEST_CHAIN = 64
@@ -44,6 +45,15 @@ def find_backing(path: Path) -> str | None:
         if not name or len(name) < length:
             raise ValueError(f"{path}: its header does not tell what it rests on")
         return name.decode(errors="surrogateescape")
+
+
+def virtual_size_bytes(path: Path) -> int:
+    """The size of the disk that a guest sees. Raises `ValueError` for what is no qcow2, `OSError`."""
+    with _open_disk(path) as file:
+        header = file.read(_SIZE_OFFSET + _SIZE.size)
+    if header[: len(_MAGIC)] != _MAGIC or len(header) < _SIZE_OFFSET + _SIZE.size:
+        raise ValueError(f"{path}: it has no header of a qcow2 disk")
+    return int(_SIZE.unpack_from(header, _SIZE_OFFSET)[0])
 
 
 def _open_disk(path: Path) -> BinaryIO:

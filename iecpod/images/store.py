@@ -136,3 +136,8 @@ class ImageStore:
 def image_lease(digest: str) -> str:
     """The name by which `lease` knows an image."""
     return f"image-{digest}"
+
+
+def lease_of_image_file(name: str) -> str:
+    """The same, by the name of its file."""
+    return image_lease(name.partition(".")[0])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from iecpod.checkpoints.store import MANIFEST, CheckpointStore
 from iecpod.commands.gc import Gathered, collect_garbage
 from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, select_items
 from iecpod.commands.pod_state import NOTE, find_noted_pods, load_saved, pod_dir_of
@@ -63,9 +64,23 @@ class CacheKeeping:
                 dry_run=dry_run,
             )
 
+    def users_of(self, paths: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
+        """PODs, domains and processes that need files of the cache, in words; checkpoints are left out."""
+        return find_users(paths, self._pods(), self._uris())
+
     def _used(self, items: Sequence[CacheItem], held: set[Path]) -> list[UsedItem]:
-        users = find_users([item.path for item in items], self._pods(), (*system_uris(), *self._noted_uris()))
+        users = find_users([item.path for item in items], (*self._pods(), *self._checkpoints()), self._uris())
         return [UsedItem(item, (*users[item.path], *((A_RUN,) if item.path in held else ()))) for item in items]
+
+    def _uris(self) -> tuple[HypervisorUri, ...]:
+        return (*system_uris(), *self._noted_uris())
+
+    def _checkpoints(self) -> list[KnownPod]:
+        """Their disks rest on images, and their manifests name those."""
+        return [
+            KnownPod(f"checkpoint {kept.id}", kept.path, kept.path / MANIFEST)
+            for kept in CheckpointStore(self._cache_dir).find_all()
+        ]
 
     def _pods(self) -> list[KnownPod]:
         noted = [pod_dir_of(self._layout, ref) for ref in find_noted_pods(self._layout)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.adapters.keys import PodKeys, ensure_pod_keys, find_pod_keys
+from iecpod.checkpoints.store import checkpoints_dir
 from iecpod.commands.collection import read_end
 from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Seed
@@ -88,7 +89,7 @@ class LibvirtAdapters:
         if uri != EMBEDDED:
             return SystemHost(uri, self.run.owner)
         cache = self.disk_sources.cache_dir
-        shared = (cache / "images", cache / "bundle-disks")
+        shared = (cache / "images", cache / "bundle-disks", checkpoints_dir(cache))
         return EmbeddedHost(
             self.run.pod_dir, self.run.owner, self.run.clock, capabilities_cache=cache / "libvirt", shared=shared
         )

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.adapters.event_lines import Run
+from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands import deploy, plan, redeploy, status, teardown
+from iecpod.commands.checkpoint_choice import find_fit, fit_text
+from iecpod.commands.checkpoint_redeploy import redeploy_with_checkpoint
 from iecpod.commands.conformance import run_conformance
 from iecpod.commands.conformance_report import ConformanceReport
 from iecpod.commands.conformance_run import ConformanceOrder
 from iecpod.commands.exports import write_exports
+from iecpod.commands.installation import ensure_installation
 from iecpod.commands.outputs import RunOutputs, saved_reports
+from iecpod.commands.plan import PlanResult
 from iecpod.commands.report import Report
 from iecpod.commands.request import PodRequest, lab_defaults
 from iecpod.commands.resolve import PodInputs, resolve_request
@@ -46,6 +52,14 @@ class Pods:
         build = redeploy.redeploy_changed if only_changed else redeploy.redeploy
         return self._build(build, "redeploy", request, outputs)
 
+    def redeploy_with_checkpoint(self, request: PodRequest, outputs: RunOutputs) -> Report:
+        build = partial(
+            redeploy_with_checkpoint,
+            store=CheckpointStore(self.layout.cache_dir),
+            installation=ensure_installation(self.layout.state_dir),
+        )
+        return self._build(build, "redeploy", request, outputs)
+
     def bootstrap(self, request: PodRequest, addresses: Sequence[IPv4Address], outputs: RunOutputs) -> Report:
         """Describes machines as a POD, unless it is there, and deploys that. One that is refused leaves no trace."""
         with self._session.reporter() as reporter:
@@ -67,24 +81,22 @@ class Pods:
             saved_reports(outputs, run.ref, run.run_id) as save,
             self._session.pod(request, run, outputs.events, locked=True, tell_warnings=True) as (inputs, tools),
         ):
-
-            def save_report(report: Report) -> None:
-                shown = report.rewritten(inputs.loaded.secrets.hide)
-                replace_file(tools.state.pod_dir / "report.json", shown.to_json(), READABLE)
-                save(shown)
-                if report.outcome != FAILED:
-                    write_exports(exported(inputs, tools))
-
-            return build(inputs, tools, save_report)
+            return build(inputs, tools, report_saver(inputs, tools, save))
 
     def plan(self, request: PodRequest, show: Callable[[str], None]) -> bool:
         """Whether there is anything to change. Raises `PreflightError` as a deploy would, once the plan is shown."""
         with self._session.pod(request, locked=True, tell_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
-            show(plan.plan_text(inputs, result))
+            show(plan.plan_text(inputs, result, self._fit_text(request, result)))
             if result.problems:
                 raise PreflightError(result.problems, f"POD {request.ref} cannot be deployed here")
             return bool(result.planned.plan.pending)
+
+    def _fit_text(self, request: PodRequest, result: PlanResult) -> str:
+        if result.inputs is None:
+            return ""
+        store = CheckpointStore(self.layout.cache_dir)
+        return fit_text(find_fit(store, request.ref, result.inputs), result.inputs)
 
     def status(self, request: PodRequest) -> status.PodStatus:
         with self._session.pod(request, locked=False) as (inputs, tools):
@@ -119,3 +131,16 @@ class Pods:
 
 def _with_base(request: PodRequest, base: Path) -> PodRequest:
     return replace(request, options=replace(request.options, base_uri=str(base)))
+
+
+def report_saver(inputs: PodInputs, tools: PodAdapters, save: Callable[[Report], None]) -> Callable[[Report], None]:
+    """Saves a report in the POD's directory and where `save` does, and after a success what other programs read."""
+
+    def save_report(report: Report) -> None:
+        shown = report.rewritten(inputs.loaded.secrets.hide)
+        replace_file(tools.state.pod_dir / "report.json", shown.to_json(), READABLE)
+        save(shown)
+        if report.outcome != FAILED:
+            write_exports(exported(inputs, tools))
+
+    return save_report

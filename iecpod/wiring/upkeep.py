@@ -12,6 +12,7 @@ import iecpod
 from iecpod.adapters.lock import pod_lock
 from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.reporters import make_reporter
+from iecpod.checkpoints.store import checkpoints_dir
 from iecpod.commands.choose import choose_options
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.installation import find_installation
@@ -31,6 +32,7 @@ from iecpod.model import PodRef
 from iecpod.ports import Reporter
 from iecpod.providers.libvirt.connection.marks import find_marked_pods
 from iecpod.providers.libvirt.embedded.orphans import find_orphans
+from iecpod.wiring.checkpoints import CheckpointKeeping
 from iecpod.wiring.described import described_base, find_described, remove_described
 from iecpod.wiring.pod_tools import PodAdapters
 
@@ -59,9 +61,18 @@ class Upkeep:
             return target
 
     def gc(
-        self, *, older_than_seconds: float, connect: HypervisorUri | None, everything: bool, dry_run: bool
+        self,
+        *,
+        older_than_seconds: float,
+        connect: HypervisorUri | None,
+        everything: bool,
+        dry_run: bool,
+        max_size_bytes: int | None = None,
     ) -> Gathered:
-        """Looks at the PODs deployed from here; with `connect` at those of that hypervisor, from wherever they are."""
+        """Looks at the PODs deployed from here; with `connect` at those of that hypervisor, from wherever they are.
+
+        Without it at checkpoints, too, of which `max_size_bytes` are kept.
+        """
         with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
             leftovers = [
                 *self._noted_pods(reporter, connect, everything),
@@ -70,7 +81,16 @@ class Upkeep:
                 *(self._abandoned(everything) if connect in (None, EMBEDDED) else ()),
             ]
             now = datetime.datetime.now(datetime.timezone.utc).timestamp()
-            return collect_garbage(leftovers, now=now, older_than_seconds=older_than_seconds, dry_run=dry_run)
+            gathered = collect_garbage(leftovers, now=now, older_than_seconds=older_than_seconds, dry_run=dry_run)
+            if connect is not None:
+                return gathered
+            checkpoints = CheckpointKeeping(self._layout).collect(
+                older_than_seconds=older_than_seconds,
+                max_size_bytes=max_size_bytes,
+                everything=everything,
+                dry_run=dry_run,
+            )
+            return Gathered((*gathered.verdicts, *checkpoints.verdicts))
 
     def _noted_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         for ref in find_noted_pods(self._layout):
@@ -126,7 +146,8 @@ class Upkeep:
             kept_for = "" if everything or orphan.is_of(installation, self._layout.state_dir) else NOT_FROM_HERE
             remove = orphan.remove
             yield Leftover(name=f"namespace {orphan.name}", made_at=orphan.newest_at, in_use=kept_for, remove=remove)
-        for stage in find_abandoned(self._layout.cache_dir):
+        cache_dir = self._layout.cache_dir
+        for stage in (*find_abandoned(cache_dir), *find_abandoned(checkpoints_dir(cache_dir))):
             remove = functools.partial(_remove_stage, stage)
             yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)
 

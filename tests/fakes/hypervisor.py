@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from iecpod.design.machines import Route
 from iecpod.design.owner import Owner
@@ -50,6 +51,10 @@ class FakeHypervisor:
         self.contents: dict[str, bytes] = {}
         self.refuse_to_define: HostError | None = None
         self.closed = False
+        self.version = "7.2.0"
+        self.refuse_states: set[str] = set()
+        self.loaded: dict[str, str] = {}
+        self.pulled: list[tuple[str, str]] = []
 
     def add_foreign(self, kind: Kind, xml: str) -> None:
         """Defines an object as somebody else would, past all checks."""
@@ -110,6 +115,47 @@ class FakeHypervisor:
     def start(self, kind: Kind, name: str) -> None:
         target = self._ours(kind, name)
         target.active, target.paused = True, False
+
+    def emulator_version(self) -> str:
+        return self.version
+
+    def cpu_model(self) -> str:
+        return "Fake CPU"
+
+    def pause(self, name: str) -> None:
+        target = self._ours(Kind.DOMAIN, name)
+        target.paused = target.paused or target.active
+
+    def save_state(self, name: str, overlay: str, memory: str | None) -> None:
+        """The memory is the names of what was paused by then."""
+        if name in self.refuse_states:
+            raise HostError(f"the state of {name} is refused")
+        target = self._ours(Kind.DOMAIN, name)
+        if memory is not None:
+            Path(memory).write_text(" ".join(sorted(key[1] for key, seen in self._objects.items() if seen.paused)))
+        present = parse_domain(target.xml, True).disks[0]
+        target.xml = target.xml.replace(f"'{present}'", f"'{overlay}'")
+
+    def load_state(self, name: str, memory: str) -> None:
+        if name in self.refuse_states:
+            raise HostError(f"the state of {name} is refused")
+        target = self._ours(Kind.DOMAIN, name)
+        self.loaded[name] = Path(memory).read_text()
+        target.active, target.paused = True, True
+
+    def stop(self, name: str) -> None:
+        target = self._ours(Kind.DOMAIN, name)
+        target.active = target.paused = False
+
+    def pull(self, name: str, base: str) -> None:
+        self.pulled.append((name, base))
+
+    def seal(self, path: Path) -> None:
+        path.chmod(0o440)
+
+    def place_nvram(self, source: Path, target: Path) -> None:
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(source.read_bytes())
 
     def dump(self, resource: ObservedResource) -> str:
         return self._ours(resource.kind, resource.name).xml

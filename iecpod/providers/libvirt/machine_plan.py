@@ -24,7 +24,7 @@ from iecpod.providers.libvirt.phases import DomainsPhase, DomainToMake, ImagePha
 from iecpod.providers.libvirt.plan_tables import interface_table, machine_of, network_table, settings_of
 from iecpod.providers.libvirt.ports import Hypervisor, HypervisorHost
 from iecpod.providers.libvirt.preflight import check_host
-from iecpod.providers.libvirt.rendered import RenderedDomain, RenderedPod
+from iecpod.providers.libvirt.rendered import Render, RenderedDomain, RenderedPod
 from iecpod.providers.libvirt.replacement import plan_replacement
 from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.xml import render_volume
@@ -47,11 +47,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LibvirtPlan:
-    """`MachinePlan`."""
+    """`MachinePlan`. `render` makes `rendered` of the POD's secrets."""
 
     order: PodOrder
     desired: DesiredMachines
     rendered: RenderedPod
+    render: Render
     plan: Plan
     seen: Seen
     tools: LibvirtTools

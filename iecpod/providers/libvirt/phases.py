@@ -115,7 +115,7 @@ class DomainsPhase:
 
     def _check_running(self) -> None:
         """QEMU starts, and pauses or ends a guest as soon as KVM cannot go on with it."""
-        stopped = _inactive(self.hypervisor, tuple(domain.resource for domain in self.domains))
+        stopped = find_inactive(self.hypervisor, tuple(domain.resource for domain in self.domains))
         if stopped:
             raise HostError(
                 f"domain {' and '.join(stopped)} was started and does not run",
@@ -132,9 +132,9 @@ def _define_and_start(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -
 
 
 def _all_active(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> str | None:
-    return None if _inactive(hypervisor, resources) else f"{len(resources)} active"
+    return None if find_inactive(hypervisor, resources) else f"{len(resources)} active"
 
 
-def _inactive(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> list[str]:
+def find_inactive(hypervisor: Hypervisor, resources: tuple[Resource, ...]) -> list[str]:
     active = {(seen.kind, seen.name) for seen in hypervisor.observe() if seen.active}
     return [resource.name for resource in resources if (resource.kind, resource.name) not in active]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from iecpod.design.machines import Route
@@ -9,7 +10,42 @@ from iecpod.ports import WayIn
 from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource, Resource
 
 
-class Hypervisor(Protocol):
+class GuestStates(Protocol):
+    """Memory and disks of domains that are ours, at one instant. Raises `HostError` and its kin."""
+
+    def emulator_version(self) -> str:
+        """Of QEMU, whose other versions may not load what this one has saved."""
+
+    def cpu_model(self) -> str:
+        """Of the host, as libvirt names it."""
+
+    def pause(self, name: str) -> None:
+        """Stops the processors of a domain that runs; nothing happens to one that does not."""
+
+    def save_state(self, name: str, overlay: str, memory: str | None) -> None:
+        """Writes the memory of a domain to a new file, and has its root disk go over to `overlay`.
+
+        `overlay` is a qcow2 on top of the present disk, which is only read from then on. A domain that is off has no
+        memory. A domain that was paused stays so.
+        """
+
+    def load_state(self, name: str, memory: str) -> None:
+        """Starts a domain that is defined and off with memory that `save_state` wrote; it is paused."""
+
+    def stop(self, name: str) -> None:
+        """Switches a domain off at once, as a power failure would."""
+
+    def pull(self, name: str, base: str) -> None:
+        """Copies what is between the root disk of a domain that runs and `base` into the disk, and waits for it."""
+
+    def seal(self, path: Path) -> None:
+        """Makes a disk one that QEMU may read, and that nobody else may read or write."""
+
+    def place_nvram(self, source: Path, target: Path) -> None:
+        """Copies UEFI variables to where a domain that is off has them."""
+
+
+class Hypervisor(GuestStates, Protocol):
     """One libvirt connection: objects in, objects out. Raises `HostError` and its kin."""
 
     def describe(self) -> HostFacts: ...

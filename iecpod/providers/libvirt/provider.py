@@ -15,8 +15,11 @@ from iecpod.errors import ImageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
 from iecpod.naming import resource_name
-from iecpod.ports import Images, NodeEndpoint
-from iecpod.provider import LogSink, Removed
+from iecpod.ports import Images, NodeEndpoint, Shell
+from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState, Removed
+from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
+from iecpod.providers.libvirt.checkpoint.restore import restore_phases
+from iecpod.providers.libvirt.checkpoint.save import StateSaving
 from iecpod.providers.libvirt.compare import make_plan
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
 from iecpod.providers.libvirt.machine_plan import LibvirtPlan, Seen, find_surplus
@@ -29,6 +32,8 @@ from iecpod.providers.libvirt.rendered import render_pod
 from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.virt_type import assumed_virt_type, proven_virt_type
 from iecpod.providers.libvirt.xml import Stamp
+from iecpod.waiting.phase_tools import PhaseTools
+from iecpod.workflow import Phase
 
 _MIB = 1 << 20
 _REFUSED_REMEDY = "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`"
@@ -39,7 +44,7 @@ _MISMATCH_REMEDY = (
 
 
 class LibvirtProvider:
-    """`Provider`, `Power` and `Console`."""
+    """`Provider`, `Power`, `Console` and `Checkpoints`."""
 
     def __init__(self, uri: HypervisorUri, tools: LibvirtTools) -> None:
         self._uri = uri
@@ -87,20 +92,22 @@ class LibvirtProvider:
             ),
         )
         image_key = images.key if prove else partial(self._key_if_there, images)
-        rendered = render_pod(
+        render = partial(
+            render_pod,
             machines,
             partial(design_alone, order, machines.pod),
             stamp=self._stamp(),
-            secrets=tools.seeds.secrets(order.hostnames, keep=keep_secrets),
             image_keys={arch: image_key(arch) for arch in machines.architectures},
             cloud_init_dir=tools.seeds.cloud_init_dir,
         )
+        rendered = render(secrets=tools.seeds.secrets(order.hostnames, keep=keep_secrets))
         plan = make_plan(rendered.resources, observed, owner)
         seen = Seen(facts=facts, observed=observed, owner=owner, virt_type=virt_type)
         return LibvirtPlan(
             order=order,
             desired=machines,
             rendered=rendered,
+            render=render,
             plan=plan,
             seen=seen,
             tools=tools,
@@ -168,6 +175,20 @@ class LibvirtProvider:
     def console_argv(self, hostname: str) -> list[str]:
         return ["virsh", "--connect", self.way.uri, "console", resource_name(self._tools.run.ref, hostname)]
 
+    def checkpoint_inputs(self, planned: MachinePlan) -> CheckpointInputs:
+        return find_inputs(_own(planned))
+
+    def check_can_save(self, planned: MachinePlan) -> bool:
+        return StateSaving(_own(planned)).check()
+
+    def save_states(self, planned: MachinePlan, label: str, states: Sequence[MachineState]) -> float:
+        return StateSaving(_own(planned)).save(label, states)
+
+    def restore_phases(
+        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
+    ) -> Sequence[Phase]:
+        return restore_phases(_own(planned), states, shells, tools)
+
     def collect_logs(self, sink: LogSink) -> None:
         embedded = self._tools.run.pod_dir / "libvirt"
         if embedded.exists():
@@ -219,3 +240,8 @@ class LibvirtProvider:
             return {}
         disks = self._tools.disk_sources.bundle_disks(order.release)
         return {arch: disks.disk(arch) for arch in {node.arch for node in order.spec.pdf.nodes}}
+
+
+def _own(planned: MachinePlan) -> LibvirtPlan:
+    assert isinstance(planned, LibvirtPlan), "a provider is given the plans that it made"
+    return planned

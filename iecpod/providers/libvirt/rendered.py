@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from iecpod.design.machines import Seed
 from iecpod.design.pod import PodDesign
@@ -34,6 +35,12 @@ class RenderedPod:
     def resources(self) -> tuple[Resource, ...]:
         """In the order in which they are made."""
         return (*self.networks, self.pool, *(rendered.resource for rendered in self.domains))
+
+
+class Render(Protocol):
+    """`render_pod` of one design."""
+
+    def __call__(self, *, secrets: NodeSecrets) -> RenderedPod: ...
 
 
 def render_pod(

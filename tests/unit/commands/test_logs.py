@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iecpod.adapters.log_archive import check_writable, new_archive
 from iecpod.cli.options import Invocation, pod_options
-from iecpod.cli.pods import pass_pods
+from iecpod.cli.passing import pass_pods
 from iecpod.cli.upkeep import log_file_option
 from iecpod.commands import collection
 from iecpod.commands.collection import Collection

@@ -13,6 +13,7 @@ from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import Arch
 from iecpod.providers.libvirt.connection.errors import GONE, silence_libvirt, translate_errors
 from iecpod.providers.libvirt.connection.facts import MACHINES, parse_emulator
+from iecpod.providers.libvirt.connection.guest_states import LibvirtGuestStates
 from iecpod.providers.libvirt.connection.observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.providers.libvirt.connection.storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
 from iecpod.providers.libvirt.embedded.qemu_account import Account, find_kvm
@@ -32,7 +33,7 @@ _FLAG_REFUSED = {libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORT
 _NOT_OFFERED = {libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT}
 
 
-class LibvirtHypervisor:
+class LibvirtHypervisor(LibvirtGuestStates):
     """`Hypervisor` for one POD: objects of others are shown, and never touched."""
 
     def __init__(

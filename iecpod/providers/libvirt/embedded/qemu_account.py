@@ -59,10 +59,10 @@ class Account:
             ) from error
 
     def give_files(self, *directories: Path) -> None:
-        """What is in them and is not the account's yet."""
+        """What is in them and is not the account's yet, but for disks that a checkpoint has, too."""
         for path in (path for directory in directories for path in directory.glob("*")):
             status = path.lstat()
-            if stat.S_ISREG(status.st_mode) and status.st_uid != self.uid:
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid != self.uid:
                 self.give(path)
 
     def may_pass(self, directory: Path) -> bool:

@@ -1,0 +1,100 @@
+"""Which checkpoint is meant, and which one fits a POD as it is to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from iecpod.checkpoints.manifest import Checkpoint
+from iecpod.checkpoints.store import CheckpointStore, Kept
+from iecpod.errors import UsageError
+from iecpod.model import PodRef
+from iecpod.provider import CheckpointInputs
+
+_LEAST_CHARACTERS = 4
+_MOST_REASONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The checkpoint that a deploy of now would end as; None with the reason."""
+
+    checkpoint: Checkpoint | None
+    why_not: str = ""
+
+
+def find_fit(store: CheckpointStore, ref: PodRef, inputs: CheckpointInputs) -> Fit:
+    """Of those that are nobody's own state, the latest that was made of the same; one with memory that loads first."""
+    own = [one for one in checkpoints_of(store, ref) if not one.name]
+    if not own:
+        return Fit(None, "there is none")
+    fitting = [one for one in own if one.inputs == inputs.deploy]
+    fitting.sort(key=lambda one: one.memory_inputs != inputs.memory)
+    if fitting:
+        return Fit(fitting[0])
+    return Fit(None, f"{own[0].id} was made with another {describe_difference(own[0].inputs, inputs.deploy)}")
+
+
+def fit_text(fit: Fit, inputs: CheckpointInputs) -> str:
+    """For `iecpod plan`."""
+    if fit.checkpoint is None:
+        return f"none fits: {fit.why_not}"
+    how = "fits" if fit.checkpoint.memory_inputs == inputs.memory else "fits, by its disks: the machines would boot"
+    return f"{fit.checkpoint.id} of {fit.checkpoint.made_at} {how} (`redeploy --checkpoint`)"
+
+
+def describe_difference(made_of: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Names of inputs, as a list that follows the word `another`."""
+    names = [name for name in dict.fromkeys((*wanted, *made_of)) if made_of.get(name) != wanted.get(name)]
+    shown = ", ".join(names[:_MOST_REASONS])
+    return shown + (f" and {len(names) - _MOST_REASONS} more" if len(names) > _MOST_REASONS else "")
+
+
+def checkpoints_of(store: CheckpointStore, ref: PodRef) -> list[Checkpoint]:
+    """The latest first."""
+    return [kept.checkpoint for kept in store.find_all() if kept.checkpoint and kept.checkpoint.ref == ref]
+
+
+def choose_checkpoint(store: CheckpointStore, ref: PodRef, name: str | None) -> Checkpoint:
+    """By name or id, or how an id begins; without a name the latest that is nobody's own state.
+
+    Raises `UsageError`.
+    """
+    found = checkpoints_of(store, ref)
+    if name is None:
+        unnamed = [one for one in found if not one.name]
+        if unnamed:
+            return unnamed[0]
+        raise UsageError(
+            f"there is no checkpoint of POD {ref} without a name",
+            f"give the name of one: {_listed(found)}" if found else "save one with `iecpod checkpoint save`",
+        )
+    named = [one for one in found if name in (one.name, one.id)] or [
+        one for one in found if len(name) >= _LEAST_CHARACTERS and one.id.startswith(name)
+    ]
+    if len(named) == 1:
+        return named[0]
+    problem = f"{name!r} may be {_listed(named)}" if named else f"POD {ref} has no checkpoint {name!r}"
+    raise UsageError(problem, "`iecpod checkpoint ls` lists what there is")
+
+
+def select_kept(kept: Sequence[Kept], names: Sequence[str]) -> list[Kept]:
+    """Of all PODs, by id or name, damaged ones included. Raises `UsageError` for all that mean nothing at once."""
+    selected, wrong = [], []
+    for name in names:
+        found = [one for one in kept if name in (one.id, one.checkpoint.name if one.checkpoint else "")] or [
+            one for one in kept if len(name) >= _LEAST_CHARACTERS and one.id.startswith(name)
+        ]
+        if len(found) == 1:
+            selected.append(found[0])
+        elif found:
+            wrong.append(f"{name!r} may be {' or '.join(one.id for one in found)}")
+        else:
+            wrong.append(f"there is no checkpoint {name!r}")
+    if wrong:
+        raise UsageError("; ".join(wrong), "`iecpod checkpoint ls` lists what there is; nothing was changed")
+    return list({one.id: one for one in selected}.values())
+
+
+def _listed(found: Sequence[Checkpoint]) -> str:
+    return ", ".join(one.name or one.id for one in found)

@@ -1,0 +1,65 @@
+"""All that decides the machines and the cluster of a POD, as digests that hang on no secret and no run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from iecpod.design.machines import VirtType
+from iecpod.design.value_digest import value_digest
+from iecpod.provider import CheckpointInputs
+from iecpod.providers.libvirt.machine_plan import LibvirtPlan
+from iecpod.providers.libvirt.rendered import RenderedPod
+from iecpod.providers.libvirt.tools import NodeSecrets
+
+#: Grows when what a deploy makes of equal inputs changes in a way that no digest shows.
+_FORMAT = "1"
+
+
+def find_inputs(planned: LibvirtPlan) -> CheckpointInputs:
+    """Networks and machines as rendered, with keys left blank; release, bundle and cluster as designed."""
+    cluster, release = planned.pod.cluster, planned.pod.cluster.release
+    bundle = release.provided.digest if release.provided else ""
+    deploy = {
+        "format of iecpod": _FORMAT,
+        **_machines(planned.render(secrets=_blank(planned))),
+        "release": value_digest(replace(release, provided=None)),
+        **({"bundle": bundle} if bundle else {}),
+        "cluster": value_digest({"nodes": cluster.nodes, "cni": cluster.cni.name, "cidrs": _cidrs(planned)}),
+        "supply": value_digest((planned.pod.supply, planned.pod.docker_bridge)),
+    }
+    return CheckpointInputs(deploy=deploy, memory=_memory(planned))
+
+
+def _cidrs(planned: LibvirtPlan) -> dict[str, object]:
+    cluster = planned.pod.cluster
+    return {
+        "mgmt": cluster.mgmt_cidr,
+        "mtu": cluster.mgmt_mtu,
+        "pods": cluster.pod_cidr,
+        "services": cluster.service_cidr,
+        "endpoint": cluster.endpoint,
+        "low overhead": cluster.low_overhead,
+    }
+
+
+def _blank(planned: LibvirtPlan) -> NodeSecrets:
+    return NodeSecrets(authorized_key="", host_keys=dict.fromkeys(planned.order.hostnames, ("", "")))
+
+
+def _machines(rendered: RenderedPod) -> dict[str, str]:
+    """A machine's digest by its parts, so that people are shown which of them is another."""
+    networks = {f"network {network.name}": network.digest for network in rendered.networks}
+    machines = {
+        f"{name} of {domain.domain.hostname}": digest
+        for domain in rendered.domains
+        for name, digest in domain.resource.parts
+    }
+    return networks | machines
+
+
+def _memory(planned: LibvirtPlan) -> dict[str, str]:
+    """QEMU loads memory of its own version; under KVM, processors of another model may miss what the guest has seen."""
+    found = {"QEMU": planned.hypervisor.emulator_version(), "virt type": planned.virt_type.value}
+    if planned.virt_type is VirtType.KVM:
+        found["CPU"] = planned.hypervisor.cpu_model()
+    return found

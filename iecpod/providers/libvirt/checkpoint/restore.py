@@ -1,0 +1,92 @@
+"""Domains made from a checkpoint: defined as the present plan has them, loaded paused, resumed together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iecpod.errors import HostError, NodeErrors
+from iecpod.images.qcow2 import virtual_size_bytes
+from iecpod.phases.reachable import ReachablePhase
+from iecpod.ports import Reporter, Shell
+from iecpod.provider import MachineState
+from iecpod.providers.libvirt.machine_plan import LibvirtPlan
+from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.phases import NetworksPhase, StoragePhase, find_inactive
+from iecpod.providers.libvirt.ports import Hypervisor
+from iecpod.providers.libvirt.rendered import RenderedDomain
+from iecpod.providers.libvirt.xml import render_volume
+from iecpod.waiting.parallel import run_on_nodes
+from iecpod.waiting.phase_tools import PhaseTools
+from iecpod.workflow import Phase
+
+
+def restore_phases(
+    planned: LibvirtPlan, states: Sequence[MachineState], shells: Mapping[str, Shell], shared: PhaseTools
+) -> Sequence[Phase]:
+    return [
+        NetworksPhase(planned.hypervisor, planned.rendered.networks),
+        StoragePhase(planned.hypervisor, planned.rendered.pool),
+        RestoredDomainsPhase(planned, {state.hostname: state for state in states}, shared.reporter),
+        ReachablePhase(shells, shared),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredDomainsPhase:
+    """As `DomainsPhase`: the definition comes last, so a domain that is defined has its disks."""
+
+    planned: LibvirtPlan
+    states: Mapping[str, MachineState]
+    reporter: Reporter
+    name: str = "domains"
+    summary: str = "virtual machines, from the checkpoint"
+
+    def probe(self) -> str | None:
+        resources = tuple(rendered.resource for rendered in self.planned.rendered.domains)
+        return None if find_inactive(self._hypervisor, resources) else f"{len(resources)} active"
+
+    def run(self) -> None:
+        there = {seen.name for seen in self._hypervisor.observe() if seen.kind is Kind.DOMAIN}
+        for rendered in self.planned.rendered.domains:
+            if rendered.resource.name not in there:
+                self._define(rendered)
+        if all(state.memory is not None for state in self.states.values()):
+            self._load_all()
+        for rendered in self.planned.rendered.domains:
+            self._hypervisor.start(Kind.DOMAIN, rendered.resource.name)
+
+    @property
+    def _hypervisor(self) -> Hypervisor:
+        return self.planned.hypervisor
+
+    def _define(self, rendered: RenderedDomain) -> None:
+        hypervisor, domain = self._hypervisor, rendered.domain
+        state = self.states[domain.hostname]
+        pool = self.planned.rendered.pool.name
+        size = virtual_size_bytes(state.disk)
+        hypervisor.create_volume(pool, render_volume(domain.root_volume, size, str(state.disk), "qcow2"))
+        hypervisor.upload_volume(pool, domain.seed_volume, self.planned.tools.seeds.make_seed(rendered.seed))
+        hypervisor.place_nvram(state.nvram, Path(domain.nvram_path))
+        hypervisor.define(rendered.resource)
+
+    def _load_all(self) -> None:
+        """All or none: machines that were saved together do not fit to others that boot."""
+        try:
+            run_on_nodes(tuple(self.states), self._load)
+        except (HostError, NodeErrors) as error:
+            for rendered in self.planned.rendered.domains:
+                self._hypervisor.stop(rendered.resource.name)
+            self.reporter.warn(
+                f"the memory of the checkpoint cannot be loaded, so the machines boot from its disks: {error.cause}"
+            )
+
+    def _load(self, hostname: str) -> None:
+        name = next(domain.name for domain in self.planned.desired.domains if domain.hostname == hostname)
+        memory = self.states[hostname].memory
+        own = self.planned.host.connect()
+        try:
+            own.load_state(name, str(memory))
+        finally:
+            own.close()

@@ -1,0 +1,109 @@
+"""A POD with work that shows which instant it was saved at."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.command import HOSTNAMES, Iecpod
+
+#: Counts once a second and writes it down, on each node, from the first save on.
+_COUNT = (
+    "n=0; while :; do n=$((n + 1)); echo $n > /var/tmp/count.new; mv /var/tmp/count.new /var/tmp/count; sleep 1; done"
+)
+_IMAGE = "registry.iecpod.internal/nginx:bookworm"
+
+
+@dataclass(frozen=True)
+class SavedPod:
+    command: Iecpod
+
+    def start_work(self) -> None:
+        for node in HOSTNAMES:
+            self.command.on_node(node, "sudo", "systemd-run", "--unit=iecpod-test-count", "sh", "-c", _COUNT)
+        self.command.kubectl("create", "deployment", "work", f"--image={_IMAGE}", "--replicas=2")
+        self.command.kubectl("rollout", "status", "deployment/work", "--timeout=600s")
+
+    def counts(self) -> dict[str, int]:
+        return {node: int(self.command.on_node(node, "cat", "/var/tmp/count")) for node in HOSTNAMES}
+
+    def boots(self) -> dict[str, str]:
+        return {node: self.command.on_node(node, "cat", "/proc/sys/kernel/random/boot_id") for node in HOSTNAMES}
+
+    def seconds_behind(self) -> dict[str, float]:
+        return {node: time.time() - float(self.command.on_node(node, "date", "+%s.%N")) for node in HOSTNAMES}
+
+    def workers_of(self, deployment: str) -> set[tuple[str, int]]:
+        """Pods by their uid, with the restarts of their container."""
+        return {
+            (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+            for pod in self.command.get("pods", "-l", f"app={deployment}")["items"]
+        }
+
+    def ready_nodes(self) -> set[str]:
+        return {
+            node["metadata"]["name"]
+            for node in self.command.get("nodes")["items"]
+            if any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"]["conditions"])
+        }
+
+    def verify_anew(self) -> None:
+        """All paths between pods, nodes and services, as a deploy checks them."""
+        self.command.kubectl("-n", "kube-system", "delete", "configmap", "iecpod-verified")
+        self.command.check("deploy")
+        outcomes = {phase["name"]: phase["outcome"] for phase in self.command.report()["phases"]}
+        assert {name for name, outcome in outcomes.items() if outcome == "done"} == {"verify"}
+
+    def checkpoint(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = self.command.argv("checkpoint", *arguments)
+        place = argv.index("checkpoint") + 1
+        return self._run([*argv[:place], verb, *argv[place:]])
+
+    def all_of(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A verb about checkpoints of every POD."""
+        argv = self.command.argv("checkpoint")
+        return self._run([*argv[: argv.index("checkpoint") + 1], verb, *arguments])
+
+    def start(self, verb: str, *arguments: str) -> subprocess.Popen[bytes]:
+        argv = self.command.argv("checkpoint", *arguments)
+        place = argv.index("checkpoint") + 1
+        return subprocess.Popen([*argv[:place], verb, *argv[place:]], env=self.command.environ, stderr=subprocess.PIPE)
+
+    def kill_when(self, process: subprocess.Popen[bytes], printed: str) -> None:
+        """With SIGKILL, as soon as it prints that."""
+        assert process.stderr is not None
+        for line in process.stderr:
+            if printed in line.decode():
+                break
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, f"it ended before {printed!r}"
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Those of the installation of this test; the cache may have others."""
+        found: list[dict[str, Any]] = json.loads(self.all_of("ls", "-o", "json").stdout)
+        installation = (self.command.root / "state/installation").read_text().strip()
+        return [one for one in found if one.get("installation") == installation]
+
+    def directory(self, checkpoint_id: str) -> Path:
+        return self.command.cache_dir / "checkpoints" / "saved" / checkpoint_id
+
+    def remove_all(self) -> None:
+        for one in self.listed():
+            self.all_of("rm", one["id"])
+
+    def _run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv,
+            env=self.command.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
