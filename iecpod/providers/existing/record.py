@@ -137,12 +137,12 @@ record={RECORD_DIR}
 home=$(getent passwd "$1" | cut -d: -f6)
 test -d "$home"
 file=$home/.ssh/authorized_keys
-if test ! -e "$record/key"; then
+if test ! -e "$record/key-$1"; then
     state=there
     test -e "$file" || state=file
     test -e "$home/.ssh" || state=directory
-    printf '%s\\n%s\\n%s\\n%s\\n' "$1" "$file" "$state" "$2" > "$record/key.new"
-    mv "$record/key.new" "$record/key"
+    printf '%s\\n%s\\n%s\\n%s\\n' "$1" "$file" "$state" "$2" > "$record/new-key"
+    mv "$record/new-key" "$record/key-$1"
 fi
 runuser -u "$1" -- sh -euc '
 umask 077

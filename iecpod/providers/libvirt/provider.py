@@ -31,6 +31,11 @@ from iecpod.providers.libvirt.virt_type import assumed_virt_type, proven_virt_ty
 from iecpod.providers.libvirt.xml import Stamp
 
 _MIB = 1 << 20
+_REFUSED_REMEDY = "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`"
+_MISMATCH_REMEDY = (
+    "another machine uses this address, or the node's disk is not the one deployed: find out which, or recreate the "
+    "POD with `iecpod teardown` and `iecpod deploy`"
+)
 
 
 class LibvirtProvider:
@@ -106,7 +111,11 @@ class LibvirtProvider:
     def endpoints(self, order: PodOrder) -> Mapping[str, NodeEndpoint]:
         host_keys = self._tools.seeds.secrets(order.hostnames, keep=True).host_keys
         return {
-            hostname: NodeEndpoint(hostname, address, order.release.user, host_keys[hostname][1], self.way)
+            hostname: NodeEndpoint(
+                *(hostname, address, order.release.user, host_keys[hostname][1], self.way),
+                refused_remedy=_REFUSED_REMEDY,
+                mismatch_remedy=_MISMATCH_REMEDY,
+            )
             for hostname, address in order.addresses.items()
         }
 
