@@ -11,7 +11,7 @@ from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
 from iecpod.design.delivery import BundleVia
 from iecpod.design.docker_bridge import plan_docker_bridge
-from iecpod.design.machines import VirtType
+from iecpod.design.machines import VirtType, network_device
 from iecpod.design.reached import reached_networks
 from iecpod.design.release import Release
 from iecpod.design.scenario import Role, Scenario
@@ -136,7 +136,7 @@ def _cluster_nodes(order: PodOrder) -> Iterator[ClusterNode]:
             hostname=hostname,
             role=order.scenario.role(place),
             address=address,
-            mgmt_device=device + (f".{mgmt.vlan}" if mgmt.vlan else ""),
+            mgmt_device=network_device(device, mgmt.vlan),
             pod_cidr=node_pod_cidr(order.pod_cidr, place),
         )
 

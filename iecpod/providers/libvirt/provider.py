@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -17,7 +18,7 @@ from iecpod.model import Arch
 from iecpod.naming import resource_name
 from iecpod.ports import Images, NodeEndpoint
 from iecpod.provider import LogSink, Removed
-from iecpod.providers.libvirt.compare import make_plan
+from iecpod.providers.libvirt.compare import compare_links, make_plan
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
 from iecpod.providers.libvirt.machine_plan import LibvirtPlan, Seen, find_surplus
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
@@ -91,6 +92,8 @@ class LibvirtProvider:
             cloud_init_dir=tools.cloud_init_dir,
         )
         plan = make_plan(rendered.resources, observed, owner)
+        links = compare_links(machines.vlan_links, self.way.vlan_links.find_missing(machines.vlan_links))
+        plan = replace(plan, changes=(*plan.changes, *links))
         seen = Seen(facts=facts, observed=observed, owner=owner, virt_type=virt_type)
         return LibvirtPlan(
             order=order,
@@ -126,6 +129,8 @@ class LibvirtProvider:
         hypervisor with it.
         """
         removed = self._removal.remove_all()
+        links = self.way.vlan_links.remove()
+        removed = replace(removed, names=(*removed.names, *links))
         self.close()
         if removed.left or removed.keeps_state or (removed.kept and self._uri == EMBEDDED):
             return Removed(removed.names, removed.kept, removed.left, keeps_state=True)
