@@ -14,7 +14,7 @@ _MOST_BUSES = 33
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """`interface` is the index of the NIC on every node; `networks` are in Fuel's order, one of them without a tag.
+    """`interface` is the index of the NIC on every node; `networks` are in Fuel's order, at most one without a tag.
 
     `bridges` are those of the lab that carry the networks, None for a network that iecpod makes. On a wire that can be
     plugged in they are all the same (`is_whole`).
