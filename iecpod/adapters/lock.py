@@ -65,26 +65,6 @@ def _files(layout: Layout, ref: PodRef) -> tuple[Path, Path]:
     return place.with_name(f"{place.name}.lock"), place.with_name(f"{place.name}.holder")
 
 
-class RunLock:
-    """A lock for one run, which may take it again while it holds it."""
-
-    def __init__(self, take: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
-        self._take = take
-        self._is_held = False
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        if self._is_held:
-            yield
-            return
-        with self._take():
-            self._is_held = True
-            try:
-                yield
-            finally:
-                self._is_held = False
-
-
 def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation, base_os_option, bundle_trust_options, image_archive_option
+from iecpod.cli.option_table import table_option
+from iecpod.cli.options import Invocation, bundle_trust_options, image_archive_option
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.cli.supply import apt_mirror_option, make_supply, source_options
 from iecpod.errors import ImageError
@@ -34,7 +35,7 @@ def bundle() -> None:
 @bundle.command()
 @click.option("--release", required=True, help="Release, by name or file.", shell_complete=complete_release)
 @click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
-@base_os_option
+@table_option("base_os")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from iecpod.cli.option_table import table_option
 from iecpod.cli.options import (
     Invocation,
-    addressing_option,
-    base_option,
     demote_option,
     eyaml_options,
     lab_option,
@@ -33,7 +32,7 @@ _SCHEMAS = ("pdf", "idf", "release", "scenario")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @lab_option(required=False)
 @pod_option(required=False)
-@base_option
+@table_option("base_uri")
 @click.option("--all", "everything", is_flag=True, help="Every POD of the base, which must be a directory.")
 @click.option(
     "--format",
@@ -44,7 +43,7 @@ _SCHEMAS = ("pdf", "idf", "release", "scenario")
 )
 @click.option("--strict", is_flag=True, help="Warnings are errors, except those of demoted rules.")
 @demote_option
-@addressing_option("fuel")
+@table_option("addressing", "compact: nodes in a row from the start of ip-range. Default: fuel.")
 @eyaml_options
 @click.pass_obj
 def validate(
@@ -135,7 +134,7 @@ def schema(invocation: Invocation, /, kind: str) -> None:
 
 
 @click.command()
-@base_option
+@table_option("base_uri")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def labs(invocation: Invocation, /, base_uri: str | None, output: str) -> None:

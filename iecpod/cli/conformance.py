@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.options import make_request, pod_options
+from iecpod.cli.options import pod_options
 from iecpod.cli.output import echo, echo_json
+from iecpod.cli.pod_request import make_request
 from iecpod.cli.pods import pass_pods
 from iecpod.cli.run_options import events_option, wait_lock_option
 from iecpod.cli.upkeep import duration

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation, base_os_option, storage_dir_option
+from iecpod.cli.option_table import table_option
+from iecpod.cli.options import Invocation, storage_dir_option
 from iecpod.cli.output import echo, echo_json
 from iecpod.cli.supply import apt_mirror_option
 from iecpod.cli.upkeep import duration
@@ -66,7 +67,7 @@ def ls(invocation: Invocation, /, output: str, storage_dir: Path | None) -> None
 @image.command()
 @click.option("--release", required=True, help="Release, by name or file.", shell_complete=complete_release)
 @click.option("--arch", type=click.Choice([arch.value for arch in Arch]), default=None, help="Default: this machine's.")
-@base_os_option
+@table_option("base_os")
 @apt_mirror_option("Debian mirror to build from, instead of the release's.")
 @click.option("--tests", is_flag=True, help="Also compile what `iecpod conformance` runs on this host.")
 @storage_dir_option

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
+from iecpod.cli.option_table import table_option, with_options
 from iecpod.cli.output import ask_password
 from iecpod.errors import UsageError
 from iecpod.file_reader import read_small
-from iecpod.ssh_login import ExpectedKey, Login, Password, check_user
+from iecpod.ssh_login import ExpectedKey, Login, Password
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,16 +35,6 @@ class Address(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # gene
             self.fail(f"{value!r} is not an IPv4 address", param, ctx)
 
 
-class _User(click.ParamType):  # type: ignore[type-arg, unused-ignore]
-    name = "user"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return check_user(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 class _HostKey(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "key"
 
@@ -57,7 +48,7 @@ class _HostKey(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 def login_options(function: F) -> F:
     """--user, --key and their like, for the verbs that log in to existing machines before they know the POD's key."""
     options: Sequence[Callable[[F], F]] = (
-        click.option("--user", type=_User(), help="User of existing machines, who may run sudo without a password."),
+        table_option("user"),
         click.option(
             "--key",
             "key_files",
@@ -91,18 +82,7 @@ def login_options(function: F) -> F:
             help="Take host keys that nothing is known of on trust; they are printed, and kept.",
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
-def provider_option(function: F) -> F:
-    return click.option(
-        "--provider",
-        type=click.Choice(["libvirt", "existing"]),
-        help="Where machines come from: domains of libvirt, or machines that have their operating system already, at "
-        "the addresses that the PDF gives their interfaces. Default: as deployed, or libvirt.",
-    )(function)
+    return with_options(function, options)
 
 
 def make_login(options: Mapping[str, Any], environ: Mapping[str, str]) -> Login:

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.login import Address, login_options, provider_option
+from iecpod.cli.login import Address, login_options, make_login
+from iecpod.cli.option_table import table_option
 from iecpod.cli.options import (
     Invocation,
     Name,
     design_options,
-    make_request,
     pod_options,
-    release_option,
-    scenario_option,
     storage_dir_option,
 )
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
+from iecpod.cli.pod_request import make_request
 from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.tracing import tracing_commands
 from iecpod.cli.upkeep import log_file_option
+from iecpod.design.machines import ProviderName
 from iecpod.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def _passing(function: Callable[..., None], wire: Callable[[Session], object]) -
         layout, debug = invocation.stored_layout(options.get("storage_dir")), options.pop("debug", False)
         # Lines of the trace would tear a live display apart.
         is_terminal = invocation.is_terminal and not debug
+        if "accept_new_host_keys" in options:
+            options["login"] = make_login(options, invocation.environ)
         with tracing_commands(debug):
             session = Session(layout, environ=invocation.environ, is_terminal=is_terminal)
             function(wire(session), *arguments, **options)
@@ -82,7 +84,7 @@ def pass_access(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @pod_options
-@provider_option
+@table_option("provider")
 @login_options
 @design_options
 @fuel_options
@@ -101,7 +103,7 @@ def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
 
 @click.command()
 @pod_options
-@provider_option
+@table_option("provider")
 @login_options
 @design_options
 @fuel_options
@@ -118,7 +120,7 @@ def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, **options: Any) 
     """
     if options["no_create"]:
         raise UsageError("-f takes machines as they are, and redeploy recreates them", "leave out -f, or use deploy")
-    _build(pods, pods.redeploy_changed if changed else pods.redeploy, outputs, options)
+    _build(pods, functools.partial(pods.redeploy, only_changed=changed), outputs, options)
 
 
 def _build(
@@ -147,8 +149,8 @@ BOOTSTRAP_LAB = "nodes"
 @click.command()
 @click.argument("addresses", metavar="CONTROL_PLANE [WORKER]...", nargs=-1, required=True, type=Address())
 @click.option("--name", "pod", type=Name("POD"), help="Name of the POD. Default: the first address, with '-' for '.'.")
-@scenario_option
-@release_option
+@table_option("scenario")
+@table_option("release")
 @storage_dir_option
 @login_options
 @design_options
@@ -168,14 +170,14 @@ def bootstrap(pods: Pods, /, addresses: tuple[IPv4Address, ...], outputs: RunOut
     if not options["user"]:
         raise UsageError("nobody says as whom to log in", "give the user of the machines with --user")
     name = options["pod"] or str(addresses[0]).replace(".", "-")
-    given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": "existing", "base_uri": None, "connect": None}
+    given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": ProviderName.EXISTING}
     echo(pods.bootstrap(make_request(pods.layout, given), addresses, outputs).to_text())
     echo(f"POD {BOOTSTRAP_LAB}/{name}: see `iecpod status -l {BOOTSTRAP_LAB} -p {name}`")
 
 
 @click.command()
 @pod_options
-@provider_option
+@table_option("provider")
 @login_options
 @design_options
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 when there are changes to make.")

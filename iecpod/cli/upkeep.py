@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from iecpod.cli.options import Invocation, connect_option, make_request, pod_options
+from iecpod.cli.option_table import table_option
+from iecpod.cli.options import Invocation, pod_options
 from iecpod.cli.output import echo, echo_entry
+from iecpod.cli.pod_request import make_request
 from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds
 
@@ -64,7 +66,7 @@ def duration(_context: click.Context, _parameter: click.Parameter, text: str | N
     callback=duration,
     help="Only what was made longer ago: a number with the unit s, m, h, d or w, such as 2d.",
 )
-@connect_option("Only PODs of this libvirt URI, also those not deployed from here, or `embedded`.")
+@table_option("uri", "Only PODs of this libvirt URI, also those not deployed from here, or `embedded`.")
 @click.option("--all", "everything", is_flag=True, help="PODs too whose deploy went well, or was not run from here.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.pass_obj

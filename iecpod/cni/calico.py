@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iecpod.cni.calico_etcd import etcd_cluster_ip, patch_etcd
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
 from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CniSource, Encapsulation, Manifest, Release
+from iecpod.design.release import CniSource, Manifest, Release
 from iecpod.model import Arch
 from iecpod.outside_json import Json
 from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in

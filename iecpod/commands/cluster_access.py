@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import NodeAccess
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.kubernetes_version import applies_on_server
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.api import Api
 from iecpod.phases.kubectl import Kubectl, KubectlAt
 from iecpod.ports import Shell, WayIn
 
 
-def kubectl_of(tools: PodTools, way: WayIn, cluster: DesiredCluster, first: Shell) -> KubectlAt:
-    """`first` is the shell of the control plane node. What it makes shares one connection."""
+def kubectl_of(
+    nodes: NodeAccess, way: WayIn, cluster: DesiredCluster, first: Shell, admin_conf: AdminConf | None = None
+) -> KubectlAt:
+    """`first` is the shell of the control plane node. What it makes shares one connection.
+
+    Credentials are those of the kubeconfig of this host, or of `admin_conf`, which is there before that.
+    """
     release = cluster.release
-    server = tools.api_server(cluster, way, first)
+    server = nodes.api_server(cluster, way, first, admin_conf.find if admin_conf else None)
     api = Api(server, first.node, applies=applies_on_server(release.kubernetes_version)) if server else None
-    return partial(Kubectl, on_host=tools.host_kubectl(way, release), api=api)
+    return partial(Kubectl, on_host=nodes.host_kubectl(way, release), api=api)

@@ -10,7 +10,7 @@ from iecpod.commands.conformance_pod import PodTests
 from iecpod.commands.conformance_report import ConformanceReport, check_output
 from iecpod.commands.conformance_run import ConformanceOrder, ConformanceRun, E2eTests, Place
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import PodState, PodTools, RunContext
 from iecpod.design.conformance import image_of_tests
 from iecpod.design.go_source import GoSource
 from iecpod.errors import PreflightError, Problem, UsageError
@@ -29,24 +29,24 @@ def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: Con
 
     Raises `UsageError`, `PreflightError` and `ImageError` before any test has begun.
     """
-    _check_possible(inputs, tools)
+    _check_possible(inputs, tools.state)
     if order.output is not None:
         check_output(order.output)
-    provider = tools.provider(inputs.site)
+    provider = tools.nodes.provider(inputs.order.site)
     first = inputs.order.hostnames[0]
-    shell = tools.shells(provider.endpoints(inputs.order))[first]
-    kubectl = Kubectl(shell, tools.host_kubectl(provider.way, inputs.release))
-    place = Place(tools.pod_dir / _DIRECTORY)
+    shell = tools.nodes.shells(provider.endpoints(inputs.order))[first]
+    kubectl = Kubectl(shell, tools.nodes.host_kubectl(provider.way, inputs.order.release))
+    place = Place(tools.state.pod_dir / _DIRECTORY)
     wait_seconds = 0.0
     with _tests(inputs, tools, bench, provider.way, kubectl, place) as tests:
-        run = ConformanceRun(tools, tests, order, place)
+        run = ConformanceRun(tools.run, tests, order, place)
         names = run.select()
         try:
             report = run.run(names)
             wait_seconds = _REMOVAL_SECONDS
             return report
         finally:
-            remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=wait_seconds)
+            remove_namespaces(kubectl, tools.run.clock, tools.run.reporter, wait_seconds=wait_seconds)
 
 
 @contextmanager
@@ -57,21 +57,21 @@ def _tests(
     source = _compiled(inputs)
     if source is not None:
         _check_images(inputs, source, kubectl)
-        host_tests = HostTests(inputs, bench, place, tools.kubeconfig_path, way.command_prefix)
+        host_tests = HostTests(inputs, bench, place, tools.state.kubeconfig_path, way.command_prefix)
         host_tests.prepare(source.test_images)
-        _remove_left(kubectl, tools)
+        _remove_left(kubectl, tools.run)
         yield host_tests
         return
-    _remove_left(kubectl, tools)
+    _remove_left(kubectl, tools.run)
     pod = E2ePod(
         kubectl=kubectl,
-        clock=tools.clock,
-        reporter=tools.reporter,
-        namespace=f"iecpod-conformance-{tools.run_id}",
-        image=image_of_tests(inputs.release),
-        reader_image=inputs.release.nginx_image,
+        clock=tools.run.clock,
+        reporter=tools.run.reporter,
+        namespace=f"iecpod-conformance-{tools.run.run_id}",
+        image=image_of_tests(inputs.order.release),
+        reader_image=inputs.order.release.nginx_image,
     )
-    pod_tests = PodTests(pod, place, inputs.release.kubernetes_version)
+    pod_tests = PodTests(pod, place, inputs.order.release.kubernetes_version)
     try:
         pod_tests.prepare()
         yield pod_tests
@@ -79,33 +79,34 @@ def _tests(
         pod_tests.close()
 
 
-def _remove_left(kubectl: Kubectl, tools: PodTools) -> None:
+def _remove_left(kubectl: Kubectl, run: RunContext) -> None:
     """Of a run that was killed."""
-    remove_namespaces(kubectl, tools.clock, tools.reporter, wait_seconds=_REMOVAL_SECONDS)
+    remove_namespaces(kubectl, run.clock, run.reporter, wait_seconds=_REMOVAL_SECONDS)
 
 
 def _compiled(inputs: PodInputs) -> GoSource | None:
-    source = inputs.release.go
+    source = inputs.order.release.go
     return source if source is not None and source.tests is not None else None
 
 
-def _check_possible(inputs: PodInputs, tools: PodTools) -> None:
-    release = inputs.release
+def _check_possible(inputs: PodInputs, state: PodState) -> None:
+    release = inputs.order.release
     if _compiled(inputs) is None and not image_of_tests(release):
         raise UsageError(
             f"upstream's tests of release {release.name} are neither compiled here nor an image that nodes can pull",
             "deploy a release whose modules have `tests`, such as k8s-1.37-go, or one of Kubernetes 1.25 or later "
             "whose nodes reach a registry",
         )
-    if not tools.kubeconfig_path.is_file():
+    if not state.kubeconfig_path.is_file():
         raise UsageError(
-            f"POD {tools.ref} has no cluster that was deployed from here", f"run `{inputs.request.command('deploy')}`"
+            f"POD {inputs.request.ref} has no cluster that was deployed from here",
+            f"run `{inputs.request.command('deploy')}`",
         )
 
 
 def _check_images(inputs: PodInputs, source: GoSource, kubectl: Kubectl) -> None:
     """Nodes pull nothing: a test whose image is not there would wait for it for minutes, and fail."""
-    repository = inputs.release.image_repository
+    repository = inputs.order.release.image_repository
     wanted = {f"{repository}/{name}:{tag}" for name, tags in source.test_images.items() for tag in tags}
     problems = [
         Problem(

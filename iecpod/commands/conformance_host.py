@@ -48,16 +48,16 @@ class HostTests:
         self, inputs: PodInputs, bench: Bench, place: Place, kubeconfig: Path, command_prefix: tuple[str, ...]
     ) -> None:
         """Compiles what is not cached. Raises `ImageError`."""
-        self._release = inputs.release
+        self._release = inputs.order.release
         self._bench = bench
         self._place = place
         self._prefix = command_prefix
-        self._programs = bench.programs(inputs.release)
+        self._programs = bench.programs(inputs.order.release)
         self._call = E2eCall(
             program=self._programs.tests,
             kubectl=place.directory / "kubectl",
             kubeconfig=kubeconfig,
-            arch=inputs.spec.pdf.nodes[0].arch,
+            arch=inputs.order.spec.pdf.nodes[0].arch,
             results=place.results,
         )
 

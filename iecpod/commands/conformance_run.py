@@ -10,7 +10,7 @@ from typing import Protocol
 
 from iecpod.commands.conformance_report import JUNIT, LOG, ConformanceReport, publish
 from iecpod.commands.ginkgo import FAILED, NOT_RUN, PASSED, GinkgoLines, JunitFile, SpecResult, first_lines, read_junit
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import RunContext
 from iecpod.design.conformance import Selection
 from iecpod.errors import HostError, Interrupted, UsageError
 from iecpod.ports import ProgramEnd
@@ -74,7 +74,7 @@ class ConformanceOrder:
 class ConformanceRun:
     """`select` first, then `run`."""
 
-    tools: PodTools
+    context: RunContext
     tests: E2eTests
     order: ConformanceOrder
     place: Place
@@ -103,7 +103,7 @@ class ConformanceRun:
 
     def run(self, names: Sequence[str]) -> ConformanceReport:
         """Publishes what there is however it ends. Raises `Interrupted` once the tests have ended."""
-        lines, clock = self._lines(names), self.tools.clock
+        lines, clock = self._lines(names), self.context.clock
         start, end = clock.now(), ProgramEnd.INTERRUPTED
         try:
             end = self.tests.run(self.order.selection.only(names), self.order.seconds, lines.feed)
@@ -117,7 +117,7 @@ class ConformanceRun:
 
     def _lines(self, names: Sequence[str]) -> GinkgoLines:
         """To a reporter, a test is a phase."""
-        reporter = self.tools.reporter
+        reporter = self.context.reporter
         begun: list[str] = []
 
         def begin(name: str) -> None:
@@ -137,8 +137,8 @@ class ConformanceRun:
         broken = SpecResult(name="the tests left no report", outcome=FAILED, text=_tail(self.place.log))
         selection = self.order.selection
         return ConformanceReport(
-            pod=str(self.tools.ref),
-            run_id=self.tools.run_id,
+            pod=str(self.context.ref),
+            run_id=self.context.run_id,
             version=self.tests.version,
             selection=selection.title,
             focus=selection.focus,

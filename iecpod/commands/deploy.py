@@ -8,15 +8,17 @@ from functools import partial
 
 from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
-from iecpod.commands.recalled import check_recalled
 from iecpod.commands.refusal import check_plan
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.tools import PodTools
+from iecpod.commands.saved_pod import check_saved
+from iecpod.commands.tools import PodState, PodTools, RunContext
 from iecpod.descriptors.places import places_of
 from iecpod.design.image_origin import NeededImage
+from iecpod.design.option import Source
 from iecpod.errors import IecpodError
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.control_plane import ControlPlanePhase
 from iecpod.phases.helm import HelmPhase
 from iecpod.phases.kubeconfig import KubeconfigPhase
@@ -45,56 +47,58 @@ class DeployRun:
 def deploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
     """Runs all phases. The report is saved whether they succeed or not; the error of a failed phase is raised.
 
-    A deploy that is refused leaves no trace, unless something of the POD was there before.
+    A deploy that is refused leaves no trace, unless something of the POD was there before. Holding the POD's lock is
+    for the caller, before `inputs` are resolved: so it is with every verb.
     """
-    with tools.lock():
-        check_recalled(tools.ref, tools.recall(), inputs.chosen)
-        return build_pod(inputs, tools, save_report)
+    check_saved(tools.run.ref, tools.state.saved().options, inputs.order.options)
+    return build_pod(inputs, tools, save_report)
 
 
 def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
-    """`deploy` for who holds the POD's lock."""
-    is_new = not tools.pod_dir.exists()
-    run = DeployRun(inputs, tools, tools.provider(inputs.site))
+    """`deploy`, whatever the POD was deployed with before."""
+    is_new = not tools.state.pod_dir.exists()
+    run = DeployRun(inputs, tools, tools.nodes.provider(inputs.order.site))
     try:
         if is_new:
-            tools.remember(inputs.chosen)
+            tools.state.save(inputs.to_save)
         run.provider.open(start=True)
         planned, images = _plan_checked(run)
     except (IecpodError, OSError):
         run.provider.close()
         if is_new:
-            withdraw(tools, run.provider)
+            withdraw(tools.state, run.provider)
         raise
     for image in images:
-        tools.reporter.progress(f"{image.wanted_by} runs {image.reference}, from {image.origin}")
+        tools.run.reporter.progress(f"{image.wanted_by} runs {image.reference}, from {image.origin}")
     try:
         return _deploy(run, planned, save_report)
     finally:
         run.provider.close()
 
 
-def withdraw(tools: PodTools, provider: Provider) -> None:
+def withdraw(state: PodState, provider: Provider) -> None:
     """Undoes what a look at a new POD took: daemons, if they are ours, and the POD's directory."""
     provider.withdraw()
-    tools.remove_pod_dir()
+    state.remove_pod_dir()
 
 
 def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report], None]) -> Report:
     results: list[PhaseResult] = []
     try:
-        shared = phase_tools(run.inputs, run.tools, run.provider, planned)
+        shared = phase_tools(run.inputs, run.tools.run, run.provider, planned)
         fetched = run_phases(planned.fetch_phases(shared), shared)
         results += fetched
         if any(result.outcome == DONE for result in fetched):
             # A fresh image is what KVM can be tried with, and that may change what the machines are to be.
             planned, _ = _plan_checked(run)
-        chosen = replace(run.inputs.chosen, virt_type=planned.virt_type)
-        run.tools.remember(chosen)
-        shared = phase_tools(run.inputs, run.tools, run.provider, planned)
+        saved = run.inputs.to_save
+        found = saved.options.changed(Source.DEFAULT, virt_type=planned.virt_type)
+        saved = replace(saved, options=found)
+        run.tools.state.save(saved)
+        shared = phase_tools(run.inputs, run.tools.run, run.provider, planned)
         results += run_phases(_up_to(run.inputs.request.until, _phases(run, planned, shared)), shared)
         if run.inputs.request.prune and run.inputs.request.until is None:
-            run.tools.remember(replace(chosen, places=places_of(run.inputs.spec)))
+            run.tools.state.save(replace(saved, places=places_of(run.inputs.order.spec)))
     except PhaseFailed as failed:
         _save_failed(run, _report(run, planned, (*results, *failed.results), FAILED), save_report)
         raise failed.error from None
@@ -109,28 +113,26 @@ def _save_failed(run: DeployRun, report: Report, save_report: Callable[[Report],
     try:
         save_report(report)
     except OSError as error:
-        run.tools.reporter.warn(f"the report cannot be written: {error.strerror or error}")
+        run.tools.run.reporter.warn(f"the report cannot be written: {error.strerror or error}")
 
 
 def _plan_checked(run: DeployRun) -> tuple[MachinePlan, tuple[NeededImage, ...]]:
     """With the images of what is made. A manifest that cannot be fetched or patched ends the run here."""
     planned = run.provider.plan(run.inputs.order, prove=True, keep_secrets=True)
-    manifests = look_at_manifests(planned, run.inputs, run.tools) if planned.plan.created else KnownManifests()
-    check_plan(planned, run.inputs, run.tools, manifests.images, may_prune=run.inputs.request.prune)
+    manifests = look_at_manifests(planned, run.inputs, run.tools.software) if planned.plan.created else KnownManifests()
+    check_plan(planned, run.inputs, run.tools.run, manifests.images, may_prune=run.inputs.request.prune)
     manifests.check()
     return planned, manifests.images
 
 
-def phase_tools(inputs: PodInputs, tools: PodTools, provider: Provider, planned: MachinePlan) -> PhaseTools:
+def phase_tools(inputs: PodInputs, run: RunContext, provider: Provider, planned: MachinePlan) -> PhaseTools:
     """What the phases of a run share."""
     request = inputs.request
     read_console = provider.read_console if isinstance(provider, Console) else _no_console
     hostnames = tuple(machine.hostname for machine in planned.machines)
     find_stopped = partial(provider.find_stopped, hostnames) if isinstance(provider, Power) else tuple
     limits = dict(request.limits)
-    return make_phase_tools(
-        request.command, planned.pace, tools.clock, tools.reporter, read_console, find_stopped, limits
-    )
+    return make_phase_tools(request.command, planned.pace, run.clock, run.reporter, read_console, find_stopped, limits)
 
 
 def _no_console(_hostname: str) -> str:
@@ -139,8 +141,8 @@ def _no_console(_hostname: str) -> str:
 
 def _report(run: DeployRun, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str) -> Report:
     return Report(
-        pod=str(run.tools.ref),
-        run_id=run.tools.run_id,
+        pod=str(run.tools.run.ref),
+        run_id=run.tools.run.run_id,
         virt_type=planned.virt_type.value if planned.virt_type else "",
         outcome=outcome,
         phases=results,
@@ -163,39 +165,40 @@ def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
 def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Phase]:
     """The life of a POD, in order."""
     tools, pod, cluster = run.tools, planned.pod, planned.pod.cluster
-    shells = tools.shells(run.provider.endpoints(run.inputs.order))
+    shells = tools.nodes.shells(run.provider.endpoints(run.inputs.order))
     first = shells[cluster.control_plane.hostname]
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
-    kubectl_at = kubectl_of(tools, run.provider.way, cluster, first)
+    admin_conf = AdminConf(cluster, first)
+    kubectl_at = kubectl_of(tools.nodes, run.provider.way, cluster, first, admin_conf)
     return [
         *planned.phases(shells, shared),
         RuntimePhase(
             release,
             pod.supply,
             shells,
-            tools.fetch_key,
-            lambda hostname: tools.bundle(release, archs[hostname]),
+            tools.software.fetch_key,
+            lambda hostname: tools.software.bundle(release, archs[hostname]),
             shared,
             {machine.hostname: machine.bundle_disk for machine in planned.machines if machine.bundle_disk},
             pod.docker_bridge,
             archs,
         ),
-        ControlPlanePhase(cluster, first, shared),
-        KubeconfigPhase(cluster, first, tools.kubeconfig_path),
-        PodNetworkPhase(cluster, shells, lambda: tools.cni_manifest(cluster), shared, kubectl_at=kubectl_at),
+        ControlPlanePhase(cluster, first, shared, admin_conf, kubectl_at),
+        KubeconfigPhase(cluster, admin_conf, tools.state.kubeconfig_path),
+        PodNetworkPhase(cluster, shells, lambda: tools.software.cni_manifest(cluster), shared, kubectl_at=kubectl_at),
         WorkersPhase(cluster, shells, shared, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
         _prune_phase(run, kubectl_at(first), shared),
-        HelmPhase(release, first, lambda: tools.helm_programs(release, archs[first.node]), shared.reporter),
+        HelmPhase(release, first, lambda: tools.software.helm_programs(release, archs[first.node]), shared.reporter),
         VerifyPhase(cluster, shells, shared, run.provider.way.open_socket, kubectl_at=kubectl_at),
     ]
 
 
 def _prune_phase(run: DeployRun, kubectl: Kubectl, shared: PhaseTools) -> PrunePhase:
     provider, order, inputs = run.provider, run.inputs.order, run.inputs
-    gone = {name: place for name, place in inputs.chosen.places.items() if name not in places_of(inputs.spec)}
-    named = [name if order.named_by_pdf else inputs.scenario.hostname(place) for name, place in gone.items()]
+    gone = {name: place for name, place in inputs.places.items() if name not in places_of(inputs.order.spec)}
+    named = [name if order.named_by_pdf else inputs.order.scenario.hostname(place) for name, place in gone.items()]
     former = [hostname for hostname in named if hostname not in order.hostnames]
     machines = SurplusMachines(find=lambda: provider.find_surplus(order), remove=provider.remove_surplus)
     return PrunePhase(former, machines, kubectl, shared, inputs.request.prune)

@@ -14,13 +14,13 @@ def exported_pod(inputs: PodInputs, access: GuestAccess, pod_dir: Path) -> Expor
     kubeconfig = pod_dir / "kubeconfig"
     return ExportedPod(
         ref=inputs.request.ref,
-        scenario=inputs.scenario.name,
-        dns_domain=inputs.scenario.dns_domain,
+        scenario=inputs.order.scenario.name,
+        dns_domain=inputs.order.scenario.dns_domain,
         nodes=tuple(
-            ExportedNode(hostname, inputs.scenario.role(inputs.spec.pdf.place(index)), address)
+            ExportedNode(hostname, inputs.order.scenario.role(inputs.order.spec.pdf.place(index)), address)
             for index, (hostname, address) in enumerate(inputs.order.addresses.items())
         ),
-        user=inputs.release.user,
+        user=inputs.order.release.user,
         private_key=access.private_key,
         known_hosts=access.known_hosts,
         kubeconfig=kubeconfig if kubeconfig.exists() else None,

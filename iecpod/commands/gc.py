@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from iecpod.commands.pod_state import NOTE
 from iecpod.commands.table import format_table
 from iecpod.commands.teardown import teardown
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import NodeAccess, PodState, PodTools
 from iecpod.design.machines import Site
 from iecpod.errors import CleanupError, IecpodError, PodLocked
 from iecpod.file_reader import read_own
@@ -91,29 +91,29 @@ def examine_pod(tools: PodTools, site: Site, *, everything: bool, kept_for: str 
     """
 
     def judge() -> tuple[float | None, str]:
-        in_use = "" if everything else kept_for or _finished(tools)
-        return max((*_noted_at(tools), *_marked_at(tools, site)), default=None), in_use
+        in_use = "" if everything else kept_for or _finished(tools.state)
+        return max((*_noted_at(tools.state), *_marked_at(tools.nodes, site)), default=None), in_use
 
     def remove() -> None:
         """A run may have come in between, and another one may come until this one has the lock."""
-        with tools.lock():
+        with tools.state.lock():
             if judge() != (made_at, in_use):
                 raise _Kept("a run was at work on it meanwhile")
             teardown(tools, site).check()
 
     made_at, in_use = None, ""
     try:
-        with tools.lock():
+        with tools.state.lock():
             made_at, in_use = judge()
     except PodLocked as error:
         in_use = error.cause
-    return Leftover(name=f"POD {tools.ref}", made_at=made_at, in_use=in_use, remove=remove)
+    return Leftover(name=f"POD {tools.run.ref}", made_at=made_at, in_use=in_use, remove=remove)
 
 
-def _finished(tools: PodTools) -> str:
+def _finished(state: PodState) -> str:
     """Why it stays; empty only where its report says that the deploy failed, or there is none: it was killed."""
     try:
-        outcome = parse_json(read_own(tools.pod_dir / "report.json"), ValueError).text("outcome")
+        outcome = parse_json(read_own(state.pod_dir / "report.json"), ValueError).text("outcome")
     except FileNotFoundError:
         return ""
     except (IecpodError, OSError, ValueError) as error:
@@ -121,17 +121,17 @@ def _finished(tools: PodTools) -> str:
     return "" if outcome == FAILED else f"its deploy went well ({_ALL_HINT})"
 
 
-def _noted_at(tools: PodTools) -> Iterator[float]:
+def _noted_at(state: PodState) -> Iterator[float]:
     """When its last deploy began; when its directory was made, where that deploy was killed before."""
-    for path in (tools.pod_dir / NOTE, tools.pod_dir):
+    for path in (state.pod_dir / NOTE, state.pod_dir):
         with suppress(OSError):
             yield path.stat().st_mtime
             return
 
 
-def _marked_at(tools: PodTools, site: Site) -> Iterator[float]:
+def _marked_at(nodes: NodeAccess, site: Site) -> Iterator[float]:
     """When its objects were made, where the provider answers."""
-    provider = tools.provider(site)
+    provider = nodes.provider(site)
     try:
         provider.open(start=False)
     except IecpodError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iecpod.commands.resolve import PodInputs
 from iecpod.errors import UsageError
-from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.provider import Console, Provider
 from iecpod.render.exports import PINNED_SSH, ssh_path
 
@@ -30,7 +30,7 @@ class GuestAccess:
 def select_node(inputs: PodInputs, name: str | None) -> str:
     """The host name for what a user typed: a host name, the PDF's node name, or nothing for the first node."""
     hostnames = inputs.order.hostnames
-    by_pdf_name = {node.name: hostname for node, hostname in zip(inputs.spec.pdf.nodes, hostnames, strict=True)}
+    by_pdf_name = {node.name: hostname for node, hostname in zip(inputs.order.spec.pdf.nodes, hostnames, strict=True)}
     if name is None:
         return hostnames[0]
     if name in hostnames:
@@ -49,7 +49,7 @@ def ssh_argv(inputs: PodInputs, access: GuestAccess, hostname: str, command: Seq
         "LogLevel": "ERROR",
     }
     flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-    target = f"{inputs.release.user}@{inputs.order.addresses[hostname]}"
+    target = f"{inputs.order.release.user}@{inputs.order.addresses[hostname]}"
     return [
         *access.command_prefix,
         *("ssh", "-F", "none", *flags),

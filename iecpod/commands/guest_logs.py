@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from iecpod.errors import NodeError
-from iecpod.phases.kubectl import ADMIN_CONF
+from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.ports import Shell
 from iecpod.tar_files import OddTar, TarBounds, read_tar
 

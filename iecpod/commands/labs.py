@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from iecpod.commands.pod_state import check_pod_dir, pod_dir_of, recall
+from iecpod.commands.pod_state import check_pod_dir, load_saved, pod_dir_of
 from iecpod.commands.request import lab_defaults
 from iecpod.commands.table import format_table
 from iecpod.commands.validate import load_tree
@@ -81,7 +81,7 @@ def _listed(read: ReadPod, layout: Layout) -> ListedPod:
         errors=errors,
         warnings=len(problems) - errors,
         deployed=known is not None or bool(fault),
-        hypervisor=known or lab_defaults(lab).connect or ", ".join(described),
+        hypervisor=known or lab_defaults(lab).options.uri or ", ".join(described),
         fault=fault,
     )
 
@@ -92,7 +92,7 @@ def _noted(read: ReadPod, layout: Layout) -> tuple[str | None, str]:
         return None, ""
     try:
         check_pod_dir(layout, read.ref)
-        return recall(pod_dir_of(layout, read.ref)).uri, ""
+        return load_saved(pod_dir_of(layout, read.ref)).options.uri, ""
     except IecpodError as error:
         return None, error.cause
 

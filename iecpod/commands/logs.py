@@ -15,11 +15,11 @@ from iecpod.commands.guest_logs import GuestLogs, fetch_guest_logs
 from iecpod.commands.plan import plan_on, plan_text
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import PodState, PodTools
 from iecpod.descriptors.source import Descriptors, ReadPod
 from iecpod.design.machines import Site
 from iecpod.errors import IecpodError
-from iecpod.ports import Shell
+from iecpod.ports import Reporter, Shell
 from iecpod.provider import Provider
 from iecpod.waiting.parallel import run_on_nodes
 from iecpod.yaml_document import dump_yaml
@@ -47,14 +47,14 @@ class LogRequest:
 
 def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
     """Fills the sink; what cannot be had is listed in its manifest."""
-    collection = Collection(sink, Scrubber(frozenset(_known_secrets(request, tools))))
-    _add_own(collection, request, tools)
+    collection = Collection(sink, Scrubber(frozenset(_known_secrets(request, tools.state))))
+    _add_own(collection, request, tools.state)
     if request.site is None:
         collection.miss("libvirt", "the hypervisor is not known: " + request.not_valid)
-    elif not tools.pod_dir.exists():
+    elif not tools.state.pod_dir.exists():
         collection.miss("libvirt", "the POD is not deployed from here")
     else:
-        provider = tools.provider(request.site)
+        provider = tools.nodes.provider(request.site)
         provider.collect_logs(collection)
         with collection.attempt("iecpod/plan.txt"):
             _add_plan(collection, request, tools, provider)
@@ -63,7 +63,7 @@ def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
     collection.add_manifest(request.heading)
 
 
-def _known_secrets(request: LogRequest, tools: PodTools) -> Iterator[str]:
+def _known_secrets(request: LogRequest, state: PodState) -> Iterator[str]:
     for document in (request.read.descriptors.pdf, request.read.descriptors.idf):
         yield from secrets_of_descriptor(document.texts())
     if request.inputs is not None:
@@ -71,24 +71,24 @@ def _known_secrets(request: LogRequest, tools: PodTools) -> Iterator[str]:
         decrypted: Descriptors = request.inputs.loaded.descriptors
         for document in (decrypted.pdf, decrypted.idf):
             yield from secrets_of_descriptor(document.texts())
-    for path in (tools.pod_dir / "keys").glob("*"):
+    for path in (state.pod_dir / "keys").glob("*"):
         with suppress(OSError):
             text = path.read_text(errors="replace")
             yield from secrets_of_key(text) if "PRIVATE KEY" in text else ()
     with suppress(OSError):
-        yield from secrets_of_kubeconfig(tools.kubeconfig_path.read_text(errors="replace"))
+        yield from secrets_of_kubeconfig(state.kubeconfig_path.read_text(errors="replace"))
 
 
-def _add_own(collection: Collection, request: LogRequest, tools: PodTools) -> None:
+def _add_own(collection: Collection, request: LogRequest, state: PodState) -> None:
     """What iecpod itself has written or read."""
     for path in sorted(request.log_file.parent.glob(request.log_file.name + "*")):
         collection.add_file(f"iecpod/{path.name}", path, 8 * _MIB)
-    collection.add_file("iecpod/report.json", tools.pod_dir / "report.json", _MIB)
+    collection.add_file("iecpod/report.json", state.pod_dir / "report.json", _MIB)
     if request.events_file is not None:
         collection.add_file("iecpod/events.jsonl", request.events_file, 8 * _MIB)
     for file in request.read.files:
         _add_descriptor(collection, request.read, file)
-    collection.add_tree("consoles", tools.pod_dir / "console", "*", 8 * _MIB)
+    collection.add_tree("consoles", state.pod_dir / "console", "*", 8 * _MIB)
 
 
 def _add_descriptor(collection: Collection, read: ReadPod, file: str) -> None:
@@ -130,15 +130,15 @@ def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, pro
     reason = request.nodes_left_out
     if request.inputs is None:
         reason = reason or request.not_valid
-    elif not (tools.pod_dir / "keys").exists():
+    elif not (tools.state.pod_dir / "keys").exists():
         reason = reason or "there are no keys: no node was made"
     if reason or request.inputs is None:
         collection.miss("nodes", reason)
         return
     order = request.inputs.order
-    shells = tools.shells(provider.endpoints(order))
+    shells = tools.nodes.shells(provider.endpoints(order))
     try:
-        results = _fetch(shells, first=order.hostnames[0], tools=tools)
+        results = _fetch(shells, first=order.hostnames[0], reporter=tools.run.reporter)
     finally:
         for shell in shells.values():
             shell.close()
@@ -153,11 +153,11 @@ def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, pro
             collection.miss(f"nodes/{hostname}/{name}", why)
 
 
-def _fetch(shells: Mapping[str, Shell], *, first: str, tools: PodTools) -> dict[str, GuestLogs | IecpodError]:
+def _fetch(shells: Mapping[str, Shell], *, first: str, reporter: Reporter) -> dict[str, GuestLogs | IecpodError]:
     """A node that does not answer keeps nobody from being heard."""
 
     def work(hostname: str) -> GuestLogs | IecpodError:
-        tools.reporter.progress("collecting logs", hostname)
+        reporter.progress("collecting logs", hostname)
         try:
             return fetch_guest_logs(shells[hostname], with_cluster=hostname == first)
         except IecpodError as error:

@@ -32,24 +32,23 @@ class PlanResult:
 
 def make_pod_plan(inputs: PodInputs, tools: PodTools) -> PlanResult:
     """Looks at the provider, and starts what is iecpod's own of it for as long as that takes."""
-    with tools.lock():
-        is_new = not tools.pod_dir.exists()
-        provider = tools.provider(inputs.site)
-        try:
-            provider.open(start=True)
-            return plan_on(inputs, tools, provider)
-        finally:
-            provider.close()
-            if is_new:
-                withdraw(tools, provider)
+    is_new = not tools.state.pod_dir.exists()
+    provider = tools.nodes.provider(inputs.order.site)
+    try:
+        provider.open(start=True)
+        return plan_on(inputs, tools, provider)
+    finally:
+        provider.close()
+        if is_new:
+            withdraw(tools.state, provider)
 
 
 def plan_on(inputs: PodInputs, tools: PodTools, provider: Provider) -> PlanResult:
     """The plan by a provider that is open already."""
     planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
-    manifests = look_at_manifests(planned, inputs, tools)
+    manifests = look_at_manifests(planned, inputs, tools.software)
     try:
-        check_plan(planned, inputs, tools, manifests.images)
+        check_plan(planned, inputs, tools.run, manifests.images)
         return PlanResult(planned, manifests.problems, manifests)
     except PreflightError as error:
         return PlanResult(planned, (*error.problems, *manifests.problems), manifests)
@@ -63,12 +62,13 @@ def plan_text(inputs: PodInputs, result: PlanResult) -> str:
         ("Nodes", _nodes(result)),
         *((table.title, format_table(table.header, table.rows)) for table in planned.tables),
         ("Cluster", _cluster(inputs, result)),
+        ("Options", _options(inputs)),
         *([("Images", _images(result.manifests.images))] if result.manifests.images else []),
         *([("Manifest", changes)] if (changes := _manifest_changes(result.manifests)) else []),
     ]
     body = "\n\n".join(f"{title}\n{table}" for title, table in sections)
     return inputs.loaded.secrets.hide(
-        f"POD {inputs.spec.ref} on {inputs.site}, addresses: {inputs.allocation.scheme}\n\n{body}"
+        f"POD {inputs.order.spec.ref} on {inputs.order.site}, addresses: {inputs.order.allocation.scheme}\n\n{body}"
     )
 
 
@@ -119,7 +119,7 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
     pod = result.planned.pod
     cluster, release = pod.cluster, pod.cluster.release
     rows = [
-        ("scenario", f"{inputs.scenario.name}: {inputs.scenario.description}"),
+        ("scenario", f"{inputs.order.scenario.name}: {inputs.order.scenario.description}"),
         ("release", f"{release.name}: {release.description}"),
         *([("bundle", f"sha256:{release.provided.digest}")] if release.provided else []),
         *(("images", f"sha256:{archive.digest}") for archive in release.image_archives),
@@ -138,6 +138,12 @@ def _cluster(inputs: PodInputs, result: PlanResult) -> str:
 def _cni(cluster: DesiredCluster) -> str:
     encapsulation = cluster.cni.encapsulation(cluster.release)
     return cluster.cni.name + (f", encapsulation {encapsulation.value}" if encapsulation else "")
+
+
+def _options(inputs: PodInputs) -> str:
+    """What was chosen, and who says so."""
+    rows = [(label, f"{value} ({source.value})") for label, value, source in inputs.order.options.shown()]
+    return format_table(("", ""), rows).lstrip("\n")
 
 
 def _supply_rows(supply: Supply) -> Iterator[tuple[str, str]]:

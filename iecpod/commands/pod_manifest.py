@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import PodSoftware
 from iecpod.design.image_origin import NeededImage, find_origins
 from iecpod.design.machines import architectures
 from iecpod.errors import DescriptorError, ImageError, Problem
@@ -36,7 +36,7 @@ class KnownManifests:
             raise self.error
 
 
-def look_at_manifests(planned: MachinePlan, inputs: PodInputs, tools: PodTools) -> KnownManifests:
+def look_at_manifests(planned: MachinePlan, inputs: PodInputs, software: PodSoftware) -> KnownManifests:
     """A plan can be read without a network, too, so nothing is raised here."""
     if inputs.request.stops_before_kubernetes:
         return KnownManifests()
@@ -50,7 +50,7 @@ def look_at_manifests(planned: MachinePlan, inputs: PodInputs, tools: PodTools) 
     if not cluster.cni.has_manifest or cluster.cni.name not in cluster.release.cnis:
         return KnownManifests(images=origins(()))
     try:
-        manifest = tools.cni_manifest(cluster)
+        manifest = software.cni_manifest(cluster)
     except (ImageError, DescriptorError) as error:
         return KnownManifests(images=origins(()), error=error)
     return KnownManifests(manifest.changes, origins(manifest.images))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from iecpod.commands.installation import ensure_installation
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import HostError, ResourceConflict, UsageError
 from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
@@ -120,13 +120,13 @@ def read_kubeconfig(layout: Layout, ref: PodRef) -> str | None:
         raise HostError(f"{path} cannot be read: {error.strerror}", "check its owner and permissions") from error
 
 
-def remember(pod_dir: Path, chosen: Recalled, installation: str) -> None:
+def save_pod(pod_dir: Path, pod: SavedPod, installation: str) -> None:
     """In one step, and for the owner only: the base may be a URI with a password. Raises `HostError`.
 
     `installation` is not noted of a POD that an earlier version deployed, for as long as it lives.
     """
     noted = {"installation": installation} if not is_of_earlier_version(pod_dir) else {}
-    text = json.dumps({**json.loads(chosen.to_json()), **noted}, indent=2) + "\n"
+    text = json.dumps({**json.loads(pod.to_json()), **noted}, indent=2) + "\n"
     try:
         replace_file(pod_dir / NOTE, text, PRIVATE)
     except OSError as error:
@@ -148,14 +148,14 @@ def is_of_earlier_version(pod_dir: Path) -> bool:
     return isinstance(noted, dict) and "installation" not in noted
 
 
-def recall(pod_dir: Path) -> Recalled:
-    """Raises `HostError` where the note is not what `remember` wrote, `PathRefused` where others may change it."""
+def load_saved(pod_dir: Path) -> SavedPod:
+    """Raises `HostError` where the note is not what `save_pod` wrote, `PathRefused` where others may change it."""
     path = pod_dir / NOTE
     remedy = "remove that file, and give the options of the deploy again (-c, -b, --release …)"
     try:
-        return Recalled.from_json(read_own(path))
+        return SavedPod.from_json(read_own(path))
     except FileNotFoundError:
-        return Recalled()
+        return SavedPod()
     except OSError as error:
         raise HostError(f"{path} cannot be read: {error.strerror}", f"if you may read it, {remedy}") from error
     except ValueError as error:

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
-from iecpod.commands.recalled import fixed_differences
 from iecpod.commands.refusal import REMOVED_BY_REDEPLOY
 from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
 from iecpod.design.changes import Replacement
+from iecpod.design.pod_options import fixed_differences
 from iecpod.errors import PreflightError, count_errors
+from iecpod.ports import Reporter
 from iecpod.provider import MachinePlan
 
 
@@ -24,11 +25,10 @@ def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report],
     Where the new POD could not be built, `PreflightError` is raised while the old one still stands. A run that was
     killed is repeated by running it again. Raises what `teardown` and `deploy` raise.
     """
-    with tools.lock():
-        if tools.pod_dir.exists():
-            _check_beforehand(inputs, tools)
-        _remove_whole(inputs, tools)
-        return build_pod(inputs, tools, save_report)
+    if tools.state.pod_dir.exists():
+        _check_beforehand(inputs, tools)
+    _remove_whole(inputs, tools)
+    return build_pod(inputs, tools, save_report)
 
 
 def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
@@ -38,52 +38,51 @@ def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[
     told. A worker that was made anew joins under its name as a new node, and the result is verified again; so also
     a plain deploy goes on where this was killed.
     """
-    with tools.lock():
-        if tools.pod_dir.exists():
-            replacement = _find_replacement(inputs, tools, _check_beforehand(inputs, tools))
-            if replacement.whole:
-                tools.reporter.warn(f"the whole POD is recreated: {replacement.whole}")
-                _remove_whole(inputs, tools)
-            else:
-                _remove_machines(inputs, tools, replacement.machines)
-        # What plan shows with `-` goes as well: whoever asks for what changed asks for that.
-        return build_pod(replace(inputs, request=replace(inputs.request, prune=True)), tools, save_report)
+    if tools.state.pod_dir.exists():
+        replacement = _find_replacement(inputs, tools, _check_beforehand(inputs, tools))
+        if replacement.whole:
+            tools.run.reporter.warn(f"the whole POD is recreated: {replacement.whole}")
+            _remove_whole(inputs, tools)
+        else:
+            _remove_machines(inputs, tools, replacement.machines)
+    # What plan shows with `-` goes as well: whoever asks for what changed asks for that.
+    return build_pod(replace(inputs, request=replace(inputs.request, prune=True)), tools, save_report)
 
 
 def _find_replacement(inputs: PodInputs, tools: PodTools, planned: MachinePlan) -> Replacement:
-    other = fixed_differences(tools.recall(), inputs.chosen)
+    other = fixed_differences(tools.state.saved().options, inputs.order.options)
     if other:
         return Replacement(whole=f"it was deployed {'; '.join(other)}")
     return planned.replacement()
 
 
 def _remove_machines(inputs: PodInputs, tools: PodTools, names: tuple[str, ...]) -> None:
-    provider = tools.provider(inputs.site)
+    provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=False)
     try:
-        _tell_removed(tools, provider.remove_machines(names).names)
+        _tell_removed(tools.run.reporter, provider.remove_machines(names).names)
     finally:
         provider.close()
 
 
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
     """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
-    existed = tools.pod_dir.exists()
-    removed = teardown(tools, tools.recall().site or inputs.site)
-    _tell_removed(tools, removed.names)
+    existed = tools.state.pod_dir.exists()
+    removed = teardown(tools, tools.state.saved().options.site or inputs.order.site)
+    _tell_removed(tools.run.reporter, removed.names)
     for kept in removed.kept:
-        tools.reporter.warn(f"{kept.name} stays, which {kept.why}")
+        tools.run.reporter.warn(f"{kept.name} stays, which {kept.why}")
     if existed:
-        tools.remember(inputs.chosen)
+        tools.state.save(inputs.to_save)
 
 
-def _tell_removed(tools: PodTools, names: tuple[str, ...]) -> None:
+def _tell_removed(reporter: Reporter, names: tuple[str, ...]) -> None:
     for name in names:
-        tools.reporter.progress(f"removed {name}")
+        reporter.progress(f"removed {name}")
 
 
 def _check_beforehand(inputs: PodInputs, tools: PodTools) -> MachinePlan:
-    provider = tools.provider(inputs.site)
+    provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=True)
     try:
         result = plan_on(inputs, tools, provider)
@@ -91,6 +90,6 @@ def _check_beforehand(inputs: PodInputs, tools: PodTools) -> MachinePlan:
         provider.close()
     problems = [problem for problem in result.problems if problem.rule not in REMOVED_BY_REDEPLOY]
     if count_errors(problems):
-        raise PreflightError(problems, f"POD {tools.ref} could not be deployed again; it stands as it was")
+        raise PreflightError(problems, f"POD {tools.run.ref} could not be deployed again; it stands as it was")
     result.planned.keep_sources()  # until there are new disks, nothing rests on them
     return result.planned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from iecpod.commands.resolve import PodInputs
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import RunContext
 from iecpod.design.changes import check_nothing_to_create
 from iecpod.design.image_origin import NeededImage, check_origins
 from iecpod.design.machines import architectures
@@ -20,7 +20,7 @@ REMOVED_BY_REDEPLOY = frozenset({"changed-in-place", "node-left-pdf"})
 def check_plan(
     planned: MachinePlan,
     inputs: PodInputs,
-    tools: PodTools,
+    run: RunContext,
     images: Sequence[NeededImage] = (),
     *,
     may_prune: bool = True,
@@ -31,15 +31,15 @@ def check_plan(
     """
     found = planned.problems(with_kubernetes=not inputs.request.stops_before_kubernetes)
     unknown = tuple(check_origins(images, architectures(planned.machines)))
-    old = check_support(inputs.release, tools.clock.today())
+    old = check_support(inputs.order.release, run.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(planned.plan)
     surplus = () if may_prune else _check_surplus(planned, inputs)
     against = (*found, *unknown, *missing, *surplus, *old)
     problems = [problem.demoted(inputs.request.demoted) for problem in against]
     if count_errors(problems):
-        raise PreflightError(problems, f"POD {tools.ref} cannot be deployed here; nothing was changed")
+        raise PreflightError(problems, f"POD {run.ref} cannot be deployed here; nothing was changed")
     for problem in problems:
-        tools.reporter.warn(str(inputs.loaded.explained(problem)))
+        run.reporter.warn(str(inputs.loaded.explained(problem)))
 
 
 def _check_surplus(planned: MachinePlan, inputs: PodInputs) -> Iterator[Problem]:

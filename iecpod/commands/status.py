@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from iecpod.commands.cluster_access import kubectl_of
 from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.table import format_table
-from iecpod.commands.tools import PodTools
+from iecpod.commands.tools import NodeAccess, PodTools
 from iecpod.design.changes import Drift
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.release_support import check_support
@@ -45,12 +45,20 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OptionStatus:
+    """A value as `plan` shows it, and where it comes from: `given`, `saved`, `lab's default` or `default`."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PodStatus:
     """`state` is `absent`, `partial` or `ready`; `unknown` where a run is at work and there is no hypervisor yet.
 
     `api` is `ok`, `unknown` where the API server's machine runs and it does not answer, `-` where that machine does not
     run; `cluster` is null unless it is `ok`. `busy` is that run. `drift` has every object that differs, domains
-    included; of a POD that was not deployed none.
+    included; of a POD that was not deployed none. `options` are those of the POD by what `plan` calls them, for JSON.
     """
 
     pod: str
@@ -60,6 +68,7 @@ class PodStatus:
     cluster: ClusterStatus | None = None
     drift: tuple[Drift, ...] = ()
     api: str = _NOTHING
+    options: Mapping[str, OptionStatus] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -84,49 +93,53 @@ def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
 
     The embedded hypervisor of a POD is started where it has died, unless a run is at work on the POD.
     """
-    busy = tools.holder()
-    provider = tools.provider(inputs.site)
-    if provider.needs_state and not tools.pod_dir.exists():
-        return PodStatus(pod=str(tools.ref), state="absent", busy=busy)
+    busy = tools.state.holder()
+    provider = tools.nodes.provider(inputs.order.site)
+    if provider.needs_state and not tools.state.pod_dir.exists():
+        return PodStatus(pod=str(tools.run.ref), state="absent", busy=busy)
     try:
         provider.open(start=busy is None)
         return _observe(inputs, tools, provider, busy)
     except HostError:
         if busy is None:
             raise
-        return PodStatus(pod=str(tools.ref), state="unknown", busy=busy)
+        return PodStatus(pod=str(tools.run.ref), state="unknown", busy=busy)
     finally:
         provider.close()
 
 
 def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockHolder | None) -> PodStatus:
     planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
-    for problem in check_support(inputs.release, tools.clock.today()):
-        tools.reporter.warn(str(problem))
+    for problem in check_support(inputs.order.release, tools.run.clock.today()):
+        tools.run.reporter.warn(str(problem))
     states = planned.states()
     running = [hostname for hostname, state in states.items() if state == "running"]
-    answering, cluster = _ask(inputs, tools, provider, planned.pod.cluster, running)
-    is_deployed = tools.recall().is_noted or planned.is_deployed()
+    answering, cluster = _ask(inputs, tools.nodes, provider, planned.pod.cluster, running)
+    is_deployed = tools.state.saved().is_noted or planned.is_deployed()
     drift = planned.drift() if is_deployed else ()
     nodes = tuple(_node_statuses(planned.pod.cluster, states, answering, cluster, drift))
     return PodStatus(
-        pod=str(tools.ref),
+        pod=str(tools.run.ref),
         state=_state(nodes),
         busy=busy,
         nodes=nodes,
         cluster=cluster.status,
         drift=drift,
+        options={
+            label: OptionStatus(value=value, source=source.value)
+            for label, value, source in inputs.order.options.shown()
+        },
         api=_UNKNOWN if cluster.is_silent else "ok" if cluster.status else _NOTHING,
     )
 
 
 def _ask(
-    inputs: PodInputs, tools: PodTools, provider: Provider, cluster: DesiredCluster, running: list[str]
+    inputs: PodInputs, nodes: NodeAccess, provider: Provider, cluster: DesiredCluster, running: list[str]
 ) -> tuple[set[str], SeenCluster]:
     """The nodes that answer to SSH, and what the API server says of the cluster; all are asked at once."""
     if not running:
         return set(), SeenCluster()
-    shells = tools.shells(provider.endpoints(inputs.order))
+    shells = nodes.shells(provider.endpoints(inputs.order))
     first, now = cluster.control_plane.hostname, datetime.datetime.now(datetime.timezone.utc)
 
     def answers(hostname: str) -> bool:
@@ -136,7 +149,7 @@ def _ask(
             return False
         return True
 
-    kubectl = kubectl_of(tools, provider.way, cluster, shells[first])(shells[first])
+    kubectl = kubectl_of(nodes, provider.way, cluster, shells[first])(shells[first])
 
     def ask(hostname: str) -> tuple[bool, SeenCluster]:
         seen = look_at_cluster(kubectl, cluster, now) if hostname == first else SeenCluster()

@@ -16,13 +16,8 @@ def teardown(tools: PodTools, site: Site) -> Removed:
     Raises `CleanupError` with a list of what is left of the POD. What others have made of it stays, and with it what
     that needs.
     """
-    with tools.lock():
-        return _remove_all(tools, site)
-
-
-def _remove_all(tools: PodTools, site: Site) -> Removed:
-    provider = tools.provider(site)
-    if provider.needs_state and not tools.pod_dir.exists():
+    provider = tools.nodes.provider(site)
+    if provider.needs_state and not tools.state.pod_dir.exists():
         return Removed(())
     provider.open(start=True)
     try:
@@ -30,9 +25,9 @@ def _remove_all(tools: PodTools, site: Site) -> Removed:
     finally:
         provider.close()
     if not removed.keeps_state:
-        tools.remove_pod_dir()
-        if tools.pod_dir.exists():
-            removed = replace(removed, left=(*removed.left, f"directory {tools.pod_dir}"))
+        tools.state.remove_pod_dir()
+        if tools.state.pod_dir.exists():
+            removed = replace(removed, left=(*removed.left, f"directory {tools.state.pod_dir}"))
     if removed.left:
         raise CleanupError(removed.left, "run teardown again; if it stays, remove these by hand")
     return removed

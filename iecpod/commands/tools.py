@@ -1,13 +1,13 @@
-"""What commands need from the outside world for one POD; `wiring` makes it, tests make fakes of it."""
+"""What commands need from the outside world for one POD, by job; `wiring` makes it, tests make fakes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import Site
 from iecpod.design.manifest_text import PatchedManifest
@@ -15,23 +15,20 @@ from iecpod.design.release import AptRepository, Release
 from iecpod.model import Arch, PodRef
 from iecpod.ports import ApiServer, BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
+from iecpod.render.kubeconfig import Credentials
+
+FindCredentials = Callable[[], Credentials | None]
 
 
-class PodTools(Protocol):
-    """Everything is about the one POD `ref`, whose own files are in `pod_dir` (mode 0700)."""
+class RunContext(Protocol):
+    """The run of a command, and the one POD that everything is about."""
 
     @property
     def ref(self) -> PodRef: ...
 
     @property
     def run_id(self) -> str:
-        """Marks what this run makes and tells."""
-
-    @property
-    def pod_dir(self) -> Path: ...
-
-    @property
-    def kubeconfig_path(self) -> Path: ...
+        """Marks what this run makes and reports."""
 
     @property
     def clock(self) -> Clock: ...
@@ -39,17 +36,54 @@ class PodTools(Protocol):
     @property
     def reporter(self) -> Reporter: ...
 
+
+class PodState(Protocol):
+    """What is kept of the POD on this host: its lock, and its directory `pod_dir` (mode 0700)."""
+
+    @property
+    def pod_dir(self) -> Path: ...
+
+    @property
+    def kubeconfig_path(self) -> Path: ...
+
     def lock(self) -> AbstractContextManager[None]:
-        """Held by at most one run a POD; who holds it may take it again. Raises `PodLocked`."""
+        """Held by at most one run a POD, and taken once. Raises `PodLocked`."""
 
     def holder(self) -> LockHolder | None:
         """Who holds the lock, found out without taking it."""
+
+    def save(self, pod: SavedPod) -> None:
+        """What the POD is deployed with."""
+
+    def saved(self) -> SavedPod:
+        """What was saved of the POD; nothing where it was not deployed from here."""
+
+    def remove_pod_dir(self) -> None: ...
+
+
+class NodeAccess(Protocol):
+    """Where the POD's machines come from, and how they are reached."""
 
     def provider(self, site: Site) -> Provider:
         """Raises `ResourceConflict` where the POD's directory is not one of iecpod's: it will be filled, or removed."""
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         """By the POD's own key, with pinned host keys."""
+
+    def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
+        """None where the release's kubectl does not run on this host."""
+
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiServer | None:
+        """By `way` or through the node `first`; None where it is to be asked there only.
+
+        Credentials are those of the POD's kubeconfig, unless there is another way to find them.
+        """
+
+
+class PodSoftware(Protocol):
+    """What the POD's nodes and its cluster get, from the cache or fetched into it."""
 
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
         """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
@@ -59,19 +93,21 @@ class PodTools(Protocol):
     def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
         """Of a pod network that is made by manifest. Raises `ImageError`, `DescriptorError`."""
 
-    def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
-        """None where the release's kubectl does not run on this host."""
-
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
-        """Of the POD's kubeconfig, by `way` or through the node `first`. None where it is to be asked there only."""
-
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
         """Files of this machine, fetched if they are not cached. Raises `ImageError`."""
 
-    def remember(self, chosen: Recalled) -> None:
-        """Notes what the POD is deployed with."""
 
-    def recall(self) -> Recalled:
-        """What was noted of the POD; nothing where it was not deployed from here."""
+class PodTools(Protocol):
+    """All of it, for commands that need more than one part."""
 
-    def remove_pod_dir(self) -> None: ...
+    @property
+    def run(self) -> RunContext: ...
+
+    @property
+    def state(self) -> PodState: ...
+
+    @property
+    def nodes(self) -> NodeAccess: ...
+
+    @property
+    def software(self) -> PodSoftware: ...

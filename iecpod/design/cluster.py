@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from iecpod.design.choices import Encapsulation
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import Encapsulation, Manifest, Release
+from iecpod.design.release import Manifest, Release
 from iecpod.design.scenario import Role
 from iecpod.model import Arch
 from iecpod.outside_json import Json

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Site
 from iecpod.design.release import ImageSourceType, Release
 from iecpod.errors import UsageError
-
-
-class BundleVia(str, enum.Enum):
-    """Baked into the image; on a disk that all nodes share and only read; or sent to each node over SSH."""
-
-    IMAGE = "image"
-    DISK = "disk"
-    SSH = "ssh"
 
 
 def choose_bundle_via(

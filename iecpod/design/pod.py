@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from iecpod.descriptors.addressing import Allocation
 from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
-from iecpod.design.delivery import BundleVia
 from iecpod.design.docker_bridge import plan_docker_bridge
-from iecpod.design.machines import VirtType, network_device
+from iecpod.design.machines import ProviderName, Site, network_device
+from iecpod.design.pod_options import PodOptions
 from iecpod.design.reached import reached_networks
 from iecpod.design.release import Release
 from iecpod.design.scenario import Role, Scenario
@@ -23,9 +23,7 @@ from iecpod.model import NetworkName, PodSpec
 class PodOrder:
     """All that people decide about a POD, valid in itself; what its provider finds comes on top.
 
-    `virt_type` None is to be found out. `vcpus` and `memory_mib` are sizes of every node, None for those of the PDF.
-    `disposable` is whether a crash of the host may cost the POD. `bundle_via` is None where nodes get no bundle. With
-    `named_by_pdf`, nodes have the names of the PDF, else those of the scenario.
+    `options` are those that were chosen, with CIDRs and a way to get machines.
     """
 
     spec: PodSpec
@@ -33,15 +31,30 @@ class PodOrder:
     scenario: Scenario
     cni: Cni
     release: Release
-    supply: Supply
-    pod_cidr: IPv4Network
-    service_cidr: IPv4Network
-    virt_type: VirtType | None = None
-    vcpus: int | None = None
-    memory_mib: int | None = None
-    disposable: bool = False
-    bundle_via: BundleVia | None = None
-    named_by_pdf: bool = False
+    options: PodOptions
+
+    @property
+    def site(self) -> Site:
+        site = self.options.site
+        assert site is not None
+        return site
+
+    @property
+    def supply(self) -> Supply:
+        return self.options.supply or Supply()
+
+    @property
+    def pod_cidr(self) -> IPv4Network:
+        return IPv4Network(self.options.pod_cidr or "")
+
+    @property
+    def service_cidr(self) -> IPv4Network:
+        return IPv4Network(self.options.service_cidr or "")
+
+    @property
+    def named_by_pdf(self) -> bool:
+        """Whether nodes have the names of the PDF, and not those of the scenario."""
+        return self.site.provider is ProviderName.EXISTING
 
     @property
     def hostnames(self) -> tuple[str, ...]:

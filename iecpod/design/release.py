@@ -42,19 +42,6 @@ class AptRepository:
     withdrawn: str = ""
 
 
-class Encapsulation(str, enum.Enum):
-    """How Calico carries packets of pods between nodes."""
-
-    IPIP = "ipip"
-    VXLAN = "vxlan"
-    NONE = "none"
-
-    @property
-    def overhead_bytes(self) -> int:
-        """What it takes of the MTU (Calico, "Configure MTU")."""
-        return {"ipip": 20, "vxlan": 50, "none": 0}[self.value]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Kubernetes objects, by URL and digest. `file` is a file of this host that stands in for the URL."""

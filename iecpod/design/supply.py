@@ -15,6 +15,7 @@ from iecpod.design.release import AptRepository, ImageSource, ImageSourceType, R
 from iecpod.errors import UsageError
 from iecpod.http_url import check_open_url
 from iecpod.model import PodSpec
+from iecpod.outside_json import Json
 
 #: Docker Hub answers at another name than the one that images are called by.
 _DOCKER_HUB_SERVER = "https://registry-1.docker.io"
@@ -82,6 +83,22 @@ class Supply:
     def of_any_release(self) -> Supply:
         """Without what goes by names of one release."""
         return replace(self, image_url="", repositories={}, repository_keys={}, manifests={})
+
+
+def read_supply(found: Json) -> Supply:
+    """Of the note of a POD; a field is read as that which it is when empty. Raises what `found` refuses with."""
+    members, empty = found.members(), Supply()
+    values: dict[str, Any] = {}
+    for known in fields(Supply):
+        if known.name in members:
+            value, default = members[known.name], getattr(empty, known.name)
+            if isinstance(default, Mapping):
+                values[known.name] = {name: inner.as_text() for name, inner in value.members().items()}
+            elif isinstance(default, tuple):
+                values[known.name] = tuple(entry.as_text() for entry in value.as_entries())
+            else:
+                values[known.name] = value.as_text()
+    return Supply(**values)
 
 
 def registry_server(registry: str) -> str:

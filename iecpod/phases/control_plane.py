@@ -6,11 +6,12 @@ import shlex
 from dataclasses import dataclass
 
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, WaitTimeout
+from iecpod.errors import CommandFailed, NodeError
+from iecpod.phases.admin_conf import ADMIN_CONF, AdminConf
 from iecpod.phases.bootstrap_token import make_token
 from iecpod.phases.clean_up import cleaned_up
-from iecpod.phases.kubectl import ADMIN_CONF, KUBE_SYSTEM, Kubectl, api_awaited
-from iecpod.phases.node_job import is_job_running, job_state, run_job
+from iecpod.phases.kubectl import KUBE_SYSTEM, NO_ANSWER, Kubectl, KubectlAt, api_awaited
+from iecpod.phases.node_job import run_job
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
@@ -20,6 +21,13 @@ _CONFIG = "/etc/kubernetes/iecpod-init.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
 _UNIT = "iecpod-kubeadm-init.service"
 _INIT_SECONDS = 300.0
+#: What the node has of a control plane, in one command. Arguments: admin.conf, the directory of manifests, the unit.
+LOOK = """
+test -e "$1" && echo admin.conf
+test -e "$2" && echo manifests
+test -e "$2/kube-scheduler.yaml" && echo kube-scheduler.yaml
+systemctl is-active "$3"
+"""
 #: One command, since each costs an emulated guest a second. Arguments: the directory, then name and text of each file.
 _WRITE_PATCHES = """
 mkdir -p "$1"
@@ -38,40 +46,66 @@ _CLIENTS_OF_API_SERVER = ("controller-manager", "scheduler")
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the node has; `job` is the state of the unit of `kubeadm init`, in systemd's words."""
+
+    files: frozenset[str]
+    job: str
+
+    @property
+    def is_all_written(self) -> bool:
+        """The scheduler's manifest is the last that kubeadm writes."""
+        return self.files >= {"admin.conf", "kube-scheduler.yaml"}
+
+
+@dataclass(frozen=True, slots=True)
 class ControlPlanePhase:
+    """`admin_conf` is forgotten when it may change; whoever asks the API server may have it from there."""
+
     cluster: DesiredCluster
     shell: Shell
     tools: PhaseTools
+    admin_conf: AdminConf
+    kubectl_at: KubectlAt = Kubectl
     name: str = "control-plane"
     summary: str = "kubeadm init on the first node"
 
     def probe(self) -> str | None:
         """The add-on phase is kubeadm's last, and the scheduler what starts last: where both are, init has ended."""
-        if not self._is_all_written() or is_job_running(self.shell, _UNIT):
+        seen = self._look()
+        if not seen.is_all_written or seen.job == "activating":
             return None
         try:
-            found = Kubectl(self.shell).find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
-        except CommandFailed:
+            found = self._kubectl.find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
+        except NO_ANSWER:
             return None  # `run` waits for an API server that was there before
         return f"API server at {self.cluster.api_endpoint}" if found else None
 
     def run(self) -> None:
         self.tools.node_times.on_nodes((self.shell.node,), self._init_or_go_on)
 
-    def _is_all_written(self) -> bool:
-        files = ["-e", ADMIN_CONF, "-a", "-e", f"{_MANIFESTS}/kube-scheduler.yaml"]
-        return self.shell.run(["test", *files], check=False).returncode == 0
+    @property
+    def _kubectl(self) -> Kubectl:
+        return self.kubectl_at(self.shell)
+
+    def _look(self) -> _Seen:
+        argv = ["sh", "-c", LOOK, "look", ADMIN_CONF, _MANIFESTS, _UNIT]
+        *files, job = self.shell.run(argv, check=False).stdout.split() or [""]
+        if not job:
+            raise NodeError(self.shell.node, "it does not say what of a control plane it has", "see `iecpod ssh`")
+        return _Seen(frozenset(files), job)
 
     def _init_or_go_on(self, _hostname: str) -> None:
-        if self._has_come_back() and self.probe() is not None:
-            return
+        seen = self._look()
+        if seen.is_all_written and seen.job not in ("activating", "failed"):
+            self._await_api_server()
+            if self.probe() is not None:
+                return
         with cleaned_up(self._remove_config):
-            self._init_twice()
+            self._init_twice(seen)
 
-    def _has_come_back(self) -> bool:
+    def _await_api_server(self) -> None:
         """A cluster that was made is never reset: where its API server is away, as after a restart, it is awaited."""
-        if not self._is_all_written() or job_state(self.shell, _UNIT) in ("activating", "failed"):
-            return False
 
         def probe() -> None:
             with api_awaited():
@@ -85,25 +119,28 @@ class ControlPlanePhase:
             interval_seconds=5.0,
             remedy=f"`{self.tools.advice.command('redeploy')}` recreates the cluster, where it is not worth repairing",
         )
-        return True
 
-    def _init_twice(self) -> None:
+    def _init_twice(self, seen: _Seen) -> None:
+        """Without an admin.conf there is no API server that could answer."""
         try:
-            self._init(goes_on=self._api_server_answers())
+            goes_on = "admin.conf" in seen.files and self._api_server_answers()
+            self._init(is_running=seen.job == "activating", goes_on=goes_on, is_begun="manifests" in seen.files)
         except CommandFailed as first:
             # kubeadm gives single requests ten seconds. What it has made by then stays true.
             if not self._api_server_answers():
                 raise
             self.tools.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
-            self._init(goes_on=True)
+            self._init(is_running=False, goes_on=True, is_begun=True)
 
     def _remove_config(self, seconds: float) -> None:
         self.shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)
 
-    def _init(self, *, goes_on: bool) -> None:
-        if not is_job_running(self.shell, _UNIT):
-            if not goes_on:
-                self._clear_failed_init()
+    def _init(self, *, is_running: bool, goes_on: bool, is_begun: bool) -> None:
+        self.admin_conf.forget()
+        if not is_running:
+            if is_begun and not goes_on:
+                # An init that broke off leaves manifests and certificates, over which kubeadm refuses to start.
+                reset_node(self.shell, self.cluster)
             seconds = self.tools.deadlines.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
@@ -139,19 +176,15 @@ class ControlPlanePhase:
         return ["sh", "-c", " && ".join(shlex.join(step) for step in ([*init, *_skip(skipped)], *later))]
 
     def _ask_api_server(self) -> None:
-        Kubectl(self.shell).run("get", "--raw=/healthz", timeout_seconds=60)
+        """For what it keeps in etcd."""
+        self._kubectl.load(f"/api/v1/{KUBE_SYSTEM}", timeout_seconds=60)
 
     def _api_server_answers(self) -> bool:
         try:
             self._ask_api_server()
-        except (CommandFailed, WaitTimeout):
+        except NO_ANSWER:
             return False
         return True
-
-    def _clear_failed_init(self) -> None:
-        """An init that broke off leaves manifests and certificates, over which kubeadm refuses to start."""
-        if self.shell.run(["test", "-e", _MANIFESTS], check=False).returncode == 0:
-            reset_node(self.shell, self.cluster)
 
 
 def reset_node(shell: Shell, cluster: DesiredCluster) -> None:

@@ -8,9 +8,7 @@ from pathlib import Path
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import IecpodError
 from iecpod.file_writer import PRIVATE, replace_file
-from iecpod.phases.kubectl import ADMIN_CONF
-from iecpod.phases.node_credentials import read_credentials
-from iecpod.ports import Shell
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.render.kubeconfig import render_kubeconfig
 
 
@@ -19,7 +17,7 @@ class KubeconfigPhase:
     """Writes `path`, which holds a client key and so is for its owner only (0600)."""
 
     cluster: DesiredCluster
-    shell: Shell
+    admin_conf: AdminConf
     path: Path
     name: str = "kubeconfig"
     summary: str = "admin kubeconfig on this host"
@@ -35,6 +33,4 @@ class KubeconfigPhase:
         replace_file(self.path, self._render(), PRIVATE)
 
     def _render(self) -> bytes:
-        server = f"https://{self.cluster.api_endpoint}"
-        found = read_credentials(self.shell.node, ADMIN_CONF, self.shell.read_file(ADMIN_CONF), server)
-        return render_kubeconfig(self.cluster.name, server, found).encode()
+        return render_kubeconfig(self.cluster.name, self.admin_conf.server, self.admin_conf.load()).encode()

@@ -9,12 +9,11 @@ from typing import Any
 
 from iecpod.errors import ApiRefused, CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
+from iecpod.phases.admin_conf import ADMIN_CONF
 from iecpod.phases.api import Api, parse_answer
 from iecpod.ports import CommandResult, HostKubectl, Shell
 from iecpod.wait import NotYet
 from iecpod.waiting.waits import Waits
-
-ADMIN_CONF = "/etc/kubernetes/admin.conf"
 
 NODES = "/api/v1/nodes"
 KUBE_SYSTEM = "namespaces/kube-system"

@@ -11,9 +11,10 @@ from iecpod.errors import NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.phases.clean_up import cleaned_up
 from iecpod.phases.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
+from iecpod.phases.pod_namespace import WELCOME
 from iecpod.phases.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.phases.verify_paths import OpenSocket, check_addresses, fetch_from_outside
-from iecpod.phases.verify_pods import CURL, WELCOME, PodChecks
+from iecpod.phases.verify_pods import PodChecks
 from iecpod.ports import Shell
 from iecpod.render.smoke_test import APP, POLICIES, render_nginx
 from iecpod.wait import NotYet
@@ -25,6 +26,15 @@ _NAMESPACE = "/api/v1/namespaces/default"
 _PODS = f"{_NAMESPACE}/pods?labelSelector=app%3D{APP}"
 _POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
 _RECORD = "iecpod-verified"
+#: Each of the pages has a text; one command for all. Arguments: the text, URLs.
+FETCH = """
+text=$1
+shift
+for url; do
+    page=$(curl --silent --show-error --max-time 20 "$url") || exit 1
+    case "$page" in *"$text"*) ;; *) exit 1 ;; esac
+done
+"""
 RECORD_PATH = f"/api/v1/{KUBE_SYSTEM}/configmaps/{_RECORD}"
 
 
@@ -60,10 +70,9 @@ class VerifyPhase:
             self._check_from_outside(service)
             checks = PodChecks(self.cluster, self.shells, self.tools, self.kubectl_at)
             checks.check_pod_to_pod(pods)
-            if self.cluster.release.coredns:
-                checks.check_name(pods[0])
+            checks.check_exec(pods)
             if self.cluster.cni.enforces_policies:
-                checks.check_policy(pods)
+                checks.check_policies(pods)
         self._store_record(kubectl)
 
     @property
@@ -92,27 +101,25 @@ class VerifyPhase:
 
         def check(hostname: str) -> None:
             node = next(node for node in self.cluster.nodes if node.hostname == hostname)
-            self._wait_for_page(hostname, f"http://{cluster_ip}/")
-            self._wait_for_page(hostname, f"http://{node.address}:{node_port}/")
+            self._wait_for_pages(hostname, f"http://{cluster_ip}/", f"http://{node.address}:{node_port}/")
             self.tools.reporter.progress("nginx answers by cluster IP and NodePort", hostname)
 
         self.tools.node_times.on_nodes(tuple(self.shells), check)
 
-    def _wait_for_page(self, hostname: str, url: str) -> None:
+    def _wait_for_pages(self, hostname: str, *urls: str) -> None:
         """kube-proxy writes its rules a moment after the pods run, hence a wait and not one try."""
 
         def probe() -> None:
             try:
-                result = self.shells[hostname].run([*CURL, url], check=False)
+                result = self.shells[hostname].run(["sh", "-c", FETCH, "fetch", WELCOME, *urls], check=False)
             except (NodeUnreachable, WaitTimeout) as error:
                 raise NotYet(error.cause.removeprefix(f"{hostname}: ")) from error
-            if WELCOME not in result.stdout:
+            if result.returncode != 0:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
         logs = self.tools.advice.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
-        self.tools.waits.wait_for(
-            f"nginx at {url}", probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`"
-        )
+        awaited = f"nginx at {' and '.join(urls)}"
+        self.tools.waits.wait_for(awaited, probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
 
     def _check_from_outside(self, service: Json) -> None:
         """By NodePort of the first node, as users of the lab come."""

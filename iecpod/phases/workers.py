@@ -25,9 +25,15 @@ _CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 _CONFIG = "/etc/kubernetes/iecpod-join.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
-#: Whether a join has begun. The directory of static pods is part of Kubernetes' own package; without it, the kubelet
-#: looks for it each second.
-HAS_BEGUN = 'mkdir -p "$2"; test -e "$1"'
+#: Whether a join runs, or has begun. The directory of static pods is part of Kubernetes' own package; without it, the
+#: kubelet looks for it each second. Arguments: the kubelet's configuration, that directory, the unit.
+LOOK = """
+mkdir -p "$2"
+if [ "$(systemctl is-active "$3")" = activating ]; then echo running
+elif [ -e "$1" ]; then echo begun
+else echo fresh
+fi
+"""
 _UNIT = "iecpod-kubeadm-join.service"
 _JOIN_SECONDS = 150.0
 _REPORT_SECONDS = 60.0
@@ -151,10 +157,11 @@ class WorkersPhase:
 
     def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]
-        if is_job_running(shell, _UNIT):
+        seen = shell.run(["sh", "-c", LOOK, "look", _KUBELET_CONF, _MANIFESTS, _UNIT]).stdout.strip()
+        if seen == "running":
             self.tools.reporter.progress("resuming the join of an earlier run", hostname)
         else:
-            if shell.run(["sh", "-c", HAS_BEGUN, "has-begun", _KUBELET_CONF, _MANIFESTS], check=False).returncode == 0:
+            if seen != "fresh":
                 reset_node(shell, self.cluster)
             shell.write_file(_CONFIG, config.encode(), 0o600)
         with cleaned_up(lambda seconds: shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)):

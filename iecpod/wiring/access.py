@@ -22,23 +22,23 @@ class Access:
         self.layout = session.layout
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
-        with self._session.pod(request) as (inputs, tools):
+        with self._session.pod(request, locked=False) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
             return guest_access.ssh_argv(inputs, guest_access_of(inputs, tools), hostname, command, tty=tty)
 
     def kubectl_argv(self, request: PodRequest, arguments: tuple[str, ...], *, tty: bool) -> list[str]:
-        with self._session.pod(request) as (inputs, tools):
+        with self._session.pod(request, locked=False) as (inputs, tools):
             return guest_access.kubectl_argv(inputs, guest_access_of(inputs, tools), arguments, tty=tty)
 
     def console_argv(self, request: PodRequest, node: str | None) -> list[str]:
-        with self._session.pod(request) as (inputs, tools):
+        with self._session.pod(request, locked=False) as (inputs, tools):
             hostname = guest_access.select_node(inputs, node)
             _pod_keys(tools)
-            return guest_access.console_argv(tools.provider(inputs.site), inputs, hostname)
+            return guest_access.console_argv(tools.nodes.provider(inputs.order.site), inputs, hostname)
 
     def export(self, request: PodRequest, name: str) -> str:
         """`name` is one of `EXPORTS`."""
-        with self._session.pod(request) as (inputs, tools):
+        with self._session.pod(request, locked=False) as (inputs, tools):
             return EXPORTS[name](exported(inputs, tools))
 
     def kubeconfig(self, request: PodRequest) -> str:
@@ -50,8 +50,8 @@ class Access:
 
 def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
     keys = _pod_keys(tools)
-    way = tools.provider(inputs.site).way
-    kubectl = tools.host_kubectl(way, inputs.release)
+    way = tools.nodes.provider(inputs.order.site).way
+    kubectl = tools.nodes.host_kubectl(way, inputs.order.release)
     return GuestAccess(
         command_prefix=way.command_prefix,
         private_key=keys.private_key_file,
@@ -62,14 +62,14 @@ def guest_access_of(inputs: PodInputs, tools: PodAdapters) -> GuestAccess:
 
 def _pod_keys(tools: PodAdapters) -> PodKeys:
     """Raises `UsageError` for a POD that was not deployed from here."""
-    keys = find_pod_keys(tools.pod_dir / "keys")
+    keys = find_pod_keys(tools.state.pod_dir / "keys")
     if keys is None:
-        raise _not_deployed(tools.ref)
+        raise _not_deployed(tools.run.ref)
     return keys
 
 
 def exported(inputs: PodInputs, tools: PodAdapters) -> ExportedPod:
-    return exported_pod(inputs, guest_access_of(inputs, tools), tools.pod_dir)
+    return exported_pod(inputs, guest_access_of(inputs, tools), tools.state.pod_dir)
 
 
 def _not_deployed(ref: PodRef) -> IecpodError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from iecpod.commands.gc import Gathered, collect_garbage
 from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, select_items
-from iecpod.commands.pod_state import NOTE, find_noted_pods, pod_dir_of, recall
+from iecpod.commands.pod_state import NOTE, find_noted_pods, load_saved, pod_dir_of
 from iecpod.errors import IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.files import explain_os_error
@@ -82,5 +82,5 @@ class CacheKeeping:
         uris = []
         for ref in find_noted_pods(self._layout):
             with contextlib.suppress(IecpodError):
-                uris.append(recall(pod_dir_of(self._layout, ref)).uri)
+                uris.append(load_saved(pod_dir_of(self._layout, ref)).options.uri)
         return [uri for uri in uris if uri is not None and uri != EMBEDDED]

@@ -15,7 +15,6 @@ from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.providers.existing.bootstrap import describe_machines
 from iecpod.trusted import make_directory
-from iecpod.wiring.existing_tools import ExistingAdapters
 from iecpod.wiring.pod_tools import PodAdapters
 
 #: Beside the PODs' directories, and not in one: a redeploy removes that, and goes by these descriptors.
@@ -41,13 +40,13 @@ def ensure_described(tools: PodAdapters, layout: Layout, request: PodRequest, ad
     """
     base = described_base(layout, request.ref)
     lab_dir = base / "labs" / request.ref.lab
-    if tools.recall().is_noted:
+    if tools.state.saved().is_noted:
         _check_same(base, layout, request, addresses)
         return base
-    tools.keys()  # makes the POD's directory
+    tools.nodes.keys()  # makes the POD's directory
     user = request.login.user
     assert user is not None  # the command line asks for it
-    described = describe_machines(ExistingAdapters(tools, request.login), addresses, user)
+    described = describe_machines(tools.nodes.existing_tools(), addresses, user)
     for directory in (base.parent.parent, base.parent, base, lab_dir.parent, lab_dir):
         make_directory(directory)
     replace_file(lab_dir / f"{request.ref.pod}.yaml", described.pdf, READABLE)

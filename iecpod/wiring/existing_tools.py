@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from iecpod.adapters.keys import PodKeys, find_pod_keys
 from iecpod.adapters.ssh import SshShell
 from iecpod.adapters.ssh_host_keys import known_host_keys, offered_host_key
-from iecpod.design.owner import Owner
 from iecpod.design.release import Release
 from iecpod.errors import HostError, NodeUnreachable
 from iecpod.file_reader import read_own
@@ -20,46 +20,26 @@ from iecpod.ports import BundleFiles, NodeEndpoint, Shell
 from iecpod.providers.context import ProviderContext
 from iecpod.providers.existing.way import DirectWay
 from iecpod.ssh_login import HostKey, Login
+from iecpod.wiring.cached_software import CachedSoftware
 
 _PORT = 22
 _TCP_SECONDS = 10.0
 
 
-class PodContext(ProviderContext, Protocol):
-    """Of `PodAdapters`, what is needed here."""
+class KeyedNodes(Protocol):
+    """Nodes that are reached by the POD's own key."""
 
     def keys(self) -> PodKeys: ...
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]: ...
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles: ...
 
+class LoginAccess:
+    """`FirstAccess`."""
 
-class ExistingAdapters:
-    """`ExistingTools`."""
-
-    def __init__(self, pod: PodContext, login: Login) -> None:
-        self._pod = pod
+    def __init__(self, login: Login) -> None:
         self.login = login
         self.direct_way = DirectWay()
-        self.ref = pod.ref
-        self.run_id = pod.run_id
-        self.pod_dir = pod.pod_dir
-        self.clock = pod.clock
-        self.reporter = pod.reporter
-
-    @property
-    def owner(self) -> Owner:
-        return self._pod.owner
-
-    def authorized_key(self) -> str:
-        return self._pod.keys().authorized_key
-
-    def has_keys(self) -> bool:
-        return find_pod_keys(self.pod_dir / "keys") is not None
-
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        return self._pod.shells(endpoints)
 
     def first_shell(self, endpoint: NodeEndpoint) -> Shell:
         return SshShell(
@@ -85,14 +65,32 @@ class ExistingAdapters:
     def known_host_keys(self, address: str) -> tuple[frozenset[HostKey], frozenset[HostKey]]:
         return known_host_keys(self.login.known_hosts, address, _PORT)
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        return self._pod.bundle(release, arch)
 
-    def wall_time(self) -> float:
-        return time.time()
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """`PodKey`."""
+
+    nodes: KeyedNodes
+    keys_dir: Path
+
+    def authorized_key(self) -> str:
+        return self.nodes.keys().authorized_key
+
+    def has_keys(self) -> bool:
+        return find_pod_keys(self.keys_dir) is not None
+
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
+        return self.nodes.shells(endpoints)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFiles:
+    """`Notes`."""
+
+    directory: Path
 
     def read_note(self, name: str) -> bytes | None:
-        path = self.pod_dir / name
+        path = self.directory / name
         try:
             return read_own(path)
         except FileNotFoundError:
@@ -101,8 +99,25 @@ class ExistingAdapters:
             raise HostError(f"{path} cannot be read: {error.strerror}", "check its owner and permissions") from error
 
     def write_note(self, name: str, content: str) -> None:
-        path = self.pod_dir / name
+        path = self.directory / name
         try:
             replace_file(path, content, PRIVATE)
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}", "make room there") from error
+
+
+class ExistingAdapters:
+    """`ExistingTools`."""
+
+    def __init__(self, run: ProviderContext, nodes: KeyedNodes, software: CachedSoftware, login: Login) -> None:
+        self.run = run
+        self.access = LoginAccess(login)
+        self.pod_key = OwnKey(nodes, run.pod_dir / "keys")
+        self.note_files = NoteFiles(run.pod_dir)
+        self._software = software
+
+    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+        return self._software.bundle(release, arch)
+
+    def wall_time(self) -> float:
+        return time.time()

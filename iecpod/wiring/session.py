@@ -31,9 +31,9 @@ class Session:
             yield reporter
 
     def tools(self, request: PodRequest, reporter: Reporter, run_id: str = "") -> PodAdapters:
-        apt_mirror = request.supply.apt_mirror if request.supply else ""
+        supply = request.options.supply
         return PodAdapters(
-            *(self.layout, request.ref, reporter, apt_mirror, run_id),
+            *(self.layout, request.ref, reporter, supply.apt_mirror if supply else "", run_id),
             lock_seconds=request.lock_seconds,
             login=request.login,
         )
@@ -45,20 +45,22 @@ class Session:
         run: Run | None = None,
         events: Path | None = None,
         *,
+        locked: bool,
         tell_warnings: bool = False,
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
-        """`tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time."""
+        """The POD as it was asked for; with `locked` no other run changes it meanwhile, nor what is saved of it.
+
+        `tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time.
+        """
         with self.reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools, sources = self.tools(request, reporter, run_id), GivenSources(self.layout, reporter)
-            recalled = tools.recall()
-            request = sources.take_in(request, recalled)
-            if tell_warnings:
-                request = sources.with_default_software(request, recalled)
-            inputs = resolve_request(request, self.layout, recalled)
-            with tools.lock() if run else nullcontext():
-                if tools.recall() != recalled:  # by a run that was waited for
-                    inputs = resolve_request(request, self.layout, tools.recall())
+            with tools.state.lock() if locked else nullcontext():
+                saved = tools.state.saved()
+                request = sources.take_in(request, saved.options)
+                if tell_warnings:
+                    request = sources.with_default_software(request, saved.options)
+                inputs = resolve_request(request, self.layout, saved)
                 if tell_warnings:
                     sources.check(inputs)
                 for warning in inputs.loaded.warnings if tell_warnings else ():

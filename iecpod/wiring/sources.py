@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import DefaultSoftware, PodRequest, lab_defaults
-from iecpod.commands.resolve import PodInputs, demanded_digest
+from iecpod.commands.choose import choose_options
+from iecpod.commands.request import PodRequest, lab_defaults
+from iecpod.commands.resolve import PodInputs
 from iecpod.design.bundle_manifest import not_whole
+from iecpod.design.pod_options import PodOptions
 from iecpod.design.release_file import load_release
 from iecpod.errors import ImageError
 from iecpod.images.bundle_files import StoredBundle, check_taken_in
@@ -30,29 +31,31 @@ class GivenSources:
     def _cache(self) -> Cache:
         return Cache(self._layout.cache_dir, self._reporter)
 
-    def take_in(self, request: PodRequest, recalled: Recalled) -> PodRequest:
+    def take_in(self, request: PodRequest, saved: PodOptions) -> PodRequest:
         """The request, with digests in the place of files."""
-        return self._with_image_archives(self._with_bundle(request, recalled))
+        return self._with_image_archives(self._with_bundle(request, saved))
 
-    def _with_bundle(self, request: PodRequest, recalled: Recalled) -> PodRequest:
+    def _with_bundle(self, request: PodRequest, saved: PodOptions) -> PodRequest:
         """A bundle that was given is verified and taken into the cache before anything looks at it."""
-        if request.bundle_file is None:
+        if request.files.bundle is None:
             return request
-        trust = _trust(demanded_digest(request, recalled), request.bundle_signers or recalled.bundle_signers)
-        digest = StoredBundle(request.bundle_file, trust).take_in(self._cache)
-        return replace(request, bundle=digest)
+        trust = _trust(choose_options(request, self._layout, saved))
+        digest = StoredBundle(request.files.bundle, trust).take_in(self._cache)
+        return replace(request, options=replace(request.options, bundle=digest))
 
     def _with_image_archives(self, request: PodRequest) -> PodRequest:
         """As a bundle that was given."""
-        if not request.image_archive_files:
+        if not request.files.image_archives:
             return request
-        archives = take_in_all(self._cache, request.image_archive_files)
-        return replace(request, image_archives=tuple(archive.digest for archive in archives))
+        archives = take_in_all(self._cache, request.files.image_archives)
+        digests = tuple(archive.digest for archive in archives)
+        return replace(request, options=replace(request.options, image_archives=digests))
 
-    def with_default_software(self, request: PodRequest, recalled: Recalled) -> PodRequest:
+    def with_default_software(self, request: PodRequest, saved: PodOptions) -> PodRequest:
         """The first of the lab's releases whose sources answer, for a POD that is not there and names none."""
         defaults = lab_defaults(request.ref.lab)
-        if request.release or recalled.release or request.bundle or len(defaults.software) == 1:
+        given = request.options
+        if given.release or saved.release or given.bundle or len(defaults.software) == 1:
             return request
         *preferred, last = defaults.software
         for software in preferred:
@@ -68,23 +71,19 @@ class GivenSources:
             self._reporter.progress(
                 f"release {software.release}: its sources answer (the default of lab {request.ref.lab})"
             )
-            return _with_software(request, software)
-        return _with_software(request, last)
+            return replace(request, software=software)
+        return replace(request, software=last)
 
     def check(self, inputs: PodInputs) -> None:
         """Whether what was taken in before is still whole, and what is demanded now."""
-        provided, chosen = inputs.release.provided, inputs.chosen
-        check_image_archives(self._cache, inputs.release.image_archives)
+        provided = inputs.order.release.provided
+        check_image_archives(self._cache, inputs.order.release.image_archives)
         if provided is not None:
-            trust = _trust(chosen.bundle_digest, chosen.bundle_signers)
-            problems = check_taken_in(self._cache, provided, trust)
+            problems = check_taken_in(self._cache, provided, _trust(inputs.order.options))
             if problems:
                 raise not_whole(problems)
 
 
-def _trust(digest: str | None, signers: str | None) -> BundleTrust:
-    return BundleTrust(digest=digest, signers=Path(signers) if signers else None)
-
-
-def _with_software(request: PodRequest, software: DefaultSoftware) -> PodRequest:
-    return replace(request, release=software.release, scenario=request.scenario or software.scenario)
+def _trust(options: PodOptions) -> BundleTrust:
+    signers = options.bundle_signers
+    return BundleTrust(digest=options.bundle_digest, signers=Path(signers) if signers else None)

@@ -10,13 +10,14 @@ from pathlib import Path
 import iecpod
 from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.reporters import make_reporter
+from iecpod.commands.choose import choose_options
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.installation import find_installation
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.commands.pod_state import check_pod_dir, find_noted_pods
-from iecpod.commands.recalled import Recalled
 from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import PodInputs, choose, resolve_request
+from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.descriptors.source import load_descriptors
 from iecpod.design.machines import ProviderName, Site
 from iecpod.design.owner import Owner
@@ -72,7 +73,7 @@ class Upkeep:
             try:
                 check_pod_dir(self._layout, ref)
                 # Where no hypervisor is noted yet, the deploy was killed before it made anything on one.
-                site = tools.recall().site or Site(ProviderName.LIBVIRT, EMBEDDED)
+                site = tools.state.saved().options.site or Site(ProviderName.LIBVIRT, EMBEDDED)
             except IecpodError as error:
                 yield Leftover(name=f"POD {ref}", made_at=None, in_use=error.cause, remove=lambda: None)
                 continue
@@ -101,15 +102,15 @@ class Upkeep:
             yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)
 
     def _log_request(self, request: PodRequest, tools: PodAdapters, outcome: str, nodes_left_out: str) -> LogRequest:
-        known = Recalled()
+        known = SavedPod()
         inputs: PodInputs | None = None
         not_valid = ""
         try:
-            known = tools.recall()
+            known = tools.state.saved()
             inputs = resolve_request(request, self._layout, known)
         except IecpodError as error:
             not_valid = error.cause
-        chosen = choose(request, self._layout, known)
+        chosen = choose_options(request, self._layout, known.options)
         base_uri = chosen.base_uri or str(self._layout.pdf_dir)
         events = self._environ.get("IECPOD_EVENTS")
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -119,7 +120,7 @@ class Upkeep:
             read=load_descriptors(base_uri, request.ref),
             inputs=inputs,
             not_valid=not_valid,
-            site=inputs.site if inputs else chosen.site,
+            site=inputs.order.site if inputs else chosen.site,
             log_file=self._layout.state_dir / "log" / "iecpod.log",
             events_file=Path(events) if events else None,
             nodes_left_out=nodes_left_out,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from iecpod.commands.request import PodRequest
 from iecpod.design.pace import Pace
 from iecpod.model import PodRef
 from iecpod.ports import Clock
 from iecpod.waiting.phase_tools import PhaseTools, make_phase_tools
 from tests.fakes.clock import FakeClock
 from tests.fakes.reporter import RecordingReporter
+from tests.pod_requests import pod_request
 
 
 def fake_phase_tools(
@@ -23,6 +23,6 @@ def fake_phase_tools(
 ) -> PhaseTools:
     """For POD local/virtual1; waits take no time."""
     read_console = console if callable(console) else lambda _node: console
-    request = PodRequest(ref=PodRef("local", "virtual1"), base_uri="")
+    request = pod_request(ref=PodRef("local", "virtual1"), base_uri="")
     used = reporter or RecordingReporter()
     return make_phase_tools(request.command, pace, clock or FakeClock(), used, read_console, find_stopped, limits or {})

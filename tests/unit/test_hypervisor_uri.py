@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.commands.pod_state import NOTE, make_pod_dir, pod_dir_of, recall, remember
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import NOTE, load_saved, make_pod_dir, pod_dir_of, save_pod
 from iecpod.errors import HostError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri, parse_connect, parse_described
 from iecpod.model import PodRef
 from tests import pods
+from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.outside_watch import watched
 
@@ -200,7 +200,7 @@ def test_the_note_of_a_pod_names_no_other(tmp_path: Path, trap: Trap, uri: objec
     note = {"uri": trap.uri(uri) if isinstance(uri, str) else uri}
     (pod_dir_of(layout, REF) / NOTE).write_text(json.dumps(note))
     with pytest.raises(HostError, match="does not say what the POD was deployed with"):
-        recall(pod_dir_of(layout, REF))
+        load_saved(pod_dir_of(layout, REF))
     with watched(own) as seen:
         result = run(own, "teardown", "-l", "lab", "-p", "pod")
     trap.check(result.output)
@@ -210,8 +210,8 @@ def test_the_note_of_a_pod_names_no_other(tmp_path: Path, trap: Trap, uri: objec
 
 def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
     for uri in (EMBEDDED, SYSTEM, None):
-        remember(tmp_path, Recalled(uri=uri), pods.INSTALLATION)
-        found = recall(tmp_path).uri
+        save_pod(tmp_path, saved_pod(uri=uri), pods.INSTALLATION)
+        found = load_saved(tmp_path).options.uri
         assert found == uri and isinstance(found, (HypervisorUri, type(None)))
 
 
@@ -220,7 +220,7 @@ def test_a_note_names_bundles_by_digests_alone(tmp_path: Path, digest: str) -> N
     """Such a name is joined to the path of the cache."""
     (tmp_path / NOTE).write_text(json.dumps({"bundle": digest}))
     with pytest.raises(HostError):
-        recall(tmp_path)
+        load_saved(tmp_path)
 
 
 def _addresses(uri: str, described_as: str) -> dict[str, object]:

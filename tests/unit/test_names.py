@@ -18,10 +18,9 @@ from iecpod.commands.pod_state import (
     make_pod_dir,
     pod_dir_of,
     read_kubeconfig,
-    remember,
     remove_pod_dir,
+    save_pod,
 )
-from iecpod.commands.recalled import Recalled
 from iecpod.descriptors.tree import find_pods
 from iecpod.errors import ResourceConflict, UsageError
 from iecpod.hypervisor_uri import EMBEDDED
@@ -31,6 +30,7 @@ from iecpod.naming import pool_name
 from iecpod.providers.libvirt.connection.observed import parse_network
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
+from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.outside_watch import watched
 
@@ -198,7 +198,7 @@ def test_links_are_not_followed(tmp_path: Path, layout: Layout, depth: int) -> N
     elsewhere = tmp_path / "elsewhere"
     outside = layout_below(tmp_path / "second")
     make_pod_dir(outside, REF)
-    remember(pod_dir_of(outside, REF), Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(pod_dir_of(outside, REF), saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     (pod_dir_of(outside, REF) / "kubeconfig").write_text("secret")
     (outside.state_dir / "pods").rename(elsewhere)
     place = (layout.state_dir / "pods", layout.state_dir / "pods/lab", pod_dir_of(layout, REF))[depth]

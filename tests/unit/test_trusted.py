@@ -15,8 +15,7 @@ import pytest
 from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.adapters.lock import pod_lock
 from iecpod.cli.main import main
-from iecpod.commands.pod_state import NOTE, check_pod_dir, make_pod_dir, pod_dir_of, recall, remember
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import NOTE, check_pod_dir, load_saved, make_pod_dir, pod_dir_of, save_pod
 from iecpod.errors import ExitCode, PathRefused
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.images.cache import SEEN, Cache, find_damage, load_artifact
@@ -28,6 +27,7 @@ from iecpod.ports import BaseImage
 from iecpod.trusted import check_directory, check_layout, make_directory
 from tests import pods
 from tests.fakes import RecordingReporter
+from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run
 
 #: Of somebody else, whom this machine does not know.
@@ -220,7 +220,7 @@ def test_users_groups_of_their_own_may_write_on_the_way(tmp_path: Path, monkeypa
 @pytest.mark.usefixtures("open_umask")
 def test_nothing_is_made_for_others_to_write(tmp_path: Path, layout: Layout) -> None:
     make_pod_dir(layout, REF)
-    remember(pod_dir_of(layout, REF), Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(pod_dir_of(layout, REF), saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     ensure_pod_keys(pod_dir_of(layout, REF) / "keys", "c")
     cache = Cache(layout.cache_dir, RecordingReporter())
     add_image(cache)
@@ -416,8 +416,8 @@ def test_a_foreign_entry_keeps_no_list_from_being_made(tmp_path: Path, layout: L
 def test_a_note_that_others_may_write_is_refused(layout: Layout, change: Callable[[Path], None]) -> None:
     make_pod_dir(layout, REF)
     pod_dir = pod_dir_of(layout, REF)
-    remember(pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(pod_dir, saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     change(pod_dir / NOTE)
     with pytest.raises(PathRefused) as caught:
-        recall(pod_dir)
+        load_saved(pod_dir)
     assert str(pod_dir / NOTE) in caught.value.cause

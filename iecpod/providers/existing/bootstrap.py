@@ -35,7 +35,7 @@ def describe_machines(tools: ExistingTools, addresses: Sequence[IPv4Address], us
     problems = check_addresses(facts)
     if problems:
         raise PreflightError(problems, "these machines cannot be a POD; nothing was changed")
-    description = describe(tools.ref, facts)
+    description = describe(tools.run.ref, facts)
     met.rename(dict(zip(by_name, description.names, strict=True)))
     met.keep()
     return description

@@ -41,14 +41,14 @@ def open_shell(tools: ExistingTools, endpoint: NodeEndpoint) -> Shell:
 
     Raises `NodeUnreachable`, and `NodeError` as `check_root`.
     """
-    if tools.has_keys():
-        shell = tools.shells({endpoint.hostname: endpoint})[endpoint.hostname]
+    if tools.pod_key.has_keys():
+        shell = tools.pod_key.shells({endpoint.hostname: endpoint})[endpoint.hostname]
         try:
             check_root(shell, endpoint.user)
             return shell
         except IecpodError:
             shell.close()
-    shell = tools.first_shell(endpoint)
+    shell = tools.access.first_shell(endpoint)
     try:
         check_root(shell, endpoint.user)
     except BaseException:
@@ -80,7 +80,7 @@ class LoginPhase:
         return f"{len(self.shells)} nodes answer"
 
     def run(self) -> None:
-        line = self.tools.authorized_key()
+        line = self.tools.pod_key.authorized_key()
         for hostname in self.shells:
             self.machines.note_changed(hostname)  # from here on, a teardown has to look there
         self.node_times.on_nodes(tuple(self.shells), lambda hostname: self._let_in(hostname, line))
@@ -89,7 +89,7 @@ class LoginPhase:
         endpoint = self.machines.endpoints((hostname,))[hostname]
         shell = open_shell(self.tools, endpoint)
         try:
-            begin_record(shell, self.tools.owner)
+            begin_record(shell, self.tools.run.owner)
             add_key(shell, endpoint.user, line)
         finally:
             shell.close()

@@ -77,7 +77,7 @@ class ExistingPlan:
 
     def problems(self, *, with_kubernetes: bool) -> tuple[Problem, ...]:
         archs = {machine.hostname: machine.arch for machine in self.machines}
-        cluster, owner = self.pod.cluster, self.tools.owner
+        cluster, owner = self.pod.cluster, self.tools.run.owner
         taken = [network for network in taken_networks(self.facts, cluster, owner) if network.cidr != cluster.mgmt_cidr]
         return (
             *check_nodes(self.facts, cluster, archs, owner),
@@ -113,7 +113,9 @@ class ExistingPlan:
     def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
         return [
             LoginPhase(self.tools, self.met, shells, tools.node_times, tools.reporter),
-            PreparePhase(self.pod, self.tools.owner, shells, self._planned_changes, tools.node_times, tools.reporter),
+            PreparePhase(
+                self.pod, self.tools.run.owner, shells, self._planned_changes, tools.node_times, tools.reporter
+            ),
         ]
 
     def _planned_changes(self) -> dict[str, NodeChanges]:
@@ -162,4 +164,4 @@ class ExistingPlan:
     def _is_ours(self, name: str) -> bool:
         facts = self.facts.get(name)
         node = next(node for node in self.pod.cluster.nodes if node.hostname == name)
-        return facts is not None and Candidate.has_record_of(facts, self.tools.owner, node.hostname)
+        return facts is not None and Candidate.has_record_of(facts, self.tools.run.owner, node.hostname)

@@ -40,7 +40,7 @@ class MetMachines:
 
     def all(self) -> Mapping[str, MetMachine]:
         if not self._is_read:
-            self._met |= _read(self.tools.read_note(_NOTE))
+            self._met |= _read(self.tools.note_files.read_note(_NOTE))
             self._is_read = True
         return self._met
 
@@ -80,10 +80,10 @@ class MetMachines:
 
     def keep(self) -> None:
         listed = [asdict(met) for _, met in sorted(self._met.items())]
-        self.tools.write_note(_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
+        self.tools.note_files.write_note(_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
 
     def endpoints(self, hostnames: tuple[str, ...] | None = None) -> dict[str, NodeEndpoint]:
-        met, way = self.all(), self.tools.direct_way
+        met, way = self.all(), self.tools.access.direct_way
         return {
             name: NodeEndpoint(name, IPv4Address(met[name].address), met[name].user, met[name].host_key, way)
             for name in (hostnames if hostnames is not None else tuple(met))
@@ -91,10 +91,10 @@ class MetMachines:
         }
 
     def _meet(self, name: str, address: str) -> HostKey:
-        known, revoked = self.tools.known_host_keys(address)
-        offered = self.tools.offered_host_key(name, address, tuple(sorted({key.type for key in known})))
-        if judge_host_key(name, address, offered, self.tools.login, known=known, revoked=revoked):
-            self.tools.reporter.warn(f"{name}: new host key of {address} is taken on trust: {offered.fingerprint}")
+        known, revoked = self.tools.access.known_host_keys(address)
+        offered = self.tools.access.offered_host_key(name, address, tuple(sorted({key.type for key in known})))
+        if judge_host_key(name, address, offered, self.tools.access.login, known=known, revoked=revoked):
+            self.tools.run.reporter.warn(f"{name}: new host key of {address} is taken on trust: {offered.fingerprint}")
         return offered
 
 

@@ -35,7 +35,7 @@ class ExistingProvider:
 
     @property
     def way(self) -> WayIn:
-        return self._tools.direct_way
+        return self._tools.access.direct_way
 
     def open(self, *, start: bool) -> None:
         """Connections are made as they are needed."""
@@ -52,7 +52,7 @@ class ExistingProvider:
             facts = run_on_nodes(order.hostnames, self._gather)
         else:
             facts = {name: found for name, found in self._gather_if_there(order).items() if found is not None}
-        virt_type = order.virt_type or _virt_type(facts)
+        virt_type = order.options.virt_type or _virt_type(facts)
         pod = design_pod(order, low_overhead=virt_type is VirtType.QEMU)
         closed = check_paths(self._shells, pod.cluster) if prove and self._can_check_paths(facts) else ()
         return ExistingPlan(
@@ -91,7 +91,7 @@ class ExistingProvider:
 
     def _put_back(self, changed: tuple[str, ...]) -> Removed:
         shells, silent = self._open(changed)
-        restored = restore_nodes(shells, self._tools.owner, self._tools.reporter)
+        restored = restore_nodes(shells, self._tools.run.owner, self._tools.run.reporter)
         self.close()
         restored = Restored(restored.left, {**silent, **restored.unknown})
         clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
@@ -112,7 +112,7 @@ class ExistingProvider:
 
     def _can_check_paths(self, facts: Mapping[str, NodeFacts]) -> bool:
         """Whether there is what it takes, and a node that is not the POD's yet; other problems say what is missing."""
-        owner = self._tools.owner
+        owner = self._tools.run.owner
         is_able = all(found.has_systemd and "perl" in found.programs for found in facts.values())
         return is_able and not all(Candidate.has_record_of(found, owner, name) for name, found in facts.items())
 

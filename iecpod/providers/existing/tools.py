@@ -1,4 +1,4 @@
-"""What this provider needs beside SSH; `wiring` makes it, tests make fakes of it."""
+"""What this provider needs beside SSH, by job; `wiring` makes it, tests make fakes of it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,15 @@ from iecpod.providers.context import ProviderContext
 from iecpod.ssh_login import HostKey, Login
 
 
-class ExistingTools(ProviderContext, Protocol):
+class FirstAccess(Protocol):
+    """How machines are reached before they know the POD's key."""
+
     @property
     def login(self) -> Login:
-        """What was given to log in with, before nodes know the POD's key."""
+        """What was given to log in with."""
 
     @property
     def direct_way(self) -> WayIn: ...
-
-    def authorized_key(self) -> str:
-        """The POD's public key, made where it is missing; a line of authorized_keys."""
-
-    def has_keys(self) -> bool:
-        """Whether the POD's key was made by a deploy from here."""
-
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        """By the POD's own key, with pinned host keys."""
 
     def first_shell(self, endpoint: NodeEndpoint) -> Shell:
         """By `login`, with a pinned host key."""
@@ -38,14 +31,45 @@ class ExistingTools(ProviderContext, Protocol):
     def known_host_keys(self, address: str) -> tuple[frozenset[HostKey], frozenset[HostKey]]:
         """Those that known_hosts files have of an address, and those that they revoke."""
 
+
+class PodKey(Protocol):
+    """The POD's own key, and machines that know it."""
+
+    def authorized_key(self) -> str:
+        """The public key, made where it is missing; a line of authorized_keys."""
+
+    def has_keys(self) -> bool:
+        """Whether the key was made by a deploy from here."""
+
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
+        """With pinned host keys."""
+
+
+class Notes(Protocol):
+    """Files of the provider's in the POD's directory."""
+
+    def read_note(self, name: str) -> bytes | None:
+        """None where there is none. Raises `HostError`."""
+
+    def write_note(self, name: str, content: str) -> None:
+        """For the owner only. Raises `HostError`."""
+
+
+class ExistingTools(Protocol):
+    @property
+    def run(self) -> ProviderContext: ...
+
+    @property
+    def access(self) -> FirstAccess: ...
+
+    @property
+    def pod_key(self) -> PodKey: ...
+
+    @property
+    def note_files(self) -> Notes: ...
+
     def bundle(self, release: Release, arch: Arch) -> BundleFiles:
         """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
 
     def wall_time(self) -> float:
         """Unix time."""
-
-    def read_note(self, name: str) -> bytes | None:
-        """A file of the provider's in the POD's directory; None where there is none. Raises `HostError`."""
-
-    def write_note(self, name: str, content: str) -> None:
-        """For the owner only. Raises `HostError`."""

@@ -111,8 +111,8 @@ def _design_domain(inputs: _Design, index: int, node: Node) -> DesiredDomain:
         name=name,
         uuid=str(resource_uuid(ref, Kind.DOMAIN.value, name)),
         arch=node.arch,
-        vcpus=inputs.order.vcpus or node.cpus * node.cores,
-        memory_mib=inputs.order.memory_mib or node.memory_bytes // _MIB,
+        vcpus=inputs.order.options.vcpus or node.cpus * node.cores,
+        memory_mib=inputs.order.options.memory_mib or node.memory_bytes // _MIB,
         virt_type=inputs.host.virt_type,
         emulator=emulator.path,
         machine=emulator.machine,
@@ -124,7 +124,7 @@ def _design_domain(inputs: _Design, index: int, node: Node) -> DesiredDomain:
         root_bytes=node.disks[0].capacity_bytes,
         seed_volume=seed_volume,
         vnics=inputs.plugs.of_node(index, hostname),
-        disposable=inputs.order.disposable,
+        disposable=bool(inputs.order.options.disposable),
         bundle_disk=inputs.host.bundle_disks.get(node.arch),
     )
 

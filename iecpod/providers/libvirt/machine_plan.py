@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from iecpod.design.changes import Drift, Plan, Replacement
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Machine, VirtType
 from iecpod.design.owner import Owner
 from iecpod.design.pace import Pace, pace_of
@@ -87,7 +87,7 @@ class LibvirtPlan:
 
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return settings_of(self.desired.domains[0], self.order.bundle_via, self.seen.facts)
+        return settings_of(self.desired.domains[0], self.order.options.bundle_via, self.seen.facts)
 
     def problems(self, *, with_kubernetes: bool) -> tuple[Problem, ...]:
         return (
@@ -134,7 +134,8 @@ class LibvirtPlan:
                     f"the {arch.value} image that the disks of the nodes rest on is damaged or gone from the cache: "
                     f"nodes may fail, or not start again; `{tools.advice.command('redeploy')}` recreates it and them"
                 )
-        disks = self.tools.bundle_disks(self.order.release) if self.order.bundle_via is BundleVia.DISK else None
+        sources, via = self.tools.disk_sources, self.order.options.bundle_via
+        disks = sources.bundle_disks(self.order.release) if via is BundleVia.DISK else None
         return [ImagePhase(images, archs, needed=needed, bundle_disks=disks)]
 
     def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
@@ -150,7 +151,7 @@ class LibvirtPlan:
 
     @property
     def _images(self) -> Images:
-        return self.tools.images(self.order.release, self.order.bundle_via)
+        return self.tools.disk_sources.images(self.order.release, self.order.options.bundle_via)
 
     @property
     def _owned(self) -> list[ObservedResource]:
@@ -177,7 +178,7 @@ class LibvirtPlan:
             arch=domain.arch,
             render_root_volume=render_root_volume,
             seed_volume=domain.seed_volume,
-            make_seed=lambda: self.tools.make_seed(rendered.seed),
+            make_seed=lambda: self.tools.seeds.make_seed(rendered.seed),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Machine
 from iecpod.provider import Table
 from iecpod.providers.libvirt.design import DesiredMachines

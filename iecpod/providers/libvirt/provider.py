@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import BundleDisk
 from iecpod.design.pod import PodOrder, design_alone
 from iecpod.errors import ImageError
@@ -68,8 +68,8 @@ class LibvirtProvider:
 
     def plan(self, order: PodOrder, *, prove: bool, keep_secrets: bool) -> LibvirtPlan:
         tools, hypervisor = self._tools, self.hypervisor
-        facts, observed, owner = hypervisor.describe(), hypervisor.observe(), tools.owner
-        images = tools.images(order.release, order.bundle_via)
+        facts, observed, owner = hypervisor.describe(), hypervisor.observe(), tools.run.owner
+        images = tools.disk_sources.images(order.release, order.options.bundle_via)
         virt_type = proven_virt_type(order, facts, tools, images) if prove else assumed_virt_type(order, facts)
         ours = {seen.bridge for seen in observed if seen.kind is Kind.NETWORK and is_owned(seen, owner)}
         machines = design_machines(
@@ -78,7 +78,7 @@ class LibvirtProvider:
                 facts=facts,
                 lab_bridges=frozenset(facts.bridges) - ours,
                 virt_type=virt_type,
-                pod_dir=PurePosixPath(tools.pod_dir),
+                pod_dir=PurePosixPath(tools.run.pod_dir),
                 bundle_disks=self._bundle_disks(order),
             ),
         )
@@ -87,9 +87,9 @@ class LibvirtProvider:
             machines,
             partial(design_alone, order, machines.pod),
             stamp=self._stamp(),
-            secrets=tools.secrets(order.hostnames, keep=keep_secrets),
+            secrets=tools.seeds.secrets(order.hostnames, keep=keep_secrets),
             image_keys={arch: image_key(arch) for arch in machines.architectures},
-            cloud_init_dir=tools.cloud_init_dir,
+            cloud_init_dir=tools.seeds.cloud_init_dir,
         )
         plan = make_plan(rendered.resources, observed, owner)
         links = compare_links(machines.vlan_links, self.way.vlan_links.find_missing(machines.vlan_links))
@@ -107,7 +107,7 @@ class LibvirtProvider:
         )
 
     def endpoints(self, order: PodOrder) -> Mapping[str, NodeEndpoint]:
-        host_keys = self._tools.secrets(order.hostnames, keep=True).host_keys
+        host_keys = self._tools.seeds.secrets(order.hostnames, keep=True).host_keys
         return {
             hostname: NodeEndpoint(hostname, address, order.release.user, host_keys[hostname][1], self.way)
             for hostname, address in order.addresses.items()
@@ -115,7 +115,7 @@ class LibvirtProvider:
 
     def made_at(self) -> Iterator[float]:
         """Nothing where nobody answers: the note of the last deploy has a time, too."""
-        owner = self._tools.owner
+        owner = self._tools.run.owner
         marks = [seen.mark for seen in self.hypervisor.observe() if seen.mark is not None and is_owned(seen, owner)]
         for mark in marks:
             with suppress(ValueError):  # pools and volumes carry no time
@@ -154,18 +154,18 @@ class LibvirtProvider:
     def find_stopped(self, hostnames: Sequence[str]) -> tuple[str, ...]:
         """A machine that is paused counts as running: it may be resumed, and whoever paused it need not mean us."""
         if self._power is None:
-            domains = {hostname: resource_name(self._tools.ref, hostname) for hostname in hostnames}
-            self._power = GuestPower(self.way, domains, self._tools.clock)
+            domains = {hostname: resource_name(self._tools.run.ref, hostname) for hostname in hostnames}
+            self._power = GuestPower(self.way, domains, self._tools.run.clock)
         return self._power.find_stopped()
 
     def read_console(self, hostname: str) -> str:
-        return self._tools.read_console(str(self._tools.pod_dir / "console" / f"{hostname}.log"))
+        return self._tools.read_console(str(self._tools.run.pod_dir / "console" / f"{hostname}.log"))
 
     def console_argv(self, hostname: str) -> list[str]:
-        return ["virsh", "--connect", self.way.uri, "console", resource_name(self._tools.ref, hostname)]
+        return ["virsh", "--connect", self.way.uri, "console", resource_name(self._tools.run.ref, hostname)]
 
     def collect_logs(self, sink: LogSink) -> None:
-        embedded = self._tools.pod_dir / "libvirt"
+        embedded = self._tools.run.pod_dir / "libvirt"
         if embedded.exists():
             sink.add_tree("libvirt/log", embedded / "log", "**/*", 8 * _MIB)
             sink.add_tree("libvirt/etc", embedded / "etc", "**/*.xml", _MIB)
@@ -186,7 +186,7 @@ class LibvirtProvider:
                 sink.add(name, hypervisor.dump(seen).encode())
 
     def _owned(self, hypervisor: Hypervisor) -> list[ObservedResource]:
-        owner = self._tools.owner
+        owner = self._tools.run.owner
         return [seen for seen in hypervisor.observe() if is_owned(seen, owner)]
 
     @property
@@ -196,22 +196,22 @@ class LibvirtProvider:
 
     @property
     def _removal(self) -> Removal:
-        return Removal(self.hypervisor, self._tools.owner, self._tools.reporter)
+        return Removal(self.hypervisor, self._tools.run.owner, self._tools.run.reporter)
 
     def _stamp(self) -> Stamp:
         """Marks what this run makes."""
-        return Stamp(self._tools.ref, self._tools.run_id, self._began_at, self._tools.owner.installation)
+        return Stamp(self._tools.run.ref, self._tools.run.run_id, self._began_at, self._tools.run.owner.installation)
 
     def _key_if_there(self, images: Images, arch: Arch) -> str:
         """A look needs no image: one that cannot be had is another than that of the deploy."""
         try:
             return images.key(arch)
         except ImageError as error:
-            self._tools.reporter.warn(error.cause)
+            self._tools.run.reporter.warn(error.cause)
             return ""
 
     def _bundle_disks(self, order: PodOrder) -> dict[Arch, BundleDisk]:
-        if order.bundle_via is not BundleVia.DISK:
+        if order.options.bundle_via is not BundleVia.DISK:
             return {}
-        disks = self._tools.bundle_disks(order.release)
+        disks = self._tools.disk_sources.bundle_disks(order.release)
         return {arch: disks.disk(arch) for arch in {node.arch for node in order.spec.pdf.nodes}}

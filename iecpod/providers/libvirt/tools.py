@@ -1,4 +1,4 @@
-"""What this provider needs beside libvirt; `wiring` makes it, tests make fakes of it."""
+"""What this provider needs beside libvirt, by job; `wiring` makes it, tests make fakes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Seed
 from iecpod.design.release import Release
 from iecpod.hypervisor_uri import HypervisorUri
@@ -26,11 +26,8 @@ class NodeSecrets:
     host_keys: Mapping[str, tuple[str, str]]
 
 
-class LibvirtTools(ProviderContext, Protocol):
-    @property
-    def cloud_init_dir(self) -> Path: ...
-
-    def host(self, uri: HypervisorUri) -> HypervisorHost: ...
+class DiskSources(Protocol):
+    """What the disks of machines are made of."""
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
         """With `BundleVia.IMAGE`, the software of nodes that reach no network is in their image already."""
@@ -41,10 +38,30 @@ class LibvirtTools(ProviderContext, Protocol):
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
         """Whether KVM, where libvirt lists it, really boots this image's kernel."""
 
+
+class SeedTools(Protocol):
+    """What seeds are made of, and by."""
+
+    @property
+    def cloud_init_dir(self) -> Path: ...
+
     def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
         """The POD's keys, made where they are missing; with `keep` false missing ones are not written down."""
 
     def make_seed(self, seed: Seed) -> bytes: ...
+
+
+class LibvirtTools(Protocol):
+    @property
+    def run(self) -> ProviderContext: ...
+
+    @property
+    def disk_sources(self) -> DiskSources: ...
+
+    @property
+    def seeds(self) -> SeedTools: ...
+
+    def host(self, uri: HypervisorUri) -> HypervisorHost: ...
 
     def read_console(self, path: str) -> str: ...
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from iecpod.cni.calico import CalicoSettings, patch_calico_manifest
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import Encapsulation
 from iecpod.phases.kubectl import UNCHECKED
 from tests.contract.api_server import Api
 from tests.unit.cni.calico_of_the_iec import make_tls

@@ -15,9 +15,9 @@ from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
 from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.registry import CNIS
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import Encapsulation
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.phases.kubectl import Kubectl
 from iecpod.phases.pod_network import PodNetworkPhase

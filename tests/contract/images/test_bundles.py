@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.bundle_manifest import bundle_dir
-from iecpod.design.delivery import BundleVia
+from iecpod.design.choices import BundleVia
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.bundle_files import StoredBundle, check_taken_in
 from iecpod.images.cache import Cache
@@ -38,6 +37,7 @@ from tests.contract.images.upstream import (
 )
 from tests.fakes import RecordingReporter
 from tests.image_archives import Image, docker_files, gzipped, sha256, write
+from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import FakeTools
 
@@ -121,7 +121,8 @@ def test_images_of_an_archive_are_in_it_and_are_not_pulled(upstream: Upstream, t
     assert {(images[name]["file"], images[name]["id"]) for name in given.names} == {(own, sha256(given.config))}
     assert run(tmp_path, "bundle", "verify", "lab.tar").exit_code == 0
     inputs = deployed_from(tmp_path / "lab.tar", tmp_path)
-    assert inputs.release.provided is not None and set(given.names) <= set(inputs.release.provided.manifest.references)
+    assert inputs.order.release.provided is not None
+    assert set(given.names) <= set(inputs.order.release.provided.manifest.references)
 
 
 def test_an_archive_and_a_directory_are_the_same_bundle(upstream: Upstream, archive: Path, tmp_path: Path) -> None:
@@ -193,50 +194,51 @@ def test_an_archive_that_was_cut_off_is_not_whole(archive: Path, tmp_path: Path,
 def deployed_from(bundle: Path, directory: Path, **options: object) -> PodInputs:
     layout = layout_below(directory)
     digest = StoredBundle(bundle).take_in(Cache(layout.cache_dir, RecordingReporter()))
-    request = PodRequest(**{"ref": REF, "bundle": digest, **options})  # type: ignore[arg-type]
-    return resolve_request(request, layout, Recalled())
+    request = pod_request(**{"ref": REF, "bundle": digest, **options})
+    return resolve_request(request, layout, SavedPod())
 
 
 def test_a_deploy_from_it_fetches_nothing(upstream: Upstream, archive: Path, tmp_path: Path) -> None:
     asked = len(upstream.asked)
     inputs = deployed_from(archive, tmp_path)
     tools = PodAdapters(layout_below(tmp_path), REF, RecordingReporter(), "")
-    release = inputs.release
+    release = inputs.order.release
     assert (release.name, release.kubernetes_version, release.repositories) == ("lab-made", VERSION, ())
-    image = tools.images(release, BundleVia.SSH).ensure(HOST_ARCH)
+    sources = tools.nodes.libvirt_tools().disk_sources
+    image = sources.images(release, BundleVia.SSH).ensure(HOST_ARCH)
     assert (image.format, image.virtual_size_bytes) == ("raw", 1024 * 1024)
-    assert tools.images(release, BundleVia.IMAGE).key(HOST_ARCH) == tools.images(release, BundleVia.SSH).key(HOST_ARCH)
-    disks = tools.bundle_disks(release)
+    assert len({sources.images(release, via).key(HOST_ARCH) for via in (BundleVia.IMAGE, BundleVia.SSH)}) == 1
+    disks = sources.bundle_disks(release)
     disks.ensure(HOST_ARCH)
     listed = subprocess.run(["debugfs", "-R", "ls /debs", disks.disk(HOST_ARCH).path], capture_output=True, text=True)
     assert disks.is_made(HOST_ARCH) and "Packages" in listed.stdout
-    files = tools.bundle(release, HOST_ARCH)
+    files = tools.software.bundle(release, HOST_ARCH)
     assert files.references == IMAGES and len(files.images) == len(IMAGES)
     assert "Packages" in [path.name for path in files.debs]
-    assert [path.name for path in tools.helm_programs(release, HOST_ARCH)] == ["helm"]
+    assert [path.name for path in tools.software.helm_programs(release, HOST_ARCH)] == ["helm"]
     assert CALICO_IMAGE in Path(release.manifests[0].file).read_text()
     assert len(upstream.asked) == asked
 
 
 def test_what_the_pod_was_deployed_from_is_recalled(archive: Path, tmp_path: Path) -> None:
     inputs = deployed_from(archive, tmp_path)
-    known = Recalled.from_json(inputs.chosen.to_json())
-    assert (known.release, known.bundle) == ("lab-made", inputs.request.bundle)
-    later = resolve_request(PodRequest(ref=REF), layout_below(tmp_path), known)
-    assert later.release == inputs.release and later.chosen == inputs.chosen
-    elsewhere = resolve_request(PodRequest(ref=REF, release="debian12"), layout_below(tmp_path), known)
-    assert elsewhere.release.provided is None and elsewhere.chosen.bundle is None
-    shutil.rmtree(bundle_dir(layout_below(tmp_path).cache_dir, str(known.bundle)))
+    known = SavedPod.from_json(inputs.to_save.to_json())
+    assert (known.options.release, known.options.bundle) == ("lab-made", inputs.request.options.bundle)
+    later = resolve_request(pod_request(ref=REF), layout_below(tmp_path), known)
+    assert later.order.release == inputs.order.release and later.order.options == inputs.order.options
+    elsewhere = resolve_request(pod_request(ref=REF, release="debian12"), layout_below(tmp_path), known)
+    assert elsewhere.order.release.provided is None and elsewhere.order.options.bundle is None
+    shutil.rmtree(bundle_dir(layout_below(tmp_path).cache_dir, str(known.options.bundle)))
     with pytest.raises(UsageError, match="the bundle is not in the cache any more") as caught:
-        resolve_request(PodRequest(ref=REF), layout_below(tmp_path), known)
+        resolve_request(pod_request(ref=REF), layout_below(tmp_path), known)
     assert caught.value.remedy == "give it again with --bundle"
 
 
 def test_a_bundle_that_was_changed_in_the_cache_is_not_deployed_from(archive: Path, tmp_path: Path) -> None:
     inputs = deployed_from(archive, tmp_path)
     layout = layout_below(tmp_path)
-    PodAdapters(layout, REF, RecordingReporter(), "").remember(inputs.chosen)
-    taken = bundle_dir(layout.cache_dir, str(inputs.chosen.bundle))
+    PodAdapters(layout, REF, RecordingReporter(), "").state.save(inputs.to_save)
+    taken = bundle_dir(layout.cache_dir, str(inputs.order.options.bundle))
     (taken / "debs/Packages").write_text("")
     (taken / "helm/helm").unlink()
     error = run(tmp_path, "plan", "-l", "local", "-p", "virtual1").exception
@@ -255,7 +257,7 @@ def test_options_that_contradict_it_are_refused(archive: Path, tmp_path: Path) -
         done = run(tmp_path, "plan", "-l", "local", "-p", "virtual1", "--bundle", str(archive), *options)
         assert isinstance(done.exception, UsageError) and done.exception.cause.startswith(cause)
     (tmp_path / "release.yaml").write_text((archive.parent / "release.yaml").read_text())
-    assert deployed_from(archive, tmp_path, release=str(tmp_path / "release.yaml")).release.name == "lab-made"
+    assert deployed_from(archive, tmp_path, release=str(tmp_path / "release.yaml")).order.release.name == "lab-made"
 
 
 def test_files_of_a_directory_are_linked_and_watched(archive: Path, tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_files_of_a_directory_are_linked_and_watched(archive: Path, tmp_path: Pa
     digest = StoredBundle(tmp_path / "b").take_in(cache)
     taken = bundle_dir(cache.root, digest)
     assert (tmp_path / "b/base/image.raw").samefile(taken / "base/image.raw")
-    release = deployed_from(tmp_path / "b", tmp_path).release
+    release = deployed_from(tmp_path / "b", tmp_path).order.release
     provided = release.provided
     assert provided is not None and provided.path == taken
     assert check_taken_in(cache, provided) == ()
@@ -329,7 +331,7 @@ def on_a_node(script: str, bundle: Path, *present: Path) -> subprocess.Completed
 
 def test_apt_of_a_node_chooses_of_the_bundle_alone(archive: Path, tmp_path: Path) -> None:
     """What the image has and is newer stays, what is older is replaced, and no source of the node's own is asked."""
-    release = deployed_from(archive, tmp_path).release
+    release = deployed_from(archive, tmp_path).order.release
     assert release.provided is not None
     newer = build_package(tmp_path / "present", "lab-base", "1:3.0", "")
     older = build_package(tmp_path / "present", "containerd", "1.2-1", "")
@@ -347,7 +349,7 @@ def test_apt_of_a_node_chooses_of_the_bundle_alone(archive: Path, tmp_path: Path
 
 
 def test_a_package_that_was_changed_is_not_installed(archive: Path, tmp_path: Path) -> None:
-    release = deployed_from(archive, tmp_path).release
+    release = deployed_from(archive, tmp_path).order.release
     assert release.provided is not None
     package = release.provided.path / f"debs/kubelet_{VERSION}-1_all.deb"
     content = package.read_bytes()
@@ -372,7 +374,7 @@ def test_a_plan_names_the_bundle(upstream: Upstream, tmp_path: Path) -> None:
     inputs = deployed_from(build(upstream, tmp_path, "--arch", "x86_64"), tmp_path)
     result = make_pod_plan(inputs, FakeTools(tmp_path, layout_below(tmp_path)))
     assert result.problems == ()
-    assert f"sha256:{inputs.chosen.bundle}" in plan_text(inputs, result)
+    assert f"sha256:{inputs.order.options.bundle}" in plan_text(inputs, result)
 
 
 def test_a_release_that_does_not_name_its_archive(upstream: Upstream, tmp_path: Path) -> None:

@@ -5,24 +5,34 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 
+from iecpod.cni.calico import CalicoSettings, patch_calico_manifest
+from iecpod.cni.calico_operator import render_operator
+from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.kube_router import render_kube_router
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.manifest_text import ManifestText
 from iecpod.design.scenario import Role
 from iecpod.errors import ApiRefused
+from iecpod.outside_json import Json
 from iecpod.phases.api import Api as Requests
 from iecpod.phases.bootstrap_token import registered_token
-from iecpod.phases.kubectl import Kubectl
+from iecpod.phases.kubectl import Kubectl, api_awaited
 from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.phases.verify import RECORD_PATH, VerifyPhase, is_verified
 from iecpod.render.smoke_test import APP, render_denial, render_nginx, render_permission
+from iecpod.wait import SystemClock
 from tests.contract.api_server import Api
 from tests.contract.cni.test_pod_networks_applied import shell_of
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.unit.cni.calico_of_the_iec import make_tls
+from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR_CRDS
 
 NAMESPACE = "/api/v1/namespaces/default"
 WORKER = ClusterNode(
@@ -126,3 +136,62 @@ def test_all_of_the_check_is_removed_and_its_record_stays(kubectl: Kubectl, clus
 
 def _never(_address: str, _port: int, _seconds: float) -> socket.socket:
     raise AssertionError("nothing is fetched")
+
+
+# Manifests of others
+
+SHARED = Path(__file__).parents[4] / "shared/calico"
+
+
+def upstream(version: str, name: str) -> ManifestText:
+    file = SHARED / version / name
+    if not file.exists():
+        pytest.skip("Calico's manifests are not on this machine")
+    return ManifestText(name, file.read_bytes())
+
+
+def applied_twice(kubectl: Kubectl, manifest: str, path: str) -> Json:
+    """What is at `path`, which the second time has left as it was."""
+    kubectl.apply_on_server(manifest)
+    first = kubectl.load(path)
+    kubectl.apply(manifest)
+    second = kubectl.load(path)
+    assert [found.at("metadata").integer("generation") for found in (first, second)] == [
+        first.at("metadata").integer("generation")
+    ] * 2
+    return second
+
+
+@pytest.fixture
+def requests(api: Api) -> Kubectl:
+    return Kubectl(FakeShell(), None, Requests(api.client, "iec01", applies=True))
+
+
+@pytest.mark.parametrize("version", ["v3.24.6", "v3.32.1"])
+def test_calico_is_applied_by_requests(requests: Kubectl, cluster: DesiredCluster, version: str) -> None:
+    patched = patch_calico_manifest([upstream(version, "calico.yaml")], cluster, CalicoSettings(), make_tls)
+    applied_twice(requests, patched.text, "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node")
+
+
+def test_flannel_is_applied_by_requests(requests: Kubectl, cluster: DesiredCluster) -> None:
+    patched = patch_flannel_manifest([FLANNEL], dataclasses.replace(cluster, cni=CNIS["flannel"]), FlannelSettings())
+    applied_twice(requests, patched.text, "/apis/apps/v1/namespaces/kube-flannel/daemonsets/kube-flannel-ds")
+
+
+def test_an_operator_and_what_it_is_given_are_applied_by_requests(requests: Kubectl, cluster: DesiredCluster) -> None:
+    """The second are of kinds that the first brings."""
+    of_operator = dataclasses.replace(cluster, cni=CNIS["calico-operator"])
+    operator = upstream("v3.32.1", "tigera-operator.yaml")
+    rendered = render_operator([OPERATOR_CRDS, operator], of_operator, CalicoSettings())
+    path = "/apis/apps/v1/namespaces/tigera-operator/deployments/tigera-operator"
+    applied_twice(requests, rendered.text, path)
+    fake_phase_tools(clock=SystemClock()).waits.wait_for(
+        "kinds", partial(_apply, requests, rendered.custom_resources), seconds=30
+    )
+    installation = requests.load("/apis/operator.tigera.io/v1/installations/default")
+    assert installation.at("spec").at("calicoNetwork").entries("ipPools")[0].text("cidr") == "100.100.0.0/16"
+
+
+def _apply(kubectl: Kubectl, manifest: str) -> None:
+    with api_awaited():
+        kubectl.apply(manifest)

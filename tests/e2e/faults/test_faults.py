@@ -224,7 +224,7 @@ import os, sys
 from pathlib import Path
 import iecpod
 from iecpod.commands.installation import ensure_installation
-from iecpod.commands.pod_state import pod_dir_of, recall, remember
+from iecpod.commands.pod_state import load_saved, pod_dir_of, save_pod
 from iecpod.adapters.lock import pod_lock
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
@@ -235,11 +235,13 @@ with pod_lock(layout, ref, wait_seconds=0):
     print("held", flush=True)
     sys.stdin.readline()
     pod_dir = pod_dir_of(layout, ref)
-    remember(pod_dir, replace(recall(pod_dir), memory_mib=640), ensure_installation(layout.state_dir))
+    saved = load_saved(pod_dir)
+    saved = replace(saved, options=replace(saved.options, memory_mib=640))
+    save_pod(pod_dir, saved, ensure_installation(layout.state_dir))
 """
 
 
-def test_who_waited_for_a_run_recalls_what_that_run_has_left(faulty: Faulty) -> None:
+def test_who_waited_for_a_run_reads_what_that_run_has_saved(faulty: Faulty) -> None:
     assert faulty.deploy().returncode == 0
     argv = [sys.executable, "-c", _HOLDER, LAB, "virtual1"]
     with subprocess.Popen(argv, env=faulty.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

@@ -11,7 +11,6 @@ from typing import Any
 
 import iecpod as package
 from iecpod.commands.deploy import phase_tools
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
@@ -29,6 +28,7 @@ from iecpod.wiring.pod_tools import PodAdapters
 from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod
 from tests.e2e.small_lab import ROOT, load_yaml
 from tests.fakes import RecordingReporter
+from tests.pod_requests import pod_request
 
 UPSTREAM = ROOT.parent / "shared/calico/v3.24.6/calico.yaml"
 
@@ -166,22 +166,22 @@ def calico_on(pod: Iecpod, ready_seconds: float) -> Calico:
     layout = find_layout(pod.environ, package_dir=Path(package.__file__).parent, is_root=True)
     reporter = RecordingReporter()
     tools = PodAdapters(layout, PodRef(LAB, POD), reporter, apt_mirror="")
-    request = PodRequest(
-        ref=tools.ref,
+    request = pod_request(
+        ref=tools.run.ref,
         scenario="k8-calico-iec-noha",
         supply=Supply(manifests={"calico": str(UPSTREAM)}),
         limits=(("ready", ready_seconds),),
     )
-    inputs = resolve_request(request, layout, tools.recall())
-    assert inputs.chosen.virt_type is not None, "the POD was not deployed"
-    provider = tools.provider(inputs.site)
+    inputs = resolve_request(request, layout, tools.state.saved())
+    assert inputs.order.options.virt_type is not None, "the POD was not deployed"
+    provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=False)
     try:
         planned = provider.plan(inputs.order, prove=False, keep_secrets=False)
     finally:
         provider.close()
-    cluster, shared = planned.pod.cluster, phase_tools(inputs, tools, provider, planned)
-    shells = tools.shells(provider.endpoints(inputs.order))
-    calico = Calico(cluster, shells, shared, reporter, tools.cni_manifest(cluster))
-    calico.sign_in(tools.kubeconfig_path)
+    cluster, shared = planned.pod.cluster, phase_tools(inputs, tools.run, provider, planned)
+    shells = tools.nodes.shells(provider.endpoints(inputs.order))
+    calico = Calico(cluster, shells, shared, reporter, tools.software.cni_manifest(cluster))
+    calico.sign_in(tools.state.kubeconfig_path)
     return calico

@@ -13,9 +13,10 @@ from click.shell_completion import ShellComplete
 from jsonschema import Draft202012Validator
 
 from iecpod.cli.main import cli
-from iecpod.cli.options import Invocation, MemorySize, make_request
-from iecpod.commands.recalled import Recalled
+from iecpod.cli.options import Invocation
+from iecpod.cli.pod_request import make_request
 from iecpod.commands.resolve import resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.errors import DescriptorError
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
@@ -143,7 +144,7 @@ def test_keys_and_addressing_reach_the_request(tmp_path: Path) -> None:
     options = {"lab": "lab", "pod": "pod", "base_uri": None, "scenario": None, "release": None, "connect": None}
     given = {**options, "addressing": "compact", "eyaml_private_key": "private.pem", "eyaml_public_key": "public.pem"}
     request = make_request(layout_below(tmp_path), given)
-    assert (request.addressing, request.eyaml_keys) == ("compact", ("private.pem", "public.pem"))
+    assert (request.options.addressing, request.eyaml_keys) == ("compact", ("private.pem", "public.pem"))
     takers = {
         option: {name for name, command in cli.commands.items() if any(option in item.opts for item in command.params)}
         for option in ("--addressing", "--eyaml-private-key", "--eyaml-public-key", "--lab")
@@ -156,10 +157,10 @@ def test_verbs_of_a_pod_that_lives_do_not_refuse_what_deploy_was_let_through(tmp
     write_pod(tmp_path, "lab", "pod", pdf={"nodes[1].name": "node-1", "details.link": "somewhere"})
     layout = layout_below(tmp_path)
     options = {"lab": "lab", "pod": "pod", "base_uri": str(tmp_path), "scenario": None, "release": None, "connect": "x"}
-    inputs = resolve_request(make_request(layout, options), layout, Recalled())
+    inputs = resolve_request(make_request(layout, options), layout, SavedPod())
     assert {"duplicate-node-name", "schema-uri"} <= {warning.rule for warning in inputs.loaded.warnings}
     with pytest.raises(DescriptorError):
-        resolve_request(make_request(layout, {**options, "demote": ()}), layout, Recalled())
+        resolve_request(make_request(layout, {**options, "demote": ()}), layout, SavedPod())
     assert make_request(layout, {**options, "demote": ("schema-uri",)}).demoted == {"schema-uri"}
 
 
@@ -193,9 +194,9 @@ def test_memory_that_no_node_can_have_is_wrong_usage(tmp_path: Path, size: str, 
 
 
 def test_memory_is_read_as_the_pdf_is(tmp_path: Path) -> None:
-    options = {"lab": "lab", "pod": "pod", "base_uri": None, "scenario": None, "release": None, "connect": None}
-    size = MemorySize().convert("1.5G", None, None)
-    assert make_request(layout_below(tmp_path), {**options, "memory": size}).memory_mib == 1536
+    given = ["-l", "lab", "-p", "pod", "--memory", "1.5G"]
+    context = cli.commands["plan"].make_context("plan", given)
+    assert make_request(layout_below(tmp_path), context.params).options.memory_mib == 1536
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def run_raising(tmp_path: Path, *arguments: str) -> None:
 
 
 def test_the_base_image_of_the_release_is_taken(layout: Layout) -> None:  # noqa: F811
-    assert resolve(layout, base_os="debian12").release.name == "debian12"
+    assert resolve(layout, base_os="debian12").order.release.name == "debian12"
     for name in known_releases(layout.releases_dir):
         assert load_release(name, layout.releases_dir, layout.schemas_dir).base_os, f"{name} takes no -o"
 
@@ -236,7 +236,7 @@ def test_a_local_base_is_a_file_uri_too(layout: Layout, tmp_path: Path) -> None:
     base.mkdir(parents=True)
     (base / "labs").symlink_to(layout.pdf_dir / "labs")
     inputs = resolve(layout, base_uri=f"file://{base}".replace(" ", "%20"))
-    assert inputs.spec.pdf_file == str(base / "labs/local/virtual1.yaml")
+    assert inputs.order.spec.pdf_file == str(base / "labs/local/virtual1.yaml")
 
 
 def test_commands_are_traced_when_asked_for_only() -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from iecpod.cni.calico import CALICO, Autodetection, CalicoSettings, patch_calico_manifest
 from iecpod.cni.calico_etcd import etcd_cluster_ip
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import Encapsulation
 from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch

@@ -10,9 +10,9 @@ import pytest
 
 from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import Encapsulation
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
 from iecpod.yaml_document import load_yaml_all

@@ -10,15 +10,15 @@ import pytest
 from iecpod.cni.calico import CALICO
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled, check_recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod, check_saved
+from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import Encapsulation
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, ImageError, PreflightError, UsageError
 from iecpod.layout import Layout
+from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below
 from tests.unit.commands.test_commands import REF, FakeTools
@@ -52,10 +52,10 @@ def tools(tmp_path: Path, layout: Layout) -> CalicoTools:
 
 
 def resolve(layout: Layout, supply: Supply | None) -> PodInputs:
-    request = PodRequest(
+    request = pod_request(
         ref=REF, base_uri=str(layout.pdf_dir), release="iec-r1", scenario="k8-calico-iec-noha", supply=supply
     )
-    return resolve_request(request, layout, Recalled())
+    return resolve_request(request, layout, SavedPod())
 
 
 def test_plan_shows_what_is_set_in_the_manifest(layout: Layout, tools: CalicoTools) -> None:
@@ -109,8 +109,8 @@ def test_the_iec_release_without_a_mirror_says_so_before_it_starts(layout: Layou
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()
 
 
-def _with_encapsulation(layout: Layout, encapsulation: Encapsulation | None, recalled: Recalled) -> PodInputs:
-    request = PodRequest(
+def _with_encapsulation(layout: Layout, encapsulation: Encapsulation | None, recalled: SavedPod) -> PodInputs:
+    request = pod_request(
         ref=REF,
         base_uri=str(layout.pdf_dir),
         release="iec-r1",
@@ -122,25 +122,25 @@ def _with_encapsulation(layout: Layout, encapsulation: Encapsulation | None, rec
 
 
 def test_the_encapsulation_is_chosen_told_and_recalled(layout: Layout, tools: CalicoTools) -> None:
-    inputs = _with_encapsulation(layout, Encapsulation.VXLAN, Recalled())
-    assert CALICO.encapsulation(inputs.release) is Encapsulation.VXLAN
+    inputs = _with_encapsulation(layout, Encapsulation.VXLAN, SavedPod())
+    assert CALICO.encapsulation(inputs.order.release) is Encapsulation.VXLAN
     assert "calico, encapsulation vxlan" in plan_text(inputs, make_pod_plan(inputs, tools))
-    again = _with_encapsulation(layout, None, Recalled.from_json(inputs.chosen.to_json()))
-    assert again.chosen.calico_encapsulation is Encapsulation.VXLAN
-    of_the_release = _with_encapsulation(layout, None, Recalled())
-    assert of_the_release.chosen.calico_encapsulation is Encapsulation.IPIP
+    again = _with_encapsulation(layout, None, SavedPod.from_json(inputs.to_save.to_json()))
+    assert again.order.options.calico_encapsulation is Encapsulation.VXLAN
+    of_the_release = _with_encapsulation(layout, None, SavedPod())
+    assert of_the_release.order.options.calico_encapsulation is Encapsulation.IPIP
 
 
 def test_the_encapsulation_of_a_pod_that_lives_is_fixed(layout: Layout) -> None:
-    known = _with_encapsulation(layout, Encapsulation.VXLAN, Recalled()).chosen
-    wanted = _with_encapsulation(layout, Encapsulation.NONE, known).chosen
+    known = _with_encapsulation(layout, Encapsulation.VXLAN, SavedPod()).to_save
+    wanted = _with_encapsulation(layout, Encapsulation.NONE, known).order.options
     with pytest.raises(UsageError, match="with Calico's encapsulation vxlan, not none"):
-        check_recalled(REF, known, wanted)
+        check_saved(REF, known.options, wanted)
 
 
 def test_an_encapsulation_of_another_pod_network_is_refused(layout: Layout) -> None:
-    request = PodRequest(
+    request = pod_request(
         ref=REF, base_uri=str(layout.pdf_dir), release="debian12", calico_encapsulation=Encapsulation.VXLAN
     )
     with pytest.raises(UsageError, match="--calico-encapsulation is for Calico"):
-        resolve_request(request, layout, Recalled())
+        resolve_request(request, layout, SavedPod())

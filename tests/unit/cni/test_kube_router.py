@@ -18,9 +18,10 @@ from iecpod.errors import WaitTimeout
 from iecpod.phases.cni_files import CHECK, INSTALL
 from iecpod.phases.pod_network import PodNetworkPhase
 from iecpod.phases.ready import ReadyPhase
-from iecpod.phases.workers import HAS_BEGUN, HAS_JOINED, WorkersPhase
+from iecpod.phases.workers import HAS_JOINED, LOOK, WorkersPhase
 from iecpod.yaml_document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
+from tests.fakes.jobs import jobs_of, on_job
 from tests.unit.golden_files import check_golden
 
 ROOT = Path(__file__).parents[3]
@@ -152,12 +153,11 @@ def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
     first.on(*KUBECTL, "create").on(*KUBECTL, "apply")
     shells = {"iec01": first}
     for worker in cluster.workers:
-        shell = shells[worker.hostname] = FakeShell(worker.hostname).on("sh", "-c").on("rm")
-        shell.on("sh", "-c", HAS_BEGUN, returncode=1)
-        shell.on("sh", "-c", HAS_JOINED, returncode=1).on("systemctl", stdout="inactive\n").on("systemd-run")
-        shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+        shell = shells[worker.hostname] = on_job(FakeShell(worker.hostname)).on("rm")
+        shell.on("sh", "-c", LOOK, stdout="fresh\n").on("systemctl", stdout="inactive\n")
+        shell.on("sh", "-c", HAS_JOINED, returncode=1)
     WorkersPhase(cluster, shells, fake_phase_tools()).run()
-    assert all(shells[worker.hostname].called("systemd-run") for worker in cluster.workers)
+    assert all(jobs_of(shells[worker.hostname]) for worker in cluster.workers)
     return first
 
 

@@ -9,15 +9,15 @@ import pytest
 import iecpod
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, PreflightError, UsageError
 from iecpod.images.manifests import load_manifest
 from iecpod.layout import Layout
+from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
@@ -45,14 +45,14 @@ def tools(tmp_path: Path, layout: Layout) -> ManifestTools:
 
 def resolve(layout: Layout, scenario: str, release: str = "k8s-1.37", **manifests: Path) -> PodInputs:
     files = {name.replace("_", "-"): str(path) for name, path in manifests.items()}
-    request = PodRequest(
+    request = pod_request(
         ref=REF,
         base_uri=str(layout.pdf_dir),
         release=release,
         scenario=f"k8-{scenario}-iec-noha",
         supply=Supply(manifests=files),
     )
-    return resolve_request(request, layout, Recalled())
+    return resolve_request(request, layout, SavedPod())
 
 
 def written(directory: Path, manifest: ManifestText) -> Path:
@@ -91,7 +91,7 @@ def test_plan_shows_the_operator_and_its_installation(layout: Layout, tools: Man
 
 def test_calico_by_its_manifest_stays_what_the_iec_s_scenario_means(layout: Layout) -> None:
     inputs = resolve(layout, "calico")
-    assert [manifest.name for manifest in inputs.order.cni.manifests(inputs.release)] == ["calico"]
+    assert [manifest.name for manifest in inputs.order.cni.manifests(inputs.order.release)] == ["calico"]
 
 
 def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: ManifestTools, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_manifest_that_nobody_pinned_is_asked_for(layout: Layout, tools: Manif
 @pytest.mark.parametrize("scenario", ["calico", "calico-operator", "flannel"])
 def test_every_manifest_of_a_connected_lab_is_pinned(scenario: str) -> None:
     inputs = resolve(layout_below(Path("/nowhere")), scenario)
-    assert {len(manifest.sha256) for manifest in inputs.order.cni.manifests(inputs.release)} == {64}
+    assert {len(manifest.sha256) for manifest in inputs.order.cni.manifests(inputs.order.release)} == {64}
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
 from iecpod.commands.redeploy import redeploy_changed
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
-from iecpod.design.delivery import BundleVia, choose_bundle_via
+from iecpod.commands.saved_pod import SavedPod
+from iecpod.design.choices import BundleVia
+from iecpod.design.delivery import choose_bundle_via
 from iecpod.design.release import ImageSource, ImageSourceType, Release
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, UsageError
@@ -28,6 +28,7 @@ from iecpod.ports import BundleFiles, CommandResult
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
 from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
@@ -100,20 +101,20 @@ def test_what_is_asked_for_and_impossible(
 
 
 def test_machines_alone_wait_for_no_bundle(layout: Layout) -> None:
-    assert resolve(layout).chosen.bundle_via is IMAGE
+    assert resolve(layout).order.options.bundle_via is IMAGE
     alone = resolve(layout, until="reachable")
-    assert alone.chosen.bundle_via is SSH
-    assert resolve(layout, until="reachable", bundle_via=DISK).chosen.bundle_via is DISK
-    later = resolve_request(PodRequest(ref=REF), layout, alone.chosen)
-    assert later.chosen.bundle_via is SSH, "their image is not baked"
+    assert alone.order.options.bundle_via is SSH
+    assert resolve(layout, until="reachable", bundle_via=DISK).order.options.bundle_via is DISK
+    later = resolve_request(pod_request(ref=REF), layout, alone.to_save)
+    assert later.order.options.bundle_via is SSH, "their image is not baked"
 
 
 @pytest.mark.parametrize(("baked", "meant"), [(True, IMAGE), (False, SSH), (None, None)])
 def test_notes_of_before_are_read(baked: bool | None, meant: BundleVia | None) -> None:
-    assert Recalled.from_json(json.dumps({"uri": "embedded", "baked": baked})) == Recalled(
+    assert SavedPod.from_json(json.dumps({"uri": "embedded", "baked": baked})) == saved_pod(
         uri=EMBEDDED, bundle_via=meant, disposable=True
     )
-    assert Recalled.from_json(Recalled(bundle_via=DISK).to_json()).bundle_via is DISK
+    assert SavedPod.from_json(saved_pod(bundle_via=DISK).to_json()).options.bundle_via is DISK
 
 
 @pytest.mark.parametrize(
@@ -144,9 +145,9 @@ def test_domains_get_one_disk_that_is_made_with_the_image(layout: Layout, tools:
     report = deploy(resolve(layout, bundle_via=DISK), tools, lambda _report: None)
     assert report.phases[0].outcome == "done" and tools.disks.made == [Arch.X86_64]
     assert _with_disk(tools) == {f"local-virtual1-{node}" for node in NODES}
-    assert tools.recalled.bundle_via == "disk"
+    assert tools.saved_pod.options.bundle_via == "disk"
     tools.disks.made.clear()
-    inputs = resolve_request(PodRequest(ref=REF), layout, tools.recalled)
+    inputs = resolve_request(pod_request(ref=REF), layout, tools.saved_pod)
     assert deploy(inputs, tools, lambda _report: None).outcome == "in place"
     assert tools.disks.made == [], "machines that are there need it no more"
 
@@ -158,7 +159,7 @@ def test_a_pod_that_lives_is_not_made_anew_for_a_disk(layout: Layout, tools: Fak
     assert _changes(layout, tools, DISK) == {"in place"}
     assert deploy(resolve(layout, bundle_via=DISK), tools, lambda _report: None).outcome == "in place"
     redeploy_changed(resolve(layout, bundle_via=DISK), tools, lambda _report: None)
-    assert tools.hypervisor.observe() == before and tools.recalled.bundle_via == "disk"
+    assert tools.hypervisor.observe() == before and tools.saved_pod.options.bundle_via == "disk"
     assert _changes(layout, tools, SSH) == {"in place"}
 
 

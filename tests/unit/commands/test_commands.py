@@ -16,13 +16,14 @@ import iecpod
 from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
 from iecpod.commands.report import Report
-from iecpod.commands.request import PHASES, PodRequest
+from iecpod.commands.request import PHASES
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
+from iecpod.commands.tools import FindCredentials
+from iecpod.design.choices import BundleVia
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.delivery import BundleVia
 from iecpod.design.machines import BundleDisk, Route, Seed, Site, VirtType
 from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.pace import PHASES_THAT_WAIT
@@ -33,6 +34,7 @@ from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
 from iecpod.phases.cni_files import CHECK, INSTALL
+from iecpod.phases.control_plane import LOOK
 from iecpod.ports import (
     ApiServer,
     BaseImage,
@@ -51,6 +53,7 @@ from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
 from tests.unit.admin_conf import SERVER, admin_conf
 from tests.unit.cni.calico_of_the_iec import make_tls
@@ -90,7 +93,7 @@ class FakeBundleDisks:
 
 
 class FakeTools:
-    """`PodTools` on fakes; keys and the POD's directory are real."""
+    """`PodTools` and `LibvirtTools` with all their parts in one, on fakes; keys and the POD's directory are real."""
 
     def __init__(
         self, directory: Path, layout: Layout, routes: tuple[Route, ...] = (), facts: HostFacts = FACTS
@@ -107,9 +110,15 @@ class FakeTools:
         self.fake_host = FakeHost(self.hypervisor, routes)
         self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
         self.free = 1 << 40
-        self.recalled = Recalled()
+        self.saved_pod = SavedPod()
         self.held_by: LockHolder | None = None
         self.disks = FakeBundleDisks()
+
+    @property
+    def run(self) -> FakeTools:
+        return self
+
+    state = nodes = software = disk_sources = seeds = run
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -162,7 +171,9 @@ class FakeTools:
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         return None  # debian12's is compiled for guests
 
-    def api_server(self, cluster: DesiredCluster, way: WayIn, first: Shell) -> ApiServer | None:
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiServer | None:
         return None
 
     def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
@@ -171,22 +182,23 @@ class FakeTools:
     def free_bytes(self, path: str) -> int:
         return self.free
 
-    def remember(self, chosen: Recalled) -> None:
+    def save(self, pod: SavedPod) -> None:
         self.pod_dir.mkdir(parents=True, exist_ok=True)
-        self.recalled = chosen
+        self.saved_pod = pod
 
-    def recall(self) -> Recalled:
-        return self.recalled
+    def saved(self) -> SavedPod:
+        return self.saved_pod
 
     def remove_pod_dir(self) -> None:
         shutil.rmtree(self.pod_dir, ignore_errors=True)
-        self.recalled = Recalled()
+        self.saved_pod = SavedPod()
 
 
 def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
     shell.on("test", "-e").on("true").on("sh", "-c", stdout="150\n")
+    shell.on("sh", "-c", LOOK, stdout="admin.conf\nmanifests\nkube-scheduler.yaml\ninactive\n")
     shell.on("sh", "-euc", stdout="v1.20.2\n").on("systemctl", "is-active", stdout="active\n")
     items = [
         {
@@ -219,8 +231,8 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def resolve(layout: Layout, **options: object) -> PodInputs:
-    request = PodRequest(**{"ref": REF, "base_uri": str(layout.pdf_dir), "release": "debian12", **options})  # type: ignore[arg-type]
-    return resolve_request(request, layout, Recalled())
+    request = pod_request(**{"ref": REF, "base_uri": str(layout.pdf_dir), "release": "debian12", **options})
+    return resolve_request(request, layout, SavedPod())
 
 
 @pytest.fixture
@@ -357,21 +369,21 @@ def test_compact_addresses_are_planned_and_recalled(layout: Layout, tools: FakeT
     text = plan_text(inputs, make_pod_plan(inputs, tools))
     assert text.startswith("POD local/virtual1 on embedded, addresses: compact\n")
     assert "iec01  enp2s0  mgmt     172.16.10.10/24" in text
-    recalled = resolve_request(inputs.request, layout, Recalled(uri=EMBEDDED, addressing="compact"))
-    assert recalled.allocation == inputs.allocation
+    recalled = resolve_request(inputs.request, layout, saved_pod(uri=EMBEDDED, addressing="compact"))
+    assert recalled.order.allocation == inputs.order.allocation
 
 
 def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
     adapters = PodAdapters(layout, REF, RecordingReporter(), "")
-    assert adapters.recall() == Recalled()
+    assert adapters.state.saved() == SavedPod()
     supply = Supply(registry_mirrors={"docker.io": "https://hub.lab"}, no_proxy=(".lab",))
     given = {"addressing": "compact", "pod_cidr": "100.101.0.0/16", "vcpus": 2, "memory_mib": 1024, "supply": supply}
-    chosen = resolve(layout, **given).chosen
-    adapters.remember(chosen)
-    assert adapters.recall() == chosen
-    assert (adapters.pod_dir / "deployed.json").stat().st_mode & 0o777 == 0o600
-    later = resolve_request(PodRequest(ref=REF), layout, adapters.recall())
-    assert later.chosen == chosen and str(later.pod_cidr) == "100.101.0.0/16"
+    inputs = resolve(layout, **given)
+    adapters.state.save(inputs.to_save)
+    assert adapters.state.saved() == inputs.to_save
+    assert (adapters.state.pod_dir / "deployed.json").stat().st_mode & 0o777 == 0o600
+    later = resolve_request(pod_request(ref=REF), layout, adapters.state.saved())
+    assert later.order.options == inputs.order.options and str(later.order.pod_cidr) == "100.101.0.0/16"
 
 
 @pytest.mark.parametrize(
@@ -390,11 +402,11 @@ def test_a_pod_is_remembered_with_its_options(layout: Layout) -> None:
 def test_a_pod_is_disposable_by_its_lab_or_an_option_that_is_remembered(
     layout: Layout, lab: str, given: bool | None, note: dict[str, bool] | None, expected: bool
 ) -> None:
-    recalled = Recalled() if note is None else Recalled.from_json(json.dumps({"uri": "embedded", **note}))
-    request = PodRequest(ref=PodRef(lab, "virtual1"), disposable=given)
-    chosen = resolve_request(request, layout, recalled).chosen
-    assert chosen.disposable is expected
-    assert Recalled.from_json(chosen.to_json()).disposable is expected
+    recalled = SavedPod() if note is None else SavedPod.from_json(json.dumps({"uri": "embedded", **note}))
+    request = pod_request(ref=PodRef(lab, "virtual1"), disposable=given)
+    inputs = resolve_request(request, layout, recalled)
+    assert inputs.order.options.disposable is expected
+    assert SavedPod.from_json(inputs.to_save.to_json()).options.disposable is expected
 
 
 @pytest.mark.parametrize(
@@ -426,7 +438,7 @@ def test_a_pod_that_stands_does_not_stop_being_disposable(layout: Layout, tools:
 def test_an_option_that_is_given_again_takes_the_place_of_itself_alone(layout: Layout) -> None:
     known = Supply(registry_mirrors={"docker.io": "https://hub.lab"}, http_proxy="http://old:1", no_proxy=("a", "b"))
     given = Supply(registry_mirrors={"k8s.gcr.io": "https://k8s.lab"}, http_proxy="http://new:2")
-    later = resolve_request(PodRequest(ref=REF, supply=given), layout, Recalled(supply=known)).chosen.supply
+    later = resolve_request(pod_request(ref=REF, supply=given), layout, saved_pod(supply=known)).order.options.supply
     assert later == Supply(
         registry_mirrors={"docker.io": "https://hub.lab", "k8s.gcr.io": "https://k8s.lab"},
         http_proxy="http://new:2",
@@ -439,8 +451,8 @@ def test_nodes_that_fetch_packages_are_led_to_the_mirror(
     layout: Layout, tools: FakeTools, packages: tuple[str, ...], is_told: bool
 ) -> None:
     inputs = resolve(layout, supply=Supply(apt_mirror="http://mirror.lab/debian"))
-    release = dataclasses.replace(inputs.release, packages=packages)
-    planned = make_pod_plan(dataclasses.replace(inputs, release=release), tools).planned
+    order = dataclasses.replace(inputs.order, release=dataclasses.replace(inputs.order.release, packages=packages))
+    planned = make_pod_plan(dataclasses.replace(inputs, order=order), tools).planned
     assert isinstance(planned, LibvirtPlan)
     seeds = [domain.seed.user_data for domain in planned.rendered.domains]
     assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_told}
@@ -448,24 +460,24 @@ def test_nodes_that_fetch_packages_are_led_to_the_mirror(
 
 def test_another_release_forgets_what_names_parts_of_the_one_before(layout: Layout) -> None:
     supply = Supply(repositories={"kubernetes": "http://mirror/k"}, http_proxy="http://proxy:1")
-    known = Recalled(release="iec-r1", base_os="ubuntu1604", bundle="b" * 64, supply=supply)
-    other = resolve_request(PodRequest(ref=REF, release="debian12"), layout, known).chosen
+    known = saved_pod(release="iec-r1", base_os="ubuntu1604", bundle="b" * 64, supply=supply)
+    other = resolve_request(pod_request(ref=REF, release="debian12"), layout, known).order.options
     assert (other.release, other.base_os, other.bundle) == ("debian12", None, None)
     assert other.supply == Supply(http_proxy="http://proxy:1")
-    same = resolve_request(PodRequest(ref=REF, release="iec-r1"), layout, known).chosen
+    same = resolve_request(pod_request(ref=REF, release="iec-r1"), layout, known).order.options
     assert (same.base_os, same.supply) == ("ubuntu1604", supply)
 
 
 def test_a_pod_that_lives_cannot_become_another(layout: Layout, tools: FakeTools) -> None:
     deploy(resolve(layout), tools, lambda _report: None)
-    before = tools.recalled
+    before = tools.saved_pod
     with pytest.raises(UsageError) as caught:
         deploy(resolve(layout, addressing="compact", service_cidr="172.16.2.0/24"), tools, lambda _report: None)
     assert caught.value.cause == (
         "POD local/virtual1 was deployed with addresses fuel, not compact; "
         "with the service CIDR 172.16.1.0/24, not 172.16.2.0/24"
     )
-    assert tools.recalled == before and before.virt_type == "qemu"
+    assert tools.saved_pod == before and before.options.virt_type == "qemu"
 
 
 def test_sizes_of_the_command_line_replace_those_of_the_pdf(layout: Layout, tools: FakeTools) -> None:
@@ -511,7 +523,9 @@ def test_encrypted_values_are_decrypted_and_not_shown(layout: Layout, tools: Fak
     pdf.write_text(pdf.read_text().replace("- name: node-1", f"- name: {pair.encrypt('node-1')}"))
     keys = (str(pair.private_file), str(pair.public_file))
     inputs = resolve(layout, base_uri=str(tmp_path), eyaml_keys=keys)
-    assert inputs.spec == dataclasses.replace(resolve(layout).spec, pdf_file=str(pdf), idf_file=inputs.spec.idf_file)
+    assert inputs.order.spec == dataclasses.replace(
+        resolve(layout).order.spec, pdf_file=str(pdf), idf_file=inputs.order.spec.idf_file
+    )
     text = plan_text(inputs, make_pod_plan(inputs, tools))
     assert "node-1" not in text + repr(inputs) and "node-2" in text
     with pytest.raises(DescriptorError) as caught:
@@ -567,11 +581,14 @@ def test_unknown_scenario_lists_those_there_are(layout: Layout) -> None:
     with pytest.raises(UsageError) as caught:
         resolve(layout, scenario="os-nosdn-nofeature-ha")
     assert "k8-calico-iec-noha" in caught.value.remedy
-    assert resolve(layout, scenario="k8-nosdn-iec-noha").scenario.name == "k8-calico-iec-noha"
+    assert resolve(layout, scenario="k8-nosdn-iec-noha").order.scenario.name == "k8-calico-iec-noha"
 
 
 def test_of_a_console_the_end_is_read(layout: Layout, tmp_path: Path) -> None:
-    adapters, console = PodAdapters(layout, REF, RecordingReporter(), ""), tmp_path / "console.log"
+    adapters, console = (
+        PodAdapters(layout, REF, RecordingReporter(), "").nodes.libvirt_tools(),
+        tmp_path / "console.log",
+    )
     assert adapters.read_console(str(console)) == ""
     console.write_bytes(b"x" * 300_000 + b"\xfflogin:")
     text = adapters.read_console(str(console))

@@ -107,7 +107,7 @@ def test_a_run(inputs: PodInputs, pod: FakeTools) -> None:
     report = run_conformance(inputs, pod, bench, order())
     outcomes = {test.name: test.outcome for test in report.tests}
     assert outcomes == {DNS: "passed", DNS_SERVICES: "failed", PODS: "skipped", PODS_TWICE: "passed"}
-    assert report.version == inputs.release.kubernetes_version
+    assert report.version == inputs.order.release.kubernetes_version
     assert bench.compiled == [] and bench.calls == []
     assert (pod.pod_dir / "conformance/e2e.log").read_bytes() == pods.logs["e2e"]
     assert [line for line in pod.reporter.lines if line.startswith(("start", "done", "failed"))] == [
@@ -128,8 +128,8 @@ def test_what_is_applied(inputs: PodInputs, pod: FakeTools) -> None:
     # Whatever removes the namespaces of tests removes it, too.
     assert pods.applied[0]["metadata"] == {"name": NAMESPACE, "labels": {"e2e-run": "iecpod"}}
     images = [container["image"] for container in pods.applied[-1]["spec"]["containers"]]
-    version = inputs.release.kubernetes_version
-    assert images == [f"registry.k8s.io/conformance:v{version}", inputs.release.nginx_image]
+    version = inputs.order.release.kubernetes_version
+    assert images == [f"registry.k8s.io/conformance:v{version}", inputs.order.release.nginx_image]
     assert pods.environment("dry-run")["E2E_DRYRUN"] == "true" and "E2E_DRYRUN" not in pods.environment("e2e")
     assert pods.environment("e2e")["E2E_EXTRA_GINKGO_ARGS"] == "--v --timeout=3600s --grace-period=20s"
 
@@ -210,5 +210,5 @@ def test_a_regular_expression_that_is_none(inputs: PodInputs, pod: FakeTools) ->
 
 
 def test_which_releases_have_an_image(layout: Layout) -> None:  # noqa: F811
-    assert image_of_tests(resolve(layout, release="k8s-1.37-go").release) == ""
-    assert image_of_tests(resolve(layout, release="iec-r1", scenario="k8-calico-iec-noha").release) == ""
+    assert image_of_tests(resolve(layout, release="k8s-1.37-go").order.release) == ""
+    assert image_of_tests(resolve(layout, release="iec-r1", scenario="k8-calico-iec-noha").order.release) == ""

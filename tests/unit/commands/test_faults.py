@@ -14,17 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.lock import RunLock, pod_lock
 from iecpod.cli.main import main
 from iecpod.commands.deploy import deploy
 from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.pod_state import NOTE, make_pod_dir, pod_dir_of, recall, remember, remove_pod_dir
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import NOTE, load_saved, make_pod_dir, pod_dir_of, remove_pod_dir, save_pod
 from iecpod.commands.report import Report
 from iecpod.commands.request import PHASES
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
 from iecpod.design.owner import Owner
-from iecpod.errors import HostError, HypervisorUnavailable, IecpodError, PodLocked, PreflightError
+from iecpod.errors import HostError, HypervisorUnavailable, PodLocked, PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
@@ -32,6 +31,7 @@ from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
@@ -249,11 +249,11 @@ def test_a_disk_too_full_for_a_job_s_report_hides_no_error(tmp_path: Path, monke
 
 
 def test_a_deploy_that_cannot_note_anything_leaves_nothing(layout: Layout, tools: FakeTools) -> None:
-    def fail(chosen: Recalled) -> None:
+    def fail(pod: SavedPod) -> None:
         tools.pod_dir.mkdir()
         raise HostError("no room")
 
-    tools.remember = fail  # type: ignore[method-assign]
+    tools.save = fail  # type: ignore[method-assign]
     with pytest.raises(HostError, match="no room"):
         deploy(resolve(layout), tools, lambda _report: None)
     assert not tools.pod_dir.exists() and not tools.fake_host.started
@@ -286,7 +286,7 @@ def test_the_note_goes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (pod_dir / "keys").mkdir(parents=True)
     (pod_dir / "keys" / "id").touch()
     (pod_dir / "report.json").touch()
-    remember(pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(pod_dir, saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     left: list[set[str]] = []
     unlink = Path.unlink
 
@@ -322,7 +322,7 @@ DAMAGED = [
 def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> None:
     (tmp_path / NOTE).write_bytes(content)
     with pytest.raises(HostError) as caught:
-        recall(tmp_path)
+        load_saved(tmp_path)
     assert caught.value.cause == f"{tmp_path / NOTE} does not say what the POD was deployed with: {fault}"
     assert "remove that file" in caught.value.remedy
 
@@ -330,7 +330,7 @@ def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> N
 def test_a_note_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / NOTE).mkdir()
     with pytest.raises(HostError) as caught:
-        recall(tmp_path)
+        load_saved(tmp_path)
     assert caught.value.cause == f"{tmp_path / NOTE} cannot be read: Is a directory"
 
 
@@ -341,7 +341,7 @@ def test_a_damaged_note_keeps_no_other_pod_from_being_seen(tmp_path: Path, note:
     pods_dir = layout.state_dir / "pods" / "arm"
     for name in ("virtual1", "virtual2"):
         make_pod_dir(layout, PodRef("arm", name))
-        remember(pods_dir / name, Recalled(uri=SYSTEM), pods.INSTALLATION)
+        save_pod(pods_dir / name, saved_pod(uri=SYSTEM), pods.INSTALLATION)
         os.utime(pods_dir / name / NOTE, (0, 0))
     damaged = pods_dir / "virtual1" / NOTE
     damaged.unlink()
@@ -364,26 +364,14 @@ def test_a_damaged_note_keeps_no_other_pod_from_being_seen(tmp_path: Path, note:
 def test_a_note_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / NOTE).mkdir()
     with pytest.raises(HostError) as caught:
-        remember(tmp_path, Recalled(), pods.INSTALLATION)
+        save_pod(tmp_path, SavedPod(), pods.INSTALLATION)
     assert caught.value.cause == f"{tmp_path / NOTE} cannot be written: Is a directory"
 
 
-def test_a_run_may_take_its_own_lock_again(tmp_path: Path) -> None:
-    layout = layout_below(tmp_path)
-    mine = RunLock(lambda: pod_lock(layout, REF, wait_seconds=0))
-    with mine.held():
-        with mine.held():
-            pass
-        with pytest.raises(PodLocked), pod_lock(layout, REF, wait_seconds=0):
-            pass
-    with pod_lock(layout, REF, wait_seconds=0), pytest.raises(PodLocked), mine.held():
-        pass
-
-
-def test_adapters_of_one_run_share_a_lock(tmp_path: Path) -> None:
+def test_two_runs_share_a_lock(tmp_path: Path) -> None:
     layout = layout_below(tmp_path)
     one, other = (PodAdapters(layout, REF, RecordingReporter(), "") for _ in range(2))
-    with one.lock(), one.lock(), pytest.raises(IecpodError), other.lock():
+    with one.state.lock(), pytest.raises(PodLocked), other.state.lock():
         pass
     notes = [json.loads(path.read_text()) for path in layout.runtime_dir.rglob("*.holder")]
     assert notes == []

@@ -14,8 +14,7 @@ import pytest
 
 from iecpod.adapters.lock import pod_lock
 from iecpod.commands.gc import Gathered, Leftover, collect_garbage, examine_pod
-from iecpod.commands.pod_state import NOTE, remember
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import NOTE, save_pod
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.images.work import find_abandoned, remove_abandoned
@@ -26,6 +25,7 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor
+from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import REF, FakeTools, run_deploy
@@ -45,7 +45,7 @@ def layout(tmp_path: Path) -> Layout:
 def tools(tmp_path: Path, layout: Layout) -> FakeTools:
     tools = FakeTools(tmp_path, layout)
     run_deploy(layout, tools)
-    remember(tools.pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(tools.pod_dir, saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     return tools
 
 
@@ -152,7 +152,7 @@ def test_a_pod_that_is_deployed_between_look_and_removal_stays(tools: FakeTools,
     set_age(tools, 9 * DAY)
     found = examine_pod(tools, site(EMBEDDED), everything=everything)
     assert found.in_use == ""
-    remember(tools.pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(tools.pod_dir, saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     os.utime(tools.pod_dir / NOTE, (NOW * 2, NOW * 2))
     (tools.pod_dir / "report.json").write_text(json.dumps({"outcome": "done"}))
     gathered = collect_garbage([found], now=time.time() + 9 * DAY, older_than_seconds=DAY, dry_run=False)
@@ -215,7 +215,7 @@ def test_the_verb(tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatc
     aborted = layout.state_dir / "pods" / "arm" / "virtual1"
     aborted.mkdir(parents=True)
     take_away(monkeypatch)
-    remember(aborted, Recalled(uri=SYSTEM), pods.INSTALLATION)
+    save_pod(aborted, saved_pod(uri=SYSTEM), pods.INSTALLATION)
     os.utime(aborted / NOTE, (0, 0))
     dry = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run", "-c", "embedded")
     assert dry.exit_code == 0 and f"would remove  directory {stage}" in dry.stdout
@@ -242,7 +242,7 @@ def test_pods_of_a_hypervisor_that_nobody_noted(
     assert "removed  POD unit/pod1" in run(tmp_path, "gc", "--older-than", "2d", "-c", uri, "--all").stdout
     aborted = layout.state_dir / "pods" / "arm" / "virtual1"
     aborted.mkdir(parents=True)
-    remember(aborted, Recalled(uri=SYSTEM), pods.INSTALLATION)
+    save_pod(aborted, saved_pod(uri=SYSTEM), pods.INSTALLATION)
     os.utime(aborted / NOTE, (0, 0))
     take_away(monkeypatch)
     failed = run(tmp_path, "gc", "--older-than", "2d", "-c", SYSTEM)

@@ -10,9 +10,8 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.bundle_manifest import BundledImage
 from iecpod.design.image_archive import ImageArchive
 from iecpod.design.image_origin import MISSING, NeededImage, check_given_twice, find_origins
@@ -35,8 +34,10 @@ from iecpod.ports import CommandResult
 from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
+from tests.fakes.jobs import on_job
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
+from tests.pod_requests import pod_request
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL
 from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below, run
@@ -68,9 +69,9 @@ def resolve(
     tmp_path: Path,
     *archives: ImageArchive,
     release: str = "k8s-1.37-go",
-    recalled: Recalled | None = None,
+    recalled: SavedPod | None = None,
 ) -> PodInputs:
-    request = PodRequest(
+    request = pod_request(
         ref=REF,
         base_uri=str(layout.pdf_dir),
         release=release,
@@ -78,7 +79,7 @@ def resolve(
         image_archives=tuple(archive.digest for archive in archives) or None,
         supply=Supply(manifests={"calico": str(written(tmp_path, CALICO))}),
     )
-    return resolve_request(request, layout, recalled or Recalled())
+    return resolve_request(request, layout, recalled or SavedPod())
 
 
 def images_of(text: str) -> dict[str, str]:
@@ -132,7 +133,7 @@ def test_deploy_tells_where_images_come_from_before_it_begins(
     assert tools.reporter.lines.index(shown[-1]) < next(
         number for number, line in enumerate(tools.reporter.lines) if "networks" in line
     )
-    assert tools.recalled.image_archives == (archive.digest,)
+    assert tools.saved_pod.options.image_archives == (archive.digest,)
 
 
 def test_a_connected_release_pulls_what_no_archive_has(layout: Layout, tools: ManifestTools, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_connected_release_pulls_what_no_archive_has(layout: Layout, tools: Ma
         OF_CALICO[0]: "registry quay.io",
         OF_CALICO[1]: f"image archive {archive.digest[:12]}",
         OF_CALICO[2]: "registry quay.io",
-        inputs.release.nginx_image: "registry docker.io",
+        inputs.order.release.nginx_image: "registry docker.io",
     }
 
 
@@ -253,9 +254,8 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
         missing = argv[3:] and argv[3] == "look-images" and not has_them
         return CommandResult(1 if missing else 0, "v1.20.2\n" if argv[3:4] == ["check-runtime"] else "", "")
 
-    shell = FakeShell().reply(("sh", "-euc"), answer).on("sh", "-c").on("systemd-run").on("rm").on("systemctl")
+    shell = on_job(FakeShell().reply(("sh", "-euc"), answer).on("sh", "-c").on("rm").on("systemctl"))
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
     phase = RuntimePhase(
         *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_phase_tools()),
         archs={"iec01": Arch.X86_64},
@@ -280,14 +280,14 @@ def test_the_kubelet_never_removes_images_of_archives(tmp_path: Path, runtime: s
 
 def test_a_pod_remembers_digests_and_forgets_them_with_its_release(layout: Layout, tmp_path: Path) -> None:
     archive = taken_in(tmp_path, NODE)
-    chosen = resolve(layout, tmp_path, archive).chosen
-    recalled = Recalled.from_json(chosen.to_json())
-    assert recalled.image_archives == (archive.digest,) and recalled == chosen
-    assert resolve(layout, tmp_path, recalled=recalled).release.image_archives == (archive,)
-    other = resolve_request(PodRequest(ref=REF, release="debian12", scenario="k8-bridge-iec-noha"), layout, recalled)
-    assert other.chosen.image_archives == ()
+    saved = resolve(layout, tmp_path, archive).to_save
+    recalled = SavedPod.from_json(saved.to_json())
+    assert recalled.options.image_archives == (archive.digest,) and recalled == saved
+    assert resolve(layout, tmp_path, recalled=recalled).order.release.image_archives == (archive,)
+    other = resolve_request(pod_request(ref=REF, release="debian12", scenario="k8-bridge-iec-noha"), layout, recalled)
+    assert other.order.options.image_archives == ()
     with pytest.raises(ValueError, match="is not the digest of an archive"):
-        Recalled.from_json('{"image_archives": ["../x"]}')
+        SavedPod.from_json('{"image_archives": ["../x"]}')
     with pytest.raises(UsageError, match="is not in the cache any more"):
         resolve(layout_below(tmp_path / "elsewhere"), tmp_path, recalled=recalled)
 
@@ -299,11 +299,11 @@ def test_a_bundle_is_given_the_manifests_that_it_lacks(layout: Layout, tmp_path:
 
     def resolved(**manifests: Path) -> PodInputs:
         supply = Supply(manifests={name: str(path) for name, path in manifests.items()})
-        request = PodRequest(ref=REF, bundle=digest, scenario="k8-flannel-iec-noha", supply=supply)
-        return resolve_request(request, layout, Recalled())
+        request = pod_request(ref=REF, bundle=digest, scenario="k8-flannel-iec-noha", supply=supply)
+        return resolve_request(request, layout, SavedPod())
 
     flannel = written(tmp_path, FLANNEL)
-    release = resolved(flannel=flannel).release
+    release = resolved(flannel=flannel).order.release
     files = {manifest.name: manifest.file for manifest in release.manifests}
     assert files["flannel"] == str(flannel) and files["calico"].endswith("/manifests/calico.yaml")
     with pytest.raises(UsageError, match="--bundle brings image, packages and manifests"):
@@ -314,8 +314,8 @@ def test_a_bundle_is_given_the_manifests_that_it_lacks(layout: Layout, tmp_path:
 
 def test_a_bundle_without_a_manifest_fetches_none(layout: Layout, tools: ManifestTools) -> None:
     digest = bundle_taken_in(layout.cache_dir, manifest_of("k8s-1.37")).name
-    request = PodRequest(ref=REF, bundle=digest, scenario="k8-flannel-iec-noha")
-    problems = make_pod_plan(resolve_request(request, layout, Recalled()), tools).problems
+    request = pod_request(ref=REF, bundle=digest, scenario="k8-flannel-iec-noha")
+    problems = make_pod_plan(resolve_request(request, layout, SavedPod()), tools).problems
     shown = {problem.rule: problem for problem in problems}
     assert shown["manifest-missing"].message == "the bundle has no manifest flannel, which flannel is made of"
     assert "--manifest flannel=FILE" in shown["manifest-missing"].remedy

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from iecpod.commands.pod_state import remember
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import save_pod
 from iecpod.errors import PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.images.cache import Cache
@@ -30,6 +29,7 @@ from iecpod.providers.libvirt.cache_users import find_users, system_uris
 from iecpod.yaml_document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import RecordingReporter
+from tests.pod_requests import saved_pod
 from tests.unit.cli.test_cli import proposals
 from tests.unit.command_line import layout_below, run
 from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away, take_to
@@ -341,7 +341,7 @@ def test_parts_that_are_noted_of_a_pod_count(tmp_path: Path, layout: Layout) -> 
     part = make_artifact(layout, "parts", {"number": 1})
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri=EMBEDDED, release=f"somewhere/{part.name}.yaml"), pods.INSTALLATION)
+    save_pod(pod_dir, saved_pod(uri=EMBEDDED, release=f"somewhere/{part.name}.yaml"), pods.INSTALLATION)
     assert needed_by(tmp_path, part) == ["POD lab/pod1"]
 
 
@@ -350,7 +350,7 @@ def test_a_hypervisor_that_does_not_answer_counts(
 ) -> None:
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri=SYSTEM), pods.INSTALLATION)
+    save_pod(pod_dir, saved_pod(uri=SYSTEM), pods.INSTALLATION)
     take_away(monkeypatch)
     (user,) = needed_by(tmp_path, image)
     assert user.startswith(f"perhaps a domain at {SYSTEM} (cannot be looked at: ")
@@ -381,7 +381,7 @@ def test_domains_of_others_count(tmp_path: Path, layout: Layout, image: Path, mo
     put_in_place(monkeypatch, f"<node>{''.join(domains)}<pool type='dir'>{pool_xml}</pool></node>", tmp_path)
     pod_dir = layout.state_dir / "pods/lab/pod1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri=HypervisorUri(TEST_URI)), pods.INSTALLATION)
+    save_pod(pod_dir, saved_pod(uri=HypervisorUri(TEST_URI)), pods.INSTALLATION)
     assert sorted(needed_by(tmp_path, image)) == [f"domain slave{number} at {TEST_URI}" for number in (0, 1)]
     disk.unlink()
     assert needed_by(tmp_path, image) == [f"domain slave1 at {TEST_URI}"]

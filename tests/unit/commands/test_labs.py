@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from iecpod.commands.pod_state import remember
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import save_pod
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import EMBEDDED
 from tests import pods
+from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod
 
 
 def test_labs_of_our_own(tmp_path: Path) -> None:
     pod_dir = layout_below(tmp_path).state_dir / "pods" / "arm" / "virtual1"
     pod_dir.mkdir(parents=True)
-    remember(pod_dir, Recalled(uri=EMBEDDED), pods.INSTALLATION)
+    save_pod(pod_dir, saved_pod(uri=EMBEDDED), pods.INSTALLATION)
     result = run(tmp_path, "labs")
     assert result.exit_code == 0
     assert [line.split() for line in result.stdout.splitlines()] == [

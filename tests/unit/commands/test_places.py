@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,10 +11,8 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan
-from iecpod.commands.recalled import Recalled
 from iecpod.commands.redeploy import redeploy_changed
 from iecpod.commands.report import Report
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.descriptors.places import assign_places
 from iecpod.design.changes import Action
@@ -27,6 +24,7 @@ from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.yaml_document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import FACTS, FakeHost, FakeHypervisor
+from tests.pod_requests import pod_request, saved_pod
 from tests.unit.commands.test_commands import REF, FakeTools, layout, resolve, tools
 
 __all__ = ["layout", "tools"]
@@ -85,8 +83,8 @@ def _base(layout: Layout, directory: Path, names: tuple[str, ...]) -> Path:
 
 
 def _inputs(layout: Layout, tools: FakeTools, base: Path, *, prune: bool = False) -> PodInputs:
-    request = PodRequest(ref=REF, base_uri=str(base), release="debian12", prune=prune)
-    return resolve_request(request, layout, dataclasses.replace(tools.recalled, base_uri=None))
+    request = pod_request(ref=REF, base_uri=str(base), release="debian12", prune=prune)
+    return resolve_request(request, layout, tools.saved_pod)
 
 
 def _deploy_three(layout: Layout, tools: FakeTools, directory: Path) -> None:
@@ -131,7 +129,7 @@ def test_a_cluster_without_its_first_node_is_another(
     tools: FakeTools,
     tmp_path: Path,
 ) -> None:
-    tools.recalled = Recalled(places={"node-1": 0, "node-2": 1, "node-3": 2}, planned_nodes=3)
+    tools.saved_pod = saved_pod(places={"node-1": 0, "node-2": 1, "node-3": 2}, planned_nodes=3)
     inputs = _inputs(layout, tools, _base(layout, tmp_path, ("node-2", "node-3")))
     assert inputs.order.hostnames == ("iec01", "iec02")
 
@@ -193,7 +191,7 @@ def test_a_node_that_left_is_drained_and_removed(
     assert {phase.name for phase in report.phases if phase.outcome == "done"} >= {"prune"}
     assert asked == ["drain iec02", "delete --raw=/api/v1/nodes/iec02"]
     assert not [seen.name for seen in tools.hypervisor.observe() if "iec02" in seen.name]
-    assert tools.recalled.places == {"node-1": 0, "node-3": 2}
+    assert tools.saved_pod.places == {"node-1": 0, "node-3": 2}
     assert set(_plan(_inputs(layout, tools, without), tools).values()) == {Action.KEEP}
 
 

@@ -12,10 +12,9 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.commands.rule_book import RULE_BOOK
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.descriptors.cidrs import TakenNetwork
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE, plan_docker_bridge
 from iecpod.design.supply import Supply
@@ -24,6 +23,7 @@ from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.providers.libvirt.connection.host_routes import parse_links
 from iecpod.providers.libvirt.objects import HostFacts, Link
 from tests.fakes import FACTS
+from tests.pod_requests import pod_request
 from tests.unit.broken_pod import Edits
 from tests.unit.command_line import layout_below, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
@@ -35,10 +35,10 @@ def refusals(
     """What a plan of the sound POD, edited, is refused for, and what it warns of (first lines)."""
     write_pod(tmp_path, REF.lab, REF.pod, pdf, idf)
     layout = layout_below(tmp_path)
-    wanted = {"release": "debian12", "scenario": "k8-bridge-iec-noha", "connect": EMBEDDED, **options}
-    request = PodRequest(ref=REF, base_uri=str(tmp_path), **wanted)
+    wanted = {"release": "debian12", "scenario": "k8-bridge-iec-noha", "uri": EMBEDDED, **options}
+    request = pod_request(ref=REF, base_uri=str(tmp_path), **wanted)
     tools = FakeTools(tmp_path, layout, facts=facts)
-    found = make_pod_plan(resolve_request(request, layout, Recalled()), tools).problems
+    found = make_pod_plan(resolve_request(request, layout, SavedPod()), tools).problems
     errors = [problem for problem in found if problem.severity is Severity.ERROR]
     return errors, [line.partition("\n")[0] for line in tools.reporter.lines]
 
@@ -131,10 +131,10 @@ def test_a_release_may_have_kubeadm_pass_over_it(tmp_path: Path, ignored: list[s
 def test_machines_that_are_there_are_judged_before_kubeadm_runs_on_them(tmp_path: Path) -> None:
     layout = layout_below(tmp_path)
     tools = FakeTools(tmp_path, layout)
-    machines = PodRequest(ref=REF, base_uri=str(layout.pdf_dir), vcpus=1, until="reachable")
-    assert deploy(resolve_request(machines, layout, Recalled()), tools, lambda _report: None).outcome == "done"
+    machines = pod_request(ref=REF, base_uri=str(layout.pdf_dir), vcpus=1, until="reachable")
+    assert deploy(resolve_request(machines, layout, SavedPod()), tools, lambda _report: None).outcome == "done"
     whole = dataclasses.replace(machines, until=None)
-    problems = make_pod_plan(resolve_request(whole, layout, Recalled()), tools).problems
+    problems = make_pod_plan(resolve_request(whole, layout, SavedPod()), tools).problems
     assert [problem.rule for problem in problems] == ["kubeadm-cpus"]
     assert RULE_BOOK["kubeadm-cpus"].fixed and RULE_BOOK["kubeadm-memory"].fixed
 
@@ -219,8 +219,8 @@ def test_docker_s_bridge_is_where_nothing_else_is(
     mirrors = Supply(repositories={"kubernetes": "http://mirror.lab/k8s"}, manifests=manifests)
     write_pod(tmp_path, REF.lab, REF.pod, None, idf)
     layout = layout_below(tmp_path)
-    request = PodRequest(ref=REF, base_uri=str(tmp_path), release="iec-r1", connect=EMBEDDED, supply=mirrors, **options)
-    inputs = resolve_request(request, layout, Recalled())
+    request = pod_request(ref=REF, base_uri=str(tmp_path), release="iec-r1", uri=EMBEDDED, supply=mirrors, **options)
+    inputs = resolve_request(request, layout, SavedPod())
     result = make_pod_plan(inputs, FakeTools(tmp_path, layout))
     assert sentences([problem for problem in result.problems if "overlap" in problem.rule]) == []
     planned = result.planned.pod.docker_bridge
@@ -232,7 +232,7 @@ def test_docker_s_bridge_is_where_nothing_else_is(
 def test_containerd_has_no_bridge(tmp_path: Path) -> None:
     write_pod(tmp_path, REF.lab, REF.pod)
     layout = layout_below(tmp_path)
-    inputs = resolve_request(PodRequest(ref=REF, base_uri=str(tmp_path), connect=EMBEDDED), layout, Recalled())
+    inputs = resolve_request(pod_request(ref=REF, base_uri=str(tmp_path), uri=EMBEDDED), layout, SavedPod())
     result = make_pod_plan(inputs, FakeTools(tmp_path, layout))
     assert result.planned.pod.docker_bridge is None and "docker" not in plan_text(inputs, result)
 

@@ -47,7 +47,7 @@ def test_without_a_pod_it_is_a_deploy(layout: Layout, tools: FakeTools) -> None:
 def test_options_that_a_deploy_refuses_may_change(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     redeploy(resolve(layout, service_cidr="172.16.2.0/24", vcpus=3), tools, lambda _report: None)
-    assert tools.recalled.service_cidr == "172.16.2.0/24" and tools.recalled.vcpus == 3
+    assert tools.saved_pod.options.service_cidr == "172.16.2.0/24" and tools.saved_pod.options.vcpus == 3
 
 
 def test_what_could_not_be_built_again_is_not_removed(layout: Layout, tools: FakeTools) -> None:
@@ -80,7 +80,7 @@ def test_what_was_removed_and_could_not_be_built_is_built_by_the_next_run(
     with pytest.raises(HostError, match="does not start"):
         verb(resolve(layout, service_cidr="172.16.2.0/24", vcpus=3), tools, lambda _report: None)
     assert tools.hypervisor.observe() == ()
-    assert (tools.recalled.service_cidr, tools.recalled.vcpus) == ("172.16.2.0/24", 3)
+    assert (tools.saved_pod.options.service_cidr, tools.saved_pod.options.vcpus) == ("172.16.2.0/24", 3)
 
 
 def test_machines_that_do_not_fit_are_refused_while_the_old_ones_stand(layout: Layout, tools: FakeTools) -> None:
@@ -189,7 +189,7 @@ def test_the_control_plane_and_networks_take_the_whole_pod(
 def test_another_cluster_takes_the_whole_pod(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     _redeploy_changed(tools, layout, service_cidr="172.16.2.0/24")
-    assert _made_by(tools, "second") == _ALL and tools.recalled.service_cidr == "172.16.2.0/24"
+    assert _made_by(tools, "second") == _ALL and tools.saved_pod.options.service_cidr == "172.16.2.0/24"
     assert (
         "warning: the whole POD is recreated: it was deployed with the service CIDR 172.16.1.0/24, not 172.16.2.0/24"
         in tools.reporter.lines
@@ -209,7 +209,7 @@ def test_a_deploy_goes_on_where_a_replacement_was_killed(layout: Layout, tools: 
     run_deploy(layout, tools)
     base = _base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03)
     killed = _ToolsWithoutSeeds(tmp_path, layout)
-    killed.hypervisor, killed.fake_host, killed.recalled = tools.hypervisor, tools.fake_host, tools.recalled
+    killed.hypervisor, killed.fake_host, killed.saved_pod = tools.hypervisor, tools.fake_host, tools.saved_pod
     with pytest.raises(HostError, match="no seed"):
         redeploy_changed(resolve(layout, base_uri=base), killed, lambda _report: None)
     assert _made_by(tools, "0123456789ab") == _ALL - {"local-virtual1-iec03"}

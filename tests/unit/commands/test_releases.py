@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml_document import load_yaml
+from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
 
 
@@ -50,10 +50,10 @@ def test_what_show_prints_is_a_release(tmp_path: Path) -> None:
     shown = run(tmp_path, "releases", "show", "k8s-1.37").stdout
     (tmp_path / "mine.yaml").write_text(shown.replace("name: k8s-1.37", "name: mine", 1))
     layout = layout_below(tmp_path)
-    request = PodRequest(
+    request = pod_request(
         ref=PodRef("arm", "virtual2"), base_uri=str(layout.pdf_dir), release=str(tmp_path / "mine.yaml")
     )
-    assert resolve_request(request, layout, Recalled()).release.name == "mine"
+    assert resolve_request(request, layout, SavedPod()).order.release.name == "mine"
     assert run(tmp_path, "releases", "show", "./mine.yaml").stdout == shown.replace("k8s-1.37", "mine", 1)
 
 

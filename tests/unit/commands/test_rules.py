@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
 from iecpod.commands.rule_book import RULE_BOOK
 from iecpod.commands.rules import select_demoted
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.pod import load_pod
 from iecpod.design.machines import Route
 from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, UsageError
 from iecpod.model import NodeType
+from tests.pod_requests import pod_request
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
@@ -153,8 +153,8 @@ def test_a_demoted_rule_warns_and_the_pod_can_be_planned(tmp_path: Path, rule: s
     assert rule in {warning.rule for warning in pod.warnings}
     if all(node.type is NodeType.VIRTUAL for node in pod.spec.pdf.nodes):
         layout = layout_below(tmp_path)
-        request = PodRequest(ref=REF, base_uri=str(tmp_path), demoted=demoted)
-        inputs = resolve_request(request, layout, Recalled())
+        request = pod_request(ref=REF, base_uri=str(tmp_path), demoted=demoted)
+        inputs = resolve_request(request, layout, SavedPod())
         assert make_pod_plan(inputs, FakeTools(tmp_path, layout)).problems == ()
 
 
@@ -164,13 +164,13 @@ def test_what_only_a_deploy_needs_is_demoted_too(tmp_path: Path) -> None:
     layout = layout_below(tmp_path)
     tools = FakeTools(tmp_path, layout)
     tools.free = 0
-    request = PodRequest(ref=REF, base_uri=str(tmp_path), pod_cidr="172.16.0.0/16", service_cidr="10.99.0.0/24")
-    inputs = resolve_request(request, layout, Recalled())
+    request = pod_request(ref=REF, base_uri=str(tmp_path), pod_cidr="172.16.0.0/16", service_cidr="10.99.0.0/24")
+    inputs = resolve_request(request, layout, SavedPod())
     assert errors_of(make_pod_plan(inputs, tools).problems) == {"pod-cidr-overlap", "disk-full"}
     one = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"]))
-    assert errors_of(make_pod_plan(resolve_request(one, layout, Recalled()), tools).problems) == {"disk-full"}
+    assert errors_of(make_pod_plan(resolve_request(one, layout, SavedPod()), tools).problems) == {"disk-full"}
     both = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap", "disk-full"]))
-    assert make_pod_plan(resolve_request(both, layout, Recalled()), tools).problems == ()
+    assert make_pod_plan(resolve_request(both, layout, SavedPod()), tools).problems == ()
     assert all(line.startswith("warning: warning: ") for line in tools.reporter.lines)
     assert {line.rpartition("[")[2].partition("]")[0] for line in tools.reporter.lines} == both.demoted
 
@@ -182,13 +182,13 @@ def errors_of(problems: Iterable[Problem]) -> set[str]:
 def test_cidrs_that_overlap_each_other_are_demoted_too(tmp_path: Path) -> None:
     write_pod(tmp_path, REF.lab, REF.pod)
     layout = layout_below(tmp_path)
-    request = PodRequest(ref=REF, base_uri=str(tmp_path), pod_cidr="10.98.0.0/15", service_cidr="10.99.0.0/24")
+    request = pod_request(ref=REF, base_uri=str(tmp_path), pod_cidr="10.98.0.0/15", service_cidr="10.99.0.0/24")
     with pytest.raises(PreflightError) as caught:
-        resolve_request(request, layout, Recalled())
+        resolve_request(request, layout, SavedPod())
     assert errors_of(caught.value.problems) == {"pod-cidr-overlap"}
     demoted = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"]))
     tools = FakeTools(tmp_path, layout)
-    assert make_pod_plan(resolve_request(demoted, layout, Recalled()), tools).problems == ()
+    assert make_pod_plan(resolve_request(demoted, layout, SavedPod()), tools).problems == ()
     (told,) = tools.reporter.lines
     assert "the pod CIDR 10.98.0.0/15 overlaps 10.99.0.0/24, which is taken by the service CIDR" in told
 
@@ -203,7 +203,7 @@ def test_what_is_wrong_with_encrypted_values_is_demoted_and_not_shown(tmp_path: 
     demoted = frozenset(["duplicate-node-name", "idf-network-overlap"])
     keys = (str(pair.private_file), str(pair.public_file))
     inputs = resolve_request(
-        PodRequest(ref=REF, base_uri=str(tmp_path), eyaml_keys=keys, demoted=demoted), layout, Recalled()
+        pod_request(ref=REF, base_uri=str(tmp_path), eyaml_keys=keys, demoted=demoted), layout, SavedPod()
     )
     assert "duplicate-node-name" in {warning.rule for warning in inputs.loaded.warnings}
     result = make_pod_plan(inputs, tools)

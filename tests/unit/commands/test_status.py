@@ -15,8 +15,8 @@ from iecpod.adapters.lock import pod_lock
 from iecpod.commands.cluster_status import ClusterStatus, look_at_cluster
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.status import PodStatus, observe_status
+from iecpod.design.choices import BundleVia
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.delivery import BundleVia
 from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
@@ -124,7 +124,7 @@ def test_what_others_changed_is_shown_by_status_and_by_plan(layout: Layout, tool
 
 def test_what_it_would_be_made_from_now_is_named(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
-    images = tools.images(resolve(layout).release, BundleVia.IMAGE)
+    images = tools.images(resolve(layout).order.release, BundleVia.IMAGE)
     images.key = lambda arch: "a newer release's"  # type: ignore[method-assign]
     tools.images = lambda release, bundle_via: images  # type: ignore[method-assign]
     assert set(_drift(_status(layout, tools)).values()) == {("another image",)}
@@ -134,7 +134,7 @@ def test_what_it_would_be_made_from_now_is_named(layout: Layout, tools: FakeTool
 
 def test_an_image_that_is_gone_is_in_no_looks_way(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
-    images = tools.images(resolve(layout).release, BundleVia.IMAGE)
+    images = tools.images(resolve(layout).order.release, BundleVia.IMAGE)
 
     def key(arch: Arch) -> str:
         raise ImageError("there is no image file /srv/a.img")

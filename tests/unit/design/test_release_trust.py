@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.plan import make_pod_plan
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.bundle_manifest import parse_bundle_manifest
 from iecpod.design.release import ProvidedBundle, Release
 from iecpod.design.release_file import load_release
@@ -19,6 +18,7 @@ from iecpod.design.release_trust import check_trust
 from iecpod.design.supply import Supply, apply_supply
 from iecpod.errors import Severity
 from iecpod.model import Arch
+from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
 from tests.unit.commands.test_commands import REF, FakeTools
 from tests.unit.conftest import make_release
@@ -117,9 +117,9 @@ def warnings_of_plan(tmp_path: Path, text: str) -> list[str]:
     """What `plan` warns of with that release, each by its first line."""
     path, layout = tmp_path / "release.yaml", layout_below(tmp_path)
     path.write_text(text)
-    request = PodRequest(ref=REF, base_uri=str(layout.pdf_dir), release=str(path), scenario="k8-bridge-iec-noha")
+    request = pod_request(ref=REF, base_uri=str(layout.pdf_dir), release=str(path), scenario="k8-bridge-iec-noha")
     tools = FakeTools(tmp_path, layout)
-    assert make_pod_plan(resolve_request(request, layout, Recalled()), tools).problems == ()
+    assert make_pod_plan(resolve_request(request, layout, SavedPod()), tools).problems == ()
     return [line.partition("\n")[0] for line in tools.reporter.lines if line.startswith("warning: ")]
 
 

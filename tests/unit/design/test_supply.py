@@ -12,12 +12,11 @@ from typing import Any
 import click
 import pytest
 
-from iecpod.cli.options import make_request
+from iecpod.cli.pod_request import make_request
 from iecpod.cli.supply import make_supply
 from iecpod.cni.registry import CNIS
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
 from iecpod.design.release_check import check_release
@@ -31,6 +30,7 @@ from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.node_files import render_node_files
 from iecpod.render.supply_files import render_apt_conf
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.conftest import make_release
 
@@ -119,7 +119,7 @@ def test_plan_takes_them(tmp_path: Path) -> None:
     result = run(tmp_path, "plan", "-l", "local", "-p", "virtual1", "--http-proxy", "http://u:p@proxy")
     assert result.exit_code == 2 and "must not hold a user or password" in result.stderr
     request = make_request(layout_below(tmp_path), {**_pod_options(), **options(image_url="http://x/y.img")})
-    assert request.supply == Supply(image_url="http://x/y.img")
+    assert request.options.supply == Supply(image_url="http://x/y.img")
 
 
 def _pod_options() -> dict[str, Any]:
@@ -215,12 +215,12 @@ def test_an_image_from_elsewhere_is_checked_against_the_sums_beside_it() -> None
 
 def resolved(tmp_path: Path, **idf: Any) -> PodInputs:
     write_pod(tmp_path, "unit", "virtual", idf=idf)
-    request = PodRequest(ref=PodRef("unit", "virtual"), base_uri=str(tmp_path), release="debian12", connect=EMBEDDED)
-    return resolve_request(request, layout_below(tmp_path), Recalled())
+    request = pod_request(ref=PodRef("unit", "virtual"), base_uri=str(tmp_path), release="debian12", uri=EMBEDDED)
+    return resolve_request(request, layout_below(tmp_path), SavedPod())
 
 
 def test_the_proxy_of_the_idf_is_used_unless_one_is_given(tmp_path: Path, cluster: DesiredCluster) -> None:
-    spec = resolved(tmp_path).spec
+    spec = resolved(tmp_path).order.spec
     direct = dataclasses.replace(spec, idf=dataclasses.replace(spec.idf, upstream_proxy=""))
     assert complete_supply(Supply(), direct, cluster, "lab.local").has_proxy is False
     taken = complete_supply(Supply(), spec, cluster, "lab.local")
@@ -230,7 +230,7 @@ def test_the_proxy_of_the_idf_is_used_unless_one_is_given(tmp_path: Path, cluste
 
 
 def test_what_belongs_to_the_pod_is_reached_directly(tmp_path: Path, cluster: DesiredCluster) -> None:
-    spec = resolved(tmp_path).spec
+    spec = resolved(tmp_path).order.spec
     supply = complete_supply(Supply(no_proxy=("registry.example", "localhost")), spec, cluster, "lab.local")
     cidrs = [str(network.cidr) for network in spec.idf.networks if network.cidr]
     assert supply.no_proxy == (

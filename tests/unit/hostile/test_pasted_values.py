@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from iecpod.commands.guest_access import GuestAccess, ssh_argv
-from iecpod.commands.pod_state import NOTE, recall
+from iecpod.commands.pod_state import NOTE, load_saved
 from iecpod.design.machines import VirtType
 from iecpod.design.release import ImageSource, ImageSourceType
 from iecpod.design.supply import Supply
@@ -192,7 +192,7 @@ def test_sources_that_a_pod_was_deployed_with_are_checked_where_they_are_held(
         Supply(**values)
     (tmp_path / NOTE).write_text(json.dumps({"supply": values}))
     with pytest.raises(HostError, match="does not say what the POD was deployed with"):
-        recall(tmp_path)
+        load_saved(tmp_path)
 
 
 @pytest.mark.parametrize("verb", [("image", "bake"), ("bundle", "build"), ("plan", "-l", "local", "-p", "virtual1")])

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.pod_state import make_pod_dir, pod_dir_of, recall, remember
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import choose
+from iecpod.commands.choose import choose_options
+from iecpod.commands.pod_state import load_saved, make_pod_dir, pod_dir_of, save_pod
 from iecpod.design.bundle_manifest import bundle_dir
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
 from iecpod.images.bundle_files import StoredBundle
@@ -23,6 +21,7 @@ from iecpod.images.cache import Cache
 from iecpod.model import PodRef
 from tests import pods
 from tests.fakes import RecordingReporter
+from tests.pod_requests import pod_request, saved_pod
 from tests.unit.command_line import layout_below, run
 from tests.unit.images.test_hostile_bundles import FILES, make_archive, make_directory
 
@@ -104,8 +103,8 @@ def test_the_digest_is_kept_with_the_pod(bundle: Path, tmp_path: Path) -> None:
     digest = StoredBundle(bundle).take_in(Cache(layout.cache_dir, RecordingReporter()))
     pod_dir = pod_dir_of(layout, ref)
     make_pod_dir(layout, ref)
-    remember(pod_dir, Recalled(release="k8s-1.37", bundle=digest, bundle_digest=digest), pods.INSTALLATION)
-    assert recall(pod_dir).bundle_digest == digest
+    save_pod(pod_dir, saved_pod(release="k8s-1.37", bundle=digest, bundle_digest=digest), pods.INSTALLATION)
+    assert load_saved(pod_dir).options.bundle_digest == digest
     other = make_directory(tmp_path / "other", {**FILES, "helm/helm": b"another"})
     error = run(tmp_path, "plan", *POD, "--bundle", "other").exception
     assert isinstance(error, PreflightError) and error.problems[0].rule == "bundle-digest"
@@ -116,9 +115,13 @@ def test_the_digest_is_kept_with_the_pod(bundle: Path, tmp_path: Path) -> None:
         shutil.rmtree(bundle_dir(layout.cache_dir, digest_of(other)))
     error = run(tmp_path, "plan", *POD, "--bundle-digest", WRONG).exception
     assert isinstance(error, PreflightError) and error.problems[0].rule == "bundle-digest"
-    chosen = choose(PodRequest(ref=ref), layout, recall(pod_dir))
+    saved = load_saved(pod_dir).options
+    chosen = choose_options(pod_request(ref=ref), layout, saved)
     assert (chosen.bundle, chosen.bundle_digest) == (digest, digest)
-    assert choose(PodRequest(ref=ref, release="k8s-1.37"), layout, recall(pod_dir)).bundle_digest is None
+    assert (
+        choose_options(pod_request(ref=ref, release="k8s-1.37"), layout, load_saved(pod_dir).options).bundle_digest
+        is None
+    )
 
 
 def test_a_digest_without_a_bundle_is_wrong_usage(tmp_path: Path) -> None:

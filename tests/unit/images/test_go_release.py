@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from iecpod.adapters.reporters import LogReporter
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.go_source import GoModule, GoSource, required_version, source_digest
 from iecpod.design.release import Release
 from iecpod.design.release_file import load_release
@@ -26,6 +25,7 @@ from iecpod.images.go_progress import CompileProgress, DownloadWatch
 from iecpod.images.go_software import go_recipe
 from iecpod.model import Arch, PodRef
 from iecpod.render.bundle_install import install_script, render_bundle_files
+from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
 
 ROOT = Path(__file__).parents[3]
@@ -222,8 +222,8 @@ def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
 )
 def test_the_scenario_of_lab_local_fits_its_release(tmp_path: Path, release: str | None, scenario: str) -> None:
     """The first of the lab's whose pod network the release has."""
-    request = PodRequest(ref=PodRef("local", "virtual1"), release=release)
-    assert resolve_request(request, layout_below(tmp_path), Recalled()).scenario.name == scenario
+    request = pod_request(ref=PodRef("local", "virtual1"), release=release)
+    assert resolve_request(request, layout_below(tmp_path), SavedPod()).order.scenario.name == scenario
 
 
 def test_the_connected_release_is_of_the_versions_that_are_compiled() -> None:

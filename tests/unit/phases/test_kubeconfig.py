@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.kubeconfig import KubeconfigPhase
 from iecpod.phases.node_credentials import read_credentials
 from iecpod.yaml_document import dump_yaml, load_yaml
@@ -26,7 +27,7 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 def made_of(cluster: DesiredCluster, path: Path, content: bytes) -> KubeconfigPhase:
     shell = FakeShell()
     shell.files[ADMIN_CONF] = content
-    return KubeconfigPhase(cluster, shell, path)
+    return KubeconfigPhase(cluster, AdminConf(cluster, shell), path)
 
 
 def written(cluster: DesiredCluster, tmp_path: Path, content: bytes) -> str:

@@ -45,7 +45,7 @@ def test_a_job_that_runs_on_is_seen_by_the_last_line_of_its_journal(run_here: Ru
     program(tmp_path / "bin" / "systemctl", 'test "$2" = a.service && echo activating')
     program(tmp_path / "bin" / "journalctl", "echo '[certs] \x1b[1mgenerating'")
     reporter = RecordingReporter()
-    shell = FakeShell().on("systemctl", stdout="activating\n").reply(("sh", "-c"), run_here)
+    shell = FakeShell().reply(("sh", "-c"), run_here)
     with pytest.raises(WaitTimeout) as caught:
         run_job(shell, "a.service", ["x"], seconds=1, tools=fake_phase_tools(reporter=reporter), remedy="")
     assert caught.value.last_seen == "[certs] generating"
@@ -53,9 +53,10 @@ def test_a_job_that_runs_on_is_seen_by_the_last_line_of_its_journal(run_here: Ru
 
 
 def test_a_job_that_ended_is_not_waited_for(run_here: Run, tmp_path: Path) -> None:
-    program(tmp_path / "bin" / "systemctl", "echo inactive; exit 3")
-    shell = FakeShell().on("systemctl", "is-active", stdout="activating\n").reply(("sh", "-c"), run_here)
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    ended = 'case "$1" in show) echo Result=success; echo ExecMainStatus=0 ;; *) echo inactive; exit 3 ;; esac'
+    program(tmp_path / "bin" / "systemctl", ended)
+    program(tmp_path / "bin" / "systemd-run", ":")
+    shell = FakeShell().reply(("sh", "-c"), run_here)
     run_job(shell, "a.service", ["x"], seconds=60, tools=fake_phase_tools(), remedy="")
 
 

@@ -14,17 +14,21 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pace import Pace
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.admin_conf import AdminConf
 from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
-from iecpod.phases.control_plane import ControlPlanePhase
+from iecpod.phases.control_plane import LOOK, ControlPlanePhase
 from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.node_job import run_job
+from iecpod.phases.node_job import START, WAIT, run_job
 from iecpod.phases.reachable import ReachablePhase
 from iecpod.phases.ready import ReadyPhase
 from iecpod.phases.runtime import RuntimePhase
-from iecpod.phases.workers import HAS_BEGUN, WorkersPhase
+from iecpod.phases.workers import HAS_JOINED, WorkersPhase
+from iecpod.phases.workers import LOOK as LOOK_AT_JOIN
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes.jobs import jobs_of, on_job
+from tests.unit.admin_conf import admin_conf, credentials
 from tests.unit.conftest import make_release, with_release
 
 UNIT = "x.service"
@@ -34,39 +38,70 @@ def _run_job(shell: FakeShell) -> None:
     run_job(shell, UNIT, ["kubeadm", "init"], seconds=60, tools=fake_phase_tools(), remedy="again")
 
 
-def test_a_job_runs_under_systemd() -> None:
-    shell = FakeShell()
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+def test_a_job_is_given_to_systemd_once() -> None:
+    shell = on_job(FakeShell())
     _run_job(shell)
-    assert shell.called("systemd-run", f"--unit={UNIT}", "--service-type=oneshot", "--no-block", "--quiet", "--")
-
-
-def test_a_job_of_an_earlier_run_is_waited_for() -> None:
-    shell = FakeShell()
-    shell.on("systemctl", "is-active", stdout="activating\n").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
-    _run_job(shell)
-    assert not shell.called("systemd-run")
+    assert jobs_of(shell) == [(UNIT, "kubeadm", "init")] and len(shell.calls) == 2
 
 
 def test_a_cut_connection_does_not_end_the_wait() -> None:
-    shell = FakeShell()
-    shell.on("systemctl", "is-active", stdout="activating\n")
-    shell.reply(("sh", "-c"), NodeUnreachable("iec01", "connection reset")).on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
-    _run_job(shell)
+    shell = FakeShell().on("sh", "-c", START).reply(("sh", "-c", WAIT), NodeUnreachable("iec01", "connection reset"))
+    shell.on("sh", "-c", WAIT, stdout="running\n[wait-control-plane]\n")
+    shell.on("sh", "-c", WAIT, stderr="Failed to connect to bus", returncode=1)
+    _run_job(on_job(shell))
+    assert jobs_of(shell) == [(UNIT, "kubeadm", "init")]
+
+
+def test_what_systemd_does_not_say_is_no_end() -> None:
+    shell = FakeShell().on("sh", "-c", START).on("sh", "-c", WAIT, stdout="Result=success\n")
+    with pytest.raises(WaitTimeout):
+        _run_job(shell)
 
 
 def test_a_failed_job_shows_the_end_of_its_journal() -> None:
-    shell = FakeShell()
-    shell.on("systemctl", "is-active", stdout="activating\n").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=exit-code\nExecMainStatus=2\n")
-    shell.on("journalctl", stdout="[preflight] no\n")
+    shell = on_job(FakeShell(), result="exit-code", status=2, journal="[preflight] no\nResult=success\n")
     with pytest.raises(CommandFailed) as caught:
         _run_job(shell)
-    assert caught.value.cause == "iec01: `kubeadm init` exited with 2\n[preflight] no"
+    assert caught.value.cause == "iec01: `kubeadm init` exited with 2\n[preflight] no\nResult=success"
+
+
+_SYSTEMD = {
+    "systemctl": """case "$1" in
+is-active) cat state; cat next 2> /dev/null > state; test -s state ;;
+show) test -e result && cat result || exit 1 ;;
+*) echo "$@" >> calls ;;
+esac""",
+    "systemd-run": 'echo run "$@" >> calls',
+    "journalctl": "echo $*",
+    "sleep": ":",
+}
+
+
+def test_jobs_are_started_once_and_waited_for_by_shell_scripts(tmp_path: Path) -> None:
+    for name, script in _SYSTEMD.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def done(script: str, *arguments: str) -> tuple[int, str]:
+        argv = ["sh", "-c", script, "job", *arguments]
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        result = subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+        return result.returncode, result.stdout
+
+    (tmp_path / "state").write_text("activating\n")
+    (tmp_path / "next").write_text("activating\n")
+    assert done(START, UNIT, "kubeadm", "init") == (0, "") and not (tmp_path / "calls").exists()
+    assert done(WAIT, "2", UNIT) == (0, f"running\n--unit {UNIT} --lines 1 --output cat\n")
+    (tmp_path / "next").write_text("inactive\n")
+    assert done(WAIT, "2", UNIT) == (1, ""), "nothing is said of a job that systemd says nothing of"
+    (tmp_path / "result").write_text("Result=success\nExecMainStatus=0\n")
+    assert done(WAIT, "2", UNIT) == (0, "Result=success\nExecMainStatus=0\n")
+    (tmp_path / "result").write_text("Result=exit-code\nExecMainStatus=1\n")
+    assert done(WAIT, "2", UNIT)[1].splitlines()[2] == f"--unit {UNIT} --lines 40 --output cat"
+    assert done(START, UNIT, "kubeadm", "a b") == (0, "")
+    assert (tmp_path / "calls").read_text() == (
+        f"reset-failed {UNIT}\nrun --unit={UNIT} --service-type=oneshot --no-block --quiet -- kubeadm a b\n"
+    )
 
 
 def _no_bundle(_hostname: str) -> BundleFiles:
@@ -131,16 +166,22 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(low_overhead: bool
 
 
 def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePhase:
-    return ControlPlanePhase(cluster, shell, fake_phase_tools())
+    return ControlPlanePhase(cluster, shell, fake_phase_tools(), AdminConf(cluster, shell))
+
+
+def _looks(shell: FakeShell, *words: str) -> FakeShell:
+    """What the node has: files, and the state of the unit."""
+    return shell.on("sh", "-c", LOOK, stdout="\n".join(words))
+
+
+_ALL = ("admin.conf", "manifests", "kube-scheduler.yaml")
 
 
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
-    shell = FakeShell()
+    shell = _looks(FakeShell(), *_ALL, "failed")
     shell.on("kubectl", returncode=1)
-    shell.on("test", "-e").on("kubeadm", "reset").on("rm")
-    shell.on("systemctl", "is-active", stdout="failed\n", returncode=3)
-    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    shell.on("kubeadm", "reset").on("rm")
+    on_job(shell)
     _control_plane(shell, cluster).run()
     assert shell.called("kubeadm", "reset", "--force", "--cri-socket=/run/containerd/containerd.sock")
     assert shell.modes == {"/etc/kubernetes/iecpod-init.yaml": 0o600}
@@ -151,64 +192,57 @@ def test_a_cluster_that_was_made_is_waited_for_and_never_reset(cluster: DesiredC
     """Its node was powered off, or is busy: the API server does not answer yet. The reset would throw away its data."""
     daemon_set = '{"kind": "DaemonSet"}'
     shell = FakeShell().on("kubectl", returncode=1).on("kubectl", returncode=1).on("kubectl", stdout=daemon_set)
-    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    _looks(shell, *_ALL, "inactive")
     phase = _control_plane(shell, cluster)
     assert phase.probe() is None
     phase.run()
     assert phase.probe() == "API server at 172.16.10.36:6443"
-    assert not shell.called("kubeadm") and not shell.called("systemd-run")
+    assert not shell.called("kubeadm") and jobs_of(shell) == []
 
 
 def test_a_cluster_whose_api_server_stays_away_is_not_reset_either(cluster: DesiredCluster) -> None:
     shell = FakeShell().on("kubectl", stderr="connection refused", returncode=1)
-    shell.on("test", "-e").on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    _looks(shell, *_ALL, "inactive")
     with pytest.raises(WaitTimeout) as caught:
         _control_plane(shell, cluster).run()
     assert "the API server of the cluster that was made: not within 120 s; last seen: " in caught.value.cause
     assert "connection refused" in caught.value.cause
     assert "`iecpod redeploy -l local -p virtual1" in caught.value.remedy
-    assert not shell.called("kubeadm") and not shell.called("systemd-run")
+    assert not shell.called("kubeadm") and jobs_of(shell) == []
 
 
 def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
-    shell = FakeShell()
-    shell.on("kubectl", returncode=1)
-    shell.on("test", returncode=1).on("rm")
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    shell = _looks(FakeShell(), "inactive").on("rm")
+    on_job(shell)
     _control_plane(shell, cluster).run()
     config = shell.files["/etc/kubernetes/iecpod-init.yaml"].decode()
     token = next(line.split()[-1] for line in config.splitlines() if "token:" in line)
     assert len(token) == 23
     assert all(token not in argument for call in shell.calls for argument in call)
-    assert shell.called("systemd-run") and any("--skip-token-print" in call for call in shell.calls)
+    assert jobs_of(shell) and any("--skip-token-print" in call for call in shell.calls)
 
 
 def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> None:
     """The first init ends at a request of its own that took too long; nothing of it is thrown away."""
-    shell = FakeShell().on("kubectl", returncode=1).on("kubectl", stdout="ok")
-    shell.on("test", returncode=1).on("rm").on("journalctl", stdout="context deadline exceeded\n")
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=exit-code\nExecMainStatus=1\n")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    shell = _looks(FakeShell(), "inactive").on("kubectl", stdout="{}")
+    shell.on("rm")
+    on_job(shell, result="exit-code", status=1, journal="context deadline exceeded\n")
+    on_job(shell)
     _control_plane(shell, cluster).run()
-    first, second = (call for call in shell.calls if call[0] == "systemd-run")
+    first, second = jobs_of(shell)
     assert not any("skip-phases" in argument for argument in first)
     assert second[-1] == "--skip-phases=preflight"
     assert not shell.called("kubeadm", "reset")
 
 
 def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: DesiredCluster) -> None:
-    shell = FakeShell().on("kubectl", returncode=1).on("test", returncode=1).on("rm")
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "reset-failed").on("systemd-run").on("sh", "-c")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    shell = _looks(FakeShell(), "inactive").on("rm")
+    on_job(shell)
     release = dataclasses.replace(cluster.release, coredns=False)
     cluster = dataclasses.replace(cluster, release=release, low_overhead=True)
-    ControlPlanePhase(cluster, shell, fake_phase_tools(Pace(8.0, low_overhead=True))).run()
-    (script,) = (call[-1] for call in shell.calls if call[0] == "systemd-run")
+    tools = fake_phase_tools(Pace(8.0, low_overhead=True))
+    ControlPlanePhase(cluster, shell, tools, AdminConf(cluster, shell)).run()
+    (script,) = (job[-1] for job in jobs_of(shell))
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
     assert script.split(" && ") == [
         f"kubeadm init {config} --skip-token-print"
@@ -220,26 +254,61 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
 
 def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: DesiredCluster, tmp_path: Path) -> None:
     """It waits for all three components, and reads their manifests: none may be left out."""
-    shell = FakeShell().on("kubectl", returncode=1).on("test", returncode=1).on("rm").on("sh", "-euc").on("sh", "-c")
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    shell.on("systemctl", "reset-failed").on("systemd-run")
-    shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    shell = _looks(FakeShell(), "inactive").on("rm").on("sh", "-euc").on("sh", "-c")
+    on_job(shell)
     cluster = dataclasses.replace(with_release(cluster, "1.37.2"), low_overhead=True)
-    ControlPlanePhase(cluster, shell, fake_phase_tools(Pace(8.0, low_overhead=True))).run()
-    (started,) = (call for call in shell.calls if call[0] == "systemd-run")
+    tools = fake_phase_tools(Pace(8.0, low_overhead=True))
+    ControlPlanePhase(cluster, shell, tools, AdminConf(cluster, shell)).run()
+    (started,) = jobs_of(shell)
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
-    assert started[started.index("--") + 1 :] == ("kubeadm", "init", config, "--skip-token-print")
+    assert started[1:] == ("kubeadm", "init", config, "--skip-token-print")
     (written,) = (call for call in shell.calls if call[:2] == ("sh", "-euc"))
     assert written[4] == "/etc/kubernetes/iecpod-patches"
-    assert shell.calls.index(written) < shell.calls.index(started)
+    assert shell.calls.index(written) < next(index for index, call in enumerate(shell.calls) if START in call)
     subprocess.run([*written[:4], str(tmp_path / "patches"), *written[5:]], check=True)
     found = {path.name: path.read_text() for path in (tmp_path / "patches").iterdir()}
     assert found == render_patches("1.37.2")
 
 
 def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) -> None:
-    shell = FakeShell().on("test", "-e").on("systemctl", "is-active", stdout="activating\n")
+    shell = _looks(FakeShell(), *_ALL, "activating")
     assert _control_plane(shell, cluster).probe() is None
+
+
+def test_a_node_that_says_nothing_has_not_said_that_there_is_nothing(cluster: DesiredCluster) -> None:
+    phase = _control_plane(_looks(FakeShell()), cluster)
+    for look in (phase.probe, phase.run):
+        with pytest.raises(NodeError, match="does not say"):
+            look()
+
+
+def test_the_look_is_a_shell_script_that_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho activating\nexit 3\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    manifests = tmp_path / "manifests"
+    argv = ["sh", "-c", LOOK, "look", str(tmp_path / "admin.conf"), str(manifests), UNIT]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    def looked() -> list[str]:
+        return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False).stdout.split()
+
+    assert looked() == ["activating"]
+    manifests.mkdir()
+    (manifests / "kube-scheduler.yaml").touch()
+    assert looked() == ["manifests", "kube-scheduler.yaml", "activating"]
+    (tmp_path / "admin.conf").touch()
+    assert looked() == [*_ALL, "activating"]
+
+
+def test_what_was_read_before_an_init_is_read_again_after_it(cluster: DesiredCluster) -> None:
+    shell = _looks(FakeShell(), *_ALL, "failed").on("kubectl", returncode=1).on("kubeadm").on("rm").on("sh", "-c")
+    on_job(shell)
+    shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
+    kept = AdminConf(cluster, shell)
+    assert kept.find() == credentials()
+    ControlPlanePhase(cluster, shell, fake_phase_tools(), kept).run()
+    del shell.files["/etc/kubernetes/admin.conf"]
+    assert kept.find() is None
 
 
 def _reachable(shell: FakeShell, console: str) -> ReachablePhase:
@@ -296,9 +365,9 @@ def test_odd_words_of_a_guest_are_its_error(printed: str, told: str) -> None:
 def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluster: DesiredCluster) -> None:
     first = FakeShell("iec01").on("kubectl", stdout='{"items": []}')
     first.on("openssl", stdout=(Path(__file__).parents[1] / "data" / "ca.pub").read_text())
-    away = FakeShell("iec02").on("systemctl", "is-active", stdout="activating\n")
-    for command in ("sh", "rm"):
-        away.reply((command,), NodeUnreachable("iec02", "no route to host"))
+    away = FakeShell("iec02").on("sh", "-c", LOOK_AT_JOIN, stdout="running\n").on("sh", "-c", START)
+    for command in (("sh",), ("rm",)):
+        away.reply(command, NodeUnreachable("iec02", "no route to host"))
     one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
     phase = WorkersPhase(one_worker, {"iec01": first, "iec02": away}, fake_phase_tools(console="reboot: Power down\n"))
     with pytest.raises(WaitTimeout) as caught:
@@ -324,11 +393,10 @@ def _control_plane_that_lists(*names: str) -> FakeShell:
 
 
 def _worker(*, has_joined: bool, job: str) -> FakeShell:
-    """What `sh -c` says first is whether the node has joined; its other use is to wait for the job."""
-    shell = FakeShell("iec02").on("sh", "-c", returncode=0 if has_joined else 1).on("sh", "-c")
-    shell.on("sh", "-c", HAS_BEGUN, returncode=0 if has_joined else 1)
-    shell.on("systemctl", "is-active", stdout=f"{job}\n").on("systemctl", "reset-failed").on("systemd-run").on("rm")
-    return shell.on("systemctl", "show", stdout="Result=success\nExecMainStatus=0\n")
+    """It has joined from the end of the job on."""
+    shell = FakeShell("iec02").on("sh", "-c", HAS_JOINED, returncode=0 if has_joined else 1)
+    shell.on("sh", "-c", LOOK_AT_JOIN, stdout="running\n" if job == "activating" else "fresh\n")
+    return on_job(shell.on("systemctl", "is-active", stdout=f"{job}\n").on("rm"))
 
 
 def _workers(cluster: DesiredCluster, first: FakeShell, second: FakeShell) -> WorkersPhase:
@@ -349,7 +417,7 @@ def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster:
     assert first.calls.index(deleted[1]) < created, "it leaves before its token is made"
     assert deleted.pop()[3].startswith("--raw=/api/v1/namespaces/kube-system/secrets/bootstrap-token-")
     assert [call[3] for call in deleted] == [_RECORD, "--raw=/api/v1/nodes/iec02"]
-    assert second.called("systemd-run") and not second.called("kubeadm", "reset")
+    assert jobs_of(second) and not second.called("kubeadm", "reset")
 
 
 def test_a_node_whose_join_goes_on_is_not_taken_out(cluster: DesiredCluster) -> None:
@@ -357,7 +425,24 @@ def test_a_node_whose_join_goes_on_is_not_taken_out(cluster: DesiredCluster) -> 
     first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=False, job="activating")
     _workers(cluster, first, second).run()
     assert not first.called(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02")
-    assert not second.called("systemd-run")
+    assert not second.called("kubeadm", "reset") and second.files == {}
+
+
+def test_the_look_at_a_join_says_how_far_it_came(tmp_path: Path) -> None:
+    (tmp_path / "systemctl").write_text("#!/bin/sh\ncat state\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    argv = ["sh", "-c", LOOK_AT_JOIN, "look", "kubelet.conf", "manifests", UNIT]
+
+    def looked() -> str:
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True).stdout
+
+    (tmp_path / "state").write_text("inactive\n")
+    assert looked() == "fresh\n" and (tmp_path / "manifests").is_dir()
+    (tmp_path / "kubelet.conf").touch()
+    assert looked() == "begun\n"
+    (tmp_path / "state").write_text("activating\n")
+    assert looked() == "running\n"
 
 
 def test_workers_that_have_joined_are_in_place(cluster: DesiredCluster) -> None:

@@ -11,9 +11,11 @@ from iecpod.design.pace import Pace
 from iecpod.design.release import AptRepository, Release
 from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
+from iecpod.phases.node_job import START
 from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes.jobs import jobs_of, on_job
 from tests.unit.conftest import make_release
 
 LAB = AptRepository(name="lab", uri="http://packages.lab/debian", suites=("stable",), components=("main",), key_url="k")
@@ -37,12 +39,11 @@ def phase(shell: FakeShell, wanted: Release, *, low_overhead: bool = False) -> R
     )
 
 
-def fresh_node(*, runs: bool = False, result: str = "success", status: int = 0) -> FakeShell:
-    """Its runtime is at work already where it `runs`; `result` and `status` are those of apt."""
+def fresh_node(*, runs: bool = False, said: str = "") -> FakeShell:
+    """Its runtime is at work already where it `runs`; apt fails where it has `said` something."""
     shell = FakeShell().on("sh", "-c").on("sh", "-euc").on("systemctl")
     shell.on("systemctl", "is-active", "--quiet", returncode=0 if runs else 3)
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
-    return shell.on("systemctl", "show", stdout=f"Result={result}\nExecMainStatus={status}\n")
+    return on_job(shell, result="exit-code", status=100, journal=said) if said else on_job(shell)
 
 
 def test_what_packages_start_finds_its_files() -> None:
@@ -55,7 +56,8 @@ def test_what_packages_start_finds_its_files() -> None:
         seen.update(shell.files)
         return CommandResult(0, "", "")
 
-    phase(shell.reply(("systemd-run",), run_apt), release(), low_overhead=True).run()
+    shell.replace(("sh", "-c", START), run_apt)
+    phase(shell, release(), low_overhead=True).run()
     assert seen == {
         "/etc/apt/keyrings/lab.gpg",
         "/etc/apt/sources.list.d/lab.sources",
@@ -73,7 +75,7 @@ def test_what_packages_start_finds_its_files() -> None:
 
 
 def test_a_runtime_that_runs_already_reads_its_files_anew() -> None:
-    shell = fresh_node(runs=True).on("systemd-run")
+    shell = fresh_node(runs=True)
     phase(shell, release()).run()
     assert shell.called("systemctl", "daemon-reload")
     restarts = [call for call in shell.calls if call[:2] == ("systemctl", "restart")]
@@ -82,11 +84,12 @@ def test_a_runtime_that_runs_already_reads_its_files_anew() -> None:
 
 def test_systemd_runs_apt() -> None:
     """So that it ends where a run of ours does not."""
-    shell = fresh_node().on("systemd-run")
+    shell = fresh_node()
     phase(shell, release()).run()
-    (job,) = (call for call in shell.calls if call[0] == "systemd-run")
-    assert job[:2] == ("systemd-run", "--unit=iecpod-packages.service")
-    assert job[-3:] == ("sh", "-e", "/run/iecpod-packages.sh"), "systemd's units have no lines within a line"
+    (job,) = jobs_of(shell)
+    assert job == ("iecpod-packages.service", "sh", "-e", "/run/iecpod-packages.sh"), (
+        "systemd's units have no lines within a line"
+    )
     script = shell.files[job[-1]].decode()
     commands = script.split("\n")
     assert commands[0] == "export DEBIAN_FRONTEND=noninteractive"
@@ -97,7 +100,7 @@ def test_systemd_runs_apt() -> None:
 
 
 def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:
-    shell = fresh_node().on("systemd-run")
+    shell = fresh_node()
     phase(shell, release(repository=dataclasses.replace(LAB, key_url=""))).run()
     assert "/etc/apt/keyrings/lab.gpg" not in shell.files
     assert b"Signed-By" not in shell.files["/etc/apt/sources.list.d/lab.sources"]
@@ -120,7 +123,7 @@ def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:
     ],
 )
 def test_what_apt_refuses_is_told_with_what_to_do(said: str, remedy: str) -> None:
-    shell = fresh_node(result="exit-code", status=100).on("systemd-run").on("journalctl", stdout=f"{said}\n")
+    shell = fresh_node(said=f"{said}\n")
     with pytest.raises(CommandFailed) as caught:
         phase(shell, release()).run()
     assert caught.value.returncode == 100
@@ -134,7 +137,7 @@ def test_only_the_repository_that_was_refused_needs_another_key() -> None:
         "Err:2 http://packages.lab/debian stable InRelease\n"
         "W: GPG error: http://packages.lab/debian stable InRelease: ... NO_PUBKEY 1234\n"
     )
-    shell = fresh_node(result="exit-code", status=100).on("systemd-run").on("journalctl", stdout=said)
+    shell = fresh_node(said=said)
     docker = dataclasses.replace(LAB, name="docker", uri="http://packages.lab/docker/")
     with pytest.raises(CommandFailed) as caught:
         phase(shell, dataclasses.replace(release(), repositories=(LAB, docker))).run()

@@ -9,14 +9,16 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import Cni, DesiredCluster
-from iecpod.errors import NodeError, WaitTimeout
-from iecpod.phases.verify import VerifyPhase
+from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
+from iecpod.phases.pod_namespace import AWAIT_POLICY, REACH, WELCOME
+from iecpod.phases.verify import FETCH, VerifyPhase
 from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
 from iecpod.yaml_document import load_yaml_all
@@ -69,13 +71,7 @@ def _dns(available: str, message: str = "") -> str:
     return json.dumps({"status": {"conditions": [{"type": "Available", "status": available, "message": message}]}})
 
 
-def _curl_ended(code: int, message: str) -> CommandResult:
-    return CommandResult(1, "", f"curl: ({code}) {message}\ncommand terminated with exit code {code}\n")
-
-
 ANSWERED = CommandResult(0, PAGE, "")
-REFUSED = _curl_ended(7, "Failed to connect to 100.100.2.3 port 80: Connection refused")
-UNANSWERED = _curl_ended(28, "Connection timed out after 20001 milliseconds")
 
 
 def _shell(
@@ -97,7 +93,7 @@ def _shell(
         shell.on(*kubectl, "get", "--raw=/apis/apps/v1/namespaces/kube-system/deployments/coredns", stdout=status)
     for result in in_pod:
         shell.reply((*kubectl, "exec"), result)
-    return shell.on("curl", stdout=PAGE).on("sh", "-c")
+    return shell.on("sh", "-c", FETCH).on("sh", "-c", REACH, stdout=PAGE).on("sh", "-c", AWAIT_POLICY)
 
 
 def _phase(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> VerifyPhase:
@@ -122,10 +118,10 @@ def test_every_way_is_tried_and_the_result_kept(
 ) -> None:
     _phase(cluster, shells, port).run()
     for hostname, address in (("iec01", "172.16.10.36"), ("iec02", "172.16.10.37"), ("iec03", "172.16.10.38")):
-        fetched = {call[-1] for call in shells[hostname].calls if call[0] == "curl"}
-        assert fetched == {"http://172.16.1.77/", f"http://{address}:30080/"}
-    pings = {call[-2:] for call in _calls(shells) if call[:2] == ("sh", "-c")}
-    assert pings == {("100.100.1.2", "100.100.2.3"), ("100.100.2.3", "100.100.1.2")}
+        (fetched,) = (call[-2:] for call in shells[hostname].calls if FETCH in call)
+        assert fetched == ("http://172.16.1.77/", f"http://{address}:30080/")
+    reached = {(hostname, *call[-2:]) for hostname, shell in shells.items() for call in shell.calls if REACH in call}
+    assert reached == {("iec02", "100.100.1.2", "100.100.2.3"), ("iec03", "100.100.2.3", "100.100.1.2")}
     assert ("http://iecpod-verify-nginx.default.svc.cluster.local/",) in {call[-1:] for call in _calls(shells)}
     assert b"iecpod-verified" in shells["iec01"].inputs[-1]
     assert _deleted(shells["iec01"]) == REMOVED
@@ -137,6 +133,8 @@ def test_a_release_without_dns_is_not_asked_for_names(
     cluster = dataclasses.replace(cluster, release=dataclasses.replace(cluster.release, coredns=False))
     _phase(cluster, shells, port).run()
     assert not any("cluster.local" in argument for call in _calls(shells) for argument in call)
+    (command,) = (call for call in shells["iec01"].calls if "exec" in call)
+    assert command[-1] == "http://100.100.2.3/", "a command in a pod is tried all the same"
 
 
 def test_a_name_is_asked_for_once_coredns_is_available(
@@ -174,45 +172,59 @@ def _policies(shell: FakeShell) -> list[str]:
     ]
 
 
+def _policy_checks(shell: FakeShell) -> list[tuple[str, ...]]:
+    return [call[5:] for call in shell.calls if AWAIT_POLICY in call]
+
+
 @pytest.mark.parametrize("cni", [CNIS["kube-router"], CNIS["calico"], CNIS["calico-operator"]])
-@pytest.mark.parametrize("denied", [REFUSED, UNANSWERED])
 def test_a_policy_is_seen_to_deny_and_to_allow(
-    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni, denied: CommandResult
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, cni: Cni
 ) -> None:
-    """Both come into force a moment after they are there; in between, nothing else is taken for a denial."""
-    slow = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused\n")
-    strange = _curl_ended(56, "Recv failure")
-    in_pod = (*[ANSWERED] * 3, ANSWERED, slow, strange, denied, denied, ANSWERED)
-    shells["iec01"] = _shell("iec01", in_pod=in_pod)
+    """Both come into force a moment after they are there; a node that does not answer meanwhile is asked again."""
+    shells["iec02"].replace(("sh", "-c", AWAIT_POLICY), NodeUnreachable("iec02", "connection reset"))
+    for returncode in (5, 0):
+        shells["iec02"].on("sh", "-c", AWAIT_POLICY, stdout=PAGE, returncode=returncode)
     _phase(dataclasses.replace(cluster, cni=cni), shells, port).run()
     assert _policies(shells["iec01"]) == ["iecpod-verify-nginx-deny", "iecpod-verify-nginx-allow"]
-    assert sum("exec" in call for call in shells["iec01"].calls) == len(in_pod)
+    pods = ("100.100.1.2", "100.100.2.3")
+    assert _policy_checks(shells["iec02"]) == [(*pods, "denied")] * 3 + [(*pods, "allowed")]
     policies = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/iecpod-verify-nginx-"
     assert _deleted(shells["iec01"]) == [*REMOVED[:2], f"{policies}deny", f"{policies}allow", REMOVED[2]]
     assert b"service-name network-policy" in shells["iec01"].inputs[-1]
 
 
 @pytest.mark.parametrize(
-    ("after", "awaited", "last_seen"),
+    ("replies", "awaited", "last_seen"),
     [
-        ((ANSWERED,), "a network policy that denies, in force", "nginx still answers"),
-        ((REFUSED,), "a network policy that allows, in force", "command terminated with exit code 7"),
+        ((CommandResult(5, PAGE, ""),), "a network policy that denies, in force", "nginx still answers"),
+        (
+            (CommandResult(0, "", ""), CommandResult(5, "curl: (7) refused", "")),
+            "a network policy that allows, in force",
+            "curl: (7) refused",
+        ),
+        (
+            (CommandResult(3, "", ""),),
+            "a network policy that denies, in force",
+            "no namespace has the address 100.100.1.2",
+        ),
     ],
 )
 def test_a_policy_that_is_not_enforced_is_named_and_removed(
     cluster: DesiredCluster,
     shells: dict[str, FakeShell],
     port: int,
-    after: tuple[CommandResult, ...],
+    replies: tuple[CommandResult, ...],
     awaited: str,
     last_seen: str,
 ) -> None:
-    shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, *after))
+    shells["iec02"].replace(("sh", "-c", AWAIT_POLICY), replies[0])
+    for reply in replies[1:]:
+        shells["iec02"].reply(("sh", "-c", AWAIT_POLICY), reply)
     with pytest.raises(WaitTimeout) as caught:
         _phase(dataclasses.replace(cluster, cni=CNIS["kube-router"]), shells, port).run()
-    assert (caught.value.awaited, caught.value.last_seen.splitlines()[-1]) == (awaited, last_seen)
+    assert (caught.value.awaited, caught.value.last_seen) == (awaited, last_seen)
     assert "see the log of kube-router on iec03" in caught.value.remedy
-    assert any("networkpolicies" in argument for call in _calls(shells) for argument in call if "delete" in call)
+    assert any("networkpolicies" in path for path in _deleted(shells["iec01"]))
     assert not any(b"iecpod-verified" in sent for sent in shells["iec01"].inputs)
 
 
@@ -237,7 +249,7 @@ def test_pods_are_on_different_nodes_where_there_are_several(
     cluster = dataclasses.replace(cluster, nodes=cluster.nodes[:nodes], cni=CNIS["kube-router"])
     shells = {node.hostname: shells[node.hostname] for node in cluster.nodes}
     pods = [_pod("a", "iec01", "100.100.0.2"), _pod("b", cluster.nodes[-1].hostname, "100.100.0.3")]
-    shells["iec01"] = _shell("iec01", in_pod=(*[ANSWERED] * 3, REFUSED, ANSWERED), pods=pods)
+    shells["iec01"] = _shell("iec01", pods=pods)
     reporter = RecordingReporter()
     VerifyPhase(cluster, shells, fake_phase_tools(reporter=reporter), _to_loopback(port)).run()
     manifest = next(sent for call, sent in zip(shells["iec01"].calls, shells["iec01"].inputs, strict=True) if sent)
@@ -261,32 +273,53 @@ def test_an_api_server_that_restarts_is_waited_for(
     refused = CommandResult(1, "", "The connection to the server 172.16.10.36:6443 was refused\n")
     shells["iec01"] = _shell("iec01", in_pod=(refused, CommandResult(0, PAGE, "")))
     _phase(cluster, shells, port).run()
-    assert sum("exec" in call for call in shells["iec01"].calls) == 4
+    assert sum("exec" in call for call in shells["iec01"].calls) == 2
 
 
+@pytest.mark.parametrize(
+    ("result", "cause"),
+    [
+        (
+            CommandResult(4, "", "curl: (7) Couldn't connect to server\n"),
+            "pod 100.100.1.2 does not reach pod 100.100.2.3: curl: (7) Couldn't connect to server",
+        ),
+        (
+            CommandResult(0, "<h1>It works!</h1>", ""),
+            "pod 100.100.1.2 does not reach pod 100.100.2.3: <h1>It works!</h1>",
+        ),
+        (
+            CommandResult(1, PAGE, "PING\nmessage too long\n"),
+            "packets of full size do not get from pod 100.100.1.2 to pod 100.100.2.3: message too long",
+        ),
+        (CommandResult(3, "", ""), "no namespace has the address 100.100.1.2 of a pod"),
+    ],
+)
 def test_a_pod_that_does_not_reach_another_is_named_at_once(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, result: CommandResult, cause: str
+) -> None:
+    shells["iec02"].replace(("sh", "-c", REACH), result)
+    with pytest.raises(NodeError) as caught:
+        _phase(cluster, shells, port).run()
+    assert caught.value.cause == f"iec02: {cause}" and caught.value.remedy
+    assert sum(REACH in call for call in shells["iec02"].calls) == 1
+
+
+def test_a_node_that_is_silent_in_between_is_asked_again(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
 ) -> None:
-    ended = CommandResult(7, "", "curl: (7) Couldn't connect to server\ncommand terminated with exit code 7\n")
-    shells["iec01"] = _shell("iec01", in_pod=(ended,))
-    with pytest.raises(NodeError) as caught:
-        _phase(cluster, shells, port).run()
-    assert "pod a does not reach pod 100.100.2.3 on iec03: curl: (7)" in caught.value.cause
-    assert sum("exec" in call for call in shells["iec01"].calls) == 1
-
-
-def test_a_path_that_cuts_packets_is_named(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> None:
-    shells["iec02"].reply(("sh", "-c", _ping_script(cluster, shells, port)), CommandResult(1, "", "message too long\n"))
-    with pytest.raises(NodeError) as caught:
-        _phase(cluster, shells, port).run()
-    assert caught.value.cause == (
-        "iec02: packets of full size do not get from pod 100.100.1.2 to pod 100.100.2.3 on iec03: message too long"
-    )
-
-
-def _ping_script(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> str:
+    for script, answer in ((REACH, PAGE), (FETCH, "")):
+        shells["iec02"].replace(("sh", "-c", script), NodeUnreachable("iec02", "connection reset"))
+        shells["iec02"].on("sh", "-c", script, stdout=answer)
     _phase(cluster, shells, port).run()
-    return next(call[2] for call in shells["iec02"].calls if call[:2] == ("sh", "-c"))
+    assert sum(REACH in call for call in shells["iec02"].calls) == 2
+
+
+def test_a_pod_on_a_machine_of_nobody_is_named(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
+) -> None:
+    shells["iec01"] = _shell("iec01", pods=[_pod("a", "iec09", "100.100.1.2"), _pod("b", "iec03", "100.100.2.3")])
+    with pytest.raises(NodeError, match="iec09 is no node of the POD"):
+        _phase(cluster, shells, port).run()
 
 
 def test_a_jumpserver_that_reaches_nothing_is_told_at_which_address(
@@ -307,7 +340,21 @@ def test_what_speaks_no_http_is_an_os_error() -> None:
         fetch_from_outside(lambda _address, _port, _seconds: ours, "172.16.10.36", 30080)
 
 
-def test_the_ping_script_is_a_shell_script(cluster: DesiredCluster, shells: dict[str, FakeShell], port: int) -> None:
-    script = _ping_script(cluster, shells, port)
+@pytest.mark.parametrize("script", [FETCH, REACH, AWAIT_POLICY])
+def test_what_nodes_run_are_shell_scripts(script: str) -> None:
     assert subprocess.run(["sh", "-n", "-c", script], check=True).returncode == 0
-    assert r"s/.* mtu \([0-9]*\) .*/\1/p" in script
+
+
+def test_pages_are_fetched_until_one_is_another(tmp_path: Path) -> None:
+    fetch = '#!/bin/sh\nfor url; do :; done\ncat "${url#http://}" 2> /dev/null || { echo "curl: (7)" >&2; exit 7; }\n'
+    (tmp_path / "curl").write_text(fetch)
+    (tmp_path / "curl").chmod(0o755)
+    (tmp_path / "good").write_text(PAGE)
+    (tmp_path / "bad").write_text("It works!")
+
+    def fetched(*names: str) -> int:
+        urls = [f"http://{tmp_path}/{name}" for name in names]
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        return subprocess.run(["sh", "-c", FETCH, "fetch", WELCOME, *urls], env=environment, check=False).returncode
+
+    assert (fetched("good", "good"), fetched("good", "bad"), fetched("good", "absent")) == (0, 1, 1)

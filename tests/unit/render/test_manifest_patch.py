@@ -10,18 +10,19 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled, check_recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod, check_saved
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.container_environment import ContainerEnvironment, read_manifest_patch
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.design.pod_options import PodOptions
 from iecpod.design.release import CniSource, Release
 from iecpod.design.release_file import check_release_text, load_release, parse_release
 from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.layout import Layout
 from iecpod.yaml_document import dump_yaml, load_yaml_all
+from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
@@ -195,12 +196,12 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def resolve(
-    layout: Layout, tmp_path: Path, text: str | None, recalled: Recalled | None = None, scenario: str = "calico"
+    layout: Layout, tmp_path: Path, text: str | None, recalled: SavedPod | None = None, scenario: str = "calico"
 ) -> PodInputs:
     path = tmp_path / "patch.yaml"
     path.write_text(text or "")
     supply = Supply(manifests={"calico": str(written(tmp_path, CALICO))})
-    request = PodRequest(
+    request = pod_request(
         ref=REF,
         base_uri=str(layout.pdf_dir),
         release="k8s-1.37",
@@ -208,7 +209,7 @@ def resolve(
         supply=supply,
         manifest_patch_file=path if text is not None else None,
     )
-    return resolve_request(request, layout, recalled or Recalled())
+    return resolve_request(request, layout, recalled or SavedPod())
 
 
 def test_the_plan_lists_each_change(layout: Layout, tmp_path: Path) -> None:
@@ -222,24 +223,25 @@ def test_without_a_manifest_there_is_nothing_to_patch(layout: Layout, tmp_path: 
     inputs = resolve(layout, tmp_path, PATCH, scenario="bridge")
     (problem,) = make_pod_plan(inputs, ManifestTools(tmp_path, layout)).problems
     assert problem.rule == "manifest-patch" and "bridge of scenario k8-bridge-iec-noha has none" in problem.message
-    cleared = resolve(layout, tmp_path, "containers: []\n", inputs.chosen, scenario="bridge")
+    cleared = resolve(layout, tmp_path, "containers: []\n", inputs.to_save, scenario="bridge")
     assert make_pod_plan(cleared, ManifestTools(tmp_path, layout)).problems == ()
 
 
 def test_a_pod_remembers_what_the_file_said(layout: Layout, tmp_path: Path) -> None:
-    chosen = resolve(layout, tmp_path, PATCH).chosen
-    recalled = Recalled.from_json(chosen.to_json())
-    assert recalled == chosen and recalled.manifest_patch is not None and len(recalled.manifest_patch) == 2
+    saved = resolve(layout, tmp_path, PATCH).to_save
+    recalled = SavedPod.from_json(saved.to_json())
+    assert recalled == saved and recalled.options.manifest_patch is not None
+    assert len(recalled.options.manifest_patch) == 2
     later = resolve(layout, tmp_path, None, recalled)
-    assert later.release.manifest_patch == chosen.manifest_patch
-    check_recalled(REF, recalled, later.chosen)
+    assert later.order.release.manifest_patch == saved.options.manifest_patch
+    check_saved(REF, recalled.options, later.order.options)
     with pytest.raises(UsageError) as caught:
-        check_recalled(REF, recalled, resolve(layout, tmp_path, "containers: []\n", recalled).chosen)
+        check_saved(REF, recalled.options, resolve(layout, tmp_path, "containers: []\n", recalled).order.options)
     assert caught.value.cause.endswith("container install-cni: UPDATE_CNI_BINARIES=no`, not none")
-    check_recalled(REF, Recalled(), chosen)
+    check_saved(REF, PodOptions(), saved.options)
     for damaged in ('[{"kind": 1}]', '[{"kind": "A", "name": "a", "container": "b", "variables": {"A=B": "1"}}]'):
         with pytest.raises(ValueError):
-            Recalled.from_json(f'{{"manifest_patch": {damaged}}}')
+            SavedPod.from_json(f'{{"manifest_patch": {damaged}}}')
 
 
 def test_nodes_that_reach_no_registry_never_pull(cluster: DesiredCluster) -> None:

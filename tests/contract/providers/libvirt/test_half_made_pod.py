@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.gc import collect_garbage, examine_pod
-from iecpod.commands.recalled import Recalled
 from iecpod.errors import HypervisorUnavailable
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
@@ -23,6 +22,7 @@ from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 from tests.fakes import RecordingReporter
+from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run, write_pod
 
@@ -43,11 +43,11 @@ def tools(directory: Path) -> Iterator[PodAdapters]:
     """A POD whose deploy ended after its first network: keys and nodes were never made."""
     write_pod(directory, REF.lab, REF.pod)
     made = PodAdapters(layout_below(directory), REF, RecordingReporter(), "")
-    made.remember(Recalled(uri=EMBEDDED, addressing="fuel"))
-    host = made.host(EMBEDDED)
+    made.state.save(saved_pod(uri=EMBEDDED, addressing="fuel"))
+    host = made.nodes.libvirt_tools().host(EMBEDDED)
     host.start()
     hypervisor = host.connect()
-    long_ago = Stamp(REF, "run1", "2026-01-02T03:04:05Z", made.owner.installation)
+    long_ago = Stamp(REF, "run1", "2026-01-02T03:04:05Z", made.run.owner.installation)
     hypervisor.define(resource_of(pods.private_network(REF), long_ago))
     hypervisor.close()
     yield made
@@ -67,7 +67,7 @@ def collect(directory: Path) -> dict[str, str]:
 
 
 def libvirtd(tools: PodAdapters) -> list[int]:
-    pid_file = str(tools.pod_dir / "libvirt" / "run" / "libvirtd.pid")
+    pid_file = str(tools.state.pod_dir / "libvirt" / "run" / "libvirtd.pid")
     running = find_processes(lambda process: pid_file.encode() in (process / "cmdline").read_bytes())
     return [process.pid for process in running]
 
@@ -99,6 +99,6 @@ def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
     (pid,) = libvirtd(tools)
     os.kill(pid, signal.SIGKILL)
     assert gather(time.time() + 7200) == "removed"
-    assert not tools.pod_dir.exists()
+    assert not tools.state.pod_dir.exists()
     with pytest.raises(HypervisorUnavailable):
-        tools.host(EMBEDDED).connect()
+        tools.nodes.libvirt_tools().host(EMBEDDED).connect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
@@ -12,10 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.design.delivery import BundleVia
+from iecpod.commands.saved_pod import SavedPod
+from iecpod.design.choices import BundleVia
 from iecpod.design.machines import ProviderName, Site, VirtType
 from iecpod.design.owner import Owner
 from iecpod.design.release import Release
@@ -37,6 +35,7 @@ from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.existing.way import DirectWay
 from iecpod.ssh_login import HostKey, Login
 from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_phase_tools
+from tests.pod_requests import pod_request
 from tests.unit.providers.existing.existing_machine import INSTALLATION, SECTIONS, printed
 from tests.unit.providers.existing.test_host_keys import key
 
@@ -75,7 +74,7 @@ def owned_by(node: str, pod: str = "nodes/edge", installation: str = INSTALLATIO
 
 
 class FakeMachines:
-    """`ExistingTools` on scripted shells. `knows` are nodes that take the POD's key already."""
+    """`ExistingTools`, all its parts in one, on scripted shells. `knows` are nodes that take the POD's key already."""
 
     def __init__(self, pod_dir: Path, login: Login = Login(user="iec", accept_new=True)) -> None:  # noqa: B008
         self.ref, self.run_id, self.pod_dir = REF, "0123456789ab", pod_dir
@@ -93,6 +92,12 @@ class FakeMachines:
             shell.on("true").on("systemctl", "stop").on("perl")
             shell.reply(("sh", "-c"), self._answer_of(number))
         self.facts = {1: said_by(1), 2: said_by(2)}
+
+    @property
+    def run(self) -> FakeMachines:
+        return self
+
+    access = pod_key = note_files = run
 
     def _answer_of(self, number: int) -> Callable[[Sequence[str], bytes], CommandResult]:
         return lambda argv, _stdin: self.answer(argv, number)
@@ -162,32 +167,34 @@ def inputs(base: Path, tmp_path: Path) -> PodInputs:
     return resolve(base, tmp_path)
 
 
-def resolve(base: Path, tmp_path: Path, recalled: Recalled | None = None, **changes: object) -> PodInputs:
+def resolve(base: Path, tmp_path: Path, recalled: SavedPod | None = None, **changes: object) -> PodInputs:
     environ = {"IECPOD_STATE_DIR": str(tmp_path / "state"), "IECPOD_CACHE_DIR": str(tmp_path / "cache")}
     layout = find_layout(environ, package_dir=_ROOT / "iecpod", is_root=True)
-    request = PodRequest(
-        ref=REF, base_uri=str(base), provider=ProviderName.EXISTING, release="debian12", login=Login(user="iec")
-    )
-    chosen = dataclasses.replace(request, scenario="k8-bridge-iec-noha", **changes)  # type: ignore[arg-type]
-    return resolve_request(chosen, layout, recalled or Recalled())
+    given = {"provider": ProviderName.EXISTING, "user": "iec", "login": Login(user="iec"), **changes}
+    request = pod_request(ref=REF, base_uri=str(base), release="debian12", scenario="k8-bridge-iec-noha", **given)
+    return resolve_request(request, layout, recalled or SavedPod())
 
 
 def test_machines_are_described_by_what_they_are(inputs: PodInputs) -> None:
     order = inputs.order
     assert order.hostnames == ("edge1", "edge2") and tuple(order.addresses.values()) == ADDRESSES
     assert inputs.loaded.warnings == ()
-    assert (inputs.site, str(inputs.site)) == (Site(ProviderName.EXISTING), "existing machines")
-    assert (inputs.chosen.bundle_via, inputs.release.user, inputs.chosen.addressing) == (BundleVia.SSH, "iec", "stated")
-    mgmt = inputs.spec.idf.networks[0]
-    assert (str(mgmt.cidr), inputs.spec.idf.interface_mtu) == ("172.16.10.0/24", 1450)
-    assert inputs.spec.idf.node_devices[1].interfaces == ("eth0",)
+    assert (inputs.order.site, str(inputs.order.site)) == (Site(ProviderName.EXISTING), "existing machines")
+    assert (inputs.order.options.bundle_via, inputs.order.release.user, inputs.order.options.addressing) == (
+        BundleVia.SSH,
+        "iec",
+        "stated",
+    )
+    mgmt = inputs.order.spec.idf.networks[0]
+    assert (str(mgmt.cidr), inputs.order.spec.idf.interface_mtu) == ("172.16.10.0/24", 1450)
+    assert inputs.order.spec.idf.node_devices[1].interfaces == ("eth0",)
 
 
 def test_what_a_pod_was_deployed_with_is_recalled(base: Path, tmp_path: Path, inputs: PodInputs) -> None:
-    again = Recalled.from_json(inputs.chosen.to_json())
-    assert again == inputs.chosen and again.site == Site(ProviderName.EXISTING)
-    recalled = resolve(base, tmp_path, again, provider=None, login=Login())
-    assert recalled.release.user == "iec" and recalled.site == inputs.site
+    again = SavedPod.from_json(inputs.to_save.to_json())
+    assert again == inputs.to_save and again.options.site == Site(ProviderName.EXISTING)
+    recalled = resolve(base, tmp_path, again, provider=None, user=None, login=Login())
+    assert recalled.order.release.user == "iec" and recalled.order.site == inputs.order.site
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.installation import ensure_installation, find_installation
-from iecpod.commands.pod_state import NOTE, is_of_earlier_version, recall, remember
-from iecpod.commands.recalled import Recalled
+from iecpod.commands.pod_state import NOTE, is_of_earlier_version, load_saved, save_pod
 from iecpod.commands.redeploy import redeploy
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
 from iecpod.design.changes import Action
 from iecpod.design.owner import Owner
@@ -31,6 +31,7 @@ from iecpod.providers.libvirt.xml import resource_of
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
@@ -105,7 +106,7 @@ def test_the_mark_changes_no_digest_and_is_one_attribute() -> None:
 @pytest.mark.parametrize(
     ("note", "has_keys", "expected"),
     [
-        (Recalled(uri=EMBEDDED).to_json(), False, True),
+        (saved_pod(uri=EMBEDDED).to_json(), False, True),
         (json.dumps({"uri": "embedded", "installation": pods.INSTALLATION}), True, False),
         (None, False, False),
         (None, True, True),
@@ -125,19 +126,19 @@ def test_the_note_tells_which_version_deployed(
 
 def test_a_pod_of_an_earlier_version_is_remembered_as_such(tmp_path: Path) -> None:
     """A later deploy writes the note again; its objects have no other mark than before."""
-    known = Recalled(uri=EMBEDDED, vcpus=2, disposable=False)  # a deploy always says whether it is
+    known = saved_pod(uri=EMBEDDED, vcpus=2, disposable=False)  # a deploy always says whether it is
     (tmp_path / NOTE).write_text(known.to_json())
-    remember(tmp_path, known, pods.INSTALLATION)
-    assert is_of_earlier_version(tmp_path) and recall(tmp_path) == known
+    save_pod(tmp_path, known, pods.INSTALLATION)
+    assert is_of_earlier_version(tmp_path) and load_saved(tmp_path) == known
     (tmp_path / NOTE).unlink()
-    remember(tmp_path, known, pods.INSTALLATION)
-    assert not is_of_earlier_version(tmp_path) and recall(tmp_path) == known
+    save_pod(tmp_path, known, pods.INSTALLATION)
+    assert not is_of_earlier_version(tmp_path) and load_saved(tmp_path) == known
 
 
 def test_another_state_directory_is_another_owner_of_the_same_pod(tmp_path: Path) -> None:
-    owners = [PodAdapters(layout_below(tmp_path / name), REF, RecordingReporter(), "").owner for name in ("a", "b")]
+    owners = [PodAdapters(layout_below(tmp_path / name), REF, RecordingReporter(), "").run.owner for name in ("a", "b")]
     assert owners[0].installation != owners[1].installation
-    again = PodAdapters(layout_below(tmp_path / "a"), REF, RecordingReporter(), "").owner
+    again = PodAdapters(layout_below(tmp_path / "a"), REF, RecordingReporter(), "").run.owner
     assert again == owners[0] and not again.owns_unmarked
 
 
@@ -188,17 +189,17 @@ def test_an_installation_is_no_link_and_no_directory(tmp_path: Path) -> None:
 def test_the_first_deploys_of_a_state_directory_agree_on_its_installation(layout: Layout, tools: FakeTools) -> None:
     """Both propose one; that of the other run is the first on disk."""
     asked: list[str] = []
-    remember_pod, find_host = tools.remember, tools.host
+    save, find_host = tools.save, tools.host
 
-    def remember_later(chosen: Recalled) -> None:
-        remember_pod(chosen)
+    def save_later(pod: SavedPod) -> None:
+        save(pod)
         tools.owner = tools.hypervisor.owner = dataclasses.replace(tools.owner, installation=OTHER)
 
     def host(uri: HypervisorUri) -> FakeHost:
         asked.append(tools.owner.installation)
         return find_host(uri)
 
-    tools.remember, tools.host = remember_later, host  # type: ignore[method-assign]
+    tools.save, tools.host = save_later, host  # type: ignore[method-assign]
     run_deploy(layout, tools)
     assert asked[-1] == OTHER
     assert {seen.mark.installation for seen in tools.hypervisor.observe() if seen.mark} == {OTHER}

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from iecpod.commands.plan import make_pod_plan
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import DescriptorError, Severity
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import NetworkName
@@ -24,6 +23,7 @@ from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import DesiredDomain
 from iecpod.providers.libvirt.rendered import RenderedDomain
 from iecpod.yaml_document import load_yaml
+from tests.pod_requests import pod_request
 from tests.random_wiring import Wiring, make_wiring
 from tests.unit.command_line import layout_below, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
@@ -37,11 +37,11 @@ def plan_wiring(directory: Path, wiring: Wiring) -> LibvirtPlan | None:
     """None where descriptors or plan are refused."""
     write_pod(directory, REF.lab, REF.pod, wiring.pdf, wiring.idf)
     layout = layout_below(directory)
-    request = PodRequest(
-        ref=REF, base_uri=str(directory), release="debian12", scenario="k8-bridge-iec-noha", connect=EMBEDDED
+    request = pod_request(
+        ref=REF, base_uri=str(directory), release="debian12", scenario="k8-bridge-iec-noha", uri=EMBEDDED
     )
     try:
-        inputs = resolve_request(request, layout, Recalled())
+        inputs = resolve_request(request, layout, SavedPod())
     except DescriptorError:
         return None
     result = make_pod_plan(inputs, FakeTools(directory, layout, facts=wiring.facts))

@@ -11,9 +11,8 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import PlanResult, make_pod_plan, plan_text
-from iecpod.commands.recalled import Recalled
-from iecpod.commands.request import PodRequest
 from iecpod.commands.resolve import PodInputs, resolve_request
+from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import Severity
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import NetworkName, PodRef
@@ -24,6 +23,7 @@ from iecpod.providers.libvirt.objects import HostFacts, Kind, Link, NetworkMode,
 from iecpod.providers.libvirt.wires import plan_buses
 from iecpod.yaml_document import load_yaml
 from tests.fakes import FACTS
+from tests.pod_requests import pod_request
 from tests.unit.broken_pod import REMOVED, Edits
 from tests.unit.command_line import layout_below, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
@@ -48,8 +48,8 @@ class Pod:
         self.tools = FakeTools(directory, self._layout, facts=facts)
 
     def inputs(self, **options: Any) -> PodInputs:
-        wanted = {"release": "debian12", "scenario": "k8-bridge-iec-noha", "connect": EMBEDDED, **options}
-        return resolve_request(PodRequest(ref=REF, base_uri=self._base, **wanted), self._layout, Recalled())
+        wanted = {"release": "debian12", "scenario": "k8-bridge-iec-noha", "uri": EMBEDDED, **options}
+        return resolve_request(pod_request(ref=REF, base_uri=self._base, **wanted), self._layout, SavedPod())
 
     def plan(self) -> PlanResult:
         return make_pod_plan(self.inputs(), self.tools)

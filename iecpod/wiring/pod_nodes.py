@@ -1,0 +1,91 @@
+"""Where the machines of one POD come from, and how they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from iecpod.adapters.api_client import ApiClient
+from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
+from iecpod.adapters.keys import PodKeys, ensure_pod_keys
+from iecpod.adapters.ssh import SshShell
+from iecpod.commands.pod_state import check_pod_dir, make_pod_dir
+from iecpod.commands.tools import FindCredentials
+from iecpod.design.cluster import DesiredCluster
+from iecpod.design.machines import ProviderName, Site
+from iecpod.design.release import Release
+from iecpod.images.cache import Cache
+from iecpod.images.go_software import find_kubernetes
+from iecpod.layout import Layout
+from iecpod.ports import NodeEndpoint, Shell, WayIn
+from iecpod.provider import Provider
+from iecpod.providers.existing.provider import ExistingProvider
+from iecpod.providers.libvirt.provider import LibvirtProvider
+from iecpod.ssh_login import Login
+from iecpod.wiring.cached_software import CachedSoftware
+from iecpod.wiring.existing_tools import ExistingAdapters
+from iecpod.wiring.libvirt_tools import CachedDiskSources, LibvirtAdapters, PodSeeds
+from iecpod.wiring.own_kubeconfig import OwnKubeconfig
+from iecpod.wiring.run_of_pod import RunOfPod
+
+
+class PodNodes:
+    """`NodeAccess` with the real adapters behind it."""
+
+    def __init__(self, layout: Layout, run: RunOfPod, software: CachedSoftware, login: Login) -> None:
+        self._layout = layout
+        self._run = run
+        self._software = software
+        self._login = login
+
+    def provider(self, site: Site) -> Provider:
+        check_pod_dir(self._layout, self._run.ref)
+        if site.provider is ProviderName.EXISTING:
+            return ExistingProvider(self.existing_tools())
+        assert site.uri is not None  # of libvirt's, it is known
+        return LibvirtProvider(site.uri, self.libvirt_tools())
+
+    def existing_tools(self) -> ExistingAdapters:
+        return ExistingAdapters(self._run, self, self._software, self._login)
+
+    def libvirt_tools(self) -> LibvirtAdapters:
+        run, pod_dir = self._run, self._run.pod_dir
+        disks = CachedDiskSources(self._layout.cache_dir, self._software.apt_mirror, run.reporter, pod_dir)
+        seeds = PodSeeds(run.ref, self._layout.cloud_init_dir, pod_dir / "keys", self.keys)
+        return LibvirtAdapters(run, disks, seeds)
+
+    def keys(self) -> PodKeys:
+        """Made where they are missing, and the POD's directory with them."""
+        make_pod_dir(self._layout, self._run.ref)
+        return ensure_pod_keys(self._run.pod_dir / "keys", str(self._run.ref))
+
+    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
+        keys = self.keys()
+        keys.write_known_hosts({hostname: [str(node.address)] for hostname, node in endpoints.items()})
+        return {
+            hostname: SshShell(
+                hostname,
+                str(node.address),
+                user=node.user,
+                private_key_file=keys.private_key_file,
+                host_key=node.host_key,
+                open_socket=node.way.open_socket,
+            )
+            for hostname, node in endpoints.items()
+        }
+
+    def host_kubectl(self, way: WayIn, release: Release) -> LocalKubectl | None:
+        binary = find_kubernetes(Cache(self._layout.cache_dir, self._run.reporter), release)
+        if binary is None or not self._run.pod_dir.is_dir():
+            return None
+        link, kubeconfig = link_kubectl(binary, self._run.pod_dir), self._run.directory.kubeconfig_path
+        return LocalKubectl(host_kubectl_argv(way.command_prefix, link, kubeconfig), kubeconfig)
+
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> ApiClient:
+        address, port = str(cluster.endpoint), cluster.api_port
+        own = OwnKubeconfig(self._run.directory.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}")
+        load = find_credentials or own.load
+        tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
+        ways = (way.open_socket, *tunnels)
+        return ApiClient(first.node, address, port, load_credentials=load, ways=ways)
