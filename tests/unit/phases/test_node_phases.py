@@ -329,6 +329,16 @@ def test_a_silent_kernel_is_an_error_with_a_remedy() -> None:
     assert "--virt-type qemu" in caught.value.remedy
 
 
+def test_a_guest_that_does_not_answer_says_why_on_its_console() -> None:
+    console = "Linux version 6.1\r\ncloud-init[9]: RuntimeError: Failed to apply network config names\r\niec01 login: "
+    shell = FakeShell().reply(("true",), NodeUnreachable("iec01", "No route to host"))
+    with pytest.raises(WaitTimeout) as caught:
+        _reachable(shell, console).run()
+    assert caught.value.last_seen == (
+        "No route to host; console: cloud-init[9]: RuntimeError: Failed to apply network config names"
+    )
+
+
 def test_cloud_init_that_failed_is_told() -> None:
     shell = FakeShell().on("true")
     shell.on("sh", "-c", stdout="20\n" + json.dumps({"v1": {"errors": ["('ntp', RuntimeError())"]}}))
