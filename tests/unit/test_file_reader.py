@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.file_reader import is_directory, is_file, open_regular, read_own, read_regular
+from iecpod.files.reader import is_directory, is_file, open_regular, read_own, read_regular
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.file_writer import (
+from iecpod.files.writer import (
     PRIVATE,
     READABLE,
     create_file,

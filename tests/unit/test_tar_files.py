@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.tar_files import OddTar, TarBounds, read_tar
+from iecpod.files.tar import OddTar, TarBounds, read_tar
 
 BOUNDS = TarBounds(total_bytes=1 << 20, members=50)
 END = bytes(1024)
@@ -97,8 +97,8 @@ def test_pieces_that_nobody_reads_are_passed_over() -> None:
         (header() * 2000 + END, "more than 50 members"),
     ],
 )
-def test_what_is_odd(content: bytes, told: str) -> None:
-    assert refusal(content) == told
+def test_what_is_odd(content: bytes, shown: str) -> None:
+    assert refusal(content) == shown
 
 
 def test_members_of_one_tar_share_the_bound() -> None:

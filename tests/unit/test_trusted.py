@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from iecpod.adapters.keys import ensure_pod_keys
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.pod_lock import pod_lock
+from iecpod.cache.artifacts import SEEN, Cache, find_damage, load_artifact
+from iecpod.cache.base_images import ImageStore, NewImage
+from iecpod.cache.hashed_files import Fingerprint, write_json
 from iecpod.cli.main import main
-from iecpod.commands.pod_state import NOTE, check_pod_dir, load_saved, make_pod_dir, pod_dir_of, save_pod
 from iecpod.errors import ExitCode, PathRefused
+from iecpod.files.trust import check_directory, check_layout, make_directory
 from iecpod.hypervisor_uri import EMBEDDED
-from iecpod.images.cache import SEEN, Cache, find_damage, load_artifact
-from iecpod.images.files import Fingerprint, write_json
-from iecpod.images.store import ImageStore, NewImage
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.pods.directory import NOTE, check_pod_dir, load_saved, make_pod_dir, pod_dir_of, save_pod
 from iecpod.ports import BaseImage
-from iecpod.trusted import check_directory, check_layout, make_directory
+from iecpod.ssh.keys import ensure_pod_keys
 from tests import pods
 from tests.fakes import RecordingReporter
 from tests.pod_requests import saved_pod

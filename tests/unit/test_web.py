@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from iecpod.web import Size, WebError, open_url
+from iecpod.http.client import Size, WebError, open_url
 
 
 class _Leads(BaseHTTPRequestHandler):

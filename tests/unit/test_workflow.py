@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.deploy.workflow import PhaseFailed, run_phases
 from iecpod.errors import HostError, IecpodError, NodeErrors, NodeUnreachable, WaitTimeout
 from iecpod.wait import NotYet, poll
-from iecpod.waiting.parallel import run_on_nodes
-from iecpod.workflow import PhaseFailed, run_phases
 from tests.fakes import FakeClock, fake_phase_tools
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.errors import DescriptorError, Problem
-from iecpod.yaml_document import Document, dotted_path, dump_yaml, dump_yaml_all, load_yaml, load_yaml_all
+from iecpod.yaml.document import Document, dotted_path, dump_yaml, dump_yaml_all, load_yaml, load_yaml_all
 
 
 def problems_of(text: str | bytes) -> list[Problem]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from iecpod.adapters.keys import ensure_pod_keys, find_pod_keys
 from iecpod.errors import HostError
+from iecpod.ssh.keys import ensure_pod_keys, find_pod_keys
 
 
 def test_keys_are_made_once_and_reused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.lock import find_holder, pod_lock
+from iecpod.adapters.pod_lock import find_holder, pod_lock
 from iecpod.errors import ExitCode, HostError, PodLocked
 from iecpod.layout import DATA_DIRS, Layout, find_layout
 from iecpod.model import PodRef
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.pod_lock import pod_lock
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
 data, runtime = sys.argv[1:]
@@ -103,10 +103,10 @@ def test_waiting_gets_the_lock_when_it_comes_free(layout: Layout) -> None:
     holder = start_holder(layout)
     stopper = subprocess.Popen(["sh", "-c", f"sleep 0.5; kill {holder.pid}"])
     start = time.monotonic()
-    told: list[str] = []
-    with pod_lock(layout, REF, wait_seconds=20, tell=told.append):
+    printed: list[str] = []
+    with pod_lock(layout, REF, wait_seconds=20, notify=printed.append):
         assert time.monotonic() - start > 0.3
-    (message,) = told
+    (message,) = printed
     assert message.startswith(f"waits for process {holder.pid} (`")
     stopper.wait()
     holder.wait()

@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from iecpod.adapters.event_lines import EVENTS, FIELDS_OF_ALL, JsonLinesReporter, Run
-from iecpod.adapters.live_display import LiveReporter
-from iecpod.adapters.plain_lines import PlainReporter, heartbeat
-from iecpod.adapters.reporters import make_reporter
 from iecpod.errors import HostError, Interrupted, UsageError
 from iecpod.model import PodRef
 from iecpod.ports import Reporter
+from iecpod.progress.event_lines import EVENTS, FIELDS_OF_ALL, JsonLinesReporter, Run
+from iecpod.progress.live_display import LiveReporter
+from iecpod.progress.plain_lines import PlainReporter, heartbeat
+from iecpod.progress.reporters import make_reporter
 from tests.unit.broken_pod import ROOT
 
 RUN = Run("0123456789ab", "deploy", PodRef("local", "virtual1"))
 
 
-def tell(reporter: Reporter) -> None:
+def notify(reporter: Reporter) -> None:
     reporter.phase_started("reachable", "guests booted")
     reporter.node_started("iec01")
     reporter.progress("kernel is booting", "iec01")
@@ -38,7 +38,7 @@ def tell(reporter: Reporter) -> None:
 
 def test_plain_lines() -> None:
     stream = io.StringIO()
-    tell(PlainReporter(stream, clock=lambda: "12:00:00"))
+    notify(PlainReporter(stream, clock=lambda: "12:00:00"))
     assert stream.getvalue().splitlines() == [
         "12:00:00 phase reachable: guests booted",
         "12:00:00   iec01: kernel is booting",
@@ -52,13 +52,13 @@ def test_plain_lines() -> None:
 def test_a_wait_is_told_off_a_terminal_when_nothing_else_was_for_a_minute() -> None:
     stream, seconds = io.StringIO(), [0.0]
     reporter = PlainReporter(stream, clock=lambda: "t", now=lambda: seconds[0])
-    reporter.tell_silence()
+    reporter.report_silence()
     reporter.phase_started("reachable", "guests booted")
     for now in range(0, 200, 5):
         seconds[0] = float(now)
         reporter.waiting("SSH", f"refused {now}", "iec01")
         reporter.waiting("cloud-init", "", "iec02")
-        reporter.tell_silence()
+        reporter.report_silence()
     assert stream.getvalue().splitlines()[1:] == [
         "t still reachable, 60 s | iec01: waits for SSH, 60 s: refused 60 | iec02: waits for cloud-init, 60 s",
         "t still reachable, 120 s | iec01: waits for SSH, 120 s: refused 120 | iec02: waits for cloud-init, 120 s",
@@ -70,10 +70,10 @@ def test_silence_without_a_phase_is_broken_where_something_was_begun() -> None:
     stream, seconds = io.StringIO(), [0.0]
     reporter = PlainReporter(stream, clock=lambda: "t", now=lambda: seconds[0])
     seconds[0] = 100.0
-    reporter.tell_silence()
+    reporter.report_silence()
     reporter.progress("compiling Kubernetes")
     seconds[0] = 170.0
-    reporter.tell_silence()
+    reporter.report_silence()
     assert stream.getvalue().splitlines() == ["t   compiling Kubernetes", "t still compiling Kubernetes, 70 s"]
 
 
@@ -85,7 +85,7 @@ def test_silence_of_many_nodes_is_one_line_of_bounded_length() -> None:
         reporter.node_started(f"iec{number:03}")
     reporter.node_finished("iec000", "done", 1.0)
     seconds[0] = 61.0
-    reporter.tell_silence()
+    reporter.report_silence()
     last = stream.getvalue().splitlines()[-1]
     assert last.startswith("t still workers, 61 s | iec001: begun, 61 s | ") and last.endswith(" | and 91 more")
 
@@ -108,7 +108,7 @@ def test_json_lines() -> None:
     stream = io.StringIO()
     reporter = JsonLinesReporter(stream, RUN)
     with reporter.whole_run():
-        tell(reporter)
+        notify(reporter)
         reporter.progress("afterwards")
     events = lines_of(stream)
     assert [event["event"] for event in events] == [
@@ -148,12 +148,12 @@ def test_a_wait_is_an_event_once_a_minute() -> None:
         (ZeroDivisionError("x"), ("failed", "ZeroDivisionError: x", "")),
     ],
 )
-def test_the_last_event_says_why_a_run_failed(error: BaseException, told: tuple[str, str, str]) -> None:
+def test_the_last_event_says_why_a_run_failed(error: BaseException, answer: tuple[str, str, str]) -> None:
     stream = io.StringIO()
     with pytest.raises(type(error)), JsonLinesReporter(stream, RUN).whole_run():
         raise error
     last = lines_of(stream)[-1]
-    assert (last["event"], last["outcome"], last["cause"], last["remedy"]) == ("run-finished", *told)
+    assert (last["event"], last["outcome"], last["cause"], last["remedy"]) == ("run-finished", *answer)
     assert last["evidence"] == ""
 
 
@@ -200,7 +200,7 @@ def test_a_terminal_is_left_alone_by_a_command_without_phases() -> None:
 
 def test_off_a_terminal_there_are_plain_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     with make_reporter({}, is_terminal=False) as reporter:
-        tell(reporter)
+        notify(reporter)
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "phase reachable: guests booted\n" in printed.err
@@ -217,13 +217,13 @@ def test_no_color(
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     with make_reporter(environ, is_terminal=True) as reporter:
-        tell(reporter)
+        notify(reporter)
     assert ("\x1b[32m" in capsys.readouterr().err) is coloured
 
 
 def test_a_dumb_terminal_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with make_reporter({"TERM": "dumb"}, is_terminal=True) as reporter:
-        tell(reporter)
+        notify(reporter)
     assert "\x1b" not in capsys.readouterr().err
 
 
@@ -232,7 +232,7 @@ def test_events_file_and_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         caplog.at_level(logging.INFO, logger="iecpod"),
         make_reporter({}, is_terminal=False, events=(tmp_path / "events", RUN)) as reporter,
     ):
-        tell(reporter)
+        notify(reporter)
     assert len((tmp_path / "events").read_text().splitlines()) == 11
     assert "phase reachable: guests booted" in caplog.messages
     assert "iec01: answers to SSH" in caplog.messages
@@ -247,8 +247,8 @@ def test_an_events_file_that_cannot_be_written_is_wrong_usage(tmp_path: Path) ->
 def test_a_reader_that_went_away_is_no_error() -> None:
     stream = io.StringIO()
     stream.close()
-    tell(PlainReporter(stream))
-    tell(JsonLinesReporter(stream, RUN))
+    notify(PlainReporter(stream))
+    notify(JsonLinesReporter(stream, RUN))
 
 
 def test_lines_of_several_threads_stay_whole() -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from iecpod.adapters import ssh_exchange
-from iecpod.adapters.keys import PodKeys, ensure_pod_keys
-from iecpod.adapters.ssh import SshShell
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
+from iecpod.ssh import exchange
+from iecpod.ssh.keys import PodKeys, ensure_pod_keys
+from iecpod.ssh.shell import SshShell
 from tests.ssh_server import SshServer
 
 
@@ -100,7 +100,7 @@ def test_input_that_nobody_reads_does_not_hang(shell: SshShell) -> None:
 def test_only_the_end_of_very_long_output_is_kept(
     shell: SshShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_exchange, "MAX_KEPT_BYTES", 200_000)
+    monkeypatch.setattr(exchange, "MAX_KEPT_BYTES", 200_000)
     result = shell.run(["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; echo the end"])
     assert result.stdout.endswith("the end\n")
     assert "bytes left out" in result.stdout
@@ -111,7 +111,7 @@ def test_only_the_end_of_very_long_output_is_kept(
 
 
 def test_a_file_without_an_end_is_not_waited_for(shell: SshShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_exchange, "MAX_KEPT_BYTES", 200_000)
+    monkeypatch.setattr(exchange, "MAX_KEPT_BYTES", 200_000)
     start = time.monotonic()
     with pytest.raises(CommandFailed, match="it is longer than can be read"):
         shell.read_file("/dev/zero")
@@ -150,12 +150,12 @@ class LateChannel:
 
 
 def test_output_that_comes_with_the_exit_status_is_read() -> None:
-    done = ssh_exchange.exchange(LateChannel(), b"", 60.0)  # type: ignore[arg-type]
+    done = exchange.exchange(LateChannel(), b"", 60.0)  # type: ignore[arg-type]
     assert done.stdout.content() == b"late output"
 
 
 def test_output_in_many_pieces_takes_no_more_than_its_bytes() -> None:
-    kept = ssh_exchange.Capture(50_000)
+    kept = exchange.Capture(50_000)
     tracemalloc.start()
     for _ in range(200_000):
         kept.add(b"x")

@@ -13,11 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 from iecpod.commands.conformance import run_conformance
-from iecpod.commands.conformance_host import E2ePrograms
-from iecpod.commands.conformance_report import ConformanceReport, check_output
-from iecpod.commands.conformance_run import ConformanceOrder
-from iecpod.commands.ginkgo import FAILED, NOT_RUN, PASSED, SKIPPED, SpecResult
-from iecpod.commands.resolve import PodInputs
+from iecpod.conformance.ginkgo import FAILED, NOT_RUN, PASSED, SKIPPED, SpecResult
+from iecpod.conformance.host import E2ePrograms
+from iecpod.conformance.report import ConformanceReport, check_output
+from iecpod.conformance.run import ConformanceOrder
 from iecpod.design.conformance import (
     QUICK,
     E2eCall,
@@ -27,7 +26,6 @@ from iecpod.design.conformance import (
     quick_selection,
     registries,
 )
-from iecpod.design.release import Release
 from iecpod.errors import (
     CommandFailed,
     ExitCode,
@@ -40,8 +38,10 @@ from iecpod.errors import (
 )
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import LongProgram, ProgramEnd
-from iecpod.yaml_document import load_yaml
+from iecpod.release.release import Release
+from iecpod.yaml.document import load_yaml
 from tests.fakes import FakeShell
 from tests.unit.command_line import run
 from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve, tools  # noqa: F401

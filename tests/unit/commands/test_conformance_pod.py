@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from iecpod.commands.conformance import run_conformance
-from iecpod.commands.resolve import PodInputs
 from iecpod.design.conformance import focused_selection, image_of_tests, pod_environment
 from iecpod.errors import CommandFailed, Interrupted, UsageError, WaitTimeout
 from iecpod.layout import Layout
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import CommandResult
-from iecpod.yaml_document import load_yaml_all
+from iecpod.yaml.document import load_yaml_all
 from tests.fakes import FakeClock, FakeShell
 from tests.unit.commands.test_commands import FakeTools, layout, resolve, tools  # noqa: F401
 from tests.unit.commands.test_conformance import KUBECTL, NAMESPACES, FakeBench, deleted, order

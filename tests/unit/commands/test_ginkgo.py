@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.ginkgo import (
+from iecpod.conformance.ginkgo import (
     FAILED,
     NOT_RUN,
     PASSED,

@@ -20,16 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from iecpod.adapters.log_archive import check_writable, new_archive
-from iecpod.cli.options import Invocation, pod_options
+from iecpod.cli.after_run import log_file_option
+from iecpod.cli.options.shared import Invocation, pod_options
 from iecpod.cli.passing import pass_pods
-from iecpod.cli.upkeep import log_file_option
-from iecpod.commands import collection
-from iecpod.commands.collection import Collection
-from iecpod.commands.guest_logs import fetch_guest_logs, gather_script
 from iecpod.commands.logs import LogRequest, collect_logs
-from iecpod.commands.resolve import PodInputs
-from iecpod.commands.scrub import Scrubber
-from iecpod.descriptors.source import load_descriptors
+from iecpod.deploy.kubectl.bootstrap_token import make_token
+from iecpod.descriptors.pod_files import load_descriptors
 from iecpod.errors import (
     ExitCode,
     HostError,
@@ -42,7 +38,11 @@ from iecpod.errors import (
 )
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
-from iecpod.phases.bootstrap_token import make_token
+from iecpod.logs import archive
+from iecpod.logs.archive import Collection
+from iecpod.logs.node_logs import fetch_guest_logs, gather_script
+from iecpod.logs.scrub import Scrubber
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import CommandResult
 from iecpod.wiring.pods import Pods
 from tests.fakes import FakeHypervisor, FakeShell
@@ -166,12 +166,12 @@ def test_no_artefact_of_a_deploy_tells_a_secret(layout: Layout, tools: FakeTools
     secrets = {line for text in privates for line in text.splitlines() if len(line) >= 32 and "-----" not in line}
     secrets |= {TOKEN, PASSWORD, encoded_key}
     assert len(privates) == 5
-    told = "".join(f"{secret}\n" for secret in (*privates, *sorted(secrets - {PASSWORD}))) + f"pass: {PASSWORD}\n"
+    shown = "".join(f"{secret}\n" for secret in (*privates, *sorted(secrets - {PASSWORD}))) + f"pass: {PASSWORD}\n"
     deployed = dict(tools.node_shells)
     for hostname in NODES:  # what a node tells is now the worst
-        output = packed({"journal/all.log": f"{hostname}\n{told}".encode()})
+        output = packed({"journal/all.log": f"{hostname}\n{shown}".encode()})
         tools.node_shells[hostname] = FakeShell(hostname).on("sh", "-c", stdout=output)
-    (tools.pod_dir / "console" / "iec02.log").write_text(told)
+    (tools.pod_dir / "console" / "iec02.log").write_text(shown)
     kept = collect(layout, tools, resolve(layout, base_uri=str(tmp_path)), base=str(tmp_path))
     assert {"nodes/iec03/journal/all.log", "consoles/iec02.log"} <= set(kept.files)
     assert [
@@ -190,7 +190,7 @@ def test_no_artefact_of_a_deploy_tells_a_secret(layout: Layout, tools: FakeTools
 def test_what_is_longer_than_its_bound_is_cut_and_the_manifest_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection, "MOST_BYTES", 100)
+    monkeypatch.setattr(archive, "MOST_BYTES", 100)
     (tmp_path / "file").write_bytes(b"x" * 50 + b"\n" + b"y" * 30 + b"\n" + b"z" * 29 + b"\n")
     kept = Kept()
     into = Collection(kept, Scrubber(["hunter-22"]))
@@ -297,12 +297,12 @@ def _tar(*entries: tuple[str, int, bytes]) -> str:
     ],
     ids=["large", "sparse", "long header", "negative", "members", "headers", "after the end"],
 )
-def test_a_node_cannot_take_memory_or_time(output: str, told: str) -> None:
+def test_a_node_cannot_take_memory_or_time(output: str, shown: str) -> None:
     shell = FakeShell("iec01").on("sh", "-c", stdout=output)
-    if told:
+    if shown:
         with pytest.raises(NodeError) as caught:
             fetch_guest_logs(shell, with_cluster=False)
-        assert caught.value.cause == f"iec01: its logs arrived damaged: {told}"
+        assert caught.value.cause == f"iec01: its logs arrived damaged: {shown}"
     else:
         assert fetch_guest_logs(shell, with_cluster=False).files == {}
 

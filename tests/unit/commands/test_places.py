@@ -12,16 +12,16 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan
 from iecpod.commands.redeploy import redeploy_changed
-from iecpod.commands.report import Report
-from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.descriptors.places import assign_places
 from iecpod.design.changes import Action
 from iecpod.errors import PreflightError
 from iecpod.layout import Layout
+from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.ports import CommandResult
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.tools import NodeSecrets
-from iecpod.yaml_document import dump_yaml, load_yaml
+from iecpod.reports.run_report import Report
+from iecpod.yaml.document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import FACTS, FakeHost, FakeHypervisor
 from tests.pod_requests import pod_request, saved_pod

@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.report import Report
-from iecpod.commands.request import PHASES
 from iecpod.errors import DescriptorError, HostError, UsageError
 from iecpod.model import PodRef
+from iecpod.pods.request import PHASES
+from iecpod.reports.job_files import RunOutputs, saved_reports
+from iecpod.reports.run_report import Report
 from iecpod.results import Failure, NodeResult, PhaseResult
 from tests.unit.command_line import run
 
@@ -73,8 +73,8 @@ def test_the_report_knows_the_times_of_nodes() -> None:
 
 
 def test_no_sentence_of_a_report_escapes_rewriting() -> None:
-    told = REPORT.rewritten(lambda text: text.replace("SSH", "(secret)").replace("lines", "(secret)"))
-    for text in (told.to_json(), told.to_junit(), told.to_text()):
+    shown = REPORT.rewritten(lambda text: text.replace("SSH", "(secret)").replace("lines", "(secret)"))
+    for text in (shown.to_json(), shown.to_junit(), shown.to_text()):
         assert "SSH" not in text and "lines" not in text
 
 

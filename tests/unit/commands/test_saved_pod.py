@@ -10,17 +10,16 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod, check_saved
 from iecpod.commands.status import observe_status
-from iecpod.design.choices import BundleVia, Encapsulation
-from iecpod.design.container_environment import ContainerEnvironment
-from iecpod.design.machines import ProviderName, VirtType
-from iecpod.design.option import Source
-from iecpod.design.pod_options import OPTIONS, PodOptions
-from iecpod.design.supply import Supply
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
+from iecpod.options.choices import BundleVia, Encapsulation, ProviderName, VirtType
+from iecpod.options.option import Source
+from iecpod.options.table import OPTIONS, PodOptions
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod, check_saved
+from iecpod.release.container_environment import ContainerEnvironment
+from iecpod.release.mirrors import Supply
 from tests.pod_requests import pod_request
 from tests.unit.commands.test_commands import REF, FakeTools, layout, tools
 

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.commands.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
-from iecpod.phases.bootstrap_token import make_token
-from iecpod.yaml_document import load_yaml
+from iecpod.deploy.kubectl.bootstrap_token import make_token
+from iecpod.logs.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
+from iecpod.yaml.document import load_yaml
 
 OPENSSH = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 EC = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from iecpod.cni.registry import CNIS
-from iecpod.design.bundle_manifest import BundleManifest, parse_bundle_manifest
-from iecpod.design.bundled_release import load_bundled_release
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.image_reference import by_digest, digest_of, without_digest
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import ProvidedBundle
 from iecpod.errors import ImageError
-from iecpod.images.connected import each_once
+from iecpod.images.bundle.network_release import each_once
+from iecpod.release.bundle_manifest import BundleManifest, parse_bundle_manifest
+from iecpod.release.bundled import load_bundled_release
+from iecpod.release.image_reference import by_digest, digest_of, without_digest
+from iecpod.release.release import ProvidedBundle
 from iecpod.render.node_files import render_node_files
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from iecpod.cli.main import cli
-from iecpod.design.choices import Encapsulation
-from iecpod.design.machines import VirtType
-from iecpod.design.option import Source
-from iecpod.design.pod_options import DEFAULTS, OPTIONS, PodOptions, fixed_differences, overlay
-from iecpod.design.supply import Supply
 from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.options.choices import Encapsulation, VirtType
+from iecpod.options.option import Source
+from iecpod.options.table import DEFAULTS, OPTIONS, PodOptions, fixed_differences, overlay
+from iecpod.release.mirrors import Supply
 
 _LAYERS = (
     (Source.GIVEN, PodOptions(vcpus=4, scenario="")),

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from iecpod.cni.registry import CNIS
-from iecpod.design.release import ImageSourceType, Release
-from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import Arch
-from iecpod.yaml_document import dump_yaml_all, load_yaml
+from iecpod.release.file import load_release
+from iecpod.release.release import ImageSourceType, Release
+from iecpod.yaml.document import dump_yaml_all, load_yaml
 
 ROOT = Path(__file__).parents[3]
 RELEASES = ROOT / "iecpod/releases"

@@ -9,9 +9,9 @@ import pytest
 
 from iecpod.commands.plan import make_pod_plan
 from iecpod.commands.status import observe_status
-from iecpod.design.release_support import check_support
 from iecpod.errors import Severity
 from iecpod.layout import Layout
+from iecpod.release.support import check_support
 from tests.unit.commands.test_commands import FakeTools, layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
 

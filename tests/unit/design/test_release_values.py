@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from iecpod.descriptors.schema import check_schema
 from iecpod.errors import Problem
-from iecpod.http_url import check_http_url
-from iecpod.yaml_document import Document, dump_yaml, load_yaml, split_path
+from iecpod.http.url import check_http_url
+from iecpod.yaml.document import Document, dump_yaml, load_yaml, split_path
 from tests.unit.command_line import run, write_pod
 from tests.unit.design.test_release import RELEASES, SCHEMAS, shipped
 from tests.unit.outside_watch import watched

@@ -12,23 +12,24 @@ from typing import Any
 import click
 import pytest
 
-from iecpod.cli.pod_request import make_request
-from iecpod.cli.supply import make_supply
+from iecpod.cli.options.mirrors import make_supply
+from iecpod.cli.options.pod_request import make_request
 from iecpod.cni.registry import CNIS
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
+from iecpod.deploy.phases.runtime import RuntimePhase
 from iecpod.design.cluster import Cni, DesiredCluster
+from iecpod.design.direct_access import complete_supply
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
-from iecpod.design.release_check import check_release
-from iecpod.design.release_file import load_release
-from iecpod.design.supply import Supply, apply_supply, complete_supply
+from iecpod.design.release_availability import check_release
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import Arch, PodRef
-from iecpod.phases.runtime import RuntimePhase
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.ports import BundleFiles, CommandResult
+from iecpod.release.file import load_release
+from iecpod.release.mirrors import Supply, apply_supply
+from iecpod.render.mirror_files import render_apt_conf
 from iecpod.render.node_files import render_node_files
-from iecpod.render.supply_files import render_apt_conf
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run, write_pod

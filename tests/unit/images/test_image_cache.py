@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from iecpod.cache.artifacts import Artifact, Cache, find_damage
+from iecpod.cache.base_images import ImageStore, NewImage
+from iecpod.cache.hashed_files import explain_os_error, recipe_key
+from iecpod.cache.work_directory import staging
 from iecpod.errors import ImageError
-from iecpod.images.cache import Artifact, Cache, find_damage
-from iecpod.images.files import explain_os_error, recipe_key
-from iecpod.images.store import ImageStore, NewImage
-from iecpod.images.work import staging
 from iecpod.ports import BaseImage
 from tests.fakes import RecordingReporter
 
@@ -98,7 +98,7 @@ def test_unchanged_file_is_not_hashed_again(cache: Cache, monkeypatch: pytest.Mo
         hashed.append(path)
         return ""
 
-    monkeypatch.setattr("iecpod.images.cache.sha256_of_file", note)
+    monkeypatch.setattr("iecpod.cache.artifacts.sha256_of_file", note)
     assert find_damage(artifact) == ()
     assert hashed == []
     assert find_damage(artifact, thorough=True) == ("inner/file",)
@@ -108,7 +108,7 @@ def test_touched_file_is_hashed_once_more_and_remembered(cache: Cache, monkeypat
     artifact = ensure(cache, Maker())
     os.utime(artifact.path / "inner/file", ns=(1, 1))
     assert find_damage(artifact) == ()
-    monkeypatch.setattr("iecpod.images.cache.sha256_of_file", lambda path: pytest.fail(f"{path} was hashed"))
+    monkeypatch.setattr("iecpod.cache.artifacts.sha256_of_file", lambda path: pytest.fail(f"{path} was hashed"))
     assert find_damage(artifact) == ()
 
 
@@ -164,7 +164,7 @@ def test_two_at_once_make_it_once(cache: Cache) -> None:
 _WORK_FOREVER = """
 import sys, time
 from pathlib import Path
-from iecpod.images.work import staging
+from iecpod.cache.work_directory import staging
 with staging(Path(sys.argv[1]), "killed") as stage:
     (stage / "partial").write_text("partial")
     print(stage, flush=True)
@@ -248,7 +248,7 @@ def test_unchanged_image_is_not_hashed_again(cache: Cache, monkeypatch: pytest.M
     os.utime(image.path, ns=(1, 1))
     assert store.find("key") == image
     assert json.loads(index.read_text())["seen"][1] == 1
-    monkeypatch.setattr("iecpod.images.store.sha256_of_file", lambda path: pytest.fail(f"{path} was hashed"))
+    monkeypatch.setattr("iecpod.cache.base_images.sha256_of_file", lambda path: pytest.fail(f"{path} was hashed"))
     assert store.find("key") == image
 
 

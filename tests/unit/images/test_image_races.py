@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.base_images import ImageStore, NewImage
+from iecpod.cache.inventory import find_items
+from iecpod.cache.lease import alone
+from iecpod.cache.qcow2 import find_backing
 from iecpod.errors import PreflightError
-from iecpod.images.cache import Cache
-from iecpod.images.inventory import find_items
-from iecpod.images.lease import alone
-from iecpod.images.qcow2 import find_backing
-from iecpod.images.store import ImageStore, NewImage
 from iecpod.ports import BaseImage
-from iecpod.wiring.cache_keeping import CacheKeeping
+from iecpod.wiring.image_cache import CacheKeeping
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below
 
@@ -27,13 +27,13 @@ ROOT = Path(__file__).parents[3]
 _MAKER = """
 import sys, time
 from pathlib import Path
-from iecpod.wiring.cache_keeping import CacheKeeping
+from iecpod.wiring.image_cache import CacheKeeping
 from iecpod.errors import PreflightError
-from iecpod.images.cache import Cache
-from iecpod.images.inventory import find_items
-from iecpod.images.lease import alone
-from iecpod.images.qcow2 import find_backing
-from iecpod.images.store import ImageStore, NewImage
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.inventory import find_items
+from iecpod.cache.lease import alone
+from iecpod.cache.qcow2 import find_backing
+from iecpod.cache.base_images import ImageStore, NewImage
 from tests.fakes import RecordingReporter
 
 what, root, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
@@ -95,11 +95,13 @@ def test_two_processes_at_once_make_it_once_and_both_have_it(tmp_path: Path, wha
     makers = [start_maker(what, tmp_path, 1.0) for _ in range(2)]
     for maker in makers:
         begin(maker)
-    (path, content, *told), (other_path, other_content, *told_other) = (finish(maker) for maker in makers)
+    (path, content, *shown), (other_path, other_content, *told_other) = (finish(maker) for maker in makers)
     assert (path, content) == (other_path, other_content) and content == "content"
     assert times_made(tmp_path) == 1
-    made = [lines for lines in (told, told_other) if lines == [f"making the {'thing' if what == 'artifact' else what}"]]
-    waited = [lines for lines in (told, told_other) if lines[0].startswith("waiting for another run that makes ")]
+    made = [
+        lines for lines in (shown, told_other) if lines == [f"making the {'thing' if what == 'artifact' else what}"]
+    ]
+    waited = [lines for lines in (shown, told_other) if lines[0].startswith("waiting for another run that makes ")]
     assert (len(made), len(waited)) == (1, 1)
 
 
@@ -134,7 +136,7 @@ def test_a_maker_killed_before_the_index_was_written_is_as_if_it_had_not_been(
 
     store = ImageStore(Cache(tmp_path, RecordingReporter()))
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr("iecpod.images.store.write_json", end)
+        patched.setattr("iecpod.cache.base_images.write_json", end)
         _ensure(store)
     assert store.find("key") is None
     assert _ensure(store).path.read_bytes() == b"disk"
@@ -154,9 +156,9 @@ def _ensure(store: ImageStore) -> BaseImage:
 _DEPLOY = """
 import subprocess, sys, time
 from pathlib import Path
-from iecpod.images.cache import Cache
-from iecpod.images.pod_notes import note_pod
-from iecpod.images.store import ImageStore, NewImage
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.pod_notes import note_pod
+from iecpod.cache.base_images import ImageStore, NewImage
 from tests.fakes import RecordingReporter
 
 root, pod_dir = Path(sys.argv[1]), Path(sys.argv[1], "elsewhere", "pods", "lab", sys.argv[2])

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from iecpod.deploy.kubectl.api import Api
+from iecpod.deploy.kubectl.bootstrap_token import registered_token
+from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.errors import ApiRefused, NodeError, NodeUnreachable, WaitTimeout
-from iecpod.phases.api import Api
-from iecpod.phases.bootstrap_token import registered_token
-from iecpod.phases.kubectl import Kubectl
 from iecpod.ports import ApiAnswer
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.yaml.document import dump_yaml_all
 from tests.fakes import FakeApiServer, FakeShell, fake_phase_tools
 from tests.fakes.api_server import BUSY, FORBIDDEN, SILENT
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
+from iecpod.deploy.kubectl.certificates import ISSUE, RENEW, CertificatesPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
-from iecpod.phases.admin_conf import ADMIN_CONF
-from iecpod.phases.certificates import ISSUE, RENEW, CertificatesPhase
 from tests.fakes import FakeShell
 from tests.unit.admin_conf import admin, admin_conf
 

@@ -6,12 +6,12 @@ from contextlib import nullcontext
 
 import pytest
 
+from iecpod.deploy.node.clean_up import cleaned_up
 from iecpod.errors import (
     HostError,
     NodeUnreachable,
     WaitTimeout,
 )
-from iecpod.phases.clean_up import cleaned_up
 
 
 @pytest.mark.parametrize("error", [None, HostError("no"), KeyboardInterrupt()])

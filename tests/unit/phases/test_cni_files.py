@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from iecpod.cni.bridge import Bridge
+from iecpod.deploy.node.cni_files import CniFiles
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.errors import CommandFailed
-from iecpod.phases.cni_files import CniFiles
 from iecpod.ports import CommandResult
 from tests.fakes import FakeShell, fake_phase_tools
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.deploy.node.guest_instant import INSTANT, LOOK, SETTLE, ClockPhase, prepare_nodes, settle_nodes
 from iecpod.errors import NodeError
-from iecpod.phases.guest_instant import INSTANT, LOOK, SETTLE, ClockPhase, prepare_nodes, settle_nodes
 from tests.fakes import FakeShell, RecordingReporter
 
 #: Not those of a cluster that may run on this machine.

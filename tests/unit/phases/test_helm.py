@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.release import HelmSource
+from iecpod.deploy.phases.helm import HelmPhase
 from iecpod.errors import ImageError
-from iecpod.images.helm import fetch_helm
+from iecpod.images.fetch.helm import fetch_helm
 from iecpod.model import Arch
-from iecpod.phases.helm import HelmPhase
+from iecpod.release.release import HelmSource
 from tests.fakes import FakeShell, RecordingReporter
 from tests.unit.conftest import make_release
 from tests.unit.images.test_image_fetch import Site, site
@@ -128,8 +128,8 @@ def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = (
         ("4.2.4", ("version", "--short"), "v4.2.40\n", None),
     ],
 )
-def test_its_own_word_is_what_counts(version: str, argv: tuple[str, ...], told: str, seen: str | None) -> None:
-    shell = FakeShell().on("/usr/local/bin/helm", *argv, stdout=told)
+def test_its_own_word_is_what_counts(version: str, argv: tuple[str, ...], shown: str, seen: str | None) -> None:
+    shell = FakeShell().on("/usr/local/bin/helm", *argv, stdout=shown)
     assert _phase(shell, version).probe() == seen
 
 

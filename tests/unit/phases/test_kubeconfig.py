@@ -11,12 +11,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from iecpod.deploy.kubectl.admin_conf import AdminConf
+from iecpod.deploy.kubectl.admin_credentials import read_credentials
+from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
-from iecpod.phases.admin_conf import AdminConf
-from iecpod.phases.kubeconfig import KubeconfigPhase
-from iecpod.phases.node_credentials import read_credentials
-from iecpod.yaml_document import dump_yaml, load_yaml
+from iecpod.yaml.document import dump_yaml, load_yaml
 from tests.fakes import FakeShell
 from tests.unit.admin_conf import SERVER, admin, admin_conf, authority, config, encoded, new_key
 

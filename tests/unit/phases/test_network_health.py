@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.kubectl.network_health import find_network_faults
+from iecpod.deploy.phases.ready import ReadyPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import ExitCode, WaitTimeout
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.network_health import find_network_faults
-from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
 from tests.fakes import FakeShell, fake_phase_tools
 

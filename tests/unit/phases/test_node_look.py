@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.deploy.node.look import look
+from iecpod.deploy.node.systemd_job import run_job
+from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.errors import NodeUnreachable, WaitTimeout
-from iecpod.phases.node_job import run_job
-from iecpod.phases.node_look import look
-from iecpod.phases.reachable import ReachablePhase
 from iecpod.ports import CommandResult
 from iecpod.wait import NotYet
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
@@ -84,8 +84,8 @@ def test_the_boot_is_measured_by_the_guests_own_clock(run_here: Run, tmp_path: P
     phase = ReachablePhase({"iec01": shell}, fake_phase_tools(console="Linux version 6", reporter=reporter))
     phase.run()
     up_seconds = float(Path("/proc/uptime").read_text().split()[0])
-    (told,) = (line for line in reporter.lines if "to boot" in line)
-    assert abs(float(told.split()[2]) - (up_seconds - 10)) < 5
+    (shown,) = (line for line in reporter.lines if "to boot" in line)
+    assert abs(float(shown.split()[2]) - (up_seconds - 10)) < 5
     assert phase.probe() == "1 nodes answer"
     result.unlink()
     assert phase.probe() is None

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.deploy.kubectl.admin_conf import AdminConf
+from iecpod.deploy.kubectl.bootstrap_token import ca_cert_hash, make_token
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.node.systemd_job import START, WAIT, run_job
+from iecpod.deploy.phases.control_plane import LOOK, ControlPlanePhase
+from iecpod.deploy.phases.reachable import ReachablePhase
+from iecpod.deploy.phases.ready import ReadyPhase
+from iecpod.deploy.phases.runtime import RuntimePhase
+from iecpod.deploy.phases.workers import HAS_JOINED, WorkersPhase
+from iecpod.deploy.phases.workers import LOOK as LOOK_AT_JOIN
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.pace import Pace
-from iecpod.design.supply import Supply
+from iecpod.design.deadline_factor import Pace
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
-from iecpod.phases.admin_conf import AdminConf
-from iecpod.phases.bootstrap_token import ca_cert_hash, make_token
-from iecpod.phases.control_plane import LOOK, ControlPlanePhase
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.node_job import START, WAIT, run_job
-from iecpod.phases.reachable import ReachablePhase
-from iecpod.phases.ready import ReadyPhase
-from iecpod.phases.runtime import RuntimePhase
-from iecpod.phases.workers import HAS_JOINED, WorkersPhase
-from iecpod.phases.workers import LOOK as LOOK_AT_JOIN
 from iecpod.ports import BundleFiles, CommandResult
+from iecpod.release.mirrors import Supply
 from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
@@ -360,10 +360,10 @@ def test_cloud_init_that_failed_is_told() -> None:
         ("", "'' is no time of boot"),
     ],
 )
-def test_odd_words_of_a_guest_are_its_error(printed: str, told: str) -> None:
+def test_odd_words_of_a_guest_are_its_error(printed: str, shown: str) -> None:
     with pytest.raises(NodeError) as caught:
         _reachable(FakeShell().on("true").on("sh", "-c", stdout=printed), "Linux version 6.1").run()
-    assert caught.value.cause == f"iec01: it answers with something unexpected: {told}"
+    assert caught.value.cause == f"iec01: it answers with something unexpected: {shown}"
 
 
 def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluster: DesiredCluster) -> None:

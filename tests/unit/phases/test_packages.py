@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from iecpod.design.pace import Pace
-from iecpod.design.release import AptRepository, Release
-from iecpod.design.supply import Supply
+from iecpod.deploy.node.systemd_job import START
+from iecpod.deploy.phases.runtime import RuntimePhase
+from iecpod.design.deadline_factor import Pace
 from iecpod.errors import CommandFailed
-from iecpod.phases.node_job import START
-from iecpod.phases.runtime import RuntimePhase
 from iecpod.ports import BundleFiles, CommandResult
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import AptRepository, Release
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
 from tests.unit.conftest import make_release

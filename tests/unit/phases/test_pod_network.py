@@ -13,16 +13,16 @@ from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
 from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.kubectl.network_health import find_pod_faults
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
+from iecpod.deploy.phases.ready import ReadyPhase
+from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.manifest_text import PatchedManifest
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.network_health import find_pod_faults
-from iecpod.phases.pod_network import PodNetworkPhase
-from iecpod.phases.ready import ReadyPhase
 from iecpod.ports import CommandResult
-from iecpod.waiting.phase_tools import PhaseTools
-from iecpod.yaml_document import load_yaml_all
+from iecpod.yaml.document import load_yaml_all
 from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_phase_tools
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 
@@ -281,8 +281,8 @@ def test_readiness_that_does_not_come_names_the_pods_of_the_cni_s_namespaces(
     shells = {**{node.hostname: FakeShell(node.hostname).on("cat") for node in cluster.workers}, "iec01": first}
     with pytest.raises(WaitTimeout) as caught:
         ReadyPhase(dataclasses.replace(cluster, cni=cni), shells, fake_phase_tools()).run()
-    told = "".join(
+    shown = "".join(
         f"pods of {namespace} that do not run:\n    pod-x: ImagePullBackOff registry.example/{namespace}:1\n"
         for namespace in namespaces
     )
-    assert caught.value.evidence.startswith(f"{told}console of iec01")
+    assert caught.value.evidence.startswith(f"{shown}console of iec01")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from iecpod.deploy.kubectl.pod_status import not_running
 from iecpod.outside_json import Json
-from iecpod.phases.pod_status import not_running
 
 
 def _container(ready: bool = False, **state: dict[str, str]) -> dict[str, Any]:
@@ -58,5 +58,5 @@ _UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes
         ({}, ["x: unknown"]),
     ],
 )
-def test_a_pod_is_told_with_images_and_reasons(status: dict[str, Any], told: list[str]) -> None:
-    assert not_running([Json({"metadata": {"name": "x"}, "status": status})]) == told
+def test_a_pod_is_told_with_images_and_reasons(status: dict[str, Any], shown: list[str]) -> None:
+    assert not_running([Json({"metadata": {"name": "x"}, "status": status})]) == shown

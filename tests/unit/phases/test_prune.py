@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.phases.prune import PrunePhase, SurplusMachines
 from iecpod.errors import CommandFailed
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.prune import PrunePhase, SurplusMachines
 from iecpod.ports import CommandResult
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.node.pod_namespace import AWAIT_POLICY, REACH, WELCOME
+from iecpod.deploy.phases.verify import FETCH, VerifyPhase
+from iecpod.deploy.phases.verify_paths import fetch_from_outside
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
-from iecpod.phases.pod_namespace import AWAIT_POLICY, REACH, WELCOME
-from iecpod.phases.verify import FETCH, VerifyPhase
-from iecpod.phases.verify_paths import fetch_from_outside
 from iecpod.ports import CommandResult
-from iecpod.yaml_document import load_yaml_all
+from iecpod.yaml.document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 PAGE = "<h1>Welcome to nginx!</h1>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iecpod.waiting.console import console_lines, console_tail, last_line, telling_line
+from iecpod.deploy.waiting.console import console_lines, console_tail, last_line, telling_line
 
 
 def test_consoles_are_read_without_what_paints_them() -> None:

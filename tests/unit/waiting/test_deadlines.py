@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from iecpod.design.pace import Pace
-from iecpod.waiting.deadlines import Deadlines
+from iecpod.deploy.waiting.deadlines import Deadlines
+from iecpod.design.deadline_factor import Pace
 from tests.fakes import FakeClock
 
 

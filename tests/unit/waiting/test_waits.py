@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from iecpod.design.pace import Pace
+from iecpod.deploy.waiting.phase_tools import PhaseTools
+from iecpod.design.deadline_factor import Pace
 from iecpod.errors import (
     GuestStopped,
     WaitTimeout,
 )
 from iecpod.wait import NotYet
-from iecpod.waiting.phase_tools import PhaseTools
 from tests.fakes import FakeClock, RecordingReporter, fake_phase_tools
 
 CONSOLE = "".join(f"\x1b[1;31mline {number}\x1b[0m\r\n" for number in range(40))
