@@ -20,8 +20,8 @@ from iecpod.errors import NodeUnreachable
 from iecpod.http.client import Size
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.wiring.own_kubeconfig import OwnKubeconfig
-from tests.unit.adapters.test_ssh import make_shell, node_server
 from tests.unit.admin_conf import SERVER, Authority, admin_conf, authority, credentials, pem, server_pair
+from tests.unit.ssh.test_shell import make_shell, node_server
 
 
 def server_context(directory: Path, address: str = "127.0.0.1") -> ssl.SSLContext:

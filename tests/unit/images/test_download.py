@@ -13,7 +13,7 @@ from iecpod.http.byte_ranges import Part
 from iecpod.http.client import Answer, Size, WebError, open_url
 from iecpod.images.fetch.download import download, retry
 from tests.fakes import FakeClock
-from tests.unit.test_web_bounds import HEAD, Act, Server, server  # noqa: F401
+from tests.unit.http.test_bounds import HEAD, Act, Server, server  # noqa: F401
 
 BODY = bytes(range(256)) * 40
 NEW_BODY = BODY[::-1]

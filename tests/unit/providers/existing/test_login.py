@@ -21,7 +21,7 @@ from iecpod.ssh.shell import SshShell
 from iecpod.ssh_login import ExpectedKey, HostKey, Login, Password
 from tests.fakes import FakeShell
 from tests.ssh_server import SshServer
-from tests.unit.adapters.test_ssh import keys, load_key, node_server, open_socket
+from tests.unit.ssh.test_shell import keys, load_key, node_server, open_socket
 
 __all__ = ["keys"]
 

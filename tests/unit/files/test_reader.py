@@ -13,7 +13,7 @@ import pytest
 
 from iecpod.files.reader import is_directory, is_file, open_regular, read_own, read_regular
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_plain_file_is_read_as_far_as_is_asked(tmp_path: Path) -> None:

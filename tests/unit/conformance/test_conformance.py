@@ -45,7 +45,7 @@ from iecpod.yaml.document import load_yaml
 from tests.fakes import FakeShell
 from tests.unit.command_line import run
 from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve, tools  # noqa: F401
-from tests.unit.commands.test_ginkgo import DNS, DNS_SERVICES, PODS, PODS_TWICE, RECORDED
+from tests.unit.conformance.test_ginkgo import DNS, DNS_SERVICES, PODS, PODS_TWICE, RECORDED
 
 FOCUS = focused_selection("(DNS should provide|should be updated)")
 KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")

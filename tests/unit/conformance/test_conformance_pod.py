@@ -19,8 +19,8 @@ from iecpod.ports import CommandResult
 from iecpod.yaml.document import load_yaml_all
 from tests.fakes import FakeClock, FakeShell
 from tests.unit.commands.test_commands import FakeTools, layout, resolve, tools  # noqa: F401
-from tests.unit.commands.test_conformance import KUBECTL, NAMESPACES, FakeBench, deleted, order
-from tests.unit.commands.test_ginkgo import DNS, DNS_SERVICES, PODS, PODS_TWICE, RECORDED
+from tests.unit.conformance.test_conformance import KUBECTL, NAMESPACES, FakeBench, deleted, order
+from tests.unit.conformance.test_ginkgo import DNS, DNS_SERVICES, PODS, PODS_TWICE, RECORDED
 
 NAMESPACE = "iecpod-conformance-0123456789ab"
 _EXEC = re.compile(r"tail -c \+([0-9]+) /tmp/results/(\S+) 2>/dev/null \| head -c [0-9]+ \| base64 -w 0")
