@@ -109,13 +109,18 @@ class WayIn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NodeEndpoint:
-    """How a node is reached. `host_key` is the public SSH host key that it must have, as `TYPE BASE64`."""
+    """How a node is reached. `host_key` is the public SSH host key that it must have, as `TYPE BASE64`.
+
+    The remedies say what to do where it refuses the POD's key, and where it offers another host key.
+    """
 
     hostname: str
     address: IPv4Address
     user: str
     host_key: str
     way: WayIn
+    refused_remedy: str = ""
+    mismatch_remedy: str = ""
 
 
 class Shell(Protocol):
@@ -137,7 +142,7 @@ class Shell(Protocol):
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Writes atomically as root:root, making parent directories."""
 
-    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+    def send_file(self, local: Path, path: str, mode: int = 0o644, *, compress: bool = False) -> None:
         """As `write_file`, with the content of a file of this machine; large ones are not held in memory."""
 
     def read_file(self, path: str) -> bytes: ...

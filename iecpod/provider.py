@@ -183,6 +183,14 @@ class Power(Protocol):
 
 
 @runtime_checkable
+class Reset(Protocol):
+    """A provider of machines that stay, and are deployed again without another first login."""
+
+    def reset(self, order: PodOrder) -> Removed:
+        """As `remove`, but machines of nodes of `order` keep their record and the POD's key."""
+
+
+@runtime_checkable
 class Console(Protocol):
     """A provider whose machines have a serial console."""
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from iecpod import naming
-from iecpod.design.machines import ProviderName, Site, VirtType
+from iecpod.design.machines import NicNetwork, ProviderName, Site, VirtType
 from iecpod.design.owner import Owner
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.model import VIRTUAL_NETWORKS, Arch, NetworkName, PodRef
@@ -64,14 +64,11 @@ def private_network(ref: PodRef = REF) -> DesiredNetwork:
 def vnic(ref: PodRef, hostname: str, index: int, *, host_bridge: str | None = None) -> Vnic:
     network = VIRTUAL_NETWORKS[index]
     return Vnic(
-        network=network,
         mac=naming.mac_address(ref, hostname, network),
         guest_device=f"enp{index + 1}s0",
-        vlan=None,
-        address=IPv4Interface("192.168.11.21/24"),
-        gateway=None,
-        dns=(),
         mtu=1500,
+        networks=(NicNetwork(network=network, address=IPv4Interface("192.168.11.21/24")),),
+        bus=index + 1,
         libvirt_network=None if host_bridge else naming.resource_name(ref, network.value),
         host_bridge=host_bridge,
     )
@@ -99,6 +96,6 @@ def domain(
         root_volume=f"{hostname}.qcow2",
         root_bytes=1 << 30,
         seed_volume=f"{hostname}-seed.iso",
-        vnics=(vnic(ref, hostname, 0), vnic(ref, hostname, 2)),
+        vnics=(vnic(ref, hostname, 0), dataclasses.replace(vnic(ref, hostname, 2), bus=2)),
         disposable=False,
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import logging
 import mmap
 import shlex
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,8 @@ _DEAD_PEER_MILLISECONDS = 90_000
 #: The guest ends a command itself so long after we gave up on it, so that nothing runs on unseen.
 _GUEST_GRACE_SECONDS = 5
 _TAIL_CHARACTERS = 4000
+#: gzip's level: the others cost more time than they save.
+_FASTEST = 1
 _MOST_FILE_BYTES = 4 * 1024 * 1024
 
 #: The content arrives on stdin; it is seen under its name only when it is complete and has its mode.
@@ -46,7 +51,7 @@ umask 022
 mkdir -p -- "$(dirname -- "$1")"
 temporary=$(mktemp -- "$1.XXXXXXXXXX")
 trap 'rm -f -- "$temporary"' EXIT
-cat > "$temporary"
+$4 > "$temporary"
 test "$(wc -c < "$temporary")" -eq "$3"
 chmod -- "$2" "$temporary"
 mv -fT -- "$temporary" "$1"
@@ -72,6 +77,7 @@ class SshShell:
 
     A connection that broke is made anew by the next command; the command that it broke under is not repeated.
     `host_key` is the node's public key as in `PodKeys.host_key`. With `login`, that is used and not the POD's key.
+    The remedies are those of `NodeEndpoint`.
     """
 
     def __init__(
@@ -85,6 +91,8 @@ class SshShell:
         open_socket: OpenSocket,
         port: int = 22,
         login: Login | None = None,
+        refused_remedy: str = "",
+        mismatch_remedy: str = "",
     ) -> None:
         self._node = node
         self._address = address
@@ -93,6 +101,8 @@ class SshShell:
         self._private_key_file = private_key_file
         self._host_key = _public_key(host_key)
         self._login = login
+        self._refused_remedy = refused_remedy
+        self._mismatch_remedy = mismatch_remedy
         self._open_socket = open_socket
         self._client: paramiko.SSHClient | None = None
 
@@ -119,19 +129,33 @@ class SshShell:
     def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         self._write(path, content, mode, _WRITE_SECONDS)
 
-    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+    def send_file(self, local: Path, path: str, mode: int = 0o644, *, compress: bool = False) -> None:
         size = local.stat().st_size
         if size == 0:
             self.write_file(path, b"", mode)
             return
+        seconds = _WRITE_SECONDS + size / _SLOWEST_BYTES_A_SECOND
+        # The maps are not closed here: the trace of an error may still hold views of them.
         with local.open("rb") as file:
-            # Not closed here: the trace of an error may still hold views of it.
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._write(path, content, mode, _WRITE_SECONDS + size / _SLOWEST_BYTES_A_SECOND)
+            if not compress:
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._write(path, content, mode, seconds)
+                return
+            with tempfile.TemporaryFile() as packed:
+                with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_FASTEST) as stream:
+                    shutil.copyfileobj(file, stream)
+                packed.flush()
+                content = mmap.mmap(packed.fileno(), 0, access=mmap.ACCESS_READ)
+            self._write(path, content, mode, seconds, packed_from=size)
 
-    def _write(self, path: str, content: bytes | mmap.mmap, mode: int, timeout_seconds: float) -> None:
+    def _write(
+        self, path: str, content: bytes | mmap.mmap, mode: int, timeout_seconds: float, packed_from: int | None = None
+    ) -> None:
+        """`packed_from` is the size of what was compressed to `content`."""
         trace_call(self._node, f"write {len(content)} bytes to {path}, mode {mode:o}")
-        script = ["sh", "-euc", _WRITE_FILE, "write-file", path, f"{mode:o}", str(len(content))]
+        reader = "cat" if packed_from is None else "gzip -dc"
+        size = len(content) if packed_from is None else packed_from
+        script = ["sh", "-euc", _WRITE_FILE, "write-file", path, f"{mode:o}", str(size), reader]
         done = self._execute(script, content, timeout_seconds)
         if done.returncode != 0:
             result = CommandResult(done.returncode, done.stdout.text(), done.stderr.text())
@@ -266,9 +290,8 @@ class SshShell:
         except (paramiko.BadHostKeyException, _HostKeyUnknown) as error:
             raise NodeUnreachable(
                 self._node,
-                f"what answers at {place} has not the SSH host key that iecpod gave the node",
-                "another machine uses this address, or the node's disk is not the one deployed: "
-                "find out which, or recreate the POD with `iecpod teardown` and `iecpod deploy`",
+                f"host key mismatch: {place} does not offer the SSH host key that is pinned for the node",
+                self._mismatch_remedy,
             ) from error
         except paramiko.AuthenticationException as error:
             raise self._refused(place, str(error)) from error
@@ -285,11 +308,7 @@ class SshShell:
                 f"{place} refuses {self._login.describe()} ({why})",
                 "give the user with --user, and a key with --key or its password with --ask-password",
             )
-        return NodeUnreachable(
-            self._node,
-            f"{place} refuses the POD's key ({why})",
-            "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`",
-        )
+        return NodeUnreachable(self._node, f"{place} refuses the POD's key ({why})", self._refused_remedy)
 
     def _failed(self, argv: Sequence[str], result: CommandResult) -> CommandFailed:
         output = "\n".join(part.rstrip() for part in (result.stdout, result.stderr) if part.strip())

@@ -121,12 +121,14 @@ BOOTSTRAP_LAB = "nodes"
 @login_options
 @design_options
 @run_options
+@click.option("--prune", is_flag=True, help="Drain machines that are left out, and put them back as they were.")
 @pass_pods
 def bootstrap(pods: Pods, /, addresses: tuple[IPv4Address, ...], outputs: RunOutputs, **options: Any) -> None:
     """Makes a Kubernetes cluster of machines that have their operating system already.
 
     Machines are given by their addresses, the control plane first. What they are is found out and written down as the
-    descriptors of POD nodes/NAME, which every other verb takes. teardown puts them back as they were.
+    descriptors of POD nodes/NAME, which every other verb takes. With more machines than before, the new ones join.
+    teardown puts machines back as they were.
 
     \b
     Example: iecpod bootstrap 10.169.36.152 10.169.40.106 --user iec --ask-password

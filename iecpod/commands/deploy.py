@@ -131,15 +131,11 @@ def _plan_checked(run: DeployRun) -> tuple[MachinePlan, tuple[NeededImage, ...]]
 def phase_tools(inputs: PodInputs, run: RunContext, provider: Provider, planned: MachinePlan) -> PhaseTools:
     """What the phases of a run share."""
     request = inputs.request
-    read_console = provider.read_console if isinstance(provider, Console) else _no_console
+    read_console = provider.read_console if isinstance(provider, Console) else None
     hostnames = tuple(machine.hostname for machine in planned.machines)
     find_stopped = partial(provider.find_stopped, hostnames) if isinstance(provider, Power) else tuple
     limits = dict(request.limits)
     return make_phase_tools(request.command, planned.pace, run.clock, run.reporter, read_console, find_stopped, limits)
-
-
-def _no_console(_hostname: str) -> str:
-    return ""
 
 
 def make_report(
@@ -174,6 +170,7 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
     first = shells[cluster.control_plane.hostname]
     release = cluster.release
     archs = {machine.hostname: machine.arch for machine in planned.machines}
+    roles = {node.hostname: node.role for node in cluster.nodes}
     admin_conf = AdminConf(cluster, first)
     kubectl_at = kubectl_of(tools.nodes, run.provider.way, cluster, first, admin_conf)
     return [
@@ -183,7 +180,9 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
             pod.supply,
             shells,
             tools.software.fetch_key,
-            lambda hostname: tools.software.bundle(release, archs[hostname]),
+            lambda hostname, is_sent: tools.software.bundle(
+                release, archs[hostname], roles[hostname] if is_sent else None
+            ),
             shared,
             {machine.hostname: machine.bundle_disk for machine in planned.machines if machine.bundle_disk},
             pod.docker_bridge,

@@ -14,10 +14,11 @@ from iecpod.commands.resolve import PodInputs
 from iecpod.commands.teardown import teardown
 from iecpod.commands.tools import PodTools
 from iecpod.design.changes import Replacement
+from iecpod.design.machines import Site
 from iecpod.design.pod_options import fixed_differences
-from iecpod.errors import PreflightError, count_errors
+from iecpod.errors import CleanupError, PreflightError, count_errors
 from iecpod.ports import Reporter
-from iecpod.provider import MachinePlan
+from iecpod.provider import MachinePlan, Removed, Reset
 
 T = TypeVar("T")
 
@@ -71,12 +72,28 @@ def _remove_machines(inputs: PodInputs, tools: PodTools, names: tuple[str, ...])
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
     """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
     existed = tools.state.pod_dir.exists()
-    removed = teardown(tools, tools.state.saved().options.site or inputs.order.site)
+    removed = _remove_all(inputs, tools, tools.state.saved().options.site or inputs.order.site)
     _tell_removed(tools.run.reporter, removed.names)
     for kept in removed.kept:
         tools.run.reporter.warn(f"{kept.name} stays, which {kept.why}")
     if existed:
         tools.state.save(inputs.to_save)
+
+
+def _remove_all(inputs: PodInputs, tools: PodTools, site: Site) -> Removed:
+    """Machines that stay keep the POD's key: what was given for the first login is not saved."""
+    provider = tools.nodes.provider(site)
+    if site != inputs.order.site or not isinstance(provider, Reset) or not tools.state.pod_dir.exists():
+        return teardown(tools, site)
+    provider.open(start=True)
+    try:
+        removed = provider.reset(inputs.order)
+    finally:
+        provider.close()
+    if removed.left:
+        raise CleanupError(removed.left, "run the same command again, or teardown", "redeploy left behind")
+    tools.state.kubeconfig_path.unlink(missing_ok=True)
+    return removed
 
 
 def _tell_removed(reporter: Reporter, names: tuple[str, ...]) -> None:

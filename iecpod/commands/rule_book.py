@@ -124,9 +124,11 @@ _DEPLOY = {
     "service-cidr-overlap": ("an address is then in two networks", _HOST),
     "idf-network-overlap": ("an address is then in two networks", _HOST),
     "bridge-mtu": ("larger packets are lost there", _HOST),
+    "bridge-of-libvirt": ("libvirt gives out its addresses and takes it away", _HOST),
     "registry-mirror-unused": ("images would come from upstream after all", "docker's daemon.json"),
 }
 _DEPLOY_WARNS = {
+    "no-way-out": ("what is in none of its networks a node cannot reach", "the IDF's gateways"),
     "node-has-runtime": ("what runs under it is restarted", _MACHINE),
     "key-not-pinned": ("whoever answers at its address decides what nodes install", "apt-secure(8)"),
     "helm-not-pinned": ("one server gives the program and its digest", "the release"),
@@ -176,6 +178,8 @@ _DEPLOY_FIXED = {
         "libvirt would refuse the guests",
     ),
     "name-conflict": ("iecpod touches only what it made", _HOST, "what is not iecpod's is never replaced"),
+    "trunk-bridges-differ": ("one NIC is one wire", _HOST, "the NIC could be plugged into one of them only"),
+    "vlan-links": ("frames get their tags between two bridges", _HOST, "no node would be reached there"),
     "changed-in-place": ("deploy does not replace what runs", _HOST, "what runs is never replaced"),
     "node-left-pdf": ("a deploy removes nodes on request only", "--prune of deploy", "what runs is never removed"),
     "nothing-to-reuse": ("-f takes machines as they are", "-f of deploy", "there is nothing to deploy to"),

@@ -1,4 +1,4 @@
-"""`iecpod status`: what of a POD is there: domains, guests, cluster, and where they have drifted from its design."""
+"""`iecpod status`: what of a POD is there: machines, cluster, and where they have drifted from its design."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ _UNKNOWN, _NOTHING = "unknown", "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """`domain` is `running`, `paused`, `off` or `absent`; `ssh` `ok`, `unknown` or `-`.
+    """`domain` is the state of the machine: `running`, `paused`, `off`, `absent`, or `unknown` where nobody can tell.
+
+    `ssh` is `ok`, `unknown` or `-`.
 
     `kubernetes` is `Ready`, `NotReady`, `unknown` or `-`. `unknown` is what a machine that runs does not answer: this
     one to SSH, or that of the API server for `kubernetes` and `internal_ip`. `-` is what there is not.
-    `drift` says in words how the domain differs from what it is to be.
+    `drift` says in words how the machine differs from what it is to be.
     """
 
     node: str
@@ -57,7 +59,7 @@ class PodStatus:
     """`state` is `absent`, `partial` or `ready`; `unknown` where a run is at work and there is no hypervisor yet.
 
     `api` is `ok`, `unknown` where the API server's machine runs and it does not answer, `-` where that machine does not
-    run; `cluster` is null unless it is `ok`. `busy` is that run. `drift` has every object that differs, domains
+    run; `cluster` is null unless it is `ok`. `busy` is that run. `drift` has every object that differs, machines
     included; of a POD that was not deployed none. `options` are those of the POD by what `plan` calls them, for JSON.
     """
 
@@ -79,7 +81,7 @@ class PodStatus:
         lines += [f"cluster: {self.cluster}"] if self.cluster else []
         lines += ["cluster: unknown, since the API server does not answer"] if self.api == _UNKNOWN else []
         if self.nodes:
-            header = ("NODE", "DOMAIN", "ADDRESS", "SSH", "KUBERNETES", "INTERNAL-IP", "DRIFT")
+            header = ("NODE", "MACHINE", "ADDRESS", "SSH", "KUBERNETES", "INTERNAL-IP", "DRIFT")
             rows = [(*list(asdict(node).values())[:-1], "; ".join(node.drift) or "-") for node in self.nodes]
             lines.append(format_table(header, rows))
         others = [(drift.kind, drift.name, "; ".join(drift.differences)) for drift in self.drift if not drift.node]
@@ -89,7 +91,7 @@ class PodStatus:
 
 
 def observe_status(inputs: PodInputs, tools: PodTools) -> PodStatus:
-    """Looks at hypervisor, guests and cluster, and waits for no other run.
+    """Looks at machines and cluster, and waits for no other run.
 
     The embedded hypervisor of a POD is started where it has died, unless a run is at work on the POD.
     """
@@ -185,7 +187,7 @@ def _node_statuses(
 def _state(nodes: tuple[NodeStatus, ...]) -> str:
     if all(node.domain == "absent" for node in nodes):
         return "absent"
-    # The API server may believe for minutes in a node whose domain is gone.
+    # The API server may believe for minutes in a node whose machine is gone.
     ready = all((node.domain, node.kubernetes) == ("running", "Ready") for node in nodes)
     return "ready" if ready else "partial"
 

@@ -12,6 +12,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.machines import Site
 from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.release import AptRepository, Release
+from iecpod.design.scenario import Role
 from iecpod.model import Arch, PodRef
 from iecpod.ports import ApiServer, BundleFiles, Clock, HostKubectl, LockHolder, NodeEndpoint, Reporter, Shell, WayIn
 from iecpod.provider import Provider
@@ -85,8 +86,11 @@ class NodeAccess(Protocol):
 class PodSoftware(Protocol):
     """What the POD's nodes and its cluster get, from the cache or fetched into it."""
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
+        """What nodes of a role are given that reach no network, made if it is not cached; of any role with None.
+
+        Raises `ImageError`.
+        """
 
     def fetch_key(self, repository: AptRepository) -> bytes: ...
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Literal, TypeAlias
 
+from iecpod.descriptors.dhcp_range import AddressRange, check_dhcp_range
+from iecpod.descriptors.way_out import find_way_out
 from iecpod.errors import Problem
 from iecpod.model import IpAddress, IpNetwork, Network, NetworkName, PodSpec, StatedAddress
 
 Scheme: TypeAlias = Literal["fuel", "compact", "stated"]
-AddressRange: TypeAlias = tuple[IpAddress, IpAddress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,21 @@ def allocate(pod: PodSpec, scheme: Scheme) -> Allocation:
         network = pod.idf.network(name)
         if network is not None and network.cidr is not None:
             stated = tuple(stated for stated in pod.pdf.stated_addresses if stated.address in network.cidr)
-            layout = _NetworkLayout(network, network.cidr, _places(pod), scheme, stated, _planned_nodes(pod))
+            layout = _NetworkLayout(
+                network,
+                network.cidr,
+                _places(pod),
+                scheme,
+                stated,
+                _planned_nodes(pod),
+                network == find_way_out(pod.idf),
+            )
             hosts[name] = layout.host_address
             addresses = layout.node_addresses()
             nodes.update({(index, name): address for index, address in addresses.items()})
             pools[name] = layout.pool(addresses)
             problems.extend(_check_network(pod, layout, addresses))
-    problems.extend(_check_dhcp_range(pod, pools.get(NetworkName.ADMIN)))
+    problems.extend(check_dhcp_range(pod, pools.get(NetworkName.ADMIN)))
     problems.extend(_check_public_pool(pod, nodes, hosts.get(NetworkName.PUBLIC)))
     return Allocation(
         scheme=scheme,
@@ -130,6 +139,7 @@ class _NetworkLayout:
     """The arithmetic of one network.
 
     `places` are the nodes' by index. The PDF gives `stated` addresses away. Ranges leave room for `planned_nodes`.
+    `is_way_out` is for the network that the nodes' default route is on.
     """
 
     network: Network
@@ -138,6 +148,7 @@ class _NetworkLayout:
     scheme: Scheme
     stated: tuple[StatedAddress, ...]
     planned_nodes: int
+    is_way_out: bool
 
     @property
     def first_host(self) -> IpAddress:
@@ -154,11 +165,12 @@ class _NetworkLayout:
 
     @property
     def host_address(self) -> IpAddress:
-        """On admin Fuel's gateway place; on public the gateway that nodes use, so that they have a way out."""
+        """The gateway that nodes use, so that they have a way out; else, on admin, Fuel's gateway place."""
         name, gateway = self.network.name, self.network.gateway
-        if name is NetworkName.ADMIN and self.scheme == "fuel":
-            return self._at(_GATEWAY_SLOT) or self.first_host
-        return gateway if name is NetworkName.PUBLIC and gateway and gateway in self.cidr else self.first_host
+        if self.is_way_out and gateway and gateway in self.cidr:
+            return gateway
+        in_place = self._at(_GATEWAY_SLOT) if name is NetworkName.ADMIN and self.scheme == "fuel" else None
+        return in_place or self.first_host
 
     def _at(self, slot: int) -> IpAddress | None:
         """Fuel counts from the start of ip-range, and from 1 without one."""
@@ -244,23 +256,6 @@ def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int,
     if network.name is NetworkName.PUBLIC and network.gateway is not None and network.gateway not in cidr:
         message = f"nodes cannot reach the gateway {network.gateway}: it lies outside {cidr}"
         yield _problem(pod, network.name, "gateway", message, "correct gateway, network or mask", "gateway-unreachable")
-
-
-def _check_dhcp_range(pod: PodSpec, given_out: AddressRange | None) -> Iterator[Problem]:
-    """On a bridge of the lab, which only the hypervisor knows, iecpod gives out no addresses."""
-    if given_out is not None and pod.idf.bridge(NetworkName.ADMIN) is None and is_too_wide(given_out):
-        yield too_wide_problem(pod, given_out)
-
-
-def is_too_wide(given_out: AddressRange) -> bool:
-    """Whether libvirt refuses to give out such a range by DHCP: both ends must lie in one /16."""
-    return int(given_out[0]) >> 16 != int(given_out[1]) >> 16
-
-
-def too_wide_problem(pod: PodSpec, given_out: AddressRange) -> Problem:
-    message = f"DHCP on admin would give out {given_out[0]}-{given_out[1]}, and libvirt takes no range beyond one /16"
-    remedy = "use a network with mask 16 or more, or an ip-range that ends within the same /16"
-    return _problem(pod, NetworkName.ADMIN, "ip-range", message, remedy, "dhcp-range-too-wide")
 
 
 def _check_public_pool(

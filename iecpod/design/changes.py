@@ -70,7 +70,7 @@ class Replacement:
 class Drift:
     """An object that differs from the POD's design.
 
-    `kind` is `domain`, `network` or `pool`; `node` is the host name where it is a node's domain, else empty.
+    `kind` is `domain`, `network`, `pool` or `vlan`; `node` is the host name where it is a node's domain, else empty.
     """
 
     kind: str

@@ -46,20 +46,38 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nic:
-    """A NIC as its machine sees it.
+class NicNetwork:
+    """A network as a machine has it on one of its NICs; `vlan` is its tag there, None where it has none.
 
-    `address` None leaves the device without one; `gateway` is set on the NIC with the default route only.
+    `address` None leaves the device without one. `gateway` is set on the network with the default route only; `routes`
+    are others, each with the next hop.
     """
 
     network: NetworkName
+    vlan: int | None = None
+    address: IPv4Interface | None = None
+    gateway: IPv4Address | None = None
+    routes: tuple[tuple[IPv4Network, IPv4Address], ...] = ()
+    dns: tuple[IPv4Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A NIC as its machine sees it; at most one of its networks has no tag."""
+
     mac: str
     guest_device: str
-    vlan: int | None
-    address: IPv4Interface | None
-    gateway: IPv4Address | None
-    dns: tuple[IPv4Address, ...]
     mtu: int
+    networks: tuple[NicNetwork, ...]
+
+    def device_of(self, network: NicNetwork) -> str:
+        """The NIC itself, or the VLAN device on top of it."""
+        return network_device(self.guest_device, network.vlan)
+
+
+def network_device(nic: str, vlan: int | None) -> str:
+    """What a machine calls the device of a network with that tag on a NIC."""
+    return nic if vlan is None else f"{nic}.{vlan}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

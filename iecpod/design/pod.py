@@ -10,7 +10,7 @@ from iecpod.descriptors.addressing import Allocation
 from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
 from iecpod.design.docker_bridge import plan_docker_bridge
-from iecpod.design.machines import ProviderName, Site
+from iecpod.design.machines import ProviderName, Site, network_device
 from iecpod.design.pod_options import PodOptions
 from iecpod.design.reached import reached_networks
 from iecpod.design.release import Release
@@ -149,7 +149,7 @@ def _cluster_nodes(order: PodOrder) -> Iterator[ClusterNode]:
             hostname=hostname,
             role=order.scenario.role(place),
             address=address,
-            mgmt_device=device + (f".{mgmt.vlan}" if mgmt.vlan else ""),
+            mgmt_device=network_device(device, mgmt.vlan),
             pod_cidr=node_pod_cidr(order.pod_cidr, place),
         )
 

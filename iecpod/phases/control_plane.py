@@ -141,6 +141,8 @@ class ControlPlanePhase:
             if is_begun and not goes_on:
                 # An init that broke off leaves manifests and certificates, over which kubeadm refuses to start.
                 reset_node(self.shell, self.cluster)
+            if goes_on:
+                self._clear_corefile()
             seconds = self.tools.deadlines.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
             self.shell.write_file(_CONFIG, config.encode(), 0o600)
@@ -174,6 +176,11 @@ class ControlPlanePhase:
             for client in _CLIENTS_OF_API_SERVER
         ]
         return ["sh", "-c", " && ".join(shlex.join(step) for step in ([*init, *_skip(skipped)], *later))]
+
+    def _clear_corefile(self) -> None:
+        """kubeadm takes one that is there for an upgrade's, and refuses versions of CoreDNS that it does not know."""
+        if self.cluster.release.coredns:
+            self._kubectl.discard(f"/api/v1/{KUBE_SYSTEM}/configmaps/coredns")
 
     def _ask_api_server(self) -> None:
         """For what it keeps in etcd."""

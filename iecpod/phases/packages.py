@@ -12,6 +12,7 @@ from iecpod.phases.node_job import run_job
 from iecpod.ports import Shell
 from iecpod.render.bundle_install import HOLD, LINK_CNI
 from iecpod.render.node_files import render_apt_source
+from iecpod.render.package_locks import LOCK_SECONDS, UNTIL_UNLOCKED
 from iecpod.waiting.phase_tools import PhaseTools
 
 _UNIT = "iecpod-packages.service"
@@ -21,7 +22,10 @@ _INSTALL_SECONDS = 900.0
 
 #: What iecpod has written of a package's configuration stays; without a terminal, dpkg would give up asking.
 _KEEP = "--force-confold"
-_APT = ("apt-get", "--quiet", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "-o")
+_APT = (
+    *("apt-get", "--quiet", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"),
+    *("-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}", "-o"),
+)
 
 #: In apt's words, of a repository that another key has signed. `is not signed` it says also of what was not fetched.
 _NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG")
@@ -48,11 +52,11 @@ def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], 
 def _commands(packages: Sequence[str]) -> str:
     steps = [
         ["export", "DEBIAN_FRONTEND=noninteractive"],
-        ["dpkg", "--configure", "--pending", _KEEP],  # after a power cut
-        [*_APT, f"Dpkg::Options::={_KEEP}", "update"],
+        ["until_unlocked", "dpkg", "--configure", "--pending", _KEEP],  # after a power cut
+        ["until_unlocked", *_APT, f"Dpkg::Options::={_KEEP}", "update"],
         [*_APT, f"Dpkg::Options::={_KEEP}", "install", "--", *packages],
     ]
-    return "\n".join([*(shlex.join(step) for step in steps), HOLD, LINK_CNI])
+    return "\n".join([UNTIL_UNLOCKED, *(shlex.join(step) for step in steps), HOLD, LINK_CNI])
 
 
 def _remedy(repositories: Sequence[AptRepository], output: str) -> str:

@@ -11,7 +11,7 @@ from iecpod.outside_json import Bounds, parse_json
 from iecpod.phases.node_look import look
 from iecpod.ports import Shell
 from iecpod.wait import NotYet
-from iecpod.waiting.console import last_line
+from iecpod.waiting.console import last_line, telling_line
 from iecpod.waiting.parallel import run_on_nodes
 from iecpod.waiting.phase_tools import PhaseTools
 
@@ -95,7 +95,7 @@ class ReachablePhase:
             try:
                 self.shells[hostname].run(["true"], timeout_seconds=60)
             except (NodeUnreachable, WaitTimeout) as error:
-                console = last_line(self.tools.read_console(hostname))
+                console = telling_line(self.tools.read_console(hostname))
                 raise NotYet(f"{error.cause.removeprefix(f'{hostname}: ')}; console: {console}") from error
 
         self.tools.waits.wait_for("SSH", probe, seconds=_SSH_SECONDS, node=hostname)

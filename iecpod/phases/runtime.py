@@ -27,6 +27,7 @@ from iecpod.render.node_files import (
     render_low_overhead_units,
     render_node_files,
 )
+from iecpod.render.package_locks import WAITING_DPKG
 from iecpod.render.supply_files import render_runtime_files
 from iecpod.waiting.parallel import run_on_nodes
 from iecpod.waiting.phase_tools import PhaseTools
@@ -67,8 +68,9 @@ class RuntimePhase:
     """What a release's packages bring, or a bundle where the image has not brought it.
 
     `fetch_key` returns the key ring of a repository; it is fetched once, by this host, and not by each node.
-    `find_bundle` returns the bundle for a node's architecture. `disk_uuids` are the file systems of disks that bring
-    it, by host name; a node whose machine has none gets the bundle over SSH. `docker_bridge` is docker0's address.
+    `find_bundle` returns what a node gets of the bundle: all, or of one that is sent, what its role needs. `disk_uuids`
+    are the file systems of disks that bring it, by host name; a node whose machine has none gets the bundle over SSH.
+    `docker_bridge` is docker0's address.
     `archs` are those of the nodes, by host name. Nodes that install from the network are also sent archives of images.
     """
 
@@ -76,7 +78,7 @@ class RuntimePhase:
     supply: Supply
     shells: Mapping[str, Shell]
     fetch_key: Callable[[AptRepository], bytes]
-    find_bundle: Callable[[str], BundleFiles]
+    find_bundle: Callable[[str, bool], BundleFiles]
     tools: PhaseTools
     disk_uuids: Mapping[str, str] = field(default_factory=dict)
     docker_bridge: IPv4Interface | None = None
@@ -182,9 +184,10 @@ class RuntimePhase:
             shell.run(["systemctl", "restart", self.release.runtime])
 
     def _install_bundle(self, hostname: str, shell: Shell) -> None:
-        bundle = self.find_bundle(hostname)
         _write_files(shell, render_bundle_files(self.release))
-        if not self._mount_disk(hostname, shell):
+        is_sent = not self._mount_disk(hostname, shell)
+        bundle = self.find_bundle(hostname, is_sent)
+        if is_sent:
             self._send_bundle(bundle, hostname, shell)
         self.tools.reporter.progress("installs the bundle and loads its images", hostname)
         argv = ["sh", "-euc", _bundle_script(self.release), "install-bundle", *bundle.references]
@@ -201,13 +204,13 @@ class RuntimePhase:
 
     def _send_bundle(self, bundle: BundleFiles, hostname: str, shell: Shell) -> None:
         places = [
-            *((deb, f"debs/{deb.name}") for deb in bundle.debs),
-            *((program, f"bin/{program.name}") for program in bundle.programs),
-            *((archive, f"images/{archive.name}") for archive in bundle.images),
+            *((deb, f"debs/{deb.name}", False) for deb in bundle.debs),
+            *((program, f"bin/{program.name}", True) for program in bundle.programs),
+            *((archive, f"images/{archive.name}", False) for archive in bundle.images),
         ]
-        for sent, (local, place) in enumerate(places, 1):
+        for sent, (local, place, compress) in enumerate(places, 1):
             self.tools.reporter.progress(f"receives the bundle, file {sent} of {len(places)}", hostname)
-            shell.send_file(local, f"{_BUNDLE_DIR}/{place}")
+            shell.send_file(local, f"{_BUNDLE_DIR}/{place}", compress=compress)
 
     def _let_nap(self, shell: Shell) -> None:
         """The runtime runs already; a restart would take minutes of what this is to save. kubeadm reloads the units."""
@@ -219,6 +222,7 @@ def _bundle_script(release: Release) -> str:
     """What is done with a bundle that has been put there. Arguments: references of its images."""
     return f"""
 bundle={_BUNDLE_DIR}
+{WAITING_DPKG}
 {install_script(release)}
 {_APPLY_FILES}
 systemctl restart {release.runtime}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.design.machines import Nic, Seed
+from iecpod.design.machines import Nic, NicNetwork, Seed
 from iecpod.design.supply import Supply
 from iecpod.model import PodRef
 from iecpod.render.low_overhead import GO_ENVIRONMENT
@@ -48,8 +48,9 @@ def render_seed(
     The instance-id is `instance_id` with a digest of the other two files, so that a changed seed is applied again.
     """
     environment = make_directory_environment(templates_dir)
-    links = [_link(nic) for nic in nics]
-    vlans = [_vlan(nic) for nic in nics if nic.vlan is not None]
+    is_up_without_vlans = any(network.address and network.vlan is None for nic in nics for network in nic.networks)
+    links = [_link(nic, carries_boot=not is_up_without_vlans) for nic in nics]
+    vlans = [_vlan(nic, network) for nic in nics for network in nic.networks if network.vlan is not None]
     user_data = environment.get_template("user-data.yaml.j2").render(
         hostname=hostname,
         fqdn=f"{hostname}.{fqdn_domain}",
@@ -75,34 +76,41 @@ def render_seed(
     return Seed(user_data=user_data, meta_data=meta_data, network_config=network_config)
 
 
-def _link(nic: Nic) -> dict[str, object]:
-    """The NIC itself; its address goes to the VLAN on top where there is one."""
+def _link(nic: Nic, *, carries_boot: bool) -> dict[str, object]:
+    """The NIC itself; networks with a tag are on VLAN devices on top of it.
+
+    With `carries_boot`, the machine has addresses on VLANs only.
+    """
+    untagged = next((network for network in nic.networks if network.vlan is None), None)
     return {
         "device": nic.guest_device,
         "mac": nic.mac,
         "mtu": nic.mtu,
-        **(_ip_settings(nic) if nic.vlan is None else _NO_IP_SETTINGS),
+        "is_awaited": carries_boot and any(network.vlan is not None for network in nic.networks),
+        **(_NO_IP_SETTINGS if untagged is None else _ip_settings(untagged)),
     }
 
 
-def _vlan(nic: Nic) -> dict[str, object]:
+def _vlan(nic: Nic, network: NicNetwork) -> dict[str, object]:
     return {
-        "device": f"{nic.guest_device}.{nic.vlan}",
+        "device": nic.device_of(network),
         "parent": nic.guest_device,
-        "id": nic.vlan,
+        "id": network.vlan,
         "mtu": nic.mtu,
-        **_ip_settings(nic),
+        "is_awaited": False,
+        **_ip_settings(network),
     }
 
 
-_NO_IP_SETTINGS: dict[str, object] = {"address": "", "gateway": "", "dns": []}
+_NO_IP_SETTINGS: dict[str, object] = {"address": "", "routes": [], "dns": []}
 
 
-def _ip_settings(nic: Nic) -> dict[str, object]:
+def _ip_settings(network: NicNetwork) -> dict[str, object]:
+    default = [("0.0.0.0/0", str(network.gateway))] if network.gateway else []
     return {
-        "address": str(nic.address or ""),
-        "gateway": str(nic.gateway or ""),
-        "dns": [str(server) for server in nic.dns],
+        "address": str(network.address or ""),
+        "routes": [*default, *((str(cidr), str(via)) for cidr, via in network.routes)],
+        "dns": [str(server) for server in network.dns],
     }
 
 
@@ -116,5 +124,5 @@ def _timesyncd_file(ntp_servers: Sequence[str]) -> str:
 
 
 def _resolv_conf(nics: Sequence[Nic]) -> str:
-    servers = dict.fromkeys(server for nic in nics for server in nic.dns)
+    servers = dict.fromkeys(server for nic in nics for network in nic.networks for server in network.dns)
     return "".join(f"nameserver {server}\n" for server in servers)

@@ -11,6 +11,12 @@ _MOST_CHARACTERS = 200
 
 #: ECMA-48: control sequences, operating system commands, and the two-character escapes of terminals.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+#: A panic; the exception that ends cloud-init (`ValueError: ...`, as Python prints it); a unit that does not start.
+_CAUSES = (
+    re.compile(r"Kernel panic - not syncing"),
+    re.compile(r"cloud-init.*\b[A-Z]\w*(Error|Exception): "),
+    re.compile(r"FAILED\W+Failed to "),
+)
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
@@ -23,6 +29,15 @@ def console_lines(console: str) -> list[str]:
 
 def last_line(console: str) -> str:
     return "".join(console_lines(console[-4096:])[-1:])
+
+
+def telling_line(console: str) -> str:
+    """The last line that names a failure of kernel, cloud-init or systemd, in this order; else the last line."""
+    lines = console_lines(console)
+    for cause in _CAUSES:
+        if found := [line for line in lines if cause.search(line)]:
+            return found[-1]
+    return "".join(lines[-1:])
 
 
 def console_tail(node: str, console: str) -> str:

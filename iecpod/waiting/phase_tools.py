@@ -36,19 +36,24 @@ def make_phase_tools(
     pace: Pace,
     clock: Clock,
     reporter: Reporter,
-    read_console: Callable[[str], str],
+    read_console: Callable[[str], str] | None,
     find_stopped: Callable[[], Sequence[str]],
     limits: Mapping[str, float],
 ) -> PhaseTools:
-    """For one POD's run; the arguments are those of the parts."""
+    """For one POD's run; the arguments are those of the parts. `read_console` is None where nodes have no console."""
     deadlines = Deadlines(pace, clock, limits)
     advice = Advice(command, read_console)
+    read = read_console or _no_console
     return PhaseTools(
         clock=clock,
         reporter=reporter,
-        read_console=read_console,
+        read_console=read,
         deadlines=deadlines,
         advice=advice,
-        waits=Waits(clock, reporter, deadlines, advice, read_console, find_stopped),
+        waits=Waits(clock, reporter, deadlines, advice, read, find_stopped),
         node_times=NodeTimes(clock, reporter, advice),
     )
+
+
+def _no_console(_node: str) -> str:
+    return ""

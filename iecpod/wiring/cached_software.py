@@ -12,9 +12,11 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.release import AptRepository, Release
+from iecpod.design.scenario import Role
 from iecpod.images.cache import Cache
 from iecpod.images.helm import fetch_helm
 from iecpod.images.manifests import load_manifest
+from iecpod.images.node_images import NodeImages, ensure_node_images, node_programs
 from iecpod.images.repository_keys import fetch_key
 from iecpod.images.software import find_software
 from iecpod.model import Arch
@@ -29,14 +31,13 @@ class CachedSoftware:
         self.apt_mirror = apt_mirror
         self._keys_dir = pod_dir / "keys"
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         software = find_software(self._cache, release, arch, self.apt_mirror)
-        return BundleFiles(
-            debs=software.debs,
-            programs=software.programs,
-            images=software.images,
-            references=software.references,
-        )
+        programs, images = software.programs, NodeImages(software.images, software.references)
+        if role is not None:
+            programs = node_programs(programs, role)
+            images = ensure_node_images(self._cache, software.path.name, images, role)
+        return BundleFiles(debs=software.debs, programs=programs, images=images.archives, references=images.references)
 
     def fetch_key(self, repository: AptRepository) -> bytes:
         return fetch_key(repository)

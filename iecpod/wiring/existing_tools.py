@@ -12,6 +12,7 @@ from iecpod.adapters.keys import PodKeys, find_pod_keys
 from iecpod.adapters.ssh import SshShell
 from iecpod.adapters.ssh_host_keys import known_host_keys, offered_host_key
 from iecpod.design.release import Release
+from iecpod.design.scenario import Role
 from iecpod.errors import HostError, NodeUnreachable
 from iecpod.file_reader import read_own
 from iecpod.file_writer import PRIVATE, replace_file
@@ -50,6 +51,7 @@ class LoginAccess:
             host_key=endpoint.host_key,
             open_socket=endpoint.way.open_socket,
             login=self.login,
+            mismatch_remedy=endpoint.mismatch_remedy,
         )
 
     def offered_host_key(self, node: str, address: str, preferred: tuple[str, ...]) -> HostKey:
@@ -116,8 +118,8 @@ class ExistingAdapters:
         self.note_files = NoteFiles(run.pod_dir)
         self._software = software
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        return self._software.bundle(release, arch)
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
+        return self._software.bundle(release, arch, role)
 
     def wall_time(self) -> float:
         return time.time()

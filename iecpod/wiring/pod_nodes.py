@@ -69,6 +69,8 @@ class PodNodes:
                 private_key_file=keys.private_key_file,
                 host_key=node.host_key,
                 open_socket=node.way.open_socket,
+                refused_remedy=node.refused_remedy,
+                mismatch_remedy=node.mismatch_remedy,
             )
             for hostname, node in endpoints.items()
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 import functools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import iecpod
+from iecpod.adapters.lock import pod_lock
 from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.reporters import make_reporter
 from iecpod.checkpoints.store import checkpoints_dir
@@ -26,10 +28,12 @@ from iecpod.errors import HostError, IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
+from iecpod.model import PodRef
 from iecpod.ports import Reporter
 from iecpod.providers.libvirt.connection.marks import find_marked_pods
 from iecpod.providers.libvirt.embedded.orphans import find_orphans
 from iecpod.wiring.checkpoints import CheckpointKeeping
+from iecpod.wiring.described import described_base, find_described, remove_described
 from iecpod.wiring.pod_tools import PodAdapters
 
 
@@ -72,6 +76,7 @@ class Upkeep:
         with make_reporter(self._environ, is_terminal=self._is_terminal) as reporter:
             leftovers = [
                 *self._noted_pods(reporter, connect, everything),
+                *(self._described() if connect is None else ()),
                 *self._unknown_pods(reporter, connect, everything),
                 *(self._abandoned(everything) if connect in (None, EMBEDDED) else ()),
             ]
@@ -98,7 +103,31 @@ class Upkeep:
                 yield Leftover(name=f"POD {ref}", made_at=None, in_use=error.cause, remove=lambda: None)
                 continue
             if connect in (None, site.uri):
-                yield examine_pod(tools, site, everything=everything)
+                yield self._with_descriptors(ref, examine_pod(tools, site, everything=everything))
+
+    def _with_descriptors(self, ref: PodRef, leftover: Leftover) -> Leftover:
+        """What `bootstrap` wrote goes with the POD, and not before it."""
+
+        def remove() -> None:
+            leftover.remove()
+            remove_described(self._layout, ref)
+
+        return replace(leftover, remove=remove)
+
+    def _described(self) -> Iterator[Leftover]:
+        """Descriptors that a killed bootstrap or teardown left: their POD is not there."""
+        noted = set(find_noted_pods(self._layout))
+        for ref in find_described(self._layout):
+            if ref not in noted:
+                base = described_base(self._layout, ref)
+                remove = functools.partial(self._remove_described, ref)
+                yield Leftover(name=f"descriptors {base}", made_at=base.stat().st_mtime, in_use="", remove=remove)
+
+    def _remove_described(self, ref: PodRef) -> None:
+        """Not from under a bootstrap that has begun meanwhile. Raises `PodLocked`."""
+        with pod_lock(self._layout, ref, wait_seconds=0.0):
+            if ref not in find_noted_pods(self._layout):
+                remove_described(self._layout, ref)
 
     def _unknown_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         """PODs whose objects are on a hypervisor, and that were not deployed from here; copies of such are nobody's."""

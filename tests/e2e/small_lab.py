@@ -13,8 +13,8 @@ from iecpod.design.release_file import load_release
 ROOT = Path(__file__).parents[2]
 LAB = "small"
 #: PODs of it.
-PAIR, SINGLE = "virtual1", "virtual2"
-_MACHINES = {PAIR: 2, SINGLE: 1}
+PAIR, SINGLE, TRIO = "virtual1", "virtual2", "virtual3"
+_MACHINES = {PAIR: 2, SINGLE: 1, TRIO: 3}
 
 
 def write_descriptors(directory: Path) -> None:

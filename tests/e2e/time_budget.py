@@ -28,6 +28,7 @@ USUAL_SECONDS: Table = (
     ("local/test_secrets.py", 90),
     ("local/test_unpullable.py", 500),
     ("local/test_upstream.py", 2200),
+    ("nics/test_trunk.py", 300),
     ("bundle/test_bundle.py", 700),
     ("connected/test_node.py", 700),
     ("connected/test_cluster.py", 1600),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from iecpod.design.owner import Owner
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import Arch
 from iecpod.providers.libvirt.connection.observed import find_name, parse_domain, parse_network, parse_pool, volume_in
-from iecpod.providers.libvirt.objects import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource
+from iecpod.providers.libvirt.objects import Emulator, Firmware, HostFacts, Kind, ObservedResource, Resource, VlanLink
 from iecpod.providers.libvirt.ownership import check_owned
 
 FACTS = HostFacts(
@@ -187,6 +187,28 @@ class FakeHypervisor:
         return parse_domain(target.xml, target.active and not target.paused, target.autostart, target.paused)
 
 
+class FakeVlanLinks:
+    """`VlanLinks` in memory; `why_not` is what keeps this process from making any."""
+
+    def __init__(self) -> None:
+        self.made: tuple[VlanLink, ...] = ()
+        self.why_not = ""
+
+    def find_missing(self, links: Sequence[VlanLink]) -> tuple[VlanLink, ...]:
+        return tuple(link for link in links if link not in self.made)
+
+    def ensure(self, links: Sequence[VlanLink]) -> None:
+        self.made = tuple(links)
+
+    def remove(self) -> tuple[str, ...]:
+        names = tuple(f"device {link.trunk}.{link.vlan}" for link in self.made)
+        self.made = ()
+        return names
+
+    def problem(self) -> str:
+        return self.why_not
+
+
 class FakeHost:
     """`HypervisorHost` whose guests never answer; `started` tells whether `start` was called and not undone."""
 
@@ -195,6 +217,7 @@ class FakeHost:
         self.started = False
         self.left: tuple[str, ...] = ()
         self._routes = routes
+        self.links = FakeVlanLinks()
 
     @property
     def uri(self) -> str:
@@ -209,6 +232,10 @@ class FakeHost:
 
     def connect(self) -> FakeHypervisor:
         return self.hypervisor
+
+    @property
+    def vlan_links(self) -> FakeVlanLinks:
+        return self.links
 
     def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         raise ConnectionRefusedError(f"{address}:{port}")

@@ -60,7 +60,7 @@ class FakeShell:
         self.files[path] = content
         self.modes[path] = mode
 
-    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+    def send_file(self, local: Path, path: str, mode: int = 0o644, *, compress: bool = False) -> None:
         self.write_file(path, local.read_bytes(), mode)
 
     def read_file(self, path: str) -> bytes:

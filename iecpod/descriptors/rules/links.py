@@ -19,6 +19,14 @@ MADE_ON_NODES = re.compile(
 )
 
 
+#: docker's networks and libvirt's: they have addresses, NAT and firewalls of their own.
+_BRIDGES_OF_PROGRAMS = (
+    (re.compile(r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}"), "docker"),
+    (re.compile(r"virbr\d+"), "libvirt"),
+    (re.compile(r"cni\d+|lxcbr\d+|lxdbr\d+|podman\d+"), "a container runtime"),
+)
+
+
 @error("bridge-name-reserved", reason="Linux makes no such bridge", source=_LINUX, fixed="there would be no bridge")
 def bridge_name_reserved(pod: PodView) -> Iterator[Finding]:
     for network, bridge in pod.bridges.items():
@@ -27,6 +35,19 @@ def bridge_name_reserved(pod: PodView) -> Iterator[Finding]:
                 pod.idf,
                 ("idf", "fuel", "jumphost", "bridges", network),
                 f"no bridge can be named {bridge!r}",
+                "name another bridge, or ~ to let iecpod make one",
+            )
+
+
+@error("bridge-of-program", reason="it is not the lab's", source="docker, libvirt, LXC, LXD, podman")
+def bridge_of_program(pod: PodView) -> Iterator[Finding]:
+    for network, bridge in pod.bridges.items():
+        owner = next((owner for names, owner in _BRIDGES_OF_PROGRAMS if names.fullmatch(bridge)), None)
+        if owner is not None:
+            yield Finding(
+                pod.idf,
+                ("idf", "fuel", "jumphost", "bridges", network),
+                f"a bridge named {bridge!r} is made and managed by {owner}",
                 "name another bridge, or ~ to let iecpod make one",
             )
 

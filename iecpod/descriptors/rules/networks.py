@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from iecpod.descriptors.messages import suggest
-from iecpod.descriptors.rules.machines import repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
 from iecpod.descriptors.rules.view import CORE_NETWORKS, NetworkView, PodView, read
 from iecpod.descriptors.values import SPECIAL_NETWORKS, parse_ipv4
@@ -152,7 +151,10 @@ def gateway_in_range(pod: PodView) -> Iterator[Finding]:
 @warning("public-gateway-missing", reason="nodes have no way out", source="ool/pod1 has it on private")
 def public_gateway_missing(pod: PodView) -> Iterator[Finding]:
     public = pod.network("public")
-    if public is not None and public.data.get("gateway") is None:
+    others = (network for name in ("mgmt", "admin") if (network := pod.network(name)) is not None)
+    if public is None or public.data.get("gateway") is not None:
+        return
+    if not any(other.cidr is not None and other.gateway in other.cidr for other in others if other.gateway):
         yield Finding(pod.idf, public.path, "the public network has no gateway", "add gateway, the router's address")
 
 
@@ -236,29 +238,6 @@ def networks_overlap(pod: PodView) -> Iterator[Finding]:
             )
 
 
-@error("nic-shared-on-virtual", reason="a VM's NIC carries one untagged network", source="libvirt networks")
-def nic_shared_on_virtual(pod: PodView) -> Iterator[Finding]:
-    if pod.is_virtual:
-        yield from _shared_nics(pod)
-
-
-@warning("nic-shared", reason="two networks on one wire are one", source="zte/pod3, zte/pod9 and ericsson/pod2 do it")
-def nic_shared(pod: PodView) -> Iterator[Finding]:
-    if not pod.is_virtual:
-        yield from _shared_nics(pod)
-
-
-def _shared_nics(pod: PodView) -> Iterator[Finding]:
-    for first, second in combinations(pod.core_networks, 2):
-        if first.interface is not None and first.interface == second.interface and first.tag == second.tag:
-            yield Finding(
-                pod.idf,
-                (*second.path, "interface"),
-                f"{second.name} is on NIC {second.interface} with VLAN {second.tag}, and so is {first.name}",
-                "give one of them another NIC or VLAN",
-            )
-
-
 @warning("dns-not-a-list", reason="some installers want a list", source="lf/pod4 has one address")
 def dns_not_a_list(pod: PodView) -> Iterator[Finding]:
     for network in pod.networks:
@@ -283,15 +262,3 @@ def dns_unusable(pod: PodView) -> Iterator[Finding]:
                     f"{address} is no name server: it is among {owner}",
                     "write the address of a name server that the nodes reach",
                 )
-
-
-@warning("bridge-twice", reason="two networks on one bridge are one", source="libvirt networks")
-def bridge_twice(pod: PodView) -> Iterator[Finding]:
-    names = list(pod.bridges)
-    for index, first in repeated(pod.bridges[name] or None for name in names):
-        yield Finding(
-            pod.idf,
-            ("idf", "fuel", "jumphost", "bridges", names[index]),
-            f"{names[index]} is on the bridge {pod.bridges[names[index]]!r}, and so is {names[first]}",
-            "name another bridge, or ~ to let iecpod make one",
-        )

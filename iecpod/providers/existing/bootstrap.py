@@ -15,12 +15,13 @@ from iecpod.waiting.parallel import run_on_nodes
 
 
 def describe_machines(tools: ExistingTools, addresses: Sequence[IPv4Address], user: str) -> Description:
-    """The first is the control plane. Their host keys are kept under the names that they get.
+    """The first is the control plane. Their host keys are kept under the names that they get; known ones keep theirs.
 
     Raises `NodeError` and its kin, `NodeErrors`, and `PreflightError` for machines that cannot be described.
     """
     met = MetMachines(tools)
-    by_name = {str(address): address for address in addresses}
+    known = known_machines(tools)
+    by_name = {known.get(address, str(address)): address for address in addresses}
     met.meet(by_name, user, keep=False)
 
     def look(name: str) -> NodeFacts:
@@ -35,7 +36,12 @@ def describe_machines(tools: ExistingTools, addresses: Sequence[IPv4Address], us
     problems = check_addresses(facts)
     if problems:
         raise PreflightError(problems, "these machines cannot be a POD; nothing was changed")
-    description = describe(tools.run.ref, facts)
+    description = describe(tools.run.ref, facts, known)
     met.rename(dict(zip(by_name, description.names, strict=True)))
     met.keep()
     return description
+
+
+def known_machines(tools: ExistingTools) -> dict[IPv4Address, str]:
+    """Names of the POD's machines by their addresses, of those that a deploy has changed."""
+    return {IPv4Address(met.address): name for name, met in MetMachines(tools).all().items() if met.is_changed}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 from typing import Any
 
 from iecpod.errors import Problem
@@ -43,10 +44,15 @@ def check_addresses(facts: Mapping[IPv4Address, NodeFacts]) -> list[Problem]:
     ]
 
 
-def describe(ref: PodRef, facts: Mapping[IPv4Address, NodeFacts]) -> Description:
-    """The first is the control plane. Every address is on an interface of its machine."""
+def describe(
+    ref: PodRef, facts: Mapping[IPv4Address, NodeFacts], known: Mapping[IPv4Address, str] | None = None
+) -> Description:
+    """The first is the control plane. Every address is on an interface of its machine.
+
+    `known` are names that machines of the POD have already, also of those that leave it.
+    """
     links = {address: _link(found, address) for address, found in facts.items()}
-    names = _names([found.hostname for found in facts.values()])
+    names = _names({address: found.hostname for address, found in facts.items()}, known or {})
     macs = [link.mac for link in links.values()]
     nodes = [
         _node(name, address, facts[address], link.mac if macs.count(link.mac) == 1 else "")
@@ -87,13 +93,15 @@ def _link(found: NodeFacts, address: IPv4Address) -> NodeLink:
     return link
 
 
-def _names(hostnames: Sequence[str]) -> tuple[str, ...]:
-    """The machines' own, where each has one of its own that can name a node of a cluster."""
-    short = [hostname.partition(".")[0] for hostname in hostnames]
-    usable = all(_NAME.fullmatch(name) and name not in _NO_NAMES for name in short)
-    if usable and len(set(short)) == len(short):
-        return tuple(short)
-    return tuple(f"node-{number}" for number in range(1, len(short) + 1))
+def _names(hostnames: Mapping[IPv4Address, str], known: Mapping[IPv4Address, str]) -> tuple[str, ...]:
+    """The machines' own, where each has one of its own that can name a node of a cluster; else numbers."""
+    own = {address: hostname.partition(".")[0] for address, hostname in hostnames.items() if address not in known}
+    usable = all(_NAME.fullmatch(name) and name not in _NO_NAMES for name in own.values())
+    taken = set(known.values())
+    if not usable or len({*own.values()} - taken) < len(own):
+        free = (name for number in count(1) if (name := f"node-{number}") not in taken)
+        own = {address: next(free) for address in own}
+    return tuple(known.get(address) or own[address] for address in hostnames)
 
 
 def _machine(name: str, found: NodeFacts) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from iecpod.design.machines import Machine, VirtType
 from iecpod.design.pace import Pace, pace_of
 from iecpod.design.pod import PodDesign, PodOrder
 from iecpod.design.preflight import check_pod, check_pod_cidrs
+from iecpod.design.scenario import Role
 from iecpod.errors import Problem
 from iecpod.model import Arch
 from iecpod.ports import Shell
@@ -121,16 +122,18 @@ class ExistingPlan:
     def _planned_changes(self) -> dict[str, NodeChanges]:
         """A bundle that is not cached is made here, since what it brings is what will be changed."""
         release = self.order.release
-        by_arch: dict[Arch, NodeChanges] = {}
-        for arch in {machine.arch for machine in self.machines}:
-            brings = self.tools.bundle(release, arch) if release.needs_no_network else None
-            by_arch[arch] = planned_changes(
+        archs = {machine.hostname: machine.arch for machine in self.machines}
+        kinds = {node.hostname: (archs[node.hostname], node.role) for node in self.pod.cluster.nodes}
+        changes: dict[tuple[Arch, Role], NodeChanges] = {}
+        for arch, role in set(kinds.values()):
+            brings = self.tools.bundle(release, arch, role) if release.needs_no_network else None
+            changes[arch, role] = planned_changes(
                 self.pod.cluster,
                 self.pod.supply,
                 debs=[path.name for path in brings.debs] if brings else (),
                 programs=[path.name for path in brings.programs] if brings else (),
             )
-        return {machine.hostname: by_arch[machine.arch] for machine in self.machines}
+        return {hostname: changes[kind] for hostname, kind in kinds.items()}
 
     def _machine(self, index: int, name: str) -> Machine:
         node, facts = self.order.spec.pdf.nodes[index], self.facts.get(name)

@@ -76,7 +76,7 @@ section record sh -c 'test ! -e "$1" || cat "$1/owner"' record {RECORD_DIR}
 {END}"""
 
 _NAMES = tuple(re.findall(r"^section ([a-z_]+)", _SCRIPT, re.MULTILINE))
-_SECONDS = 300.0
+FACTS_SECONDS = 300.0
 _KIB_IN_MIB = 1024
 
 
@@ -159,10 +159,10 @@ class NodeFacts:
         return next((link for link in self.links if any(own.ip == address for own in link.addresses)), None)
 
 
-def gather_facts(shell: Shell, wall_time: Callable[[], float]) -> NodeFacts:
+def gather_facts(shell: Shell, wall_time: Callable[[], float], seconds: float = FACTS_SECONDS) -> NodeFacts:
     """Raises `NodeUnreachable`, `WaitTimeout`, `CommandFailed`, and `NodeError` for an answer that is none."""
     before = wall_time()
-    text = shell.run(["sh", "-c", _SCRIPT, "node-facts"], timeout_seconds=_SECONDS).stdout
+    text = shell.run(["sh", "-c", _SCRIPT, "node-facts"], timeout_seconds=seconds).stdout
     return read_facts(text, shell.node, before, wall_time())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import IPv4Address
 
-from iecpod.errors import HostError
+from iecpod.errors import HostError, NodeError
 from iecpod.outside_json import Json, parse_json
 from iecpod.ports import NodeEndpoint
 from iecpod.providers.existing.host_keys import judge_host_key
@@ -16,6 +16,14 @@ from iecpod.ssh_login import HostKey, check_user
 from iecpod.waiting.parallel import run_on_nodes
 
 _NOTE = "machines.json"
+_REFUSED_REMEDY = (
+    "its authorized_keys was changed: run deploy again with --key, --ask-password or --password-file, which puts the "
+    "POD's key back"
+)
+_MISMATCH_REMEDY = (
+    "another machine uses this address, or this one got other keys: find out which; if the new key is right, remove "
+    "the machine's entry from machines.json in the POD's directory, and run deploy with --host-key"
+)
 _REMEDY = "remove that file, and run `iecpod deploy` with --accept-new-host-keys or --host-key again"
 
 
@@ -50,15 +58,31 @@ class MetMachines:
         Raises `NodeUnreachable`, and `NodeError` for a key that is not believed; of several nodes `NodeErrors`.
         """
         known = self.all()
+        self._check_moved(addresses)
         new = [
             name
             for name, address in addresses.items()
             if name not in known or (known[name].address, known[name].user) != (str(address), user)
         ]
         found = run_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
-        self._met |= {name: MetMachine(name, str(addresses[name]), user, found[name].line) for name in new}
+        changed = {name for name in new if name in known and known[name].is_changed}
+        self._met |= {
+            name: MetMachine(name, str(addresses[name]), user, found[name].line, name in changed) for name in new
+        }
         if keep and new:
             self.keep()
+
+    def _check_moved(self, addresses: Mapping[str, IPv4Address]) -> None:
+        """Raises `NodeError` where a name would become another machine's, while one that has it is to be put back."""
+        for name, address in addresses.items():
+            met = self.all().get(name)
+            if met is not None and met.is_changed and met.address != str(address):
+                raise NodeError(
+                    name,
+                    f"it was deployed at {met.address}, and is {address} now",
+                    "correct the address; for another machine, take the node out of the PDF and run `iecpod deploy "
+                    "--prune` first, then add it under another name",
+                )
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Machines that were met by their addresses get the names of nodes."""
@@ -85,7 +109,11 @@ class MetMachines:
     def endpoints(self, hostnames: tuple[str, ...] | None = None) -> dict[str, NodeEndpoint]:
         met, way = self.all(), self.tools.access.direct_way
         return {
-            name: NodeEndpoint(name, IPv4Address(met[name].address), met[name].user, met[name].host_key, way)
+            name: NodeEndpoint(
+                *(name, IPv4Address(met[name].address), met[name].user, met[name].host_key, way),
+                refused_remedy=_REFUSED_REMEDY,
+                mismatch_remedy=_MISMATCH_REMEDY,
+            )
             for name in (hostnames if hostnames is not None else tuple(met))
             if name in met
         }

@@ -13,16 +13,19 @@ from iecpod.provider import LogSink, Removed
 from iecpod.providers.existing.login import open_shell
 from iecpod.providers.existing.machine_plan import ExistingPlan
 from iecpod.providers.existing.machine_rules import Candidate
-from iecpod.providers.existing.node_facts import NodeFacts, gather_facts
+from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
 from iecpod.providers.existing.restore import Restored, restore_nodes
 from iecpod.providers.existing.tools import ExistingTools
 from iecpod.waiting.parallel import run_on_nodes
 
+#: For who only looks: `status` says `unknown` of a node that is too busy to answer.
+_GLANCE_SECONDS = 90.0
+
 
 class ExistingProvider:
-    """`Provider`."""
+    """`Provider` and `Reset`."""
 
     def __init__(self, tools: ExistingTools) -> None:
         self._tools = tools
@@ -77,7 +80,13 @@ class ExistingProvider:
 
         A machine that does not answer is unknown, and keeps the POD's directory, as does one that cannot be put back.
         """
-        return self._put_back(tuple(name for name, met in self._met.all().items() if met.is_changed))
+        return self._put_back(self._changed())
+
+    def reset(self, order: PodOrder) -> Removed:
+        return self._put_back(self._changed(), kept=frozenset(order.hostnames))
+
+    def _changed(self) -> tuple[str, ...]:
+        return tuple(name for name, met in self._met.all().items() if met.is_changed)
 
     def find_surplus(self, order: PodOrder) -> tuple[str, ...]:
         return self._met.surplus(order.hostnames)
@@ -89,16 +98,17 @@ class ExistingProvider:
             raise CleanupError(removed.left, "run the same command again", "removing nodes left behind")
         return removed
 
-    def _put_back(self, changed: tuple[str, ...]) -> Removed:
+    def _put_back(self, changed: tuple[str, ...], kept: frozenset[str] = frozenset()) -> Removed:
+        """Those that are `kept` stay known here, and this POD there."""
         shells, silent = self._open(changed)
-        restored = restore_nodes(shells, self._tools.run.owner, self._tools.run.reporter)
+        restored = restore_nodes(shells, self._tools.run.owner, self._tools.run.reporter, kept)
         self.close()
         restored = Restored(restored.left, {**silent, **restored.unknown})
         clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
-        if clean:
-            self._met.forget(clean)
+        if forgotten := tuple(name for name in clean if name not in kept):
+            self._met.forget(forgotten)
         left = restored.listed()
-        return Removed(tuple(f"node {name}" for name in clean), left=left, keeps_state=bool(left))
+        return Removed(tuple(f"node {name}" for name in clean), left=left, keeps_state=bool(left or kept))
 
     def remove_machines(self, names: Sequence[str]) -> Removed:
         """Machines of others are never recreated."""
@@ -116,16 +126,16 @@ class ExistingProvider:
         is_able = all(found.has_systemd and "perl" in found.programs for found in facts.values())
         return is_able and not all(Candidate.has_record_of(found, owner, name) for name, found in facts.items())
 
-    def _gather(self, name: str) -> NodeFacts:
+    def _gather(self, name: str, seconds: float = FACTS_SECONDS) -> NodeFacts:
         shell = self._shells.get(name)
         if shell is None:
             shell = self._shells[name] = self._open_one(name)
-        return gather_facts(shell, self._tools.wall_time)
+        return gather_facts(shell, self._tools.wall_time, seconds)
 
     def _gather_if_there(self, order: PodOrder) -> dict[str, NodeFacts | None]:
         def attempt(name: str) -> NodeFacts | None:
             with suppress(IecpodError):
-                return self._gather(name)
+                return self._gather(name, _GLANCE_SECONDS)
             return None
 
         known = [name for name in order.hostnames if name in self._met.all()]

@@ -31,19 +31,30 @@ SYSCTLS = (
 )
 
 #: Shell. Functions that tell what a node is like, each line one thing; the record and the look afterwards share them.
+#: They fail where the node does not say it: a busy systemd may not answer in time, and what is empty then is unknown.
 OBSERVE = f"""
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 record={RECORD_DIR}
+ask() {{
+    for asked in 1 2 3 4; do
+        if answer=$("$@"); then
+            test -z "$answer" || printf '%s\\n' "$answer"
+            return 0
+        fi
+    done
+    return 1
+}}
 tell_packages() {{
-    dpkg-query --show --showformat='${{binary:Package}} ${{Version}} ${{db:Status-Status}}\\n' |
-        awk '$3 == "installed" {{ print $1, $2 }}' | sort
+    found=$(ask dpkg-query --show --showformat='${{binary:Package}} ${{Version}} ${{db:Status-Status}}\\n') || return 1
+    printf '%s\\n' "$found" | awk '$3 == "installed" {{ print $1, $2 }}' | sort
 }}
 tell_enabled() {{
-    systemctl list-unit-files --no-legend --no-pager --state=enabled,masked 2> /dev/null |
-        awk '{{ print $1, $2 }}' | sort
+    found=$(ask systemctl list-unit-files --no-legend --no-pager --state=enabled,masked) || return 1
+    printf '%s\\n' "$found" | awk 'NF {{ print $1, $2 }}' | sort
 }}
 tell_active() {{
-    systemctl list-units --no-legend --no-pager --plain --state=active 2> /dev/null | awk '{{ print $1 }}' | sort
+    found=$(ask systemctl list-units --no-legend --no-pager --plain --state=active) || return 1
+    printf '%s\\n' "$found" | awk 'NF {{ print $1 }}' | sort
 }}
 tell_sysctls() {{
     (cd /proc/sys && for name in {" ".join(SYSCTLS)}; do
@@ -76,7 +87,7 @@ if test ! -e "$record"; then
     new=$(mktemp -d "$record.new.XXXXXXXX")
     printf '%s\\n' "$owner" > "$new/owner"
     for what in packages enabled active sysctls swaps modules interfaces namespaces rules; do
-        "tell_$what" > "$new/$what"
+        "tell_$what" > "$new/$what" || {{ echo "its $what are not known" >&2; exit 1; }}
     done
     apt-mark showhold > "$new/holds" 2> /dev/null || true
     cp -p /etc/hosts "$new/hosts"
@@ -137,12 +148,12 @@ record={RECORD_DIR}
 home=$(getent passwd "$1" | cut -d: -f6)
 test -d "$home"
 file=$home/.ssh/authorized_keys
-if test ! -e "$record/key"; then
+if test ! -e "$record/key-$1"; then
     state=there
     test -e "$file" || state=file
     test -e "$home/.ssh" || state=directory
-    printf '%s\\n%s\\n%s\\n%s\\n' "$1" "$file" "$state" "$2" > "$record/key.new"
-    mv "$record/key.new" "$record/key"
+    printf '%s\\n%s\\n%s\\n%s\\n' "$1" "$file" "$state" "$2" > "$record/new-key"
+    mv "$record/new-key" "$record/key-$1"
 fi
 runuser -u "$1" -- sh -euc '
 umask 077

@@ -42,16 +42,21 @@ class Restored:
         return (*left, *(f"{node}: unknown, since it does not answer ({why})" for node, why in self.unknown.items()))
 
 
-def restore_nodes(shells: Mapping[str, Shell], owner: Owner, reporter: Reporter) -> Restored:
-    """All nodes at once. A node that is another installation's is left alone, and reported as what is left."""
-    found = run_on_nodes(tuple(shells), lambda name: _restore(shells[name], owner, reporter))
+def restore_nodes(
+    shells: Mapping[str, Shell], owner: Owner, reporter: Reporter, kept: frozenset[str] = frozenset()
+) -> Restored:
+    """All nodes at once. A node that is another installation's is left alone, and reported as what is left.
+
+    Those that are `kept` keep their record and the POD's key.
+    """
+    found = run_on_nodes(tuple(shells), lambda name: _restore(shells[name], owner, reporter, forget=name not in kept))
     return Restored(
         left={name: left for name, left in found.items() if isinstance(left, tuple) and left},
         unknown={name: why for name, why in found.items() if isinstance(why, str)},
     )
 
 
-def _restore(shell: Shell, owner: Owner, reporter: Reporter) -> tuple[str, ...] | str:
+def _restore(shell: Shell, owner: Owner, reporter: Reporter, *, forget: bool) -> tuple[str, ...] | str:
     """What is left; a text where the node stopped to answer."""
     try:
         if not _is_ours(shell, owner):
@@ -60,8 +65,9 @@ def _restore(shell: Shell, owner: Owner, reporter: Reporter) -> tuple[str, ...] 
             reporter.progress(step, shell.node)
             shell.run(["sh", "-c", script, "restore"], timeout_seconds=_STEP_SECONDS, check=False)
         left = _compare(shell)
-        if not left:
+        if not left and forget:
             shell.run(["sh", "-c", scripts.FORGET, "forget"], timeout_seconds=_SHORT_SECONDS)
+        if not left:
             reporter.progress("is as it was", shell.node)
         return left
     except (NodeUnreachable, WaitTimeout) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from iecpod.cni.registry import ALL_TRACES
 from iecpod.providers.existing.record import OBSERVE
+from iecpod.render.package_locks import WAITING_DPKG
 
 _SECONDS_FOR_RESET = 900
 
@@ -134,12 +135,12 @@ exit 0
 """
 
 #: Of the packages that are new, those that the deploy named, and those that nothing but them needed.
-PACKAGES = f"""{_HEADER}{_JOB}
+PACKAGES = f"""{_HEADER}{_JOB}{WAITING_DPKG}
 export DEBIAN_FRONTEND=noninteractive
 list_new() {{
     tell_packages | awk 'NR == FNR {{ before[$1] = 1; next }} !($1 in before) {{ print $1 }}' "$record/packages" -
 }}
-dpkg --configure --pending --force-confold > /dev/null 2>&1
+dpkg --configure --pending --force-confold > /dev/null
 new="$(list_new) $(dpkg-query --show --showformat='${{binary:Package}} ${{db:Status-Status}}\\n' |
     awk '$2 == "config-files" {{ print $1 }}')"
 purge=
@@ -150,7 +151,7 @@ done
 for package in kubeadm kubelet kubectl; do
     was holds "$package" || apt-mark unhold "$package" > /dev/null 2>&1
 done
-if test -n "$purge"; then job purge 900 dpkg --purge $purge; fi
+if test -n "$purge"; then until_unlocked job purge 900 dpkg --purge $purge; fi
 for try in 1 2 3; do
     new=$(list_new) purge=
     unneeded=$(apt-get --simulate autoremove 2> /dev/null | awk '$1 == "Remv" {{ print $2 }}')
@@ -158,7 +159,7 @@ for try in 1 2 3; do
         case " $(echo $new) " in *" $package "*|*" $package:"*) purge="$purge $package" ;; esac
     done
     test -n "$purge" || break
-    job purge 900 dpkg --purge $purge
+    until_unlocked job purge 900 dpkg --purge $purge
 done
 exit 0
 """
@@ -285,8 +286,9 @@ exit 0
 
 #: The POD's key first: without a record, nobody would know of it.
 FORGET = f"""{_HEADER}
-if test -e "$record/key"; then
-    user=$(sed -n 1p "$record/key") file=$(sed -n 2p "$record/key") state=$(sed -n 3p "$record/key")
+for key in "$record"/key-*; do
+    test -e "$key" || continue
+    user=$(sed -n 1p "$key") file=$(sed -n 2p "$key") state=$(sed -n 3p "$key")
     runuser -u "$user" -- sh -uc '
     umask 077
     if test -e "$1"; then
@@ -296,8 +298,8 @@ if test -e "$record/key"; then
         test "$2" = there || test -s "$1" || rm "$1"
     fi
     test "$2" != directory || rmdir "${{1%/*}}" 2> /dev/null || true
-    ' forget-key "$file" "$state" "$(sed -n 4p "$record/key")" || exit 1
-fi
+    ' forget-key "$file" "$state" "$(sed -n 4p "$key")" || exit 1
+done
 mv -T "$record" "$record.gone" && rm -rf "$record.gone" "$record".new.*
 rmdir "${{record%/*}}" 2> /dev/null
 exit 0

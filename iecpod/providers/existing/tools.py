@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from iecpod.design.release import Release
+from iecpod.design.scenario import Role
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles, NodeEndpoint, Shell, WayIn
 from iecpod.providers.context import ProviderContext
@@ -68,8 +69,8 @@ class ExistingTools(Protocol):
     @property
     def note_files(self) -> Notes: ...
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
-        """What nodes are given that reach no network, made if it is not cached. Raises `ImageError`."""
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
+        """What nodes of a role are given that reach no network, made if it is not cached. Raises `ImageError`."""
 
     def wall_time(self) -> float:
         """Unix time."""

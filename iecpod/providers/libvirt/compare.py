@@ -8,7 +8,7 @@ from iecpod.design.changes import Action, Change, Plan
 from iecpod.design.owner import Owner
 from iecpod.errors import Problem
 from iecpod.providers.libvirt.drift import OFF, is_made_so, made_differently, set_differently
-from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
+from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource, VlanLink
 from iecpod.providers.libvirt.ownership import Foreign, find_foreign, is_owned
 
 _UNWANTED = "no longer in the descriptors"
@@ -37,6 +37,16 @@ def make_plan(desired: Sequence[Resource], observed: Sequence[ObservedResource],
         and is_owned(resource, owner)
     )
     return Plan(tuple(changes), tuple(conflicts))
+
+
+def compare_links(wanted: Sequence[VlanLink], missing: Sequence[VlanLink]) -> tuple[Change, ...]:
+    """Links between bridges have no definition: they are as wanted, or are made as what is off is started."""
+    return tuple(
+        Change(Action.START, "vlan", f"{link.vlan} on {link.trunk}", f"is not linked to {link.bridge}", (OFF,))
+        if link in missing
+        else Change(Action.KEEP, "vlan", f"{link.vlan} on {link.trunk}", "in place")
+        for link in wanted
+    )
 
 
 def _reason(kind: Kind) -> str:

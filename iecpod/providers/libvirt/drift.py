@@ -65,7 +65,7 @@ def _domain(desired: DesiredDomain, seen: ObservedResource) -> Iterator[str]:
 def _network(desired: DesiredNetwork, seen: ObservedResource) -> Iterator[str]:
     if seen.bridge != desired.bridge:
         yield f"bridge {seen.bridge or 'none'}, not {desired.bridge}"
-    wanted = (desired.cidr,) if desired.host_address else ()
+    wanted = (desired.cidr,) if desired.host_address and desired.cidr else ()
     if seen.cidrs != wanted:
         yield f"addresses {_listed(seen.cidrs)}, not {_listed(wanted)}"
 

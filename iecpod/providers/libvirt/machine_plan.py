@@ -21,7 +21,13 @@ from iecpod.providers.libvirt.design import DesiredMachines
 from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
 from iecpod.providers.libvirt.phases import DomainsPhase, DomainToMake, ImagePhase, NetworksPhase, StoragePhase
-from iecpod.providers.libvirt.plan_tables import interface_table, machine_of, network_table, settings_of
+from iecpod.providers.libvirt.plan_tables import (
+    interface_table,
+    machine_of,
+    network_table,
+    settings_of,
+    vlan_table,
+)
 from iecpod.providers.libvirt.ports import Hypervisor, HypervisorHost
 from iecpod.providers.libvirt.preflight import check_host
 from iecpod.providers.libvirt.rendered import Render, RenderedDomain, RenderedPod
@@ -77,7 +83,8 @@ class LibvirtPlan:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        return interface_table(self.desired), network_table(self.desired)
+        vlans = (vlan_table(self.desired),) if self.desired.vlan_links else ()
+        return interface_table(self.desired), network_table(self.desired), *vlans
 
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
@@ -93,6 +100,7 @@ class LibvirtPlan:
                 owner=self.seen.owner,
                 routes=self.host.routes(),
                 free_bytes=self.tools.free_bytes(self.desired.pool_path),
+                no_vlan_links=self.host.vlan_links.problem(),
             ),
             *check_pod(self.pod, self.machines, with_kubernetes=with_kubernetes),
         )
@@ -136,7 +144,7 @@ class LibvirtPlan:
         domains = tuple(self._domain_to_make(domain) for domain in self.rendered.domains)
         remedy = _KVM_REMEDY if self.virt_type is VirtType.KVM else ""
         return [
-            NetworksPhase(self.hypervisor, self.rendered.networks),
+            NetworksPhase(self.hypervisor, self.rendered.networks, self.host.vlan_links, self.desired.vlan_links),
             StoragePhase(self.hypervisor, pool),
             DomainsPhase(self.hypervisor, self._images, pool.name, domains, remedy),
             ReachablePhase(shells, tools),

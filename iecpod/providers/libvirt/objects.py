@@ -133,23 +133,37 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredNetwork:
-    """A libvirt network that carries one IDF network; `host_address` None leaves the host off it."""
+    """A libvirt network that carries one IDF network; `host_address` None leaves the host off it.
 
-    network: NetworkName
+    `network` and `cidr` are None for a trunk, which carries networks by their tags alone.
+    """
+
+    network: NetworkName | None
     name: str
     uuid: str
     bridge: str
     mode: NetworkMode
-    cidr: IPv4Network
+    cidr: IPv4Network | None
     host_address: IPv4Address | None
     dhcp_range: tuple[IPv4Address, IPv4Address] | None
     mtu: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vnic(Nic):
-    """A NIC of a domain. Exactly one of `libvirt_network` and `host_bridge` is set."""
+class VlanLink:
+    """Joins a network, untagged on the bridge of its own, to a trunk's bridge, where its frames have a tag."""
 
+    vlan: int
+    trunk: str
+    bridge: str
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vnic(Nic):
+    """A NIC of a domain, on a PCI bus of its own. Exactly one of `libvirt_network` and `host_bridge` is set."""
+
+    bus: int
     libvirt_network: str | None
     host_bridge: str | None
 
@@ -182,3 +196,8 @@ class DesiredDomain:
     vnics: tuple[Vnic, ...]
     disposable: bool
     bundle_disk: BundleDisk | None = None
+
+    @property
+    def root_bus(self) -> int:
+        """The first PCI bus behind those of the NICs."""
+        return max((vnic.bus for vnic in self.vnics), default=0) + 1

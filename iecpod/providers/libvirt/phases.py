@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from iecpod.errors import HostError, HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch
 from iecpod.ports import BaseImage, BundleDisks, Images
-from iecpod.providers.libvirt.objects import Kind, Resource
-from iecpod.providers.libvirt.ports import Hypervisor
+from iecpod.providers.libvirt.objects import Kind, Resource, VlanLink
+from iecpod.providers.libvirt.ports import Hypervisor, VlanLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,23 @@ class ImagePhase:
 
 @dataclass(frozen=True, slots=True)
 class NetworksPhase:
+    """`links` join the networks that a NIC has by their tags to what the NIC is plugged into."""
+
     hypervisor: Hypervisor
     networks: tuple[Resource, ...]
+    vlan_links: VlanLinks
+    links: tuple[VlanLink, ...] = ()
     name: str = "networks"
     summary: str = "libvirt networks of the POD"
 
     def probe(self) -> str | None:
-        return _all_active(self.hypervisor, self.networks)
+        active = _all_active(self.hypervisor, self.networks)
+        return None if self.vlan_links.find_missing(self.links) else active
 
     def run(self) -> None:
         _define_and_start(self.hypervisor, self.networks)
+        if self.links:
+            self.vlan_links.ensure(self.links)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,10 @@ def interface_table(machines: DesiredMachines) -> Table:
 def _interface_rows(machines: DesiredMachines) -> Iterator[tuple[str, ...]]:
     for domain in machines.domains:
         for vnic in domain.vnics:
-            device = vnic.guest_device + (f".{vnic.vlan}" if vnic.vlan else "")
             attached = f"network {vnic.libvirt_network}" if vnic.libvirt_network else f"bridge {vnic.host_bridge}"
-            address = str(vnic.address) if vnic.address else "-"
-            yield domain.hostname, device, vnic.network.value, address, vnic.mac, str(vnic.mtu), attached
+            for network in vnic.networks:
+                device, address = vnic.device_of(network), str(network.address or "-")
+                yield domain.hostname, device, network.network.value, address, vnic.mac, str(vnic.mtu), attached
 
 
 def network_table(machines: DesiredMachines) -> Table:
@@ -49,11 +49,18 @@ def _network_row(network: DesiredNetwork) -> tuple[str, ...]:
         network.name,
         network.bridge,
         network.mode.value,
-        str(network.cidr),
+        str(network.cidr or "-"),
         str(network.host_address or "-"),
         f"{dhcp[0]} - {dhcp[1]}" if dhcp else "-",
         str(network.mtu),
     )
+
+
+def vlan_table(machines: DesiredMachines) -> Table:
+    """Which networks a bridge carries by tags beside what is untagged there."""
+    names = {network.bridge: network.name for network in machines.networks}
+    rows = [(names[link.bridge], str(link.vlan), link.bridge, link.trunk) for link in machines.vlan_links]
+    return Table("VLANs", ("NETWORK", "TAG", "BRIDGE", "TRUNK"), tuple(rows))
 
 
 def settings_of(domain: DesiredDomain, via: BundleVia | None, facts: HostFacts) -> tuple[tuple[str, str], ...]:

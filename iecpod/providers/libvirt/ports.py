@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from iecpod.design.machines import Route
 from iecpod.ports import WayIn
-from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource, Resource
+from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource, Resource, VlanLink
 
 
 class GuestStates(Protocol):
@@ -77,6 +78,22 @@ class Hypervisor(GuestStates, Protocol):
     def close(self) -> None: ...
 
 
+class VlanLinks(Protocol):
+    """Links between bridges of one POD, where its hypervisor runs. Raises `HostError` and its kin."""
+
+    def find_missing(self, links: Sequence[VlanLink]) -> tuple[VlanLink, ...]:
+        """Those that are not there, or differ."""
+
+    def ensure(self, links: Sequence[VlanLink]) -> None:
+        """Makes those that are missing, replaces those that differ, removes others; both bridges exist."""
+
+    def remove(self) -> tuple[str, ...]:
+        """Removes every link of the POD, and names them."""
+
+    def problem(self) -> str:
+        """Why this process cannot make any; empty where it can."""
+
+
 class HypervisorHost(WayIn, Protocol):
     """The place where a hypervisor runs, and the way from this process to its guests."""
 
@@ -87,6 +104,9 @@ class HypervisorHost(WayIn, Protocol):
         """Makes the hypervisor available (starts the embedded daemons); idempotent."""
 
     def connect(self) -> Hypervisor: ...
+
+    @property
+    def vlan_links(self) -> VlanLinks: ...
 
     def routes(self) -> tuple[Route, ...]:
         """IPv4 routes, docker's networks included, of the network namespace that the guests' bridges live in."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iecpod.descriptors.addressing import is_too_wide, too_wide_problem
 from iecpod.descriptors.cidrs import TakenNetwork, check_idf_networks, idf_networks
+from iecpod.descriptors.dhcp_range import is_too_wide, too_wide_problem
 from iecpod.design.changes import Plan
 from iecpod.design.machines import Route, VirtType
 from iecpod.design.owner import Owner
@@ -16,10 +16,12 @@ from iecpod.providers.libvirt.design import DesiredMachines
 from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
 from iecpod.providers.libvirt.replacement import plan_replacement
+from iecpod.providers.libvirt.wire_rules import check_wires
 
 _GIB = 1024**3
 
 KVM_REMEDY = "let it: group kvm and mode 0660 for /dev/kvm, and `usermod -aG kvm libvirt-qemu`; or use --virt-type qemu"
+_REMOVE_DEVICE = "remove that device, or deploy with -c embedded"
 #: A node's overlay grows with what Kubernetes writes; measured at under 1 GiB after a deploy.
 _OVERLAY_BYTES = _GIB
 
@@ -33,8 +35,12 @@ def check_host(
     owner: Owner,
     routes: Sequence[Route],
     free_bytes: int,
+    no_vlan_links: str = "",
 ) -> tuple[Problem, ...]:
-    """Every reason why the plan cannot be carried out on this host."""
+    """Every reason why the plan cannot be carried out on this host.
+
+    `no_vlan_links` is why this process cannot make links between bridges.
+    """
     return (
         *plan.conflicts,
         *_check_replaced(machines, plan),
@@ -42,6 +48,7 @@ def check_host(
         *_check_kvm(machines, facts),
         *_check_networks(machines, observed, owner, routes),
         *_check_bridges(machines, plan, facts),
+        *check_wires(machines, observed, owner, no_vlan_links),
         *_check_mtu(machines, facts),
         *_check_memory(machines, plan, facts),
         *_check_disk(machines, plan, free_bytes),
@@ -124,13 +131,15 @@ def _check_bridges(machines: DesiredMachines, plan: Plan, facts: HostFacts) -> I
     links = {link.name: link for link in facts.links}
     for network in machines.networks:
         link = links.get(network.bridge) if network.name in to_create else None
-        key = f"idf.fuel.jumphost.bridges.{network.network.value}"
+        named = f"in idf.fuel.jumphost.bridges.{network.network.value}" if network.network else ""
         if link is not None and link.is_bridge:
             yield Problem(
                 path=f"network {network.name}",
                 message=f"its bridge {network.bridge!r} exists on the host and is not iecpod's",
-                remedy=f"name it in {key} to use it as the lab's own bridge, name another one there, or deploy with "
-                "-c embedded",
+                remedy=f"name it {named} to use it as the lab's own bridge, name another one there, or deploy with "
+                "-c embedded"
+                if named
+                else _REMOVE_DEVICE,
                 rule="bridge-exists",
             )
         elif link is not None:
@@ -138,11 +147,12 @@ def _check_bridges(machines: DesiredMachines, plan: Plan, facts: HostFacts) -> I
                 path=f"network {network.name}",
                 message=f"its bridge would be named {network.bridge!r}, and the host has a device of that name that is "
                 "no bridge",
-                remedy=f"name another one in {key}, or deploy with -c embedded",
+                remedy=f"name another one {named}, or deploy with -c embedded" if named else _REMOVE_DEVICE,
                 rule="bridge-name-taken",
             )
         if (
             network.dhcp_range is not None
+            and network.network is not None
             and machines.pod.spec.idf.bridge(network.network)
             and is_too_wide(network.dhcp_range)
         ):

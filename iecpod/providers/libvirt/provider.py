@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -20,7 +21,7 @@ from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState
 from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
 from iecpod.providers.libvirt.checkpoint.restore import restore_phases
 from iecpod.providers.libvirt.checkpoint.save import StateSaving
-from iecpod.providers.libvirt.compare import make_plan
+from iecpod.providers.libvirt.compare import compare_links, make_plan
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
 from iecpod.providers.libvirt.machine_plan import LibvirtPlan, Seen, find_surplus
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
@@ -36,6 +37,11 @@ from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.workflow import Phase
 
 _MIB = 1 << 20
+_REFUSED_REMEDY = "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`"
+_MISMATCH_REMEDY = (
+    "another machine uses this address, or the node's disk is not the one deployed: find out which, or recreate the "
+    "POD with `iecpod teardown` and `iecpod deploy`"
+)
 
 
 class LibvirtProvider:
@@ -97,6 +103,8 @@ class LibvirtProvider:
         )
         rendered = render(secrets=tools.seeds.secrets(order.hostnames, keep=keep_secrets))
         plan = make_plan(rendered.resources, observed, owner)
+        links = compare_links(machines.vlan_links, self.way.vlan_links.find_missing(machines.vlan_links))
+        plan = replace(plan, changes=(*plan.changes, *links))
         seen = Seen(facts=facts, observed=observed, owner=owner, virt_type=virt_type)
         return LibvirtPlan(
             order=order,
@@ -113,7 +121,11 @@ class LibvirtProvider:
     def endpoints(self, order: PodOrder) -> Mapping[str, NodeEndpoint]:
         host_keys = self._tools.seeds.secrets(order.hostnames, keep=True).host_keys
         return {
-            hostname: NodeEndpoint(hostname, address, order.release.user, host_keys[hostname][1], self.way)
+            hostname: NodeEndpoint(
+                *(hostname, address, order.release.user, host_keys[hostname][1], self.way),
+                refused_remedy=_REFUSED_REMEDY,
+                mismatch_remedy=_MISMATCH_REMEDY,
+            )
             for hostname, address in order.addresses.items()
         }
 
@@ -133,6 +145,8 @@ class LibvirtProvider:
         hypervisor with it.
         """
         removed = self._removal.remove_all()
+        links = self.way.vlan_links.remove()
+        removed = replace(removed, names=(*removed.names, *links))
         self.close()
         if removed.left or removed.keeps_state or (removed.kept and self._uri == EMBEDDED):
             return Removed(removed.names, removed.kept, removed.left, keeps_state=True)

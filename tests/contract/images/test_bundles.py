@@ -212,7 +212,7 @@ def test_a_deploy_from_it_fetches_nothing(upstream: Upstream, archive: Path, tmp
     disks.ensure(HOST_ARCH)
     listed = subprocess.run(["debugfs", "-R", "ls /debs", disks.disk(HOST_ARCH).path], capture_output=True, text=True)
     assert disks.is_made(HOST_ARCH) and "Packages" in listed.stdout
-    files = tools.software.bundle(release, HOST_ARCH)
+    files = tools.software.bundle(release, HOST_ARCH, None)
     assert files.references == IMAGES and len(files.images) == len(IMAGES)
     assert "Packages" in [path.name for path in files.debs]
     assert [path.name for path in tools.software.helm_programs(release, HOST_ARCH)] == ["helm"]

@@ -1,4 +1,4 @@
-"""A cluster on machines that are there: refused for good reasons, bootstrapped, torn down, and as before.
+"""A cluster on machines that are there: refused for good reasons, made, grown, shrunk, torn down, and as before.
 
 The machines are made by iecpod's other provider, and nothing of that is used: they have a user with a password, as
 somebody would have installed them.
@@ -12,18 +12,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from iecpod.waiting.parallel import run_on_nodes
 from tests.e2e import small_lab
 from tests.e2e.conftest import RELEASE, Iecpod
 
-CONTROL_PLANE, WORKER = "172.16.10.36", "172.16.10.37"
+CONTROL_PLANE, WORKER, THIRD = "172.16.10.36", "172.16.10.37", "172.16.10.38"
 NODES = {"iec01": CONTROL_PLANE, "iec02": WORKER}
+MACHINES = {**NODES, "iec03": THIRD}
 SCENARIO = "k8-kube-router-iec-noha"
 PASSWORD = "correct horse battery staple"
 
@@ -42,17 +45,37 @@ systemctl daemon-reload
 swapon --all
 """
 
+#: As root, on a guest: from now on, who logs in by SSH is as in a container, where swap is the host's.
+NO_SWAPOFF = """
+mkdir -p /etc/systemd/system/ssh.service.d
+printf '[Service]\\nCapabilityBoundingSet=~CAP_SYS_ADMIN\\n' > /etc/systemd/system/ssh.service.d/capabilities.conf
+systemctl daemon-reload
+systemctl restart ssh
+"""
+AS_BEFORE = """
+rm -r /etc/systemd/system/ssh.service.d
+systemctl daemon-reload
+systemctl restart ssh
+"""
+
 #: All that teardown answers for.
 SNAPSHOT = """
 export LC_ALL=C
+ask() {
+    for asked in 1 2 3 4 5 6 7 8; do
+        if answer=$("$@"); then printf '%s\\n' "$answer"; return; fi
+    done
+    return 1
+}
 find /etc /usr/bin /usr/local /opt /home /var/lib/iecpod /var/lib/kubelet /var/lib/containerd -xdev \\
     ! -path '/etc/ld.so.cache' ! -path '/home/iec/.cache*' -printf '%p %y %m %U:%G %l\\n' 2> /dev/null | sort
 find /etc /home -xdev -type f ! -path /etc/ld.so.cache -exec sha256sum {} + | sort -k 2
 dpkg-query --show --showformat='${Package} ${Version} ${db:Status-Status}\\n'
 apt-mark showhold
-systemctl list-unit-files --no-legend --no-pager --type=service,socket,swap | awk '{print $1, $2}'
-systemctl list-units --no-legend --no-pager --plain --type=service,swap --state=active |
-    awk '{print $1}' | grep -v user@
+files=$(systemctl --root=/ list-unit-files --no-legend --no-pager --type=service,socket,swap)
+printf '%s\\n' "$files" | awk '{print $1, $2}'
+units=$(ask systemctl list-units --no-legend --no-pager --plain --type=service,swap --state=active)
+printf '%s\\n' "$units" | awk '{print $1}' | grep -v user@
 ls /sys/class/net
 ls /run/netns 2> /dev/null || true
 awk 'NR > 1 {print $1, $2}' /proc/swaps
@@ -65,7 +88,7 @@ true
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Machines:
     """`lab` made them; `iecpod` is another state directory, whose commands run where they can be reached."""
 
@@ -80,29 +103,39 @@ class Machines:
     def fingerprint(self, hostname: str) -> str:
         return self.as_root(hostname, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").split()[1]
 
-    def bootstrap(self, *arguments: str, password: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """As a job would: nothing of this machine's known_hosts, and keys that are expected."""
-        argv = [*self.iecpod.prefix, sys.executable, "-m", "iecpod", "bootstrap", CONTROL_PLANE, WORKER]
+    def argv(
+        self, *arguments: str, password: Path | None = None, addresses: Sequence[str] = tuple(NODES.values())
+    ) -> list[str]:
+        argv = [*self.iecpod.prefix, sys.executable, "-m", "iecpod", "bootstrap", *addresses]
         argv += ["--name", self.iecpod.pod, "--user", "iec", "--password-file", str(password or self.password_file)]
+        return [*argv, *arguments]
+
+    def bootstrap(
+        self, *arguments: str, password: Path | None = None, addresses: Sequence[str] = tuple(NODES.values())
+    ) -> subprocess.CompletedProcess[str]:
+        """As a job would: nothing of this machine's known_hosts, and keys that are expected."""
+        argv = self.argv(*arguments, password=password, addresses=addresses)
         return subprocess.run(
-            [*argv, *arguments], env=self.iecpod.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True
+            argv, env=self.iecpod.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3000
         )
 
-    @property
+    @cached_property
     def host_keys(self) -> list[str]:
-        return [part for name, at in NODES.items() for part in ("--host-key", f"{at}={self.fingerprint(name)}")]
+        return [part for name, at in MACHINES.items() for part in ("--host-key", f"{at}={self.fingerprint(name)}")]
+
+    def start_of_kubelet(self, hostname: str) -> str:
+        return self.as_root(hostname, "systemctl show kubelet --property=ExecMainStartTimestampMonotonic")
 
 
 @pytest.fixture(scope="module")
 def machines(as_root: None) -> Iterator[Machines]:
     root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-existing-"))
     small_lab.write_descriptors(root)
-    lab = Iecpod(root / "lab", small_lab.LAB, small_lab.PAIR)
+    lab = Iecpod(root / "lab", small_lab.LAB, small_lab.TRIO)
     base = ("-b", f"file://{root}", "-c", "embedded", "--release", RELEASE, "-s", SCENARIO, "--bundle-via", "ssh")
     try:
         lab.check("deploy", *base, "--until", "reachable")
-        for hostname in NODES:
-            lab.check("ssh", hostname, "--", "sudo", "sh", "-euc", INSTALL)
+        run_on_nodes(tuple(MACHINES), lambda name: lab.check("ssh", name, "--", "sudo", "sh", "-euc", INSTALL))
         for name, text in (("password", PASSWORD), ("wrong", "tr0ub4dor")):
             (root / name).write_text(text + "\n")
         settings = {"HOME": str(root)}
@@ -124,7 +157,11 @@ def bundle(machines: Machines) -> Path:
 
 @pytest.fixture(scope="module")
 def before(machines: Machines) -> dict[str, list[str]]:
-    return {hostname: machines.as_root(hostname, SNAPSHOT).splitlines() for hostname in NODES}
+    return snapshots(machines, *MACHINES)
+
+
+def snapshots(machines: Machines, *hostnames: str) -> dict[str, list[str]]:
+    return run_on_nodes(hostnames, lambda hostname: machines.as_root(hostname, SNAPSHOT).splitlines())
 
 
 def test_host_keys_that_nobody_vouches_for_are_refused(machines: Machines, before: dict[str, list[str]]) -> None:
@@ -171,72 +208,99 @@ def test_an_old_cluster_is_refused(machines: Machines) -> None:
     assert not machines.iecpod.pod_dir.exists()
 
 
-def test_nothing_was_changed_so_far(machines: Machines, before: dict[str, list[str]]) -> None:
+def test_swap_that_stays_on_is_one_error(machines: Machines, before: dict[str, list[str]]) -> None:
+    machines.as_root("iec02", NO_SWAPOFF)
+    try:
+        options = ("--release", RELEASE, "-s", SCENARIO, *machines.host_keys)
+        refused = machines.bootstrap(*options)
+        torn_down = machines.iecpod.run("teardown")
+    finally:
+        machines.as_root("iec02", AS_BEFORE)
+    assert refused.returncode == 1, refused.stderr
+    assert "iec02: swap cannot be switched off: `swapoff --all` says: " in refused.stderr
+    assert "Operation not permitted" in refused.stderr and refused.stderr.count("cannot be switched off") == 1
+    assert torn_down.returncode == 0, torn_down.stderr
     check_as_before(machines, before)
 
 
-def test_a_cluster_is_made(machines: Machines, bundle: Path, before: dict[str, list[str]]) -> None:
-    done = machines.bootstrap("--bundle", str(bundle), "-s", SCENARIO, *machines.host_keys)
+def test_a_killed_bootstrap_resumes_to_a_cluster(
+    machines: Machines, bundle: Path, before: dict[str, list[str]]
+) -> None:
+    """With a bundle; the first run ends while the nodes receive it."""
+    options = ("--bundle", str(bundle), "-s", SCENARIO, *machines.host_keys)
+    with subprocess.Popen(machines.argv(*options), env=machines.iecpod.environ, stderr=subprocess.PIPE) as killed:
+        assert killed.stderr is not None
+        seen = b"".join(iter_until(killed.stderr, b"receives the bundle, file 5 of"))
+        killed.kill()
+    assert b"receives the bundle, file 5 of" in seen, seen.decode()
+    done = machines.bootstrap(*options)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "POD nodes/edge" in done.stdout and PASSWORD not in done.stdout + done.stderr
-    report = machines.iecpod.report()
-    outcomes = {phase["name"]: phase["outcome"] for phase in report["phases"]}
-    assert (outcomes["reachable"], outcomes["prepare"], outcomes["verify"]) == ("done", "done", "done")
+    outcomes = {phase["name"]: phase["outcome"] for phase in machines.iecpod.report()["phases"]}
+    assert (outcomes["reachable"], outcomes["runtime"], outcomes["verify"]) == ("in place", "done", "done")
+
+
+def iter_until(stream: IO[bytes], end: bytes) -> Iterator[bytes]:
+    for line in stream:
+        yield line
+        if end in line:
+            return
 
 
 def test_it_is_a_pod_as_any_other(machines: Machines) -> None:
     iecpod = machines.iecpod
     status = json.loads(iecpod.check("status", "-o", "json"))
     assert status["state"] == "ready" and [node["node"] for node in status["nodes"]] == list(NODES)
-    addresses = {
-        item["metadata"]["name"]: item["status"]["addresses"][0]["address"] for item in iecpod.get("nodes")["items"]
-    }
-    assert addresses == NODES
+    assert "DOMAIN" not in iecpod.check("status")
+    assert addresses(iecpod) == NODES
     assert iecpod.on_node("iec02", "id", "--user", "--name").strip() == "iec"
     assert "server: https://172.16.10.36:6443" in iecpod.check("kubeconfig")
-    assert "in place" in iecpod.check("deploy")
     assert machines.as_root("iec01", "cat /proc/swaps").count("\n") == 1
 
 
+def addresses(iecpod: Iecpod) -> dict[str, str]:
+    """Of the cluster's nodes."""
+    items = iecpod.get("nodes")["items"]
+    return {item["metadata"]["name"]: item["status"]["addresses"][0]["address"] for item in items}
+
+
 def test_it_is_refused_to_another_installation(machines: Machines, tmp_path: Path) -> None:
-    other = Machines(
-        machines.lab,
-        Iecpod(tmp_path, "nodes", "other", settings=machines.iecpod.settings, prefix=machines.iecpod.prefix),
-        machines.password_file,
-        machines.wrong_password_file,
-    )
+    iecpod = Iecpod(tmp_path, "nodes", "other", settings=machines.iecpod.settings, prefix=machines.iecpod.prefix)
+    other = Machines(machines.lab, iecpod, machines.password_file, machines.wrong_password_file)
     refused = other.bootstrap("--release", RELEASE, "-s", SCENARIO, *machines.host_keys)
     assert refused.returncode == 4 and "it is node iec01 of POD nodes/edge" in refused.stderr
 
 
+def test_a_third_machine_joins(machines: Machines) -> None:
+    started = {hostname: machines.start_of_kubelet(hostname) for hostname in NODES}
+    done = machines.bootstrap(*machines.host_keys, addresses=tuple(MACHINES.values()))
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert addresses(machines.iecpod) == MACHINES
+    assert {hostname: machines.start_of_kubelet(hostname) for hostname in NODES} == started
+    assert json.loads(machines.iecpod.check("status", "-o", "json"))["state"] == "ready"
+
+
+def test_a_machine_leaves(machines: Machines, before: dict[str, list[str]]) -> None:
+    left = (CONTROL_PLANE, THIRD)
+    refused = machines.bootstrap(*machines.host_keys, addresses=left)
+    assert refused.returncode == 2 and f"{WORKER} of POD nodes/edge is not given" in refused.stderr
+    done = machines.bootstrap(*machines.host_keys, "--prune", addresses=left)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert addresses(machines.iecpod) == {"iec01": CONTROL_PLANE, "iec03": THIRD}
+    check_as_before(machines, {"iec02": before["iec02"]})
+    assert machines.iecpod.run("plan", "--detailed-exitcode").returncode == 0
+
+
 def test_a_teardown_puts_everything_back(machines: Machines, before: dict[str, list[str]]) -> None:
     removed = machines.iecpod.check("teardown")
-    assert removed.splitlines() == ["removed node iec01", "removed node iec02"]
-    assert not machines.iecpod.pod_dir.exists()
-    check_as_before(machines, before)
-
-
-def test_machines_can_be_used_again_and_a_killed_bootstrap_goes_on(
-    machines: Machines, bundle: Path, before: dict[str, list[str]]
-) -> None:
-    options = ("--bundle", str(bundle), "-s", SCENARIO, "--until", "runtime", *machines.host_keys)
-    argv = [*machines.iecpod.prefix, sys.executable, "-m", "iecpod", "bootstrap", CONTROL_PLANE, WORKER]
-    argv += ["--name", "edge", "--user", "iec", "--password-file", str(machines.password_file), *options]
-    with subprocess.Popen(argv, env=machines.iecpod.environ, stderr=subprocess.PIPE, text=True) as killed:
-        assert killed.stderr is not None
-        for line in killed.stderr:
-            if "phase runtime" in line:
-                break
-        time.sleep(5)
-        killed.kill()
-    again = machines.bootstrap(*options)
-    assert again.returncode == 0, again.stderr
-    assert machines.iecpod.run("teardown").returncode == 0
+    assert removed.splitlines() == ["removed node iec01", "removed node iec03"]
+    assert not machines.iecpod.pod_dir.exists() and not (machines.iecpod.root / "state/described/nodes").exists()
     check_as_before(machines, before)
 
 
 def check_as_before(machines: Machines, before: dict[str, list[str]]) -> None:
-    for hostname, lines in before.items():
-        now = machines.as_root(hostname, SNAPSHOT).splitlines()
-        changed = [line for line in difflib.unified_diff(lines, now, lineterm="", n=0) if line[:1] in "+-"][2:]
-        assert changed == [], hostname
+    changed = {}
+    for hostname, now in snapshots(machines, *before).items():
+        differing = difflib.unified_diff(before[hostname], now, lineterm="", n=0)
+        changed[hostname] = [line for line in differing if line[:1] in "+-"][2:]
+    assert changed == {hostname: [] for hostname in before}

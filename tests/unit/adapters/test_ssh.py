@@ -65,6 +65,8 @@ def make_shell(port: int, keys: PodKeys, user: str = "ubuntu") -> SshShell:
         private_key_file=keys.private_key_file,
         host_key=keys.host_key("iec01")[1],
         open_socket=open_socket,
+        refused_remedy="look at its console",
+        mismatch_remedy="recreate the POD with `iecpod teardown`",
     )
 
 
@@ -217,7 +219,7 @@ def test_a_connection_cut_under_a_command_is_an_error_and_the_command_is_not_rep
 
 def test_a_wrong_host_key_is_refused_before_anything_is_sent(server: SshServer, keys: PodKeys) -> None:
     server.host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.private_key_file))
-    with pytest.raises(NodeUnreachable, match="host key") as caught:
+    with pytest.raises(NodeUnreachable, match="host key mismatch") as caught:
         make_shell(server.port, keys).run(["true"])
     assert "iecpod teardown" in caught.value.remedy
     assert server.commands == []
@@ -231,8 +233,9 @@ def test_a_host_key_of_another_type_is_refused(server: SshServer, keys: PodKeys)
 
 
 def test_a_refused_key_is_told_from_a_node_that_is_down(server: SshServer, keys: PodKeys) -> None:
-    with pytest.raises(NodeUnreachable, match="refuses the POD's key"):
+    with pytest.raises(NodeUnreachable, match="refuses the POD's key") as caught:
         make_shell(server.port, keys, user="root").connect()
+    assert caught.value.remedy == "look at its console"
 
 
 def test_nothing_listens(keys: PodKeys) -> None:
@@ -269,6 +272,9 @@ def test_a_file_is_sent_with_its_mode(shell: SshShell, tmp_path: Path, content: 
     assert path.read_bytes() == content and path.stat().st_mode & 0o7777 == 0o755
     shell.send_file(local, str(path))
     assert path.stat().st_mode & 0o7777 == 0o644
+    path.unlink()
+    shell.send_file(local, str(path), compress=True)
+    assert path.read_bytes() == content and path.stat().st_mode & 0o7777 == 0o644
 
 
 def test_write_file_replaces_and_leaves_nothing_else(shell: SshShell, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def _run_phase(shell: FakeShell, directory: Path) -> tuple[Sequence[tuple[str, .
         Supply(),
         {"iec01": shell},
         lambda _: b"",
-        lambda _hostname: bundle,
+        lambda _hostname, _is_sent: bundle,
         fake_phase_tools(),
         {"iec01": "u-1"},
     )

@@ -28,6 +28,7 @@ from iecpod.design.machines import BundleDisk, Route, Seed, Site, VirtType
 from iecpod.design.manifest_text import PatchedManifest
 from iecpod.design.pace import PHASES_THAT_WAIT
 from iecpod.design.release import AptRepository, Release
+from iecpod.design.scenario import Role
 from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
@@ -136,7 +137,7 @@ class FakeTools:
     def bundle_disks(self, release: Release) -> FakeBundleDisks:
         return self.disks
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         raise AssertionError("the fake image is baked")
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:

@@ -14,7 +14,8 @@ import pytest
 
 from iecpod.adapters.lock import pod_lock
 from iecpod.commands.gc import Gathered, Leftover, collect_garbage, examine_pod
-from iecpod.commands.pod_state import NOTE, save_pod
+from iecpod.commands.pod_state import NOTE, make_pod_dir, save_pod
+from iecpod.design.machines import ProviderName
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.images.work import find_abandoned, remove_abandoned
@@ -227,6 +228,25 @@ def test_the_verb(tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatc
         locked = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run")
     (line,) = (line for line in locked.stdout.splitlines() if "POD arm/virtual1" in line)
     assert line.startswith("kept") and f"process {os.getpid()}" in line
+
+
+def test_descriptors_of_bootstrap_go_with_their_pod(tmp_path: Path, layout: Layout) -> None:
+    """Also without one: a bootstrap or a teardown may have been killed. The limit is as in `test_the_verb`."""
+    made = {name: layout.state_dir / "described/nodes" / name for name in ("alone", "edge", "young")}
+    for path in made.values():
+        (path / "labs").mkdir(parents=True)
+        os.utime(path, (0, 0))
+    os.utime(made["young"])
+    make_pod_dir(layout, PodRef("nodes", "edge"))
+    save_pod(layout.state_dir / "pods/nodes/edge", saved_pod(provider=ProviderName.EXISTING), pods.INSTALLATION)
+    os.utime(layout.state_dir / "pods/nodes/edge" / NOTE, (0, 0))
+    dry = run(tmp_path, "gc", "--dry-run", "--older-than", "1000w")
+    assert f"would remove  descriptors {made['alone']}" in dry.output, dry.output
+    assert "would remove  POD nodes/edge" in dry.output and str(made["edge"]) not in dry.output
+    assert all(path.is_dir() for path in made.values())
+    done = run(tmp_path, "gc", "--older-than", "1000w")
+    assert done.exit_code == 0, done.output
+    assert [name for name, path in made.items() if path.is_dir()] == ["young"]
 
 
 def test_pods_of_a_hypervisor_that_nobody_noted(

@@ -257,7 +257,14 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
     shell = on_job(FakeShell().reply(("sh", "-euc"), answer).on("sh", "-c").on("rm").on("systemctl"))
     shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
     phase = RuntimePhase(
-        *(release, Supply(), {"iec01": shell}, lambda _: b"", lambda _: pytest.fail("no bundle"), fake_phase_tools()),
+        *(
+            release,
+            Supply(),
+            {"iec01": shell},
+            lambda _: b"",
+            lambda _, __: pytest.fail("no bundle"),
+            fake_phase_tools(),
+        ),
         archs={"iec01": Arch.X86_64},
     )
     assert (phase.probe() is not None) is has_them

@@ -13,11 +13,15 @@ from iecpod.commands.deploy import deploy
 from iecpod.commands.redeploy import redeploy, redeploy_changed
 from iecpod.commands.report import Report
 from iecpod.design.machines import Route, Seed
-from iecpod.errors import HostError, PreflightError
+from iecpod.design.pod import PodOrder
+from iecpod.errors import CleanupError, HostError, PreflightError
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.ports import BaseImage
+from iecpod.provider import Removed
 from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.provider import LibvirtProvider
 from tests.fakes import FakeHost
 from tests.unit.command_line import run
 from tests.unit.commands.test_commands import FakeImages, FakeTools, layout, resolve, run_deploy, tools
@@ -238,3 +242,42 @@ def test_the_refusal_of_a_deploy_says_which_redeploy_helps(layout: Layout, tools
 def test_taking_machines_as_they_are_is_no_redeploy(tmp_path: Path) -> None:
     result = run(tmp_path, "redeploy", "-l", "local", "-p", "virtual1", "-f")
     assert result.exit_code == 1 and "-f takes machines as they are" in str(result.exception)
+
+
+class _Staying(LibvirtProvider):
+    """Its machines stay."""
+
+    def __init__(self, tools: FakeTools, left: tuple[str, ...] = ()) -> None:
+        super().__init__(EMBEDDED, tools)
+        self.left = left
+        self.resets: list[tuple[str, ...]] = []
+
+    def reset(self, order: PodOrder) -> Removed:
+        self.resets.append(order.hostnames)
+        super().remove()
+        return Removed(() if self.left else ("node iec01",), left=self.left, keeps_state=True)
+
+    def remove(self) -> Removed:
+        raise AssertionError("what is needed for the next login would go")
+
+
+def test_machines_that_stay_keep_the_way_in(layout: Layout, tools: FakeTools, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_deploy(layout, tools)
+    staying = _Staying(tools)
+    monkeypatch.setattr(tools, "provider", lambda _site: staying)
+    keys = (tools.pod_dir / "keys/id_ed25519").read_bytes()
+    tools.kubeconfig_path.write_text("of the cluster that goes")
+    assert redeploy(resolve(layout, vcpus=3), tools, lambda _report: None).outcome == "done"
+    assert staying.resets == [("iec01", "iec02", "iec03")] and "removed node iec01" in tools.reporter.lines
+    assert (tools.pod_dir / "keys/id_ed25519").read_bytes() == keys
+    assert "of the cluster that goes" not in tools.kubeconfig_path.read_text()
+    assert tools.saved_pod.options.vcpus == 3
+
+
+def test_a_machine_that_is_not_as_before_is_not_deployed_again(
+    layout: Layout, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_deploy(layout, tools)
+    monkeypatch.setattr(tools, "provider", lambda _site: _Staying(tools, ("edge1: package socat",)))
+    with pytest.raises(CleanupError, match="redeploy left behind: edge1: package socat"):
+        redeploy(resolve(layout), tools, lambda _report: None)

@@ -157,6 +157,30 @@ CASES = (
         remedy="write the name that the NIC has on the node, such as enp1s0",
     ),
     Case(
+        rule="bridge-of-program",
+        pdf={},
+        idf={"idf.fuel.jumphost.bridges.public": "docker0"},
+        severity=Severity.ERROR,
+        path="idf.fuel.jumphost.bridges.public",
+        source="public: docker0",
+        message="a bridge named 'docker0' is made and managed by docker",
+        remedy="name another bridge, or ~ to let iecpod make one",
+    ),
+    Case(
+        rule="vlan-device-name",
+        pdf={},
+        idf={
+            "idf.net_config.mgmt.vlan": 1015,
+            "idf.fuel.network.node[1].interfaces[1]": "enp193s0f1",
+            "idf.fuel.network.node[2].interfaces[1]": "enp193s0f1np",
+        },
+        severity=Severity.ERROR,
+        path="idf.fuel.network.node[2].interfaces[1]",
+        source="- enp193s0f1np",
+        message="the node's device of mgmt would be named 'enp193s0f1np.1015', which has more than 15 characters",
+        remedy="write a shorter name of the NIC",
+    ),
+    Case(
         rule="root-disk-tiny",
         pdf={"nodes[1].disks[0].disk_capacity": "500M"},
         idf={},
@@ -829,3 +853,55 @@ def test_names_that_linux_keeps_cannot_be_demoted(name: str) -> None:
     found = {problem.rule for problem in check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)}
     assert found == {"bridge-name-reserved", "device-name-reserved"}
     assert all(rule.fixed for rule in RULES if rule.name in found)
+
+
+@pytest.mark.parametrize(
+    ("bridge", "is_refused"),
+    [("virbr0", True), ("docker_gwbridge", True), ("br-0123456789ab", True), ("cni0", True), ("br-lab", False)],
+)
+def test_bridges_that_are_no_lab_s(bridge: str, is_refused: bool) -> None:
+    found = check_descriptors(break_pod(idf={"idf.fuel.jumphost.bridges.mgmt": bridge}), SCHEMAS_DIR)
+    assert [problem.rule for problem in found] == ["bridge-of-program"] * is_refused
+
+
+def test_a_vlan_device_that_is_another_nic() -> None:
+    edits: Edits = {"idf.net_config.mgmt.vlan": 15, "idf.fuel.network.node[0].interfaces[3]": "enp2s0.15"}
+    (found,) = check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)
+    assert found.rule == "vlan-device-name"
+    assert found.message == "the node's device of mgmt would be named 'enp2s0.15', which is that of another NIC"
+
+
+@pytest.mark.parametrize(
+    ("idf", "rules"),
+    [
+        ({"idf.net_config.mgmt.vlan": 15}, []),
+        ({"idf.net_config.mgmt.vlan": 15, "idf.net_config.public.vlan": 16}, []),
+        ({"idf.net_config.public.vlan": 15, "idf.net_config.mgmt.vlan": 15}, ["nic-shared-on-virtual"]),
+        # For tenants, beside what is untagged; elsewhere a range is no tag at all.
+        ({"idf.net_config.private.interface": 1}, []),
+        ({"idf.net_config.mgmt.vlan": "100-199"}, ["nic-shared-on-virtual"]),
+    ],
+)
+def test_networks_on_one_nic_are_told_apart_by_their_tags(idf: Edits, rules: list[str]) -> None:
+    shared: Edits = {"idf.net_config.public.interface": 1, **idf}
+    if "idf.net_config.private.interface" in idf:
+        shared = idf
+    found = check_descriptors(break_pod(idf=shared), SCHEMAS_DIR)
+    assert [problem.rule for problem in found] == rules
+
+
+@pytest.mark.parametrize(("vlan", "rules"), [(16, []), ("native", ["bridge-twice", "nic-shared-on-virtual"])])
+def test_one_bridge_may_carry_what_shares_a_nic(vlan: object, rules: list[str]) -> None:
+    edits: Edits = {
+        "idf.net_config.public.interface": 1,
+        "idf.net_config.public.vlan": vlan,
+        "idf.fuel.jumphost.bridges.mgmt": "br-trunk",
+        "idf.fuel.jumphost.bridges.public": "br-trunk",
+    }
+    found = check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)
+    assert sorted(problem.rule for problem in found) == rules
+
+
+def test_a_gateway_on_another_network_is_one() -> None:
+    edits: Edits = {"idf.net_config.public.gateway": None, "idf.net_config.mgmt.gateway": "172.16.10.1"}
+    assert check_descriptors(break_pod(idf=edits), SCHEMAS_DIR) == []

@@ -242,7 +242,7 @@ def test_what_belongs_to_the_pod_is_reached_directly(tmp_path: Path, cluster: De
 
 
 def _phase(shell: FakeShell, runtime: str, supply: Supply) -> RuntimePhase:
-    def no_bundle(_hostname: str) -> BundleFiles:
+    def no_bundle(_hostname: str, _is_sent: bool) -> BundleFiles:
         raise AssertionError("the node has Kubernetes already")
 
     return RuntimePhase(

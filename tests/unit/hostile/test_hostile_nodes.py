@@ -22,6 +22,7 @@ from iecpod.commands.report import Report
 from iecpod.commands.resolve import PodInputs
 from iecpod.commands.status import observe_status
 from iecpod.design.release import Release
+from iecpod.design.scenario import Role
 from iecpod.errors import CommandFailed, ExitCode, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch
@@ -51,7 +52,7 @@ VALUES: tuple[Any, ...] = (None, True, -1, 1 << 70, 1.5, "", [], {}, [[]], {"": 
 class LenientTools(FakeTools):
     """A node that lies may be given what a sound one has already."""
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         return BundleFiles(debs=(), programs=(), images=(), references=())
 
 

@@ -104,12 +104,12 @@ def test_jobs_are_started_once_and_waited_for_by_shell_scripts(tmp_path: Path) -
     )
 
 
-def _no_bundle(_hostname: str) -> BundleFiles:
+def _no_bundle(_hostname: str, _is_sent: bool) -> BundleFiles:
     raise AssertionError("no bundle is wanted")
 
 
 def _runtime(
-    shell: FakeShell, find_bundle: Callable[[str], BundleFiles] = _no_bundle, *, low_overhead: bool
+    shell: FakeShell, find_bundle: Callable[[str, bool], BundleFiles] = _no_bundle, *, low_overhead: bool
 ) -> RuntimePhase:
     tools = fake_phase_tools(Pace(1.0, low_overhead=low_overhead))
     return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, tools)
@@ -125,7 +125,7 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
         references=("k8s.gcr.io/pause:3.2",),
     )
     shell = FakeShell().on("sh", "-c", returncode=1).on("sh", "-euc").on("systemctl")
-    _runtime(shell, lambda _hostname: bundle, low_overhead=False).run()
+    _runtime(shell, lambda _hostname, _is_sent: bundle, low_overhead=False).run()
     below = "/var/cache/iecpod-bundle/"
     sent = {path.removeprefix(below) for path in shell.files if path.startswith(below)}
     assert sent == {"debs/runc.deb", "bin/kubeadm", "images/images.tar"}
@@ -232,6 +232,10 @@ def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> N
     first, second = jobs_of(shell)
     assert not any("skip-phases" in argument for argument in first)
     assert second[-1] == "--skip-phases=preflight"
+    corefile = "--raw=/api/v1/namespaces/kube-system/configmaps/coredns"
+    (cleared,) = (number for number, call in enumerate(shell.calls) if call[-1] == corefile and "delete" in call)
+    started = [number for number, call in enumerate(shell.calls) if "kubeadm" in call and "init" in call]
+    assert started[0] < cleared < started[1], "kubeadm would look for an upgrade in it"
     assert not shell.called("kubeadm", "reset")
 
 
@@ -323,6 +327,16 @@ def test_a_silent_kernel_is_an_error_with_a_remedy() -> None:
         "iec01: a kernel that prints to the serial console: not within 45 s; last seen: BdsDxe: starting Boot0001"
     )
     assert "--virt-type qemu" in caught.value.remedy
+
+
+def test_a_guest_that_does_not_answer_says_why_on_its_console() -> None:
+    console = "Linux version 6.1\r\ncloud-init[9]: RuntimeError: Failed to apply network config names\r\niec01 login: "
+    shell = FakeShell().reply(("true",), NodeUnreachable("iec01", "No route to host"))
+    with pytest.raises(WaitTimeout) as caught:
+        _reachable(shell, console).run()
+    assert caught.value.last_seen == (
+        "No route to host; console: cloud-init[9]: RuntimeError: Failed to apply network config names"
+    )
 
 
 def test_cloud_init_that_failed_is_told() -> None:

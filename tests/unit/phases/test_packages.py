@@ -28,7 +28,7 @@ def release(runtime: str = "docker", repository: AptRepository = LAB) -> Release
 
 
 def phase(shell: FakeShell, wanted: Release, *, low_overhead: bool = False) -> RuntimePhase:
-    def no_bundle(_hostname: str) -> BundleFiles:
+    def no_bundle(_hostname: str, _is_sent: bool) -> BundleFiles:
         raise AssertionError("a release of packages has no bundle")
 
     def fetch_key(repository: AptRepository) -> bytes:
@@ -91,10 +91,13 @@ def test_systemd_runs_apt() -> None:
         "systemd's units have no lines within a line"
     )
     script = shell.files[job[-1]].decode()
-    commands = script.split("\n")
+    commands = script[script.index("export DEBIAN") :].split("\n")
     assert commands[0] == "export DEBIAN_FRONTEND=noninteractive"
-    assert [words.split()[0] for words in commands[1:5]] == ["dpkg", "apt-get", "apt-get", "apt-mark"]
-    assert commands[2].endswith(" update")
+    assert [words.removeprefix("until_unlocked ").split()[0] for words in commands[1:5]] == [
+        *("dpkg", "apt-get", "apt-get", "apt-mark")
+    ]
+    assert commands[2].endswith(" update") and all(words.startswith("until_unlocked ") for words in commands[1:3])
+    assert "-o DPkg::Lock::Timeout=900 " in commands[3]
     assert commands[3].endswith(" install -- docker.io 'kubeadm=1.20.2-*'") and "--force-confold" in commands[3]
     assert "ln -s /usr/lib/cni /opt/cni/bin" in script
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,20 @@ HOSTS = tuple(
 )
 
 
-def make_vnic(index: int, **changes: Any) -> Vnic:
-    return dataclasses.replace(pods.vnic(pods.REF, "iec01", index), **changes)
+def make_vnic(index: int, mtu: int = 1500, **changes: Any) -> Vnic:
+    """With one network; `changes` are its."""
+    vnic = pods.vnic(pods.REF, "iec01", index)
+    return dataclasses.replace(vnic, mtu=mtu, networks=(dataclasses.replace(vnic.networks[0], **changes),))
+
+
+def tagged(vnic: Vnic, *tags: int) -> Vnic:
+    """With its network once for each tag, at addresses of their own."""
+    (network,) = vnic.networks
+    addresses = (IPv4Interface(f"172.16.{tag}.36/24") for tag in tags)
+    networks = (
+        dataclasses.replace(network, vlan=tag, address=address) for tag, address in zip(tags, addresses, strict=True)
+    )
+    return dataclasses.replace(vnic, networks=tuple(networks))
 
 
 ADMIN = make_vnic(0, address=IPv4Interface("192.168.11.21/24"))
@@ -178,13 +190,39 @@ def test_default_route_and_dns_on_the_public_nic() -> None:
 
 
 def test_a_vlan_gets_the_address_and_its_nic_none() -> None:
-    seed = render(make_domain(ADMIN, dataclasses.replace(MGMT, vlan=100)))
+    seed = render(make_domain(ADMIN, tagged(MGMT, 100)))
     config = network(seed)
     assert "addresses" not in config["ethernets"]["enp2s0"]
     assert config["ethernets"]["enp2s0"]["optional"] is True
     vlan = config["vlans"]["enp2s0.100"]
-    assert (vlan["id"], vlan["link"], vlan["addresses"]) == (100, "enp2s0", ["172.16.10.36/24"])
+    assert (vlan["id"], vlan["link"], vlan["addresses"]) == (100, "enp2s0", ["172.16.100.36/24"])
     assert user_data(seed)["bootcmd"][2][-3:] == ["enp2s0", "enp2s0.100", "100"]
+
+
+def test_where_all_addresses_are_on_vlans_boot_waits_for_the_link_local_one_of_their_nic() -> None:
+    nics = network(render(make_domain(tagged(ADMIN, 15, 16), PRIVATE)))["ethernets"]
+    assert not {"optional", "link-local", "addresses"} & set(nics["enp1s0"])
+    assert nics["enp3s0"]["optional"] is True
+
+
+def test_a_nic_carries_an_untagged_network_and_others_by_their_tags() -> None:
+    trunk = dataclasses.replace(ADMIN, networks=(*ADMIN.networks, *tagged(MGMT, 15, 16).networks))
+    seed = render(make_domain(trunk))
+    config = network(seed)
+    assert list(config["ethernets"]) == ["enp1s0"] and list(config["vlans"]) == ["enp1s0.15", "enp1s0.16"]
+    assert config["ethernets"]["enp1s0"]["addresses"] == ["192.168.11.21/24"]
+    assert {name: vlan["addresses"] for name, vlan in config["vlans"].items()} == {
+        "enp1s0.15": ["172.16.15.36/24"],
+        "enp1s0.16": ["172.16.16.36/24"],
+    }
+    made = [command[-3:] for command in user_data(seed)["bootcmd"] if "vlan" in command]
+    assert made == [["enp1s0", "enp1s0.15", "15"], ["enp1s0", "enp1s0.16", "16"]]
+
+
+def test_a_route_that_is_not_the_default_one() -> None:
+    routed = make_vnic(1, routes=((IPv4Network("172.16.1.0/24"), IPv4Address("172.16.10.1")),))
+    nic = network(render(make_domain(routed)))["ethernets"]["enp2s0"]
+    assert nic["routes"] == [{"to": "172.16.1.0/24", "via": "172.16.10.1"}]
 
 
 def test_the_same_input_gives_the_same_seed() -> None:

@@ -26,7 +26,9 @@ def restore_phases(
     planned: LibvirtPlan, states: Sequence[MachineState], shells: Mapping[str, Shell], shared: PhaseTools
 ) -> Sequence[Phase]:
     return [
-        NetworksPhase(planned.hypervisor, planned.rendered.networks),
+        NetworksPhase(
+            planned.hypervisor, planned.rendered.networks, planned.host.vlan_links, planned.desired.vlan_links
+        ),
         StoragePhase(planned.hypervisor, planned.rendered.pool),
         RestoredDomainsPhase(planned, {state.hostname: state for state in states}, shared.reporter),
         ReachablePhase(shells, shared),

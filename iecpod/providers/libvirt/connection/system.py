@@ -10,6 +10,7 @@ from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.providers.libvirt.connection.host_routes import find_links, find_routes
 from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
+from iecpod.providers.libvirt.vlan.links import BridgeVlanLinks
 
 
 class SystemHost:
@@ -38,6 +39,10 @@ class SystemHost:
 
     def connect(self) -> LibvirtHypervisor:
         return LibvirtHypervisor.open(self._uri, self._owner, find_links)
+
+    @property
+    def vlan_links(self) -> BridgeVlanLinks:
+        return BridgeVlanLinks(self._owner)
 
     def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         return socket.create_connection((address, port), timeout_seconds)

@@ -32,6 +32,7 @@ from iecpod.providers.libvirt.embedded import qemu_account
 from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark, NetworkNamespace, namespace_name
 from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
 from iecpod.providers.libvirt.embedded.qemu_account import find_account, open_up
+from iecpod.providers.libvirt.vlan.links import BridgeVlanLinks
 from iecpod.wait import NotYet, SystemClock, poll
 
 #: What is in POD_DIR/libvirt, and where libvirt looks for it.
@@ -142,6 +143,10 @@ class EmbeddedHost:
                 f"libvirtd of POD {self._owner.ref} does not answer: {error.cause}\n{self._log_tail()}".rstrip(),
                 f"see {self._log}",
             ) from error
+
+    @property
+    def vlan_links(self) -> BridgeVlanLinks:
+        return BridgeVlanLinks(self._owner, self.command_prefix, self._namespace.run)
 
     def open_socket(self, address: str, port: int, timeout_seconds: float) -> socket.socket:
         return self._namespace.connect(address, port, timeout_seconds)

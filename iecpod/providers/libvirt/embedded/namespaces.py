@@ -10,10 +10,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from iecpod.adapters.programs import run_program
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import PodRef
+
+T = TypeVar("T")
 
 NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -84,6 +87,10 @@ class NetworkNamespace:
         """A TCP connection made inside. A socket keeps the namespace it was made in, so only a thread goes there."""
         return run_inside(self.path, lambda: socket.create_connection((address, port), timeout_seconds))
 
+    def run(self, action: Callable[[], None]) -> None:
+        """Calls it in a thread that is inside, and waits for it."""
+        run_inside(self.path, action)
+
 
 def namespace_name(ref: PodRef) -> str:
     return f"iecpod-{ref.lab}-{ref.pod}"
@@ -116,8 +123,8 @@ def find_alias(name: str) -> str:
     return str(links[0].get("ifalias", "")) if links else ""
 
 
-def run_inside(namespace: Path, action: Callable[[], socket.socket]) -> socket.socket:
-    result: list[socket.socket] = []
+def run_inside(namespace: Path, action: Callable[[], T]) -> T:
+    result: list[T] = []
     failure: list[Exception] = []
 
     def work() -> None:

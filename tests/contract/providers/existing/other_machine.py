@@ -73,7 +73,7 @@ class OtherMachine:
         script = 'mkdir -p "${1%/*}"; cat > "$1"; chmod "$2" "$1"'
         self.run(["sh", "-euc", script, "write", path, f"{mode:o}"], stdin=content)
 
-    def send_file(self, local: Path, path: str, mode: int = 0o644) -> None:
+    def send_file(self, local: Path, path: str, mode: int = 0o644, *, compress: bool = False) -> None:
         self.write_file(path, local.read_bytes(), mode)
 
     def read_file(self, path: str) -> bytes:

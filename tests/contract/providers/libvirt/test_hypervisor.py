@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,18 @@ def test_network_is_defined_started_and_marked(subject: Subject) -> None:
         mark=Mark(pods.REF, "run1", "2026-01-02T03:04:05Z", admin().digest, installation=pods.INSTALLATION),
         active=True,
         bridge="pxebr",
-        cidrs=(pods.admin_network().cidr,),
+        cidrs=(IPv4Network("192.168.11.0/24"),),
         autostart=True,
     )
+
+
+def test_a_trunk_is_a_network_that_the_host_is_not_on(subject: Subject) -> None:
+    trunk = dataclasses.replace(pods.private_network(), network=None, cidr=None, bridge="trunk1-0a1b2")
+    resource = resource_of(trunk, pods.STAMP)
+    subject.hypervisor.define(resource)
+    (network,) = seen(subject, Kind.NETWORK)
+    assert (network.bridge, network.cidrs, network.active) == ("trunk1-0a1b2", (), True)
+    assert set_differently(resource, network) == ()
 
 
 def test_ours_is_dumped_and_what_is_not_is_refused(subject: Subject) -> None:

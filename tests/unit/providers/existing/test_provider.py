@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address
@@ -17,6 +18,7 @@ from iecpod.design.choices import BundleVia
 from iecpod.design.machines import ProviderName, Site, VirtType
 from iecpod.design.owner import Owner
 from iecpod.design.release import Release
+from iecpod.design.scenario import Role
 from iecpod.errors import (
     CommandFailed,
     DescriptorError,
@@ -28,7 +30,7 @@ from iecpod.errors import (
     UsageError,
 )
 from iecpod.layout import find_layout
-from iecpod.model import Arch, PodRef
+from iecpod.model import Arch, PodRef, PodSpec
 from iecpod.ports import BundleFiles, CommandResult, NodeEndpoint, Shell
 from iecpod.providers.existing.bootstrap import describe_machines
 from iecpod.providers.existing.provider import ExistingProvider
@@ -133,7 +135,7 @@ class FakeMachines:
     def known_host_keys(self, address: str) -> tuple[frozenset[HostKey], frozenset[HostKey]]:
         return frozenset([self.known[address]] if address in self.known else []), frozenset()
 
-    def bundle(self, release: Release, arch: Arch) -> BundleFiles:
+    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         return BundleFiles(debs=(Path("/c/iptables_1.8.9-2_amd64.deb"),), programs=(), images=(), references=())
 
     def wall_time(self) -> float:
@@ -328,6 +330,48 @@ def test_a_teardown_puts_every_machine_back(tools: FakeMachines) -> None:
     assert json.loads(tools.notes["machines.json"]) == {"machines": []}
 
 
+def test_machines_that_are_deployed_again_stay_the_pods(tools: FakeMachines, inputs: PodInputs) -> None:
+    restored(tools)
+    order = dataclasses.replace(inputs.order, spec=_without(inputs.order.spec, "edge2"))
+    removed = ExistingProvider(tools).reset(order)
+    assert (removed.names, removed.left, removed.keeps_state) == (("node edge1", "node edge2"), (), True)
+    words = {
+        name: [call[3] for call in tools.by_address[str(address)].calls if call[0] == "sh"]
+        for name, address in zip(("edge1", "edge2"), ADDRESSES, strict=True)
+    }
+    assert words["edge1"] == ["owner", *["restore"] * 6, "compare"], "its record and the POD's key stay"
+    assert words["edge2"] == [*words["edge1"], "forget"], "it is no node any more"
+    assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge1"]
+
+
+def _without(spec: PodSpec, name: str) -> PodSpec:
+    nodes = tuple(node for node in spec.pdf.nodes if node.name != name)
+    return dataclasses.replace(spec, pdf=dataclasses.replace(spec.pdf, nodes=nodes))
+
+
+def test_a_name_of_another_machine_is_refused(tools: FakeMachines, inputs: PodInputs) -> None:
+    """The record of the one that has it would be forgotten."""
+    restored(tools)
+    listed = json.loads(tools.notes["machines.json"])
+    listed["machines"][1]["address"] = "172.16.10.99"
+    tools.notes["machines.json"] = json.dumps(listed)
+    with pytest.raises(NodeError) as refused:
+        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
+    assert refused.value.cause == "edge2: it was deployed at 172.16.10.99, and is 172.16.10.37 now"
+    assert "--prune" in refused.value.remedy
+
+
+def test_a_machine_that_is_met_as_another_user_stays_changed(tools: FakeMachines, inputs: PodInputs) -> None:
+    restored(tools)
+    listed = json.loads(tools.notes["machines.json"])
+    listed["machines"][0]["user"] = "root"
+    tools.notes["machines.json"] = json.dumps(listed)
+    tools.answer = FakeMachines.answer.__get__(tools)  # type: ignore[method-assign]
+    ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
+    noted = json.loads(tools.notes["machines.json"])["machines"]
+    assert [(met["user"], met["is_changed"]) for met in noted] == [("iec", True), ("iec", True)]
+
+
 def test_what_is_left_is_listed_and_its_record_stays(tools: FakeMachines) -> None:
     restored(tools, left={2: "package socat\nswap /dev/vda5, which is off\n"})
     removed = ExistingProvider(tools).remove()
@@ -392,6 +436,21 @@ def test_machines_with_one_name_are_numbered(tmp_path: Path) -> None:
     tools = FakeMachines(tmp_path)
     tools.facts[2] = said_by(2, hostname=(0, "edge1"))
     assert describe_machines(tools, ADDRESSES, "iec").names == ("node-1", "node-2")
+
+
+def test_machines_that_join_leave_the_others_their_names(tmp_path: Path) -> None:
+    tools = FakeMachines(tmp_path)
+    restored(tools)
+    tools.answer = FakeMachines.answer.__get__(tools)  # type: ignore[method-assign]
+    listed = json.loads(tools.notes["machines.json"])["machines"]
+    listed[0] |= {"hostname": "node-1"}
+    tools.notes["machines.json"] = json.dumps({"machines": listed[:1]})
+    assert describe_machines(tools, ADDRESSES, "iec").names == ("node-1", "edge2")
+    tools.facts[2] = said_by(2, hostname=(0, "node-1"))
+    tools.notes["machines.json"] = json.dumps({"machines": listed[:1]})
+    assert describe_machines(tools, ADDRESSES, "iec").names == ("node-1", "node-2"), "no name is given twice"
+    noted = json.loads(tools.notes["machines.json"])["machines"]
+    assert [(met["hostname"], met["is_changed"]) for met in noted] == [("node-1", True), ("node-2", False)]
 
 
 def test_a_machine_behind_nat_cannot_be_described(tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def test_the_disk_of_the_bundle_comes_last() -> None:
 
 def test_every_root_port_has_an_address_of_its_own_beyond_eight() -> None:
     vnics = tuple(
-        dataclasses.replace(pods.vnic(pods.REF, "iec01", 0), mac=f"52:54:00:00:00:{n:02x}") for n in range(10)
+        dataclasses.replace(pods.vnic(pods.REF, "iec01", 0), mac=f"52:54:00:00:00:{n:02x}", bus=n + 1)
+        for n in range(10)
     )
     text = render.render_domain(dataclasses.replace(pods.domain(), vnics=vnics))
     addresses = [

@@ -1,0 +1,38 @@
+"""What the record is made of, where a node does not answer."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from iecpod.providers.existing.record import OBSERVE
+
+
+def observe(script: str) -> subprocess.CompletedProcess[str]:
+    argv = ["sh", "-uc", f"{OBSERVE}\n{script}"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("what", ["enabled", "active"])
+def test_a_silent_systemd_is_not_one_without_units(what: str) -> None:
+    seen = observe(f"systemctl() {{ echo 'Failed to list: Connection timed out' >&2; return 1; }}\ntell_{what}")
+    assert (seen.returncode, seen.stdout) == (1, "")
+    assert seen.stderr.count("Connection timed out") == 4, "it is asked again before it is given up"
+
+
+def test_a_systemd_that_answers_late_is_believed() -> None:
+    late = """
+    count=$(mktemp)
+    systemctl() {
+        echo x >> "$count"
+        test "$(wc -l < "$count")" -gt 2 && echo "b.service enabled"
+    }
+    """
+    seen = observe(f"{late}\ntell_enabled")
+    assert (seen.returncode, seen.stdout) == (0, "b.service enabled\n")
+
+
+def test_nothing_is_a_valid_answer() -> None:
+    seen = observe("systemctl() { :; }\ntell_enabled; tell_active")
+    assert (seen.returncode, seen.stdout) == (0, "")
