@@ -144,10 +144,16 @@ class LibvirtPlan:
         domains = tuple(self._domain_to_make(domain) for domain in self.rendered.domains)
         remedy = _KVM_REMEDY if self.virt_type is VirtType.KVM else ""
         return [
-            NetworksPhase(self.hypervisor, self.rendered.networks, self.host.vlan_links, self.desired.vlan_links),
-            StoragePhase(self.hypervisor, pool),
+            *self.phases_before_domains(),
             DomainsPhase(self.hypervisor, self._images, pool.name, domains, remedy),
             ReachablePhase(shells, tools),
+        ]
+
+    def phases_before_domains(self) -> Sequence[Phase]:
+        """What domains need, wherever their disks come from."""
+        return [
+            NetworksPhase(self.hypervisor, self.rendered.networks, self.host.vlan_links, self.desired.vlan_links),
+            StoragePhase(self.hypervisor, self.rendered.pool),
         ]
 
     @property
