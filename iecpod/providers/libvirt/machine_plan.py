@@ -140,12 +140,11 @@ class LibvirtPlan:
         return [ImagePhase(images, archs, needed=needed, bundle_disks=disks)]
 
     def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
-        pool = self.rendered.pool
         domains = tuple(self._domain_to_make(domain) for domain in self.rendered.domains)
         remedy = _KVM_REMEDY if self.virt_type is VirtType.KVM else ""
         return [
             *self.phases_before_domains(),
-            DomainsPhase(self.hypervisor, self._images, pool.name, domains, remedy),
+            DomainsPhase(self.hypervisor, self._images, self.rendered.pool.name, domains, remedy),
             ReachablePhase(shells, tools),
         ]
 
