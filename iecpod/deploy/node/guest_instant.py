@@ -19,11 +19,13 @@ from iecpod.errors import IecpodError, NodeError
 from iecpod.ports import Reporter, Shell
 
 _ANSWER_SECONDS = 120.0
+#: How far a clock is behind is known by half of the time that the question takes, so it is asked again.
+_TRIES = 5
 #: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
 _MOST_SECONDS_OFF = 2
 
-# Nothing is started while it looks, since each program costs an emulated guest tenths of a second. `uptime` stands
-# still in a guest that is paused, and the RTC does not.
+# Nothing is started while it looks, since each program costs an emulated guest tenths of a second, and seconds on a
+# busy host: date(1) adds to the time at which it runs. `uptime` stands still in a guest that is paused, the RTC not.
 INSTANT = f"""
 rtc=/sys/class/rtc/rtc0/since_epoch
 over=/run/iecpod-instant.over
@@ -43,7 +45,6 @@ signal() {{
 look
 before=$ahead
 began=$up
-clock=$(( $(date +%s) - now ))
 moved=0
 signal STOP "kubelet kube-controller kube-scheduler"
 while [ $(( up - began )) -lt 240 ] && [ ! -e $over ]; do
@@ -52,11 +53,7 @@ while [ $(( up - began )) -lt 240 ] && [ ! -e $over ]; do
     [ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && break
     sleep 0.2
 done
-if [ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ]; then
-    second=$now
-    while [ "$now" = "$second" ]; do look; sleep 0.02; done
-    date --set "@$(( now + clock ))"
-fi
+[ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && date --set "$moved seconds"
 signal CONT kubelet
 touch $over
 sleep 15
@@ -91,7 +88,7 @@ LOOK = "date +%s.%N; test -e /run/iecpod-instant.over"
 
 #: Lets a node continue, with its clock moved by so many seconds.
 SETTLE = """
-[ "$1" = 0 ] || date --set "@$(( $(date +%s) + $1 ))" > /dev/null
+[ "$1" = 0 ] || date --set "$1 seconds" > /dev/null
 touch /run/iecpod-instant.over
 """
 
@@ -112,9 +109,14 @@ def settle_nodes(shells: Mapping[str, Shell], unix_time: Callable[[], float] = t
     """Lets nodes continue, with the host's time; by how many seconds each clock was moved. Raises `NodeError`."""
 
     def settle(hostname: str) -> int:
-        behind = _look(shells[hostname], unix_time).behind
-        shells[hostname].run(["sh", "-c", SETTLE, "settle", str(behind)], timeout_seconds=_ANSWER_SECONDS)
-        return behind
+        moved = 0
+        for _ in range(_TRIES):
+            behind = _look(shells[hostname], unix_time).behind
+            shells[hostname].run(["sh", "-c", SETTLE, "settle", str(behind)], timeout_seconds=_ANSWER_SECONDS)
+            moved += behind
+            if not behind:
+                break
+        return moved
 
     return run_on_nodes(tuple(shells), settle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -61,7 +62,14 @@ class Node:
     @property
     def date_set(self) -> list[str]:
         log = self.directory / "set"
-        return log.read_text().split() if log.exists() else []
+        return log.read_text().splitlines() if log.exists() else []
+
+    @property
+    def moved(self) -> int:
+        """By how many seconds the clock was moved."""
+        (date,) = self.date_set
+        assert re.fullmatch("-?[0-9]+ seconds", date)
+        return int(date.split()[0])
 
     def state(self, name: str) -> str:
         return Path(f"/proc/{self.processes[name].pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -103,8 +111,7 @@ def test_a_kubelet_stands_still_until_its_clock_was_stepped(node: Node) -> None:
     assert node.date_set == [] and node.state(KUBELET) == "T"
     node.ahead = 40 * 86_400
     node.wait_for(KUBELET, "S")
-    (date,) = node.date_set
-    assert abs(int(date.removeprefix("@")) - time.time() - node.ahead) < 5
+    assert abs(node.moved - node.ahead) <= 2
     assert node.state(CONTROLLER) == "T", "kubelets come first"
     assert (node.directory / "over").exists()
     assert script.wait(20) == 0
@@ -119,8 +126,7 @@ def test_a_clock_that_differs_from_the_rtc_keeps_its_difference(node: Node) -> N
     time.sleep(0.5)
     node.ahead += 100
     assert script.wait(20) == 0
-    (date,) = node.date_set
-    assert abs(int(date.removeprefix("@")) - time.time() - 100) < 6
+    assert abs(node.moved - 100) <= 2
 
 
 def test_a_node_that_was_not_paused_goes_on_when_it_is_settled(node: Node) -> None:
@@ -137,8 +143,7 @@ def test_a_node_that_was_not_paused_goes_on_when_it_is_settled(node: Node) -> No
 
 def test_a_clock_is_moved_by_what_it_is_behind(node: Node) -> None:
     assert node.start(SETTLE, "-86400").wait(20) == 0
-    (date,) = node.date_set
-    assert abs(int(date.removeprefix("@")) - time.time() + 86_400) < 5
+    assert node.moved == -86_400
 
 
 def test_a_node_that_cannot_be_prepared_is_saved_as_it_is() -> None:
@@ -163,14 +168,15 @@ class _Time:
 def test_clocks_are_moved_and_looked_at_again() -> None:
     shell = FakeShell("iec01").on("sh", "-c", LOOK, stdout="996400.000000000\n", returncode=1)
     shell.on("sh", "-c", LOOK, stdout="996400.000000000\n", returncode=1).on("sh", "-c", SETTLE)
-    shell.on("sh", "-c", LOOK, stdout="1000000.900000000\n")
+    shell.on("sh", "-c", LOOK, stdout="999996.400000000\n").on("sh", "-c", LOOK, stdout="1000000.900000000\n")
     reporter = RecordingReporter()
     phase = ClockPhase({"iec01": shell}, reporter, lambda: 1_000_000.4)
     assert phase.probe() is None
     phase.run()
-    assert ("sh", "-c", SETTLE, "settle", "3600") in shell.calls
+    settled = [call[-1] for call in shell.calls if SETTLE in call]
+    assert settled == ["3600", "4", "0"], "until it is right"
     assert phase.probe() == "1 within 2 s of the host's"
-    assert any("its clock was moved by 3600 s" in line for line in reporter.lines)
+    assert any("its clock was moved by 3604 s" in line for line in reporter.lines)
 
 
 def test_a_slow_answer_makes_no_clock_wrong() -> None:

@@ -24,6 +24,7 @@ def find_inputs(planned: LibvirtPlan) -> CheckpointInputs:
         **_machines(planned.render(secrets=_blank(planned))),
         "release": value_digest(replace(release, provided=None)),
         **({"bundle": bundle} if bundle else {}),
+        **({"VLAN links": value_digest(planned.desired.vlan_links)} if planned.desired.vlan_links else {}),
         "cluster": value_digest({"nodes": cluster.nodes, "cni": cluster.cni.name, "cidrs": _cidrs(planned)}),
         "supply": value_digest((planned.pod.supply, planned.pod.docker_bridge)),
     }

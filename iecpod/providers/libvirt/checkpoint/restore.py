@@ -15,7 +15,7 @@ from iecpod.errors import HostError, NodeErrors
 from iecpod.ports import Reporter, Shell
 from iecpod.provider import MachineState
 from iecpod.providers.libvirt.objects import Kind
-from iecpod.providers.libvirt.phases import NetworksPhase, StoragePhase, find_inactive
+from iecpod.providers.libvirt.phases import find_inactive
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.ports import Hypervisor
 from iecpod.providers.libvirt.rendered import RenderedDomain
@@ -26,10 +26,7 @@ def restore_phases(
     planned: LibvirtPlan, states: Sequence[MachineState], shells: Mapping[str, Shell], shared: PhaseTools
 ) -> Sequence[Phase]:
     return [
-        NetworksPhase(
-            planned.hypervisor, planned.rendered.networks, planned.host.vlan_links, planned.desired.vlan_links
-        ),
-        StoragePhase(planned.hypervisor, planned.rendered.pool),
+        *planned.phases_before_domains(),
         RestoredDomainsPhase(planned, {state.hostname: state for state in states}, shared.reporter),
         ReachablePhase(shells, shared),
     ]

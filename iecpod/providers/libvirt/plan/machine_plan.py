@@ -140,14 +140,19 @@ class LibvirtPlan:
         return [ImagePhase(images, archs, needed=needed, bundle_disks=disks)]
 
     def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
-        pool = self.rendered.pool
         domains = tuple(self._domain_to_make(domain) for domain in self.rendered.domains)
         remedy = _KVM_REMEDY if self.virt_type is VirtType.KVM else ""
         return [
-            NetworksPhase(self.hypervisor, self.rendered.networks, self.host.vlan_links, self.desired.vlan_links),
-            StoragePhase(self.hypervisor, pool),
-            DomainsPhase(self.hypervisor, self._images, pool.name, domains, remedy),
+            *self.phases_before_domains(),
+            DomainsPhase(self.hypervisor, self._images, self.rendered.pool.name, domains, remedy),
             ReachablePhase(shells, tools),
+        ]
+
+    def phases_before_domains(self) -> Sequence[Phase]:
+        """What domains need, wherever their disks come from."""
+        return [
+            NetworksPhase(self.hypervisor, self.rendered.networks, self.host.vlan_links, self.desired.vlan_links),
+            StoragePhase(self.hypervisor, self.rendered.pool),
         ]
 
     @property
