@@ -1,6 +1,6 @@
 """The options of a POD, each declared once: the table that command line, saved options, plan and status follow.
 
-It loads with the command line: `option_values.py` imports heavier modules where they are needed.
+It loads with the command line: `values.py` imports heavier modules where they are needed.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "iecpod"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "iecpod"
 
 #: Lowest first; a module imports from its own floor and from those below. The longest matching prefix counts.
 FLOORS = (
@@ -199,3 +201,10 @@ def test_no_package_is_crowded() -> None:
     """Whoever is new sees from the list of a folder what belongs there."""
     files = Counter(path.parent for path in MODULES.values())
     assert {str(folder.relative_to(PACKAGE)): count for folder, count in files.items() if count > 22} == {}
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"])
+def test_documents_name_files_that_exist(document: str) -> None:
+    named = set(re.findall(r"`((?:[\w-]+/)+[\w-]+\.py)`", (ROOT / document).read_text()))
+    roots = (ROOT, PACKAGE, ROOT / "tests", PACKAGE / "providers" / "libvirt")
+    assert {name for name in named if not any((root / name).exists() for root in roots)} == set()

@@ -1,4 +1,4 @@
-"""Options that commands share; `option_table.py` makes those that a POD is deployed with."""
+"""Options that commands share; `table.py` makes those that a POD is deployed with."""
 
 from __future__ import annotations
 
