@@ -1,4 +1,4 @@
-"""Rules about networks that share a NIC or a bridge, told apart by VLAN tags."""
+"""Rules about networks that share a NIC or a bridge, distinguished by VLAN tags."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_CHARACTERS = 15
 
 @error(
     "nic-shared-on-virtual",
-    reason="networks on one NIC are told apart by their tags",
+    reason="networks on one NIC are distinguished by their tags",
     source="IEEE 802.1Q",
     fixed="nobody could tell the networks apart",
 )

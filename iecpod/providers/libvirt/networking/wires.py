@@ -1,4 +1,4 @@
-"""What each NIC of the nodes is plugged into: the networks that the IDF puts on it, told apart by their tags."""
+"""What each NIC of the nodes is plugged into: the networks that the IDF puts on it, distinguished by their tags."""
 
 from __future__ import annotations
 
