@@ -38,9 +38,9 @@ def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report],
 def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
     """As `redeploy`, but only workers that differ go, and the rest stays as it is and runs on.
 
-    A change of what everything depends on (the control plane, a network, the cluster's own options) takes the whole POD,
-    which is reported. A worker that was recreated joins under its name as a new node, and the result is verified again; so also
-    a plain deploy resumes where this was killed.
+    A change of what everything depends on (the control plane, a network, the cluster's own options) takes the whole
+    POD, which is reported. A worker that was recreated joins under its name as a new node, and the result is verified
+    again; so also a plain deploy resumes where this was killed.
     """
     if tools.state.pod_dir.exists():
         replacement = _find_replacement(inputs, tools, _check_beforehand(inputs, tools))
