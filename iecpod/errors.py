@@ -79,9 +79,9 @@ class Problem:
                 place += f":{self.column}"
         parts = [part for part in (place, self.path) if part]
         rule = f" [{self.rule}]" if self.rule else ""
-        told = [f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}"]
-        told += [f"-> {self.remedy}"] if self.remedy else []
-        return "\n    ".join(map(printable_line, told))
+        printed = [f"{': '.join([*parts, f'{self.severity.value}: {self.message}'])}{rule}"]
+        printed += [f"-> {self.remedy}"] if self.remedy else []
+        return "\n    ".join(map(printable_line, printed))
 
 
 def sort_problems(problems: Iterable[Problem]) -> list[Problem]:
@@ -118,7 +118,7 @@ class IecpodError(Exception):
         self.evidence = ""
 
     def hide(self, hide: Callable[[str], str]) -> None:
-        """Changes every sentence of the error, so that it tells no secret."""
+        """Changes every sentence of the error, so that it contains no secret."""
         self.cause, self.remedy, self.evidence = hide(self.cause), hide(self.remedy), hide(self.evidence)
         self.args = (self.cause,)
 

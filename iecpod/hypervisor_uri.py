@@ -2,7 +2,7 @@
 
 libvirt's own language of URIs is far richer: it runs a program (`+ext`, `command=` and `netcat=` of `+ssh`), reads a
 file (the path of the test driver), or connects to any socket (`socket=`). A query is therefore written by iecpod alone,
-where it knows the socket itself (`adapters/embedded.py`).
+where it knows the socket itself (`providers/libvirt/embedded`).
 """
 
 from __future__ import annotations

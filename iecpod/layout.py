@@ -1,4 +1,4 @@
-"""Where iecpod's data, state and caches lie: one value, built once by `cli` and passed down."""
+"""Where iecpod's data, state and caches are: one value, built once by `cli` and passed down."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import platformdirs
 
 from iecpod.errors import HostError, UsageError
 
-#: Directories of data that lie beside the package in a checkout and under `share/iecpod` once installed.
+#: Directories of data that are beside the package in a checkout and under `share/iecpod` once installed.
 DATA_DIRS = ("pdf", "schemas", "cloud-init")
 
 
@@ -73,7 +73,7 @@ def _find_data_dir(package_dir: Path) -> Path:
 
 
 def _data_dir_candidates(package_dir: Path) -> Iterator[Path]:
-    """A checkout comes first (`pip install -e`); else pip's `share` of the prefix that the package lies under.
+    """A checkout comes first (`pip install -e`); else pip's `share` of the prefix that the package is under.
 
     Looking upwards finds it for a virtual environment, --user, --prefix and --target alike.
     """

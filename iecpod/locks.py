@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from iecpod.errors import HostError
-from iecpod.file_writer import PRIVATE
+from iecpod.files.writer import PRIVATE
 from iecpod.processes import other_processes
 
 #: For what takes moments: making, sweeping and removing directories. Longer than any of it on a slow disk.
@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
 
 #: Is given the holder, such as `process 12 (iecpod)`; an empty text where it cannot be found out.
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class LockTimeout(HostError):
@@ -68,8 +68,8 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
     return True
 
 
-def wait_for_lock(descriptor: int, path: Path, *, seconds: float, tell: Tell, shared: bool = False) -> None:
-    """Takes the lock. Raises `LockTimeout` where it does not come free; tells whom it waits for."""
+def wait_for_lock(descriptor: int, path: Path, *, seconds: float, notify: Notify, shared: bool = False) -> None:
+    """Takes the lock. Raises `LockTimeout` where it does not come free; reports whom it waits for."""
     start = time.monotonic()
     is_told = False
     while not try_lock(descriptor, shared=shared):
@@ -77,18 +77,18 @@ def wait_for_lock(descriptor: int, path: Path, *, seconds: float, tell: Tell, sh
         if waited >= seconds:
             raise LockTimeout(path, holder_of(path), seconds)
         if not is_told:
-            tell(holder_of(path))
+            notify(holder_of(path))
             is_told = True
         pause = _POLL_SECONDS if waited < 1 else _SLOW_POLL_SECONDS
         time.sleep(min(pause, seconds - waited))
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, seconds: float, tell: Tell) -> Iterator[None]:
+def locked(path: Path, *, seconds: float, notify: Notify) -> Iterator[None]:
     """Holds the lock for the block. Raises `LockTimeout`, `OSError`."""
     descriptor = open_lock(path)
     with closing(descriptor):
-        wait_for_lock(descriptor, path, seconds=seconds, tell=tell)
+        wait_for_lock(descriptor, path, seconds=seconds, notify=notify)
         yield
 
 

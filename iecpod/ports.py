@@ -91,7 +91,7 @@ class Reporter(Protocol):
         """What is going on right now, on one node or on all."""
 
     def waiting(self, awaited: str, last_seen: str, node: str = "") -> None:
-        """At each look of a wait, so up to once a second a node; a reporter tells it as often as its readers like."""
+        """At each look of a wait, so up to once a second a node; a reporter shows it as often as its readers like."""
 
     def warn(self, message: str) -> None: ...
 
@@ -226,7 +226,7 @@ class BundleDisks(Protocol):
     """Bundles as disks that guests share, one an architecture."""
 
     def disk(self, arch: Arch) -> BundleDisk:
-        """What it is and where it lies once it is made; makes nothing."""
+        """What it is and where it is once it is made; makes nothing."""
 
     def is_made(self, arch: Arch) -> bool: ...
 

@@ -50,7 +50,7 @@ def find_processes(belongs: Callable[[Path], bool]) -> tuple[Process, ...]:
 
 
 def start_ticks(pid: int) -> int:
-    """When it began, in clock ticks since the boot: tells a process from a later one of the same number.
+    """When it began, in clock ticks since the boot: distinguishes a process from a later one of the same number.
 
     Raises `OSError` where there is no such process, or it is dead and its parent has not asked for it yet.
     """

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from iecpod.deploy.waiting.phase_tools import PhaseTools
+from iecpod.deploy.workflow import Phase
 from iecpod.design.changes import Drift, Plan, Replacement
-from iecpod.design.machines import Machine, VirtType
-from iecpod.design.pace import Pace
+from iecpod.design.deadline_factor import Pace
+from iecpod.design.machines import Machine
 from iecpod.design.pod import PodDesign, PodOrder
 from iecpod.errors import CleanupError, Problem
+from iecpod.options.choices import VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
-from iecpod.waiting.phase_tools import PhaseTools
-from iecpod.workflow import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class Provider(Protocol):
         """By host name, in the order of the PDF's nodes."""
 
     def made_at(self) -> Iterable[float]:
-        """Unix times at which what is there of the POD was made, as far as marks tell it."""
+        """Unix times at which what is there of the POD was made, as far as marks say it."""
 
     def remove(self) -> Removed:
         """Removes everything that is marked as the POD's. Raises `HostError` where not everybody answers."""

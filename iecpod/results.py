@@ -14,7 +14,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as people are told it; `evidence` is further lines, such as the end of a console."""
+    """An error as it is shown to people; `evidence` is further lines, such as the end of a console."""
 
     cause: str
     remedy: str

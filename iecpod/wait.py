@@ -31,7 +31,7 @@ class NotYet(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """More time for what moves: a wait goes on until nothing has for `still_seconds`, and for `most_seconds` in all.
+    """More time for what moves: a wait continues until nothing has for `still_seconds`, and for `most_seconds` in all.
 
     An observation that was not made before is a movement, and so is a change of what `signs` returns.
     """
@@ -74,11 +74,11 @@ def poll(
     interval_seconds: float = 1.0,
     remedy: str = "",
     extension: Extension | None = None,
-    tell: Callable[[str], None] = lambda _observation: None,
+    notify: Callable[[str], None] = lambda _observation: None,
 ) -> T:
     """Calls `probe` until it returns instead of raising `NotYet`; raises `WaitTimeout` with the last observation.
 
-    `tell` is given every observation.
+    `notify` is given every observation.
     """
     start = clock.now()
     deadline = Deadline(start, timeout_seconds, extension)
@@ -86,7 +86,7 @@ def poll(
         try:
             return probe()
         except NotYet as observation:
-            tell(str(observation))
+            notify(str(observation))
             now = clock.now()
             end = deadline.after(str(observation), now)
             if now >= end:

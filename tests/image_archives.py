@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.image_archive import ImageArchive
-from iecpod.images.cache import Cache
-from iecpod.images.image_archives import load_image_archive, take_in
+from iecpod.cache.artifacts import Cache
+from iecpod.images.archives.given import load_image_archive, take_in
+from iecpod.release.image_archive import ImageArchive
 from tests.fakes import RecordingReporter
 
 Packer = Callable[[bytes], bytes]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from iecpod.commands.request import GivenFiles, PodRequest
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.option import Source
-from iecpod.design.pod_options import OPTIONS, PodOptions
+from iecpod.options.option import Source
+from iecpod.options.table import OPTIONS, PodOptions
+from iecpod.pods.request import GivenFiles, PodRequest
+from iecpod.pods.saved import SavedPod
 
 _FILES = {
     "bundle_file": "bundle",

@@ -7,10 +7,12 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from iecpod import naming
-from iecpod.design.machines import NicNetwork, ProviderName, Site, VirtType
+from iecpod.design.machines import NicNetwork
 from iecpod.design.owner import Owner
 from iecpod.hypervisor_uri import HypervisorUri, parse_connect
 from iecpod.model import VIRTUAL_NETWORKS, Arch, NetworkName, PodRef
+from iecpod.options.choices import ProviderName, VirtType
+from iecpod.options.site import Site
 from iecpod.providers.libvirt.objects import DesiredDomain, DesiredNetwork, Firmware, Kind, NetworkMode, Vnic
 from iecpod.providers.libvirt.xml import Stamp
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from iecpod.adapters.trace import trace_call
+from iecpod.adapters.command_trace import trace_call
 from iecpod.errors import NodeUnreachable
+from iecpod.http.client import Patience, Reply, Size, WebError, exchange
 from iecpod.ports import ApiAnswer
 from iecpod.render.kubeconfig import Credentials
-from iecpod.web import Patience, Reply, Size, WebError, exchange
 
 #: Opens a TCP connection to (address, port) within seconds; raises OSError.
 OpenSocket = Callable[[str, int, float], socket.socket]

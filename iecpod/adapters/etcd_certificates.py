@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.errors import HostError
-from iecpod.file_writer import PRIVATE, create_file
+from iecpod.files.writer import PRIVATE, create_file
 
 _NAME = "calico-etcd.pem"
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----\n.*?-----END \1-----\n", re.DOTALL)

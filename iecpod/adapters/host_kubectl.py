@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from iecpod.adapters.programs import ENVIRONMENT
-from iecpod.adapters.trace import trace_command
+from iecpod.adapters.command_trace import trace_command
+from iecpod.adapters.host_programs import ENVIRONMENT
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.ports import CommandResult
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from iecpod.errors import UsageError
-from iecpod.file_writer import PRIVATE, new_file, try_new_file
+from iecpod.files.writer import PRIVATE, new_file, try_new_file
 
 
 class LogArchive:

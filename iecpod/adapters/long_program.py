@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from iecpod.adapters.programs import ENVIRONMENT, follow_log
-from iecpod.adapters.trace import trace_command
+from iecpod.adapters.command_trace import trace_command
+from iecpod.adapters.host_programs import ENVIRONMENT, follow_log
 from iecpod.errors import HostError
 from iecpod.ports import LongProgram, ProgramEnd
 

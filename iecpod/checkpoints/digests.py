@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iecpod.cache.hashed_files import Fingerprint, plain_status, sha256_of_file
 from iecpod.checkpoints.manifest import StoredFile
-from iecpod.images.files import Fingerprint, plain_status, sha256_of_file
-from iecpod.trusted import is_ours
+from iecpod.files.trust import is_ours
 
 #: What was seen of files when they were last hashed.
 SEEN = ".seen.json"

@@ -13,16 +13,16 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from iecpod.cache.hashed_files import write_json
+from iecpod.cache.lease import alone, hold, is_held, last_use
+from iecpod.cache.work_directory import staging
 from iecpod.checkpoints.digests import SEEN, find_damage
 from iecpod.checkpoints.manifest import Checkpoint, read_manifest
 from iecpod.errors import PathRefused
-from iecpod.file_reader import read_own
-from iecpod.file_writer import PRIVATE, commit_tree, replace_file, sync_path
-from iecpod.images.files import write_json
-from iecpod.images.lease import alone, hold, is_held, last_use
-from iecpod.images.work import staging
-from iecpod.locks import Tell
-from iecpod.trusted import make_directory
+from iecpod.files.reader import read_own
+from iecpod.files.trust import make_directory
+from iecpod.files.writer import PRIVATE, commit_tree, replace_file, sync_path
+from iecpod.locks import Notify
 
 MANIFEST = "manifest.json"
 _LAYERS_LEASE = "checkpoint-layers"
@@ -79,14 +79,14 @@ class CheckpointStore:
         return sorted(found, key=_made_at, reverse=True)
 
     @contextmanager
-    def new(self, tell: Tell) -> Iterator[NewCheckpoint]:
+    def new(self, notify: Notify) -> Iterator[NewCheckpoint]:
         """A directory to fill; what the block leaves without `commit` goes. No layer is removed meanwhile."""
         make_directory(self.root, _PASSABLE)
         make_directory(self.layers_dir, _PASSABLE)
         make_directory(self.root / "saved", _PRIVATE)
-        hold(self.cache_dir, _LAYERS_LEASE, tell)
+        hold(self.cache_dir, _LAYERS_LEASE, notify)
         checkpoint_id = uuid.uuid4().hex[:12]
-        with staging(self.root, "checkpoint", tell) as stage:
+        with staging(self.root, "checkpoint", notify) as stage:
             directory = stage / checkpoint_id
             directory.mkdir(mode=_PRIVATE)
             yield NewCheckpoint(checkpoint_id, directory)
@@ -110,9 +110,9 @@ class CheckpointStore:
         with suppress(OSError):  # a cache that can only be read is still a cache
             write_json(self.directory(checkpoint.id) / SEEN, seen)
 
-    def hold(self, checkpoint_id: str, tell: Tell) -> None:
+    def hold(self, checkpoint_id: str, notify: Notify) -> None:
         """Nobody removes it while this process runs."""
-        hold(self.cache_dir, _lease(checkpoint_id), tell)
+        hold(self.cache_dir, _lease(checkpoint_id), notify)
 
     def alone(self, checkpoint_id: str) -> AbstractContextManager[bool]:
         """Whether no other process is at work with it."""

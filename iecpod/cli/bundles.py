@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.option_table import table_option
-from iecpod.cli.options import Invocation, bundle_trust_options, image_archive_option
+from iecpod.cli.options.mirrors import apt_mirror_option, make_supply, source_options
+from iecpod.cli.options.shared import Invocation, bundle_trust_options, image_archive_option
+from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_entry, echo_json
-from iecpod.cli.supply import apt_mirror_option, make_supply, source_options
 from iecpod.errors import ImageError
 from iecpod.model import Arch
 
@@ -62,7 +62,7 @@ def build(
     cache is not fetched again.
     """
     from iecpod.commands.bundles import BundleOrder
-    from iecpod.design.supply import Supply
+    from iecpod.release.mirrors import Supply
 
     supply = make_supply(options) or Supply()
     order = BundleOrder(
@@ -90,7 +90,7 @@ def verify(bundle: Path, bundle_digest: str | None, bundle_signers: Path | None)
     With --bundle-signers it also says who has signed it.
     """
     from iecpod.commands.bundles import verify_bundle
-    from iecpod.images.bundle_trust import BundleTrust
+    from iecpod.images.bundle.trust import BundleTrust
 
     signer, faults = verify_bundle(bundle, BundleTrust(digest=bundle_digest, signers=bundle_signers))
     if signer is not None:

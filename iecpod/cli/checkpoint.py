@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.options import Invocation, pod_options, storage_dir_option
+from iecpod.cli.options.pod_request import make_request
+from iecpod.cli.options.run import events_option, run_options, wait_lock_option
+from iecpod.cli.options.shared import Invocation, pod_options, storage_dir_option
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.cli.passing import pass_session
-from iecpod.cli.pod_request import make_request
-from iecpod.cli.run_options import events_option, run_options, wait_lock_option
 
 if TYPE_CHECKING:
-    from iecpod.commands.outputs import RunOutputs
+    from iecpod.reports.job_files import RunOutputs
     from iecpod.wiring.checkpoints import CheckpointKeeping
     from iecpod.wiring.session import Session
 
@@ -101,7 +101,7 @@ _output_option = click.option(
 @click.pass_obj
 def ls(invocation: Invocation, /, output: str, storage_dir: Path | None) -> None:
     """Lists the checkpoints of all PODs: what they are of, how large they are, and who needs their disks."""
-    from iecpod.commands.checkpoint_list import checkpoints_json, checkpoints_text
+    from iecpod.commands.checkpoint.listing import checkpoints_json, checkpoints_text
 
     shown = _keeping(invocation, storage_dir).shown()
     if output == "json":
@@ -117,7 +117,7 @@ def ls(invocation: Invocation, /, output: str, storage_dir: Path | None) -> None
 @click.pass_obj
 def show(invocation: Invocation, /, name: str, output: str, storage_dir: Path | None) -> None:
     """Shows the machines of one checkpoint, and what it was made of."""
-    from iecpod.commands.checkpoint_list import checkpoint_text, checkpoints_json
+    from iecpod.commands.checkpoint.listing import checkpoint_text, checkpoints_json
 
     (shown,) = _keeping(invocation, storage_dir).shown([name])
     if output == "json":
@@ -133,10 +133,10 @@ def show(invocation: Invocation, /, name: str, output: str, storage_dir: Path | 
 def verify(invocation: Invocation, /, names: tuple[str, ...], storage_dir: Path | None) -> None:
     """Compares every file with its digest, of all checkpoints where no NAME is given. Exits with 4 if one differs."""
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         echo_entry(f"iecpod: {text}")
 
-    for checkpoint_id in _keeping(invocation, storage_dir).verify(names, tell):
+    for checkpoint_id in _keeping(invocation, storage_dir).verify(names, notify):
         echo(f"checkpoint {checkpoint_id} is whole")
 
 

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.option_table import table_option
-from iecpod.cli.options import (
+from iecpod.cli.options.shared import (
     Invocation,
     demote_option,
     eyaml_options,
     lab_option,
     pod_option,
 )
+from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_document, echo_json
 from iecpod.errors import ExitCode
 from iecpod.model import PodRef
 
 if TYPE_CHECKING:
     from iecpod.commands.validate import Checks
-    from iecpod.commands.verdict import Verdict
     from iecpod.descriptors.addressing import Scheme
+    from iecpod.reports.validation import Verdict
 
 #: As in `iecpod.descriptors.schema`, which takes its time to load.
 _SCHEMAS = ("pdf", "idf", "release", "scenario")
@@ -68,9 +68,9 @@ def validate(
       iecpod validate labs/arm/virtual2.yaml
       iecpod validate --all -b . --strict --format junit > report.xml
     """
-    from iecpod.commands.eyaml import load_keys
     from iecpod.commands.rules import select_demoted
     from iecpod.commands.validate import Checks
+    from iecpod.pods.eyaml_keys import load_keys
 
     checks = Checks(
         schemas_dir=invocation.layout.schemas_dir,

@@ -15,7 +15,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def _completing(names: Callable[[click.Context, Layout], Iterable[str]]) -> Complete:
-    """Of the names, those that begin with what was typed; errors are for the command to tell, not for the shell.
+    """Of the names, those that begin with what was typed; errors are for the command to report, not for the shell.
 
     A name that a terminal would act on is not proposed.
     """
@@ -28,7 +28,7 @@ def _completing(names: Callable[[click.Context, Layout], Iterable[str]]) -> Comp
 
 
 def _base(context: click.Context, layout: Layout) -> Path | None:
-    from iecpod.descriptors.source import local_base
+    from iecpod.descriptors.pod_files import local_base
     from iecpod.errors import UsageError
 
     try:
@@ -38,7 +38,7 @@ def _base(context: click.Context, layout: Layout) -> Path | None:
 
 
 def _labs(context: click.Context, layout: Layout) -> Iterable[str]:
-    from iecpod.descriptors.tree import find_labs
+    from iecpod.descriptors.lab_tree import find_labs
 
     base = _base(context, layout)
     return [] if base is None else find_labs(base)
@@ -46,7 +46,7 @@ def _labs(context: click.Context, layout: Layout) -> Iterable[str]:
 
 def _pods(context: click.Context, layout: Layout) -> Iterable[str]:
     """Of the lab that was named, else of all."""
-    from iecpod.descriptors.tree import find_labs, find_pods
+    from iecpod.descriptors.lab_tree import find_labs, find_pods
 
     base, lab = _base(context, layout), context.params.get("lab")
     if base is None:
@@ -61,13 +61,13 @@ def _rules(_context: click.Context, _layout: Layout) -> Iterable[str]:
 
 
 def _releases(_context: click.Context, layout: Layout) -> Iterable[str]:
-    from iecpod.design.release_file import known_releases
+    from iecpod.release.file import known_releases
 
     return known_releases(layout.releases_dir)
 
 
 def _scenarios(_context: click.Context, layout: Layout) -> Iterable[str]:
-    from iecpod.design.scenario import load_scenarios
+    from iecpod.release.scenario import load_scenarios
 
     scenarios = load_scenarios(layout.scenarios_dir, layout.schemas_dir)
     return sorted(name for scenario in scenarios for name in (scenario.name, *scenario.aliases))

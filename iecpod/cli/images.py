@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from iecpod.cli.after_run import duration
 from iecpod.cli.completion import complete_release
-from iecpod.cli.option_table import table_option
-from iecpod.cli.options import Invocation, storage_dir_option
+from iecpod.cli.options.mirrors import apt_mirror_option
+from iecpod.cli.options.shared import Invocation, storage_dir_option
+from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_json
-from iecpod.cli.supply import apt_mirror_option
-from iecpod.cli.upkeep import duration
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
-    from iecpod.wiring.cache_keeping import CacheKeeping
+    from iecpod.wiring.image_cache import CacheKeeping
 
 
 @click.group()
@@ -32,14 +32,14 @@ def image() -> None:
 
 
 def _complete_name(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    from iecpod.images.inventory import find_items
+    from iecpod.cache.inventory import find_items
 
     layout = context.find_root().obj.layout.stored_in(context.params.get("storage_dir"))
     return [item.name for item in find_items(layout.cache_dir) if item.name.startswith(incomplete)]
 
 
 def _keeping(invocation: Invocation, storage_dir: Path | None) -> CacheKeeping:
-    from iecpod.wiring.cache_keeping import CacheKeeping
+    from iecpod.wiring.image_cache import CacheKeeping
 
     return CacheKeeping(invocation.stored_layout(storage_dir))
 
@@ -99,7 +99,7 @@ def bake(
 
 @image.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete_name)
-@click.option("--unused", is_flag=True, help="Instead of NAMEs: all images that nobody needs.")
+@click.option("--unused", is_flag=True, help="Instead of NAMEs: all images that are not in use.")
 @click.option(
     "--older-than",
     metavar="TIME",

@@ -16,19 +16,19 @@ from typing import cast
 import click
 
 import iecpod
-from iecpod.cli import bundles, checkpoint, checks, conformance, images, pods, releases, upkeep
+from iecpod.cli import after_run, bundles, checkpoint, checks, conformance, images, pods, releases
 from iecpod.cli.failures import check_working_directory, closed_output, explain_os_failure
-from iecpod.cli.options import Invocation
+from iecpod.cli.options.shared import Invocation
 from iecpod.cli.output import PrintableFormatter, echo, echo_entry, echo_usage_error
 from iecpod.cli.streams import prepare_streams
 from iecpod.descriptors.secrets import shown_command
 from iecpod.errors import DescriptorError, ExitCode, IecpodError, Interrupted, PathRefused, PreflightError, Problem
-from iecpod.file_writer import PRIVATE, open_append
+from iecpod.files.trust import check_directory, make_directory
+from iecpod.files.writer import PRIVATE, open_append
 from iecpod.layout import find_layout
-from iecpod.trusted import check_directory, make_directory
 
 _LOG = logging.getLogger("iecpod")
-_LOG.addHandler(logging.NullHandler())  # without a log file, Python would print what is told anyway
+_LOG.addHandler(logging.NullHandler())  # without a log file, Python would print what is reported anyway
 
 #: Whatever that of the caller is: QEMU's user must be able to read images, and nobody else may write anything. What is
 #: for its owner alone is made with a mode of its own.
@@ -59,7 +59,7 @@ def cli() -> None:
 
 
 _COMMANDS = (
-    *(*pods.COMMANDS, *conformance.COMMANDS, *bundles.COMMANDS, *checkpoint.COMMANDS, *upkeep.COMMANDS),
+    *(*pods.COMMANDS, *conformance.COMMANDS, *bundles.COMMANDS, *checkpoint.COMMANDS, *after_run.COMMANDS),
     *(*checks.COMMANDS, *releases.COMMANDS, *images.COMMANDS),
 )
 for command in _COMMANDS:
@@ -117,7 +117,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 
 
 def _start_log(state_dir: Path) -> Path | None:
-    """A log for traces and phase lines; where it cannot be written, runs go on without one.
+    """A log for traces and phase lines; where it cannot be written, runs continue without one.
 
     So they do where others may write: a verb that needs more than a log says so.
     """
@@ -129,7 +129,7 @@ def _start_log(state_dir: Path) -> Path | None:
         path.chmod(PRIVATE)  # of an earlier version
     except (OSError, PathRefused):
         return None
-    logging.raiseExceptions = False  # a full disk is told once, by what cannot go on without it
+    logging.raiseExceptions = False  # a full disk is reported once, by what cannot continue without it
     handler.setFormatter(PrintableFormatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.INFO)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.login import make_login
-from iecpod.cli.options import Invocation
+from iecpod.cli.options.login import make_login
+from iecpod.cli.options.shared import Invocation
 from iecpod.cli.tracing import tracing_commands
 
 if TYPE_CHECKING:

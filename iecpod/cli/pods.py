@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from iecpod.cli.fuel import FuelVerb, fuel_meaning, fuel_options
-from iecpod.cli.login import Address, login_options
-from iecpod.cli.option_table import table_option
-from iecpod.cli.options import (
+from iecpod.cli.after_run import log_file_option
+from iecpod.cli.options.fuel import FuelVerb, fuel_meaning, fuel_options
+from iecpod.cli.options.login import Address, login_options
+from iecpod.cli.options.pod_request import make_request
+from iecpod.cli.options.run import events_option, run_options, wait_lock_option
+from iecpod.cli.options.shared import (
     Name,
     design_options,
     pod_options,
     storage_dir_option,
 )
+from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 from iecpod.cli.passing import pass_access, pass_pods
-from iecpod.cli.pod_request import make_request
-from iecpod.cli.run_options import events_option, run_options, wait_lock_option
-from iecpod.cli.upkeep import log_file_option
-from iecpod.design.machines import ProviderName
 from iecpod.errors import ExitCode, UsageError
+from iecpod.options.choices import ProviderName
 
 if TYPE_CHECKING:
-    from iecpod.commands.outputs import RunOutputs
-    from iecpod.commands.report import Report
-    from iecpod.commands.request import PodRequest
+    from iecpod.pods.request import PodRequest
     from iecpod.provider import Removed
+    from iecpod.reports.job_files import RunOutputs
+    from iecpod.reports.run_report import Report
     from iecpod.wiring.access import Access
     from iecpod.wiring.pods import Pods
 
@@ -55,7 +55,7 @@ EXPORTED = {"env": "env", "hosts": "hosts", "ssh-config": "ssh_config", "invento
 def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
     """Creates the POD's machines and its Kubernetes cluster.
 
-    Running it again finds what is in place and goes on from there, also after it was killed. It takes the options of
+    Running it again finds what is in place and resumes from there, also after it was killed. It takes the options of
     Fuel's ci/deploy.sh.
     """
     _build(pods, pods.deploy, outputs, options)
@@ -75,7 +75,7 @@ def deploy(pods: Pods, /, outputs: RunOutputs, **options: Any) -> None:
 @pass_pods
 @log_file_option
 def redeploy(pods: Pods, /, outputs: RunOutputs, changed: bool, checkpoint: bool, **options: Any) -> None:
-    """Tears the POD down and deploys it anew, in one run; options that are left out are as deployed.
+    """Tears the POD down and deploys it again, in one run; options that are left out are as deployed.
 
     What a deploy would refuse is refused while the old POD still stands. With --changed, workers that are as they
     should be stay, and the cluster with them; a change of the first node, of a network or of the cluster itself still
@@ -136,7 +136,7 @@ def bootstrap(pods: Pods, /, addresses: tuple[IPv4Address, ...], outputs: RunOut
     if len(set(addresses)) != len(addresses):
         raise UsageError("an address is given twice", "give each machine once")
     if not options["user"]:
-        raise UsageError("nobody says as whom to log in", "give the user of the machines with --user")
+        raise UsageError("no login user is given", "give the user of the machines with --user")
     name = options["pod"] or str(addresses[0]).replace(".", "-")
     given = {**options, "lab": BOOTSTRAP_LAB, "pod": name, "provider": ProviderName.EXISTING}
     echo(pods.bootstrap(make_request(pods.layout, given), addresses, outputs).to_text())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from iecpod.cli.completion import complete_release
-from iecpod.cli.options import Invocation, storage_dir_option
+from iecpod.cli.options.shared import Invocation, storage_dir_option
 from iecpod.cli.output import echo, echo_document, echo_json
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ class _StandardOutput(io.FileIO):
 
 
 class _StandardError(io.FileIO):
-    """A run does not end because nobody can read how it goes; log, report and exit code tell it, too."""
+    """A run does not end because nobody can read how it goes; log, report and exit code show it, too."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:

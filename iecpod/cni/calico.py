@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iecpod.cni.calico_etcd import etcd_cluster_ip, patch_etcd
-from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
-from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.etcd_tls import EtcdTls
-from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CniSource, Manifest, Release
 from iecpod.model import Arch
+from iecpod.options.choices import Encapsulation
 from iecpod.outside_json import Json
+from iecpod.release.container_environment import ContainerEnvironment
+from iecpod.release.kubernetes_version import kubernetes_minor
+from iecpod.release.release import CniSource, Manifest, Release
 from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in
 
 _REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from iecpod.cni.calico import CalicoRelease, CalicoSettings
-from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster, EtcdTlsMaker
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.options.choices import Encapsulation
 from iecpod.outside_json import Json
 from iecpod.render.manifest import ManifestPatch
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.yaml.document import dump_yaml_all
 
 CUSTOM_KINDS = ("installations.operator.tigera.io", "apiservers.operator.tigera.io")
 #: The only name that the operator looks at.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
-from iecpod.design.container_environment import ContainerEnvironment
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CniSource, Manifest, Release
 from iecpod.model import Arch
 from iecpod.outside_json import Json, parse_json
+from iecpod.release.container_environment import ContainerEnvironment
+from iecpod.release.release import CniSource, Manifest, Release
 from iecpod.render.manifest import ManifestPatch
 
 _REMEDY = "pin a kube-flannel.yml of flannel-io/flannel, or give one with --manifest"

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.commands.table import format_table
-from iecpod.design.bundle_manifest import BundleManifest, parse_bundle_manifest
-from iecpod.design.supply import Supply
 from iecpod.errors import ImageError, PreflightError, UsageError
-from iecpod.file_writer import READABLE, replace_file
-from iecpod.images.bundle_files import StoredBundle
-from iecpod.images.bundle_reader import open_bundle, signature_path
-from iecpod.images.bundle_trust import BundleTrust
-from iecpod.images.ssh_signature import sign
+from iecpod.files.writer import READABLE, replace_file
+from iecpod.images.bundle.reader import open_bundle, signature_path
+from iecpod.images.bundle.ssh_signature import sign
+from iecpod.images.bundle.transfer import StoredBundle
+from iecpod.images.bundle.trust import BundleTrust
 from iecpod.model import Arch
+from iecpod.release.bundle_manifest import BundleManifest, parse_bundle_manifest
+from iecpod.release.mirrors import Supply
+from iecpod.reports.table import format_table
 
 _MIB = 1024 * 1024
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from iecpod.commands.conformance_host import Bench, HostTests
-from iecpod.commands.conformance_pod import PodTests
-from iecpod.commands.conformance_report import ConformanceReport, check_output
-from iecpod.commands.conformance_run import ConformanceOrder, ConformanceRun, E2eTests, Place
-from iecpod.commands.resolve import PodInputs
-from iecpod.commands.tools import PodState, PodTools, RunContext
+from iecpod.conformance.e2e_objects import missing_images, remove_namespaces
+from iecpod.conformance.e2e_pod import E2ePod
+from iecpod.conformance.host import Bench, HostTests
+from iecpod.conformance.pod import PodTests
+from iecpod.conformance.report import ConformanceReport, check_output
+from iecpod.conformance.run import ConformanceOrder, ConformanceRun, E2eTests, Place
+from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.design.conformance import image_of_tests
-from iecpod.design.go_source import GoSource
 from iecpod.errors import PreflightError, Problem, UsageError
-from iecpod.phases.e2e_objects import missing_images, remove_namespaces
-from iecpod.phases.e2e_pod import E2ePod
-from iecpod.phases.kubectl import Kubectl
+from iecpod.pods.ports import PodState, PodTools, RunContext
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import WayIn
+from iecpod.release.go_source import GoSource
 
 #: Namespaces take some seconds to go, and minutes on emulated guests whose pods end slowly.
 _REMOVAL_SECONDS = 300.0

@@ -1,4 +1,4 @@
-"""`iecpod deploy`: a POD and its cluster, from descriptors; running it again finds what is there and goes on."""
+"""`iecpod deploy`: a POD and its cluster, from descriptors; running it again finds what is there and resumes."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from iecpod.commands.cluster_access import kubectl_of
-from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
-from iecpod.commands.pod_state import RESTORING
-from iecpod.commands.refusal import check_plan
-from iecpod.commands.report import Report
-from iecpod.commands.request import PHASES
-from iecpod.commands.resolve import PodInputs
-from iecpod.commands.saved_pod import check_saved
-from iecpod.commands.tools import PodState, PodTools, RunContext
+from iecpod.deploy.kubectl.admin_conf import AdminConf
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.phases.control_plane import ControlPlanePhase
+from iecpod.deploy.phases.helm import HelmPhase
+from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
+from iecpod.deploy.phases.prune import PrunePhase, SurplusMachines
+from iecpod.deploy.phases.ready import ReadyPhase
+from iecpod.deploy.phases.runtime import RuntimePhase
+from iecpod.deploy.phases.verify import VerifyPhase
+from iecpod.deploy.phases.workers import WorkersPhase
+from iecpod.deploy.waiting.phase_tools import PhaseTools, make_phase_tools
+from iecpod.deploy.workflow import Phase, PhaseFailed, run_phases
 from iecpod.descriptors.places import places_of
 from iecpod.design.image_origin import NeededImage
-from iecpod.design.option import Source
 from iecpod.errors import IecpodError
-from iecpod.phases.admin_conf import AdminConf
-from iecpod.phases.control_plane import ControlPlanePhase
-from iecpod.phases.helm import HelmPhase
-from iecpod.phases.kubeconfig import KubeconfigPhase
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.pod_network import PodNetworkPhase
-from iecpod.phases.prune import PrunePhase, SurplusMachines
-from iecpod.phases.ready import ReadyPhase
-from iecpod.phases.runtime import RuntimePhase
-from iecpod.phases.verify import VerifyPhase
-from iecpod.phases.workers import WorkersPhase
+from iecpod.options.option import Source
+from iecpod.pods.cluster_access import kubectl_of
+from iecpod.pods.directory import RESTORING
+from iecpod.pods.manifests import KnownManifests, look_at_manifests
+from iecpod.pods.ports import PodState, PodTools, RunContext
+from iecpod.pods.refusal import check_plan
+from iecpod.pods.request import PHASES
+from iecpod.pods.resolve import PodInputs
+from iecpod.pods.saved import check_saved
 from iecpod.provider import Console, MachinePlan, Power, Provider
+from iecpod.reports.run_report import Report
 from iecpod.results import DONE, FAILED, IN_PLACE, PhaseResult
-from iecpod.waiting.phase_tools import PhaseTools, make_phase_tools
-from iecpod.workflow import Phase, PhaseFailed, run_phases
 
 
 @dataclass(frozen=True, slots=True)

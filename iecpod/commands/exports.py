@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from iecpod.commands.guest_access import GuestAccess
-from iecpod.commands.resolve import PodInputs
-from iecpod.file_writer import READABLE, replace_file
+from iecpod.files.writer import READABLE, replace_file
+from iecpod.pods.resolve import PodInputs
 from iecpod.render.exports import EXPORTS, ExportedNode, ExportedPod
 
 

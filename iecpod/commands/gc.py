@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from iecpod.commands.pod_state import NOTE
-from iecpod.commands.table import format_table
 from iecpod.commands.teardown import teardown
-from iecpod.commands.tools import NodeAccess, PodState, PodTools
-from iecpod.design.machines import Site
 from iecpod.errors import CleanupError, IecpodError, PodLocked
-from iecpod.file_reader import read_own
+from iecpod.files.reader import read_own
+from iecpod.options.site import Site
 from iecpod.outside_json import parse_json
+from iecpod.pods.directory import NOTE
+from iecpod.pods.ports import NodeAccess, PodState, PodTools
+from iecpod.reports.table import format_table
 from iecpod.results import FAILED
 from iecpod.units import format_age
 
 _ALL_HINT = "--all takes it, too"
-NOT_FROM_HERE = f"not deployed from here, so nobody knows whether it is in use ({_ALL_HINT})"
+NOT_FROM_HERE = f"not deployed from here, so it may be in use ({_ALL_HINT})"
 
 
 class _Kept(IecpodError):
@@ -31,7 +31,7 @@ class _Kept(IecpodError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """Something that a run may have left. `made_at` is a Unix time, None where nothing tells it.
+    """Something that a run may have left. `made_at` is a Unix time, None where it is unknown.
 
     `in_use`, where there is one, is the reason why it stays whatever its age. `remove` raises `IecpodError`.
     """
@@ -117,7 +117,7 @@ def _finished(state: PodState) -> str:
     except FileNotFoundError:
         return ""
     except (IecpodError, OSError, ValueError) as error:
-        return f"its report cannot be read, so nobody knows how its deploy ended ({error}; {_ALL_HINT})"
+        return f"its report cannot be read, so it is unknown how its deploy ended ({error}; {_ALL_HINT})"
     return "" if outcome == FAILED else f"its deploy went well ({_ALL_HINT})"
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.commands.resolve import PodInputs
+from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
 from iecpod.errors import UsageError
-from iecpod.phases.admin_conf import ADMIN_CONF
+from iecpod.pods.resolve import PodInputs
 from iecpod.provider import Console, Provider
 from iecpod.render.exports import PINNED_SSH, ssh_path
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iecpod.cache.inventory import CacheItem
 from iecpod.commands.gc import Leftover
-from iecpod.commands.table import format_table
 from iecpod.errors import HostError, PreflightError, Problem, UsageError
-from iecpod.images.inventory import CacheItem
+from iecpod.reports.table import format_table
 from iecpod.units import format_age, format_size
 
 #: As much of a digest as tables show, and the least of it that names something.

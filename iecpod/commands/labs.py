@@ -6,21 +6,21 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from iecpod.commands.pod_state import check_pod_dir, load_saved, pod_dir_of
-from iecpod.commands.request import lab_defaults
-from iecpod.commands.table import format_table
 from iecpod.commands.validate import load_tree
 from iecpod.descriptors.pod import check_read_pod
-from iecpod.descriptors.source import ReadPod
+from iecpod.descriptors.pod_files import ReadPod
 from iecpod.errors import IecpodError, count_errors
 from iecpod.layout import Layout
+from iecpod.pods.directory import check_pod_dir, load_saved, pod_dir_of
+from iecpod.pods.request import lab_defaults
+from iecpod.reports.table import format_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedPod:
     """`archs` and `types` are those of its nodes, each once, as written; `hypervisor` is empty where nobody names one.
 
-    `deployed` tells that a deploy from here has begun and that no teardown has ended it. `fault`, where there is one,
+    `deployed` says that a deploy from here has begun and that no teardown has ended it. `fault`, where there is one,
     is why nothing more is known of that.
     """
 

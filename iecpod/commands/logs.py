@@ -1,4 +1,4 @@
-"""`iecpod logs`: all that tells what became of a POD, from this machine and from its nodes, without its secrets.
+"""`iecpod logs`: all that shows what happened to a POD, from this machine and from its nodes, without its secrets.
 
 Nothing is started, made or changed for it: it works on a POD that is half made, or whose libvirtd is dead.
 """
@@ -10,19 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.commands.collection import Collection, Sink
-from iecpod.commands.guest_logs import GuestLogs, fetch_guest_logs
 from iecpod.commands.plan import plan_on, plan_text
-from iecpod.commands.resolve import PodInputs
-from iecpod.commands.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
-from iecpod.commands.tools import PodState, PodTools
-from iecpod.descriptors.source import Descriptors, ReadPod
-from iecpod.design.machines import Site
+from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.descriptors.pod_files import Descriptors, ReadPod
 from iecpod.errors import IecpodError
+from iecpod.logs.archive import Collection, Sink
+from iecpod.logs.node_logs import GuestLogs, fetch_guest_logs
+from iecpod.logs.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
+from iecpod.options.site import Site
+from iecpod.pods.ports import PodState, PodTools
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Reporter, Shell
 from iecpod.provider import Provider
-from iecpod.waiting.parallel import run_on_nodes
-from iecpod.yaml_document import dump_yaml
+from iecpod.yaml.document import dump_yaml
 
 _MIB = 1 << 20
 

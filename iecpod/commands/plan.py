@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from iecpod.commands.deploy import withdraw
-from iecpod.commands.pod_manifest import KnownManifests, look_at_manifests
-from iecpod.commands.refusal import check_plan
-from iecpod.commands.resolve import PodInputs
-from iecpod.commands.table import format_table
-from iecpod.commands.tools import PodTools
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.image_origin import NeededImage
-from iecpod.design.supply import Supply
 from iecpod.errors import ImageError, PreflightError, Problem
+from iecpod.pods.manifests import KnownManifests, look_at_manifests
+from iecpod.pods.ports import PodTools
+from iecpod.pods.refusal import check_plan
+from iecpod.pods.resolve import PodInputs
 from iecpod.provider import CheckpointInputs, Checkpoints, MachinePlan, Provider
+from iecpod.release.mirrors import Supply
+from iecpod.reports.table import format_table
 
 _GIB = 1024**3
 _MIB = 1024**2

@@ -8,23 +8,23 @@ from typing import TypeVar
 
 from iecpod.commands.deploy import build_pod
 from iecpod.commands.plan import plan_on
-from iecpod.commands.refusal import REMOVED_BY_REDEPLOY
-from iecpod.commands.report import Report
-from iecpod.commands.resolve import PodInputs
 from iecpod.commands.teardown import teardown
-from iecpod.commands.tools import PodTools
 from iecpod.design.changes import Replacement
-from iecpod.design.machines import Site
-from iecpod.design.pod_options import fixed_differences
 from iecpod.errors import CleanupError, PreflightError, count_errors
+from iecpod.options.site import Site
+from iecpod.options.table import fixed_differences
+from iecpod.pods.ports import PodTools
+from iecpod.pods.refusal import REMOVED_BY_REDEPLOY
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Reporter
 from iecpod.provider import MachinePlan, Removed, Reset
+from iecpod.reports.run_report import Report
 
 T = TypeVar("T")
 
 
 def redeploy(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report], None]) -> Report:
-    """Removes what there is of the POD and builds it anew, all under one lock.
+    """Removes what there is of the POD and builds it again, all under one lock.
 
     Where the new POD could not be built, `PreflightError` is raised while the old one still stands. A run that was
     killed is repeated by running it again. Raises what `teardown` and `deploy` raise.
@@ -39,8 +39,8 @@ def redeploy_changed(inputs: PodInputs, tools: PodTools, save_report: Callable[[
     """As `redeploy`, but only workers that differ go, and the rest stays as it is and runs on.
 
     What all hangs on (the control plane, a network, the cluster's own options) takes the whole POD with it, which is
-    told. A worker that was made anew joins under its name as a new node, and the result is verified again; so also
-    a plain deploy goes on where this was killed.
+    told. A worker that was recreated joins under its name as a new node, and the result is verified again; so also
+    a plain deploy resumes where this was killed.
     """
     if tools.state.pod_dir.exists():
         replacement = _find_replacement(inputs, tools, _check_beforehand(inputs, tools))
@@ -64,16 +64,16 @@ def _remove_machines(inputs: PodInputs, tools: PodTools, names: tuple[str, ...])
     provider = tools.nodes.provider(inputs.order.site)
     provider.open(start=False)
     try:
-        _tell_removed(tools.run.reporter, provider.remove_machines(names).names)
+        _report_removed(tools.run.reporter, provider.remove_machines(names).names)
     finally:
         provider.close()
 
 
 def _remove_whole(inputs: PodInputs, tools: PodTools) -> None:
-    """A POD that was there leaves the options of the new one, for a run that goes on if this one ends here."""
+    """A POD that was there leaves the options of the new one, for a run that resumes if this one ends here."""
     existed = tools.state.pod_dir.exists()
     removed = _remove_all(inputs, tools, tools.state.saved().options.site or inputs.order.site)
-    _tell_removed(tools.run.reporter, removed.names)
+    _report_removed(tools.run.reporter, removed.names)
     for kept in removed.kept:
         tools.run.reporter.warn(f"{kept.name} stays, which {kept.why}")
     if existed:
@@ -96,7 +96,7 @@ def _remove_all(inputs: PodInputs, tools: PodTools, site: Site) -> Removed:
     return removed
 
 
-def _tell_removed(reporter: Reporter, names: tuple[str, ...]) -> None:
+def _report_removed(reporter: Reporter, names: tuple[str, ...]) -> None:
     for name in names:
         reporter.progress(f"removed {name}")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.commands.table import format_table
-from iecpod.design.release import Release
-from iecpod.design.release_file import known_releases, load_release, read_release, select_variant
 from iecpod.model import Arch
-from iecpod.yaml_document import dump_yaml
+from iecpod.release.file import known_releases, load_release, read_release, select_variant
+from iecpod.release.release import Release
+from iecpod.reports.table import format_table
+from iecpod.yaml.document import dump_yaml
 
 _ABSENT = "-"
 

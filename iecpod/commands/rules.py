@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from iecpod.commands.rule_book import RULE_BOOK
-from iecpod.commands.table import format_table
 from iecpod.descriptors.messages import suggest
+from iecpod.descriptors.rule_catalog import RULE_BOOK
 from iecpod.descriptors.rules.rule import RuleFacts
 from iecpod.errors import Severity, UsageError
+from iecpod.reports.table import format_table
 
 
 def rules_text() -> str:

@@ -7,20 +7,20 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from iecpod.commands.cluster_access import kubectl_of
-from iecpod.commands.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
-from iecpod.commands.resolve import PodInputs
-from iecpod.commands.table import format_table
-from iecpod.commands.tools import NodeAccess, PodTools
+from iecpod.deploy.kubectl.kubectl import internal_ip, is_ready
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.changes import Drift
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release_support import check_support
 from iecpod.errors import HostError, IecpodError
 from iecpod.outside_json import Json
-from iecpod.phases.kubectl import internal_ip, is_ready
+from iecpod.pods.cluster_access import kubectl_of
+from iecpod.pods.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
+from iecpod.pods.ports import NodeAccess, PodTools
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import LockHolder
 from iecpod.provider import Provider
-from iecpod.waiting.parallel import run_on_nodes
+from iecpod.release.support import check_support
+from iecpod.reports.table import format_table
 
 _ANSWER_SECONDS = 30.0
 _UNKNOWN, _NOTHING = "unknown", "-"

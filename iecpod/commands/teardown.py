@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iecpod.commands.tools import PodTools
-from iecpod.design.machines import Site
 from iecpod.errors import CleanupError
+from iecpod.options.site import Site
+from iecpod.pods.ports import PodTools
 from iecpod.provider import Removed
 
 

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iecpod.commands.verdict import PodVerdict, Verdict
 from iecpod.descriptors.addressing import Scheme
 from iecpod.descriptors.crosscheck import RULES
 from iecpod.descriptors.encrypted import Decrypt
+from iecpod.descriptors.lab_tree import find_described_pods
 from iecpod.descriptors.pod import check_read_pod
-from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_descriptors, load_files, local_base
-from iecpod.descriptors.tree import find_described_pods
+from iecpod.descriptors.pod_files import NOT_GIVEN, Descriptors, ReadPod, load_descriptors, load_files, local_base
 from iecpod.errors import Problem, Severity, UsageError, sort_problems
 from iecpod.model import PodRef
+from iecpod.reports.validation import PodVerdict, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def validate_pod(base_uri: str, ref: PodRef, checks: Checks) -> Verdict:
 
 
 def validate_files(paths: Sequence[Path], checks: Checks) -> Verdict:
-    """Each file with its partner, where that lies beside it."""
+    """Each file with its partner, where that is beside it."""
     return _judge(load_files(paths), checks)
 
 

@@ -227,7 +227,7 @@ class _NetworkLayout:
         last = int(self.last_usable)
         if self.network.name is NetworkName.PUBLIC:
             last = min(last, int(self.last_host) - 1)
-        # The longest stretch without the addresses of host, gateway and the PDF, which may lie anywhere.
+        # The longest stretch without the addresses of host, gateway and the PDF, which may be anywhere.
         reserved = {int(address) for address in self._reserved()}
         edges = [first - 1, *sorted(number for number in reserved if first <= number <= last), last + 1]
         first, last = max(((low + 1, high - 1) for low, high in pairwise(edges)), key=lambda ends: ends[1] - ends[0])
@@ -254,7 +254,7 @@ def _check_network(pod: PodSpec, layout: _NetworkLayout, addresses: Mapping[int,
             remedy = "move ip-range, so that it begins behind that address"
             yield _problem(pod, network.name, "ip-range", message, remedy, "address-taken")
     if network.name is NetworkName.PUBLIC and network.gateway is not None and network.gateway not in cidr:
-        message = f"nodes cannot reach the gateway {network.gateway}: it lies outside {cidr}"
+        message = f"nodes cannot reach the gateway {network.gateway}: it is outside {cidr}"
         yield _problem(pod, network.name, "gateway", message, "correct gateway, network or mask", "gateway-unreachable")
 
 
@@ -276,7 +276,7 @@ def _check_public_pool(
     for address, owner in owners.items():
         if pool[0] <= address <= pool[1]:
             yield Problem(
-                message=f"{owner}, which lies in the public pool",
+                message=f"{owner}, which is in the public pool",
                 remedy="let the pool begin behind the addresses of host, gateway and nodes, or end before",
                 file=pod.idf_file,
                 path="idf.fuel.network.public_pool",

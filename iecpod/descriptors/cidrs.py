@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from netaddr import IPNetwork, IPSet
 
-from iecpod.descriptors.values import SPECIAL_NETWORKS, make_network, parse_cidr
+from iecpod.descriptors.value_parsers import SPECIAL_NETWORKS, make_network, parse_cidr
 from iecpod.errors import Problem
 from iecpod.model import IpNetwork, NetworkName, PodSpec
 

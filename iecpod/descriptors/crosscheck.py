@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from iecpod.descriptors.pod_files import Descriptors
 from iecpod.descriptors.rules import links, machines, networks, nics, pairing, roles, secrets, wires
+from iecpod.descriptors.rules.documents import OtherFileNeeded, PodView, view_pod
 from iecpod.descriptors.rules.rule import Rule
-from iecpod.descriptors.rules.view import OtherFileNeeded, PodView, view_pod
-from iecpod.descriptors.source import Descriptors
 from iecpod.errors import Problem
 
 #: In the order in which they are listed.

@@ -18,7 +18,7 @@ def check_dhcp_range(pod: PodSpec, given_out: AddressRange | None) -> Iterator[P
 
 
 def is_too_wide(given_out: AddressRange) -> bool:
-    """Whether libvirt refuses to give out such a range by DHCP: both ends must lie in one /16."""
+    """Whether libvirt refuses to give out such a range by DHCP: both ends must be in one /16."""
     return int(given_out[0]) >> 16 != int(given_out[1]) >> 16
 
 

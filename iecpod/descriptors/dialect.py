@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from iecpod.errors import Problem
-from iecpod.yaml_document import Document
+from iecpod.yaml.document import Document
 
 _REMEDY = "describe the POD as PDF 1.0 and IDF 0.1; `pdf/labs/arm/virtual2.yaml` and its IDF are an example"
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from iecpod.descriptors.source import Descriptors
+from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import Problem
-from iecpod.yaml_document import Document
+from iecpod.yaml.document import Document
 
 #: Makes text of an envelope's bytes. Raises `ValueError` with a sentence for people.
 Decrypt: TypeAlias = Callable[[bytes], str]

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from iecpod.descriptors.encrypted import Decrypt
 from iecpod.errors import UsageError
-from iecpod.file_reader import read_small
+from iecpod.files.reader import read_small
 
 _MOST_BYTES = 1024 * 1024
 _REMEDY = "give the pair that `eyaml createkeys` made: private_key.pkcs7.pem and public_key.pkcs7.pem"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from iecpod.descriptors import values
-from iecpod.http_url import check_http_url
+from iecpod.descriptors import value_parsers
+from iecpod.http.url import check_http_url
 from iecpod.hypervisor_uri import parse_described
 from iecpod.units import parse_size_bytes, parse_speed_mbps
 
@@ -14,23 +14,23 @@ from iecpod.units import parse_size_bytes, parse_speed_mbps
 FORMATS: dict[str, Callable[[Any], object]] = {
     "size": parse_size_bytes,
     "speed": parse_speed_mbps,
-    "mac": values.parse_mac,
-    "ipv4": values.parse_ipv4,
-    "ipv4-interface": values.parse_ipv4_interface,
-    "ipv4-range": values.parse_ip_range,
-    "cidr": values.parse_cidr,
-    "vlan": values.parse_vlan,
-    "nic-vlan": values.check_nic_vlan,
-    "uri": values.check_uri,
+    "mac": value_parsers.parse_mac,
+    "ipv4": value_parsers.parse_ipv4,
+    "ipv4-interface": value_parsers.parse_ipv4_interface,
+    "ipv4-range": value_parsers.parse_ip_range,
+    "cidr": value_parsers.parse_cidr,
+    "vlan": value_parsers.parse_vlan,
+    "nic-vlan": value_parsers.check_nic_vlan,
+    "uri": value_parsers.check_uri,
     "http-url": check_http_url,
     "libvirt-uri": parse_described,
-    "management-address": values.check_management_address,
-    "emails": values.check_emails,
-    "features": values.check_features,
-    "bus-address": values.check_bus_address,
-    "device": values.check_device_name,
-    "bridge": values.check_bridge_name,
-    "host": values.check_host,
+    "management-address": value_parsers.check_management_address,
+    "emails": value_parsers.check_emails,
+    "features": value_parsers.check_features,
+    "bus-address": value_parsers.check_bus_address,
+    "device": value_parsers.check_device_name,
+    "bridge": value_parsers.check_bridge_name,
+    "host": value_parsers.check_host,
 }
 
 #: Formats of values that may be text or a number.

@@ -7,8 +7,8 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 
 from iecpod.descriptors.getters import get_integer, get_mapping, get_mappings, get_scalar, get_text, get_texts
-from iecpod.descriptors.source import Descriptors
-from iecpod.descriptors.values import (
+from iecpod.descriptors.pod_files import Descriptors
+from iecpod.descriptors.value_parsers import (
     ZERO_MAC,
     make_network,
     parse_ip_range,

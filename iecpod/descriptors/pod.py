@@ -11,9 +11,9 @@ from iecpod.descriptors.addressing import Scheme, allocate
 from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.encrypted import Decrypt, check_needed, decrypt_document
 from iecpod.descriptors.parse import parse_pod
+from iecpod.descriptors.pod_files import NOT_GIVEN, Descriptors, ReadPod, load_descriptors
 from iecpod.descriptors.schema import HARMLESS_RULES, check_schema
 from iecpod.descriptors.secrets import Secrets, conceal
-from iecpod.descriptors.source import NOT_GIVEN, Descriptors, ReadPod, load_descriptors
 from iecpod.errors import DescriptorError, PreflightError, Problem, count_errors, sort_problems
 from iecpod.model import NodeType, PodRef, PodSpec
 
@@ -98,7 +98,7 @@ def check_read_pod(
     problems = [*pod.problems, *checked.problems]
     if _can_be_parsed(checked.descriptors, problems):
         problems += _check_addresses(pod.ref or _UNNAMED, checked, scheme)
-    shown = sort_problems(problem.demoted(demoted) for problem in _told_once(problems))
+    shown = sort_problems(problem.demoted(demoted) for problem in _without_duplicates(problems))
     return CheckedDescriptors(checked.descriptors, tuple(shown), checked.secrets)
 
 
@@ -142,9 +142,9 @@ def _can_be_parsed(descriptors: Descriptors, problems: Collection[Problem]) -> b
     )
 
 
-def _told_once(problems: Collection[Problem]) -> list[Problem]:
-    told = {(problem.rule, problem.file, problem.path) for problem in problems}
-    return [problem for problem in problems if (_SAID_BY.get(problem.rule), problem.file, problem.path) not in told]
+def _without_duplicates(problems: Collection[Problem]) -> list[Problem]:
+    printed = {(problem.rule, problem.file, problem.path) for problem in problems}
+    return [problem for problem in problems if (_SAID_BY.get(problem.rule), problem.file, problem.path) not in printed]
 
 
 def _check_addresses(ref: PodRef, checked: CheckedDescriptors, scheme: Scheme) -> list[Problem]:

@@ -19,7 +19,7 @@ from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.formats import FORMATS, check_format
 from iecpod.descriptors.messages import explain, explain_missing_key, explain_unknown_key
 from iecpod.errors import Problem, sort_problems
-from iecpod.yaml_document import Document
+from iecpod.yaml.document import Document
 
 SchemaKind: TypeAlias = Literal["pdf", "idf", "release", "scenario", "manifest-patch"]
 _Path: TypeAlias = tuple[str | int, ...]

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from iecpod.design.choices import Encapsulation
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import Manifest, Release
-from iecpod.design.scenario import Role
 from iecpod.model import Arch
+from iecpod.options.choices import Encapsulation
 from iecpod.outside_json import Json
+from iecpod.release.release import Manifest, Release
+from iecpod.release.scenario import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

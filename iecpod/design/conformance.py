@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iecpod.design.kubernetes_version import kubernetes_minor
-from iecpod.design.release import Release
 from iecpod.model import Arch
+from iecpod.release.kubernetes_version import kubernetes_minor
+from iecpod.release.release import Release
 
 #: A cross-section of upstream's conformance tests (test/conformance/testdata/conformance.yaml of Kubernetes 1.37.2):
 #: one or two of each part of a cluster, short, and with no other images than the release has. Where the tags of a

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.machines import Machine
 from iecpod.design.pod import PodDesign
 from iecpod.errors import Problem, Severity
+from iecpod.release.kubernetes_version import kubernetes_minor
 
 _CPUS, _MEMORY_MIB = 2, 1700
 #: A kernel keeps some memory for itself, so a guest sees less than its machine has: about 60 MiB of 1700.

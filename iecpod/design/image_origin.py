@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from iecpod.design.image_reference import digest_of, full_reference, without_digest
-from iecpod.design.release import Release
-from iecpod.design.supply import Supply
 from iecpod.errors import Problem
 from iecpod.model import Arch
+from iecpod.release.image_reference import digest_of, full_reference, without_digest
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import Release
 
 MISSING = "missing"
 _SHOWN_DIGITS = 12

@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.model import Arch, NetworkName
-
-
-class VirtType(str, enum.Enum):
-    """virt-install's and libvirt's word for KVM or emulation."""
-
-    KVM = "kvm"
-    QEMU = "qemu"
-
-
-class ProviderName(str, enum.Enum):
-    """The values of --provider."""
-
-    LIBVIRT = "libvirt"
-    EXISTING = "existing"
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where a POD's machines come from; `uri` is libvirt's, None where there is none."""
-
-    provider: ProviderName
-    uri: HypervisorUri | None = None
-
-    def __str__(self) -> str:
-        return "existing machines" if self.uri is None else str(self.uri)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,17 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from iecpod.descriptors.addressing import Allocation
 from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
+from iecpod.design.direct_access import complete_supply
 from iecpod.design.docker_bridge import plan_docker_bridge
-from iecpod.design.machines import ProviderName, Site, network_device
-from iecpod.design.pod_options import PodOptions
-from iecpod.design.reached import reached_networks
-from iecpod.design.release import Release
-from iecpod.design.scenario import Role, Scenario
-from iecpod.design.supply import Supply, complete_supply
+from iecpod.design.machines import network_device
+from iecpod.design.outside_addresses import reached_networks
 from iecpod.model import NetworkName, PodSpec
+from iecpod.options.choices import ProviderName
+from iecpod.options.site import Site
+from iecpod.options.table import PodOptions
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import Release
+from iecpod.release.scenario import Role, Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

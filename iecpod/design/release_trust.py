@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iecpod.design.release import ImageSourceType, Release
-from iecpod.design.supply import Supply
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import ImageSourceType, Release
 
 
 def check_trust(release: Release, arch: Arch, supply: Supply) -> list[Problem]:

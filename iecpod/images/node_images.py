@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.scenario import Role
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.archive import PackedImage, pack_images
-from iecpod.images.cache import Cache
+from iecpod.files.tar import OddTar, TarBounds, TarFile, read_tar
+from iecpod.images.archives.docker_archive import PackedImage, pack_images
 from iecpod.outside_json import parse_json
-from iecpod.tar_files import OddTar, TarBounds, TarFile, read_tar
+from iecpod.release.scenario import Role
 
 _MANIFEST = "manifest.json"
 _MOST_TEXT_BYTES = 4 * 1024 * 1024

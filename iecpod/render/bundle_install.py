@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from iecpod.design.go_source import GoSource
-from iecpod.design.release import ImageSourceType, Release
 from iecpod.naming import BUNDLE_DISK
+from iecpod.release.go_source import GoSource
+from iecpod.release.release import ImageSourceType, Release
 from iecpod.render.node_files import render_node_files
 
 _KUBELET_UNIT = """[Unit]

@@ -8,10 +8,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.design.machines import Nic, NicNetwork, Seed
-from iecpod.design.supply import Supply
 from iecpod.model import PodRef
+from iecpod.release.mirrors import Supply
 from iecpod.render.low_overhead import GO_ENVIRONMENT
-from iecpod.render.supply_files import APT_CONF_PATH, render_apt_conf, render_ca_files
+from iecpod.render.mirror_files import APT_CONF_PATH, render_apt_conf, render_ca_files
 from iecpod.render.templating import make_directory_environment
 
 #: 127.0.1.1 is not among them: a node's own name must mean the address that the cluster knows it by.

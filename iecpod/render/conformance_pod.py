@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.yaml.document import dump_yaml_all
 
 #: What is not in a namespace: the tests are the cluster's administrator.
 BINDING = "iecpod-conformance"

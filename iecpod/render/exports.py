@@ -12,9 +12,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.scenario import Role
 from iecpod.model import PodRef
-from iecpod.yaml_document import dump_yaml
+from iecpod.release.scenario import Role
+from iecpod.yaml.document import dump_yaml
 
 #: Options of ssh(1): the POD's key and the pinned host keys count, nothing else; nobody is asked.
 PINNED_SSH = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.kubernetes_version import kubeadm_api_version, kubernetes_minor
-from iecpod.design.release import Release
+from iecpod.release.kubernetes_version import kubeadm_api_version, kubernetes_minor
+from iecpod.release.release import Release
 from iecpod.render.low_overhead import (
     LEADER_ARGUMENTS,
     PATCHES_DIR,
@@ -21,7 +21,7 @@ from iecpod.render.low_overhead import (
     kubelet_flags,
     kubelet_periods,
 )
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.yaml.document import dump_yaml_all
 
 #: With docker, the kubelet cancels a pull without progress for so long, by default a minute. docker reports none
 #: while it unpacks a layer, which takes slow disks and emulated guests longer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 
-from iecpod.yaml_document import dump_yaml
+from iecpod.yaml.document import dump_yaml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

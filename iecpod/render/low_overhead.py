@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from iecpod.design.kubernetes_version import kubernetes_minor
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.release.kubernetes_version import kubernetes_minor
+from iecpod.yaml.document import dump_yaml_all
 
 #: Since then kubeadm waits for all three components and reads their manifests (`WaitForAllControlPlaneComponents`).
 _WAITS_FOR_ALL = (1, 33)

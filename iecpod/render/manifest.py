@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from iecpod.design.container_environment import ContainerEnvironment
-from iecpod.design.image_reference import digest_of, full_reference, without_digest
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.errors import DescriptorError, Problem
-from iecpod.yaml_document import dump_yaml_all, load_yaml_all
+from iecpod.release.container_environment import ContainerEnvironment
+from iecpod.release.image_reference import digest_of, full_reference, without_digest
+from iecpod.yaml.document import dump_yaml_all, load_yaml_all
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 
-from iecpod.design.image_reference import by_digest
-from iecpod.design.release import AptRepository, Release
+from iecpod.release.image_reference import by_digest
+from iecpod.release.release import AptRepository, Release
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.yaml.document import dump_yaml_all
 
 APP = "iecpod-verify-nginx"
 _LABELS = {"app": APP}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from iecpod.adapters.keys import PodKeys, find_pod_keys
 from iecpod.commands import guest_access
 from iecpod.commands.exports import exported_pod
 from iecpod.commands.guest_access import GuestAccess
-from iecpod.commands.pod_state import read_kubeconfig
-from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import PodInputs
 from iecpod.errors import IecpodError, UsageError
 from iecpod.model import PodRef
+from iecpod.pods.directory import read_kubeconfig
+from iecpod.pods.request import PodRequest
+from iecpod.pods.resolve import PodInputs
 from iecpod.render.exports import EXPORTS, ExportedPod
+from iecpod.ssh.keys import PodKeys, find_pod_keys
 from iecpod.wiring.pod_tools import PodAdapters
 from iecpod.wiring.session import Session
 

@@ -7,20 +7,20 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.adapters.etcd_certificates import ensure_etcd_tls, make_etcd_tls
-from iecpod.adapters.keys import find_pod_keys
+from iecpod.cache.artifacts import Cache
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.manifest_text import PatchedManifest
-from iecpod.design.release import AptRepository, Release
-from iecpod.design.scenario import Role
-from iecpod.images.cache import Cache
-from iecpod.images.helm import fetch_helm
-from iecpod.images.manifests import load_manifest
+from iecpod.images.build.node_software import find_software
+from iecpod.images.fetch.helm import fetch_helm
+from iecpod.images.fetch.manifests import load_manifest
+from iecpod.images.fetch.repository_keys import fetch_key
 from iecpod.images.node_images import NodeImages, ensure_node_images, node_programs
-from iecpod.images.repository_keys import fetch_key
-from iecpod.images.software import find_software
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles
+from iecpod.release.release import AptRepository, Release
+from iecpod.release.scenario import Role
+from iecpod.ssh.keys import find_pod_keys
 
 
 class CachedSoftware:

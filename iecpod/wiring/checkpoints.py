@@ -9,24 +9,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from iecpod.adapters.event_lines import Run
 from iecpod.checkpoints.store import CheckpointStore, Kept
-from iecpod.commands.checkpoint_choice import choose_checkpoint, select_kept
-from iecpod.commands.checkpoint_list import ShownCheckpoint
-from iecpod.commands.checkpoint_restore import find_problems, restore_checkpoint
-from iecpod.commands.checkpoint_save import SavedCheckpoint, save_checkpoint
+from iecpod.commands.checkpoint.choice import choose_checkpoint, select_kept
+from iecpod.commands.checkpoint.listing import ShownCheckpoint
+from iecpod.commands.checkpoint.restore import find_problems, restore_checkpoint
+from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
 from iecpod.commands.gc import Gathered, Leftover, Verdict, collect_garbage
 from iecpod.commands.images import A_RUN
-from iecpod.commands.installation import ensure_installation
-from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.report import Report
-from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.layout import Layout
+from iecpod.pods.installation import ensure_installation
+from iecpod.pods.request import PodRequest
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.progress.event_lines import Run
+from iecpod.reports.job_files import RunOutputs, saved_reports
+from iecpod.reports.run_report import Report
 from iecpod.units import format_age, format_size
-from iecpod.wiring.cache_keeping import CacheKeeping
+from iecpod.wiring.image_cache import CacheKeeping
 from iecpod.wiring.pods import report_saver
 from iecpod.wiring.run_of_pod import new_run_id
 from iecpod.wiring.session import Session
@@ -94,7 +94,7 @@ class CheckpointKeeping:
             for one in chosen
         ]
 
-    def verify(self, names: Sequence[str], tell: Callable[[str], None]) -> list[str]:
+    def verify(self, names: Sequence[str], notify: Callable[[str], None]) -> list[str]:
         """Hashes every file of them, of all where no names are given; ids of those that are whole.
 
         Raises `PreflightError` with everything that is damaged.
@@ -103,7 +103,7 @@ class CheckpointKeeping:
         whole: list[str] = []
         problems: list[Problem] = []
         for one in select_kept(kept, names) if names else kept:
-            found = self._problems(one, tell)
+            found = self._problems(one, notify)
             problems += found
             whole += [] if found else [one.id]
         if problems:
@@ -146,11 +146,11 @@ class CheckpointKeeping:
             return f"checkpoint {kept.id} (damaged, {size})"
         return f"checkpoint {kept.checkpoint.name or kept.id} ({kept.checkpoint.ref}, {size})"
 
-    def _problems(self, kept: Kept, tell: Callable[[str], None]) -> Sequence[Problem]:
+    def _problems(self, kept: Kept, notify: Callable[[str], None]) -> Sequence[Problem]:
         if kept.checkpoint is None:
             return [Problem(file=str(kept.path), message=kept.why, remedy="remove it", rule="checkpoint-damaged")]
-        self._store.hold(kept.id, tell)
-        return find_problems(self._store, kept.checkpoint, thorough=True, tell=tell)
+        self._store.hold(kept.id, notify)
+        return find_problems(self._store, kept.checkpoint, thorough=True, notify=notify)
 
     def _collect(self, kept: Sequence[Kept], older_than_seconds: float, dry_run: bool) -> Gathered:
         gathered = collect_garbage(

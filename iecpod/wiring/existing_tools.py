@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.adapters.keys import PodKeys, find_pod_keys
-from iecpod.adapters.ssh import SshShell
-from iecpod.adapters.ssh_host_keys import known_host_keys, offered_host_key
-from iecpod.design.release import Release
-from iecpod.design.scenario import Role
 from iecpod.errors import HostError, NodeUnreachable
-from iecpod.file_reader import read_own
-from iecpod.file_writer import PRIVATE, replace_file
+from iecpod.files.reader import read_own
+from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles, NodeEndpoint, Shell
 from iecpod.providers.context import ProviderContext
 from iecpod.providers.existing.way import DirectWay
+from iecpod.release.release import Release
+from iecpod.release.scenario import Role
+from iecpod.ssh.host_keys import known_host_keys, offered_host_key
+from iecpod.ssh.keys import PodKeys, find_pod_keys
+from iecpod.ssh.shell import SshShell
 from iecpod.ssh_login import HostKey, Login
 from iecpod.wiring.cached_software import CachedSoftware
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from iecpod.deploy.kubectl.admin_credentials import read_credentials
 from iecpod.errors import NodeError
-from iecpod.file_reader import read_own
-from iecpod.phases.node_credentials import read_credentials
+from iecpod.files.reader import read_own
 from iecpod.render.kubeconfig import Credentials
 
 _MOST_BYTES = 1024 * 1024

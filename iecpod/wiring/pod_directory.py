@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from iecpod.adapters.lock import find_holder, pod_lock
-from iecpod.commands.installation import find_installation
-from iecpod.commands.pod_state import (
+from iecpod.adapters.pod_lock import find_holder, pod_lock
+from iecpod.design.owner import Owner
+from iecpod.layout import Layout
+from iecpod.model import PodRef
+from iecpod.pods.directory import (
     KUBECONFIG,
     is_of_earlier_version,
     load_saved,
@@ -16,10 +18,8 @@ from iecpod.commands.pod_state import (
     remove_pod_dir,
     save_pod,
 )
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.owner import Owner
-from iecpod.layout import Layout
-from iecpod.model import PodRef
+from iecpod.pods.installation import find_installation
+from iecpod.pods.saved import SavedPod
 from iecpod.ports import LockHolder
 
 
@@ -27,13 +27,13 @@ class PodDirectory:
     """`PodState` with the real adapters behind it."""
 
     def __init__(
-        self, layout: Layout, ref: PodRef, *, lock_seconds: float, tell: Callable[[str], None], owner: Owner | None
+        self, layout: Layout, ref: PodRef, *, lock_seconds: float, notify: Callable[[str], None], owner: Owner | None
     ) -> None:
         """`owner` is for a POD that was deployed from elsewhere."""
         self._layout = layout
         self._ref = ref
         self._lock_seconds = lock_seconds
-        self._tell = tell
+        self._notify = notify
         self._foreign_owner = owner
         self.pod_dir = pod_dir_of(layout, ref)
         self.kubeconfig_path = self.pod_dir / KUBECONFIG
@@ -49,7 +49,7 @@ class PodDirectory:
         )
 
     def lock(self) -> AbstractContextManager[None]:
-        return pod_lock(self._layout, self._ref, wait_seconds=self._lock_seconds, tell=self._tell)
+        return pod_lock(self._layout, self._ref, wait_seconds=self._lock_seconds, notify=self._notify)
 
     def holder(self) -> LockHolder | None:
         return find_holder(self._layout, self._ref)

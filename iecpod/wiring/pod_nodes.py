@@ -6,20 +6,21 @@ from collections.abc import Mapping
 
 from iecpod.adapters.api_client import ApiClient
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
-from iecpod.adapters.keys import PodKeys, ensure_pod_keys
-from iecpod.adapters.ssh import SshShell
-from iecpod.commands.pod_state import check_pod_dir, make_pod_dir
-from iecpod.commands.tools import FindCredentials
+from iecpod.cache.artifacts import Cache
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.machines import ProviderName, Site
-from iecpod.design.release import Release
-from iecpod.images.cache import Cache
-from iecpod.images.go_software import find_kubernetes
+from iecpod.images.build.go_software import find_kubernetes
 from iecpod.layout import Layout
+from iecpod.options.choices import ProviderName
+from iecpod.options.site import Site
+from iecpod.pods.directory import check_pod_dir, make_pod_dir
+from iecpod.pods.ports import FindCredentials
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import Provider
 from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.libvirt.provider import LibvirtProvider
+from iecpod.release.release import Release
+from iecpod.ssh.keys import PodKeys, ensure_pod_keys
+from iecpod.ssh.shell import SshShell
 from iecpod.ssh_login import Login
 from iecpod.wiring.cached_software import CachedSoftware
 from iecpod.wiring.existing_tools import ExistingAdapters

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from iecpod.cache.artifacts import Cache
 from iecpod.design.owner import Owner
-from iecpod.images.cache import Cache
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.ports import Reporter
@@ -29,7 +29,7 @@ class PodAdapters:
         login: Login | None = None,
     ) -> None:
         """`owner` is for PODs that were deployed from elsewhere, `login` for machines that are there already."""
-        self.state = PodDirectory(layout, ref, lock_seconds=lock_seconds, tell=reporter.progress, owner=owner)
+        self.state = PodDirectory(layout, ref, lock_seconds=lock_seconds, notify=reporter.progress, owner=owner)
         self.run = RunOfPod(ref, run_id or new_run_id(), reporter, self.state)
         self.software = CachedSoftware(Cache(layout.cache_dir, reporter), apt_mirror, self.state.pod_dir)
         self.nodes = PodNodes(layout, self.run, self.software, login or Login())

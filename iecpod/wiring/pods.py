@@ -8,31 +8,32 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.adapters.event_lines import Run
 from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands import deploy, plan, redeploy, status, teardown
-from iecpod.commands.checkpoint_choice import find_fit, fit_text
-from iecpod.commands.checkpoint_redeploy import redeploy_with_checkpoint
+from iecpod.commands.checkpoint.choice import find_fit, fit_text
+from iecpod.commands.checkpoint.redeploy import redeploy_with_checkpoint
 from iecpod.commands.conformance import run_conformance
-from iecpod.commands.conformance_report import ConformanceReport
-from iecpod.commands.conformance_run import ConformanceOrder
 from iecpod.commands.exports import write_exports
-from iecpod.commands.installation import ensure_installation
-from iecpod.commands.outputs import RunOutputs, saved_reports
 from iecpod.commands.plan import PlanResult
-from iecpod.commands.report import Report
-from iecpod.commands.request import PodRequest, lab_defaults
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.commands.tools import PodTools
-from iecpod.design.machines import ProviderName, Site
+from iecpod.conformance.report import ConformanceReport
+from iecpod.conformance.run import ConformanceOrder
 from iecpod.errors import IecpodError, PreflightError
-from iecpod.file_writer import READABLE, replace_file
+from iecpod.files.writer import READABLE, replace_file
+from iecpod.options.choices import ProviderName
+from iecpod.options.site import Site
+from iecpod.pods.installation import ensure_installation
+from iecpod.pods.ports import PodTools
+from iecpod.pods.request import PodRequest, lab_defaults
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.progress.event_lines import Run
 from iecpod.provider import Removed
+from iecpod.reports.job_files import RunOutputs, saved_reports
+from iecpod.reports.run_report import Report
 from iecpod.results import FAILED
 from iecpod.wiring.access import exported
-from iecpod.wiring.conformance_bench import ConformanceBench
-from iecpod.wiring.described import ensure_described, remove_described
+from iecpod.wiring.bootstrap import ensure_described, remove_described
+from iecpod.wiring.conformance_host import ConformanceBench
 from iecpod.wiring.pod_tools import PodAdapters
 from iecpod.wiring.run_of_pod import new_run_id
 from iecpod.wiring.session import Session
@@ -79,13 +80,13 @@ class Pods:
         run = Run(new_run_id(), verb, request.ref)
         with (
             saved_reports(outputs, run.ref, run.run_id) as save,
-            self._session.pod(request, run, outputs.events, locked=True, tell_warnings=True) as (inputs, tools),
+            self._session.pod(request, run, outputs.events, locked=True, report_warnings=True) as (inputs, tools),
         ):
             return build(inputs, tools, report_saver(inputs, tools, save))
 
     def plan(self, request: PodRequest, show: Callable[[str], None]) -> bool:
         """Whether there is anything to change. Raises `PreflightError` as a deploy would, once the plan is shown."""
-        with self._session.pod(request, locked=True, tell_warnings=True) as (inputs, tools):
+        with self._session.pod(request, locked=True, report_warnings=True) as (inputs, tools):
             result = plan.make_pod_plan(inputs, tools)
             show(plan.plan_text(inputs, result, self._fit_text(request, result)))
             if result.problems:

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from iecpod.adapters.event_lines import Run
-from iecpod.adapters.reporters import make_reporter
-from iecpod.commands.request import PodRequest
-from iecpod.commands.resolve import PodInputs, resolve_request
 from iecpod.layout import Layout
+from iecpod.pods.request import PodRequest
+from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.ports import Reporter
+from iecpod.progress.event_lines import Run
+from iecpod.progress.reporters import make_reporter
 from iecpod.wiring.pod_tools import PodAdapters
 from iecpod.wiring.sources import GivenSources
 
 
 class Session:
-    """One call of the command line: where data lie, and to whom progress is reported."""
+    """One call of the command line: where data are, and to whom progress is reported."""
 
     def __init__(self, layout: Layout, *, environ: Mapping[str, str], is_terminal: bool) -> None:
         self.layout = layout
@@ -46,11 +46,11 @@ class Session:
         events: Path | None = None,
         *,
         locked: bool,
-        tell_warnings: bool = False,
+        report_warnings: bool = False,
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
         """The POD as it was asked for; with `locked` no other run changes it meanwhile, nor what is saved of it.
 
-        `tell_warnings` is for verbs that judge descriptors; those of a POD that lives would tell them every time.
+        `report_warnings` is for verbs that judge descriptors; those of a POD that lives would repeat them.
         """
         with self.reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
@@ -58,12 +58,12 @@ class Session:
             with tools.state.lock() if locked else nullcontext():
                 saved = tools.state.saved()
                 request = sources.take_in(request, saved.options)
-                if tell_warnings:
+                if report_warnings:
                     request = sources.with_default_software(request, saved.options)
                 inputs = resolve_request(request, self.layout, saved)
-                if tell_warnings:
+                if report_warnings:
                     sources.check(inputs)
-                for warning in inputs.loaded.warnings if tell_warnings else ():
+                for warning in inputs.loaded.warnings if report_warnings else ():
                     reporter.warn(str(warning))
                 with inputs.loaded.explained_errors():
                     yield inputs, tools

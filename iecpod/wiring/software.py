@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from iecpod.cache.artifacts import Cache
 from iecpod.commands.bundles import BundleOrder
-from iecpod.design.go_bump import Bump
-from iecpod.design.image_archive import check_archives
-from iecpod.design.release_file import known_releases, load_release, parse_release, read_release, select_variant
 from iecpod.design.release_trust import check_trust
-from iecpod.design.supply import apply_supply
 from iecpod.errors import PreflightError, UsageError
-from iecpod.images.bundle import BundleBuild
-from iecpod.images.bundle_files import check_copy, write_copy
-from iecpod.images.cache import Cache
-from iecpod.images.go_bump import GoBump
-from iecpod.images.go_toolchain import ensure_go
-from iecpod.images.image_archives import take_in_all
-from iecpod.images.release_images import ReleaseImages
+from iecpod.images.archives.given import take_in_all
+from iecpod.images.build.go_bump import GoBump
+from iecpod.images.build.go_toolchain import ensure_go
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.images.bundle.build import BundleBuild
+from iecpod.images.bundle.transfer import check_copy, write_copy
 from iecpod.model import Arch
-from iecpod.wiring.conformance_bench import ConformanceBench
+from iecpod.release.file import known_releases, load_release, parse_release, read_release, select_variant
+from iecpod.release.go_bump import Bump
+from iecpod.release.image_archive import check_archives
+from iecpod.release.mirrors import apply_supply
+from iecpod.wiring.conformance_host import ConformanceBench
 from iecpod.wiring.session import Session
 
 

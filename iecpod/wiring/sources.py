@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from iecpod.commands.choose import choose_options
-from iecpod.commands.request import PodRequest, lab_defaults
-from iecpod.commands.resolve import PodInputs
-from iecpod.design.bundle_manifest import not_whole
-from iecpod.design.pod_options import PodOptions
-from iecpod.design.release_file import load_release
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.bundle_files import StoredBundle, check_taken_in
-from iecpod.images.bundle_trust import BundleTrust
-from iecpod.images.cache import Cache
-from iecpod.images.go_sources import check_go_sources
-from iecpod.images.image_archives import check_image_archives, take_in_all
+from iecpod.images.archives.given import check_image_archives, take_in_all
+from iecpod.images.build.go_sources import check_go_sources
+from iecpod.images.bundle.transfer import StoredBundle, check_taken_in
+from iecpod.images.bundle.trust import BundleTrust
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.options.table import PodOptions
+from iecpod.pods.choose_options import choose_options
+from iecpod.pods.request import PodRequest, lab_defaults
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Reporter
+from iecpod.release.bundle_manifest import not_whole
+from iecpod.release.file import load_release
 
 
 class GivenSources:

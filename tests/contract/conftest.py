@@ -10,9 +10,9 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.release_file import load_release
-from iecpod.design.scenario import Role
 from iecpod.model import Arch
+from iecpod.release.file import load_release
+from iecpod.release.scenario import Role
 from tests.contract.api_server import Api, api_server
 
 ROOT = Path(__file__).parents[2]

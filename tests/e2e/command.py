@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from iecpod.commands.installation import ensure_installation
 from iecpod.design.owner import Owner
 from iecpod.model import PodRef
+from iecpod.pods.installation import ensure_installation
 from iecpod.processes import find_processes
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.reporters import LogReporter
-from iecpod.images.cache import Cache
+from iecpod.cache.artifacts import Cache
+from iecpod.progress.reporters import LogReporter
 from tests.e2e.command import CACHE_DIR, RELEASE, Iecpod, deploy_in_phase
 from tests.e2e.teardown import HostSnapshot, check_teardown
 from tests.e2e.time_budget import TimeBudget, place_of

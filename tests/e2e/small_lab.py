@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from iecpod.design.release import Release
-from iecpod.design.release_file import load_release
+from iecpod.release.file import load_release
+from iecpod.release.release import Release
 
 ROOT = Path(__file__).parents[2]
 LAB = "small"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iecpod.phases.node_job import START, WAIT
+from iecpod.deploy.node.systemd_job import START, WAIT
 from tests.fakes.shell import FakeShell
 
 

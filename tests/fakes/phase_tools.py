@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from iecpod.design.pace import Pace
+from iecpod.deploy.waiting.phase_tools import PhaseTools, make_phase_tools
+from iecpod.design.deadline_factor import Pace
 from iecpod.model import PodRef
 from iecpod.ports import Clock
-from iecpod.waiting.phase_tools import PhaseTools, make_phase_tools
 from tests.fakes.clock import FakeClock
 from tests.fakes.reporter import RecordingReporter
 from tests.pod_requests import pod_request

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from iecpod.render.kubeconfig import Credentials
-from iecpod.yaml_document import dump_yaml
+from iecpod.yaml.document import dump_yaml
 
 SERVER = "https://172.16.10.36:6443"
 _NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iecpod.descriptors.source import Descriptors
-from iecpod.yaml_document import Document, dump_yaml, load_yaml, split_path
+from iecpod.descriptors.pod_files import Descriptors
+from iecpod.yaml.document import Document, dump_yaml, load_yaml, split_path
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS_DIR = ROOT / "schemas"

@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 
 import iecpod
 from iecpod.cli.main import cli
-from iecpod.cli.options import Invocation
+from iecpod.cli.options.shared import Invocation
 from iecpod.layout import Layout, find_layout
-from iecpod.yaml_document import dump_yaml
+from iecpod.yaml.document import dump_yaml
 from tests import pods
 from tests.unit.broken_pod import Edits, break_document, sound_text
 

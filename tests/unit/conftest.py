@@ -10,9 +10,9 @@ from hypothesis import settings
 
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import ClusterNode, DesiredCluster, node_pod_cidr
-from iecpod.design.release import ImageSource, ImageSourceType, Release
-from iecpod.design.scenario import Role
 from iecpod.model import Arch
+from iecpod.release.release import ImageSource, ImageSourceType, Release
+from iecpod.release.scenario import Role
 
 # The same examples in every run, so that a gate fails for a change and not by chance.
 # To look for new ones: `pytest --hypothesis-profile=default`.

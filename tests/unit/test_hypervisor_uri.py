@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.commands.pod_state import NOTE, load_saved, make_pod_dir, pod_dir_of, save_pod
 from iecpod.errors import HostError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri, parse_connect, parse_described
 from iecpod.model import PodRef
+from iecpod.pods.directory import NOTE, load_saved, make_pod_dir, pod_dir_of, save_pod
 from tests import pods
 from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod

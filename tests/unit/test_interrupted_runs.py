@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from iecpod.deploy.workflow import PhaseFailed, run_phases
 from iecpod.errors import (
     IecpodError,
     Interrupted,
     WaitTimeout,
 )
 from iecpod.results import Failure
-from iecpod.workflow import PhaseFailed, run_phases
 from tests.fakes import fake_phase_tools
 from tests.unit.broken_pod import ROOT
 
@@ -72,7 +72,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import iecpod.__main__ as program
 from tests.fakes import fake_phase_tools
 from tests.unit.test_interrupted_runs import Step
-from iecpod.workflow import PhaseFailed, run_phases
+from iecpod.deploy.workflow import PhaseFailed, run_phases
 
 def hang(_hostname):
     print("hanging", flush=True)
@@ -103,10 +103,10 @@ def test_a_signal_ends_a_run_at_once_whatever_its_nodes_are_at(signum: int, tmp_
     assert process.stdout is not None and process.stdout.readline() == "hanging\n"
     start = time.monotonic()
     process.send_signal(signum)
-    _, told = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert time.monotonic() - start < 20
-    assert told == (
+    assert shown == (
         "iecpod: interrupted in phase workers: `iecpod deploy -l local -p virtual1` resumes, "
         "`iecpod teardown -l local -p virtual1` removes what is there\n"
     )

@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.commands.pod_state import (
+from iecpod.descriptors.lab_tree import find_pods
+from iecpod.errors import ResourceConflict, UsageError
+from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.layout import Layout
+from iecpod.model import PodRef
+from iecpod.naming import pool_name
+from iecpod.pods.directory import (
     NOTE,
     find_noted_pods,
     make_pod_dir,
@@ -21,12 +27,6 @@ from iecpod.commands.pod_state import (
     remove_pod_dir,
     save_pod,
 )
-from iecpod.descriptors.tree import find_pods
-from iecpod.errors import ResourceConflict, UsageError
-from iecpod.hypervisor_uri import EMBEDDED
-from iecpod.layout import Layout
-from iecpod.model import PodRef
-from iecpod.naming import pool_name
 from iecpod.providers.libvirt.connection.observed import parse_network
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods

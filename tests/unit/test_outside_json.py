@@ -61,10 +61,10 @@ def test_what_is_missing_or_null_has_its_default() -> None:
         (lambda: parse_json("1.5", refuse).as_entries(), "iec01: a list is expected, not a number"),
     ],
 )
-def test_another_form_is_the_callers_error_with_its_place(ask: object, told: str) -> None:
+def test_another_form_is_the_callers_error_with_its_place(ask: object, shown: str) -> None:
     with pytest.raises(NodeError) as caught:
         ask()  # type: ignore[operator]
-    assert caught.value.cause == told
+    assert caught.value.cause == shown
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_another_form_is_the_callers_error_with_its_place(ask: object, told: str
         (b" " * (4 * 1024 * 1024) + b"1", "longer than 4194304 bytes"),
     ],
 )
-def test_what_is_no_json_or_beyond_its_bounds(content: bytes, told: str) -> None:
-    assert refusal(content).startswith(f"iec01: {told}")
+def test_what_is_no_json_or_beyond_its_bounds(content: bytes, shown: str) -> None:
+    assert refusal(content).startswith(f"iec01: {shown}")
 
 
 def test_bounds_hold_exactly() -> None:

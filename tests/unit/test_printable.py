@@ -19,24 +19,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from iecpod.adapters.event_lines import JsonLinesReporter, Run
-from iecpod.adapters.live_display import LiveReporter
-from iecpod.adapters.plain_lines import PlainReporter
-from iecpod.adapters.trace import trace_command
+from iecpod.adapters.command_trace import trace_command
 from iecpod.cli import main as command_line
 from iecpod.cli import output
 from iecpod.cli.main import cli
-from iecpod.cli.options import Invocation
+from iecpod.cli.options.shared import Invocation
 from iecpod.cli.tracing import tracing_commands
-from iecpod.commands.collection import Collection
-from iecpod.commands.junit import Case, CaseFailure, Suite, to_junit
-from iecpod.commands.report import Report
-from iecpod.commands.scrub import Scrubber
-from iecpod.commands.table import format_table
 from iecpod.errors import CommandFailed, HostError, NodeErrors, Problem, UsageError, WaitTimeout
+from iecpod.logs.archive import Collection
+from iecpod.logs.scrub import Scrubber
 from iecpod.model import PodRef
 from iecpod.ports import Reporter
 from iecpod.printable import overwritten, printable, printable_entry, printable_line
+from iecpod.progress.event_lines import JsonLinesReporter, Run
+from iecpod.progress.live_display import LiveReporter
+from iecpod.progress.plain_lines import PlainReporter
+from iecpod.reports.junit import Case, CaseFailure, Suite, to_junit
+from iecpod.reports.run_report import Report
+from iecpod.reports.table import format_table
 from iecpod.results import PhaseResult
 from tests.unit.command_line import layout_below, run, write_pod
 
@@ -135,10 +135,10 @@ def test_plain_lines() -> None:
     reporter = PlainReporter(stream, clock=lambda: "12:00:00", now=lambda: seconds[0])
     speak(reporter)
     seconds[0] = 100.0
-    reporter.tell_silence()
-    told = stream.getvalue()
-    assert is_harmless(told) and r"\x1b]0;title\x07" in told and MARKUP in told
-    assert "\n    12:00:00 done: verify" in told and "\n12:00:00 done: verify" not in told
+    reporter.report_silence()
+    answer = stream.getvalue()
+    assert is_harmless(answer) and r"\x1b]0;title\x07" in answer and MARKUP in answer
+    assert "\n    12:00:00 done: verify" in answer and "\n12:00:00 done: verify" not in answer
 
 
 def test_a_live_display() -> None:
@@ -236,12 +236,12 @@ def test_errors(
 
     monkeypatch.setattr("iecpod.commands.labs.list_labs", fail)
     assert main(tmp_path, "labs") in (1, 2, 5, 70)
-    told = capsys.readouterr().err
+    answer = capsys.readouterr().err
     log = (tmp_path / "log" / "iecpod.log").read_text()
-    assert is_harmless(told) and is_harmless(log)
-    assert r"\x1b]0;title\x07" in told and r"\x1b]0;title\x07" in log
-    assert all(line.startswith(("iecpod: ", "    ")) for line in told.splitlines())
-    assert "\niecpod: remedy: curl" not in told
+    assert is_harmless(answer) and is_harmless(log)
+    assert r"\x1b]0;title\x07" in answer and r"\x1b]0;title\x07" in log
+    assert all(line.startswith(("iecpod: ", "    ")) for line in answer.splitlines())
+    assert "\niecpod: remedy: curl" not in answer
 
 
 def test_problems_of_a_file_stay_in_their_line() -> None:
@@ -251,15 +251,15 @@ def test_problems_of_a_file_stay_in_their_line() -> None:
 
 def test_command_lines_in_usage_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(tmp_path, "labs", f"--x{ALL}") == 2
-    told = capsys.readouterr().err
-    assert is_harmless(told) and r"\x1b]0;title\x07" in told
+    answer = capsys.readouterr().err
+    assert is_harmless(answer) and r"\x1b]0;title\x07" in answer
 
 
 def test_traces(capsys: pytest.CaptureFixture[str]) -> None:
     with tracing_commands(True):
         trace_command("host", ["echo", ALL.replace("\udc9b", "")])  # pytest keeps it, as text
-    told = capsys.readouterr().err
-    assert is_harmless(told) and r"\x1b]0;title\x07" in told
+    answer = capsys.readouterr().err
+    assert is_harmless(answer) and r"\x1b]0;title\x07" in answer
 
 
 VALUE = "qemu://\x1b]0;title\x07\u200b/"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.pod_lock import pod_lock
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.lease import hold, is_held
+from iecpod.cache.work_directory import find_abandoned, staging
 from iecpod.errors import HostError, PodLocked
-from iecpod.images.cache import Cache
-from iecpod.images.lease import hold, is_held
-from iecpod.images.work import find_abandoned, staging
 from iecpod.locks import LockTimeout, claimed, holder_of, locked, open_lock
 from iecpod.model import PodRef
 from tests.fakes import RecordingReporter
@@ -91,7 +91,7 @@ def test_no_link_is_followed_and_no_pipe_is_opened(tmp_path: Path) -> None:
 
 
 def test_a_lock_does_not_outlive_its_block_nor_pass_to_other_programs(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), locked(tmp_path / "lock", seconds=0, tell=never):
+    with pytest.raises(RuntimeError), locked(tmp_path / "lock", seconds=0, notify=never):
         child = subprocess.Popen(["sleep", "60"])
         raise RuntimeError
     with claimed(tmp_path / "lock") as is_free:
@@ -102,30 +102,30 @@ def test_a_lock_does_not_outlive_its_block_nor_pass_to_other_programs(tmp_path: 
 
 def test_whoever_waits_says_for_whom_and_gives_up(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    told: list[str] = []
+    shown: list[str] = []
     with foreign_lock(path) as holder:
         start = time.monotonic()
-        with pytest.raises(LockTimeout) as caught, locked(path, seconds=0.3, tell=told.append):
+        with pytest.raises(LockTimeout) as caught, locked(path, seconds=0.3, notify=shown.append):
             pytest.fail("two held the lock")
         assert 0.3 <= time.monotonic() - start < 5
-    assert told == [holder]
+    assert shown == [holder]
     assert caught.value.cause == f"{path} is locked by {holder}, and was not free within 0.3 s"
     assert "end that process if it is not iecpod" in caught.value.remedy
 
 
 def test_a_lock_that_comes_free_is_taken(tmp_path: Path) -> None:
-    told: list[str] = []
+    shown: list[str] = []
     with foreign_lock(tmp_path / "lock") as holder:
         pid = int(holder.split()[1])
         stopper = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill {pid}"])
-        with locked(tmp_path / "lock", seconds=30, tell=told.append):
-            assert told == [holder]
+        with locked(tmp_path / "lock", seconds=30, notify=shown.append):
+            assert shown == [holder]
         stopper.wait()
 
 
 def test_nobody_is_named_who_only_has_the_file_open(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with locked(path, seconds=0, tell=never):
+    with locked(path, seconds=0, notify=never):
         reader = subprocess.Popen(["sleep", "60"], stdin=path.open())
         assert holder_of(path) == ""
         reader.kill()
@@ -143,18 +143,18 @@ def test_a_foreign_lock_on_the_work_directories_blocks_no_build_silently(tmp_pat
             pytest.fail("it did not wait")
         assert reporter.lines == [holder]
         assert str(tmp_path / "work" / ".sweep.lock") in caught.value.cause and holder in caught.value.cause
-        cache._told("holds the lock")(holder)
+        cache._described("holds the lock")(holder)
     assert reporter.lines[-1] == f"waiting for another run that holds the lock: {holder}"
     with cache.staging("image") as stage:
         assert stage.is_dir()
 
 
 def test_a_foreign_lock_on_a_lease_does_not_either(tmp_path: Path) -> None:
-    told: list[str] = []
+    shown: list[str] = []
     with foreign_lock(tmp_path / "locks" / "thing.use") as holder:
         with pytest.raises(HostError, match=r"thing\.use is locked by process"):
-            hold(tmp_path, "thing", told.append, patience_seconds=0.2)
-        assert told == [holder] and is_held(tmp_path, "thing")
+            hold(tmp_path, "thing", shown.append, patience_seconds=0.2)
+        assert shown == [holder] and is_held(tmp_path, "thing")
     assert not is_held(tmp_path, "thing"), "what was not got is not kept open"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iecpod.design.pace import Pace
+from iecpod.design.deadline_factor import Pace
 from iecpod.errors import WaitTimeout
 from iecpod.wait import Deadline, Extension, NotYet, poll
 from tests.fakes import FakeClock
@@ -47,7 +47,7 @@ def test_without_an_extension_a_deadline_is_fixed() -> None:
 
 
 def test_every_observation_is_told() -> None:
-    told: list[str] = []
+    shown: list[str] = []
     answers = iter(["one", "two", ""])
 
     def probe() -> str:
@@ -55,8 +55,8 @@ def test_every_observation_is_told() -> None:
             raise NotYet(answer)
         return "there"
 
-    assert poll("x", probe, timeout_seconds=9, clock=FakeClock(), tell=told.append) == "there"
-    assert told == ["one", "two"]
+    assert poll("x", probe, timeout_seconds=9, clock=FakeClock(), notify=shown.append) == "there"
+    assert shown == ["one", "two"]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from iecpod.descriptors.rules.documents import PodView
 from iecpod.descriptors.rules.rule import Finding, error
-from iecpod.descriptors.rules.view import PodView
 
 _LINUX = "Linux (sysctl_dev_name_is_allowed, bonding)"
 #: The loopback device, the directories of /proc/sys/net/ipv4/conf that are no device's, and the file that the driver of

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from iecpod.descriptors.encrypted import is_encrypted
+from iecpod.descriptors.rules.documents import MachineView, Path, PodView, read
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import MachineView, Path, PodView, read
-from iecpod.descriptors.values import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
+from iecpod.descriptors.value_parsers import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
 from iecpod.units import parse_size_bytes
-from iecpod.yaml_document import Document
+from iecpod.yaml.document import Document
 
 _LABS = "34 descriptor pairs that labs used"
 _GIB = 1 << 30
@@ -39,7 +39,7 @@ def repeated(names: Iterable[str | None]) -> Iterator[tuple[int, int]]:
             yield index, first[name]
 
 
-@error("duplicate-node-name", reason="nodes are told apart by their names", source=_LABS)
+@error("duplicate-node-name", reason="nodes are identified by their names", source=_LABS)
 def duplicate_node_name(pod: PodView) -> Iterator[Finding]:
     for index, first in repeated(node.name for node in pod.nodes):
         yield Finding(
@@ -51,7 +51,7 @@ def duplicate_node_name(pod: PodView) -> Iterator[Finding]:
         )
 
 
-@error("node-named-like-jumphost", reason="nodes and the jump host are told apart by their names", source=_LABS)
+@error("node-named-like-jumphost", reason="nodes and the jump host are identified by their names", source=_LABS)
 def node_named_like_jumphost(pod: PodView) -> Iterator[Finding]:
     for index, node in enumerate(pod.nodes):
         if pod.jumphost is not None and node.name is not None and node.name == pod.jumphost.name:
@@ -181,7 +181,7 @@ def hypervisors_differ(pod: PodView) -> Iterator[Finding]:
             return
 
 
-@warning("duplicate-disk-name", reason="disks of a machine are told apart by their names", source=_LABS)
+@warning("duplicate-disk-name", reason="disks of a machine are identified by their names", source=_LABS)
 def duplicate_disk_name(pod: PodView) -> Iterator[Finding]:
     for machine in machines(pod):
         disks = machine.data.get("disks")
@@ -283,7 +283,7 @@ def duplicate_bmc_mac(pod: PodView) -> Iterator[Finding]:
         )
 
 
-@warning("bmc-mac-is-nic-mac", reason="a BMC and a NIC that share a MAC cannot be told apart", source="two labs do it")
+@warning("bmc-mac-is-nic-mac", reason="a BMC and a NIC with one MAC are ambiguous", source="two labs do it")
 def bmc_mac_is_nic_mac(pod: PodView) -> Iterator[Finding]:
     nics = Counter(nic.mac for machine in machines(pod) for nic in machine.nics)
     for machine in machines(pod):

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from iecpod.descriptors.messages import suggest
+from iecpod.descriptors.rules.documents import CORE_NETWORKS, NetworkView, PodView, read
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import CORE_NETWORKS, NetworkView, PodView, read
-from iecpod.descriptors.values import SPECIAL_NETWORKS, parse_ipv4
+from iecpod.descriptors.value_parsers import SPECIAL_NETWORKS, parse_ipv4
 
 _LABS = "34 descriptor pairs that labs used"
 _KNOWN_NETWORKS = ("oob", *CORE_NETWORKS)
@@ -108,7 +108,7 @@ def _unknown_keys(pod: PodView) -> Iterator[tuple[NetworkView, str, str]]:
                 yield network, key, suggest(key.replace("_", "-"), absent)
 
 
-@error("gateway-is-network", reason="first and last address of a network belong to nobody", source="RFC 1122")
+@error("gateway-is-network", reason="a network's first and last address are reserved", source="RFC 1122")
 def gateway_is_network(pod: PodView) -> Iterator[Finding]:
     for network in pod.networks:
         cidr, gateway = network.cidr, network.gateway
@@ -131,7 +131,7 @@ def gateway_outside(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.idf,
                 (*network.path, "gateway"),
-                f"the gateway {network.gateway} lies outside the network {network.cidr}",
+                f"the gateway {network.gateway} is outside the network {network.cidr}",
                 "correct gateway, network or mask",
             )
 
@@ -173,7 +173,7 @@ def range_outside(pod: PodView) -> Iterator[Finding]:
             )
 
 
-@warning("range-holds-network", reason="first and last address of a network belong to nobody", source="RFC 1122")
+@warning("range-holds-network", reason="a network's first and last address are reserved", source="RFC 1122")
 def range_holds_network(pod: PodView) -> Iterator[Finding]:
     for network in pod.networks:
         cidr = network.cidr
@@ -209,7 +209,7 @@ def network_special(pod: PodView) -> Iterator[Finding]:
                 yield Finding(
                     pod.idf,
                     (*network.path, "network"),
-                    f"{network.cidr} lies in {special}, which is for {owner}",
+                    f"{network.cidr} is in {special}, which is for {owner}",
                     "use a network of your own, such as one in 10.0.0.0/8",
                 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from iecpod.descriptors.rules.documents import MachineView, NicView, PodView
 from iecpod.descriptors.rules.machines import line_of, machines, repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import MachineView, NicView, PodView
-from iecpod.descriptors.values import ZERO_MAC
+from iecpod.descriptors.value_parsers import ZERO_MAC
 
 _MULTICAST_BIT = 0x01
 
@@ -41,7 +41,7 @@ def _shared_mac_finding(pod: PodView, one: _Owned, other: _Owned) -> Finding:
     )
 
 
-@error("duplicate-mac", reason="two VMs with one MAC on one network reach nobody", source="IEEE 802")
+@error("duplicate-mac", reason="two VMs with one MAC on a network cannot communicate", source="IEEE 802")
 def duplicate_mac(pod: PodView) -> Iterator[Finding]:
     for one, other in _shared_macs(pod):
         if "virtual" in (one.machine.type, other.machine.type):
@@ -130,7 +130,7 @@ def _zero_macs(pod: PodView) -> Iterator[tuple[MachineView, int, NicView]]:
                 yield node, index, nic
 
 
-@warning("duplicate-nic-name", reason="NICs of a machine are told apart by their names", source="arm/pod10 repeats one")
+@warning("duplicate-nic-name", reason="NICs of a machine are identified by their names", source="arm/pod10 repeats one")
 def duplicate_nic_name(pod: PodView) -> Iterator[Finding]:
     for machine in machines(pod):
         for index, _ in repeated(nic.name for nic in machine.nics):
@@ -143,7 +143,9 @@ def duplicate_nic_name(pod: PodView) -> Iterator[Finding]:
             )
 
 
-@warning("duplicate-nic-address", reason="two machines with one address reach nobody", source="bii/pod1 repeats one")
+@warning(
+    "duplicate-nic-address", reason="two machines with one address cannot communicate", source="bii/pod1 repeats one"
+)
 def duplicate_nic_address(pod: PodView) -> Iterator[Finding]:
     first: dict[object, _Owned] = {}
     for machine in machines(pod):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from iecpod.descriptors.rules.documents import NetworkView, PodView
 from iecpod.descriptors.rules.machines import repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import NetworkView, PodView
-from iecpod.yaml_document import dotted_path
+from iecpod.yaml.document import dotted_path
 
 _LABS = "34 descriptor pairs that labs used"
 _DEVICES = ("idf", "fuel", "network", "node")
@@ -157,9 +157,7 @@ def public_pool_outside(pod: PodView) -> Iterator[Finding]:
     path = ("idf", "fuel", "network", "public_pool")
     for key, address in zip(("start_ip", "end_ip"), pool, strict=True):
         if address not in public.cidr:
-            yield Finding(
-                pod.idf, (*path, key), f"{address} lies outside the public network {public.cidr}", "correct it"
-            )
+            yield Finding(pod.idf, (*path, key), f"{address} is outside the public network {public.cidr}", "correct it")
     if pool[1] < pool[0]:
         yield Finding(pod.idf, path, f"the pool {pool[0]}-{pool[1]} ends before it starts", "swap the two addresses")
 
@@ -177,6 +175,6 @@ def public_pool_beyond_range(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.idf,
                 ("idf", "fuel", "network", "public_pool", key),
-                f"{address} lies outside the ip-range of the public network, {first}-{last}",
+                f"{address} is outside the ip-range of the public network, {first}-{last}",
                 "keep the pool within ip-range, or widen that",
             )

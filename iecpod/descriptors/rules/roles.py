@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from iecpod.descriptors.rules.documents import Path, PodView
 from iecpod.descriptors.rules.rule import Finding, warning
-from iecpod.descriptors.rules.view import Path, PodView
 
 #: The jump host's name in these sections, whatever the PDF calls it.
 _JUMPHOST_NAMES = ("opnfv", "opnfv_host")
@@ -28,7 +28,7 @@ def _names(section: dict[str, Any], key: str) -> list[str]:
     return list(value) if isinstance(value, dict) else []
 
 
-@warning("role-of-unknown-node", reason="the role is nobody's", source="ericsson/pod2 has the typo opnvf")
+@warning("role-of-unknown-node", reason="no node has the role", source="ericsson/pod2 has the typo opnvf")
 def role_of_unknown_node(pod: PodView) -> Iterator[Finding]:
     known = {node.name for node in pod.nodes} | set(_JUMPHOST_NAMES)
     if pod.jumphost is not None:

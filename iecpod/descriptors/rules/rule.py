@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from iecpod.descriptors.rules.view import Path, PodView
+from iecpod.descriptors.rules.documents import Path, PodView
 from iecpod.errors import Problem, Severity
-from iecpod.yaml_document import Document
+from iecpod.yaml.document import Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iecpod.descriptors.encrypted import broken_reason
+from iecpod.descriptors.rules.documents import PodView
 from iecpod.descriptors.rules.rule import Finding, warning
-from iecpod.descriptors.rules.view import PodView
 
 
 @warning("encrypted-value-broken", reason="no key can ever decrypt it", source="hiera-eyaml")

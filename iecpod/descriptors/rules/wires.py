@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from iecpod.descriptors.rules.documents import NetworkView, PodView
 from iecpod.descriptors.rules.machines import repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
-from iecpod.descriptors.rules.view import NetworkView, PodView
 
 #: IFNAMSIZ, without the final zero.
 _MOST_CHARACTERS = 15

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import PreflightError
 from iecpod.providers.existing.description import Description, check_addresses, describe
 from iecpod.providers.existing.login import open_shell
 from iecpod.providers.existing.node_facts import NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.tools import ExistingTools
-from iecpod.waiting.parallel import run_on_nodes
 
 
 def describe_machines(tools: ExistingTools, addresses: Sequence[IPv4Address], user: str) -> Description:

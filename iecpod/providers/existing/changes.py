@@ -9,11 +9,11 @@ from ipaddress import IPv4Network
 
 from iecpod.cni.registry import ALL_TRACES, CNIS
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.supply import Supply
+from iecpod.release.mirrors import Supply
 from iecpod.render.bundle_install import render_bundle_files
 from iecpod.render.kubeadm import cri_socket
+from iecpod.render.mirror_files import APT_CONF_PATH, render_ca_files, render_runtime_files
 from iecpod.render.node_files import render_apt_source, render_low_overhead_units, render_node_files
-from iecpod.render.supply_files import APT_CONF_PATH, render_ca_files, render_runtime_files
 
 #: Set up by `prepare`; the names say whose they are.
 ENVIRONMENT_CONF = "/etc/systemd/system.conf.d/20-iecpod-low-overhead.conf"

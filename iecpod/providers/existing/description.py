@@ -12,7 +12,7 @@ from typing import Any
 from iecpod.errors import Problem
 from iecpod.model import PodRef
 from iecpod.providers.existing.node_facts import NodeFacts, NodeLink
-from iecpod.yaml_document import dump_yaml_all
+from iecpod.yaml.document import dump_yaml_all
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NO_NAMES = ("localhost", "")

@@ -8,7 +8,7 @@ from iecpod.errors import NodeError
 from iecpod.ssh_login import HostKey, Login
 
 _CHANGED = (
-    "find out why: it may be another machine, or somebody between. If it was reinstalled, remove its line from "
+    "find out why: it may be another machine, or an attack. If it was reinstalled, remove its line from "
     "known_hosts with `ssh-keygen -R`, or give the new key with --host-key"
 )
 

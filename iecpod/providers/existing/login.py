@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iecpod.deploy.waiting.node_times import NodeTimes
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import CommandFailed, IecpodError, NodeError
 from iecpod.ports import NodeEndpoint, Reporter, Shell
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.record import add_key, begin_record
 from iecpod.providers.existing.tools import ExistingTools
-from iecpod.waiting.node_times import NodeTimes
-from iecpod.waiting.parallel import run_on_nodes
 
 _SECONDS = 120.0
 _WITHOUT_PASSWORD = 'echo "{user} ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod'

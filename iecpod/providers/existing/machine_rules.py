@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.kubernetes_version import kubernetes_minor
 from iecpod.design.owner import Owner
-from iecpod.design.scenario import Role
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
 from iecpod.providers.existing.node_facts import MODULES, PROGRAMS, NodeFacts, NodeLink
+from iecpod.release.kubernetes_version import kubernetes_minor
+from iecpod.release.scenario import Role
 
 #: kubeadm's own check (`ControlPlaneNumCPU`, `ControlPlaneMem`), and what a worker with a few pods needs.
 _CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB, _WORKER_MIB = 2, 1700, 700

@@ -118,7 +118,7 @@ class RecordOwner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFacts:
-    """A text or tuple is empty where there is none, and None is what the node could not tell.
+    """A text or tuple is empty where there is none, and None is what could not be found out.
 
     `skew_seconds` is how far its clock is ahead of this machine's, give or take `skew_error_seconds`. `os_name` is in
     the words of releases (`ubuntu2404`), `os_title` in the distribution's. `virtualization` is systemd's word: `qemu`

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import IPv4Address
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import HostError, NodeError
 from iecpod.outside_json import Json, parse_json
 from iecpod.ports import NodeEndpoint
 from iecpod.providers.existing.host_keys import judge_host_key
 from iecpod.providers.existing.tools import ExistingTools
 from iecpod.ssh_login import HostKey, check_user
-from iecpod.waiting.parallel import run_on_nodes
 
 _NOTE = "machines.json"
 _REFUSED_REMEDY = (

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.scenario import Role
 from iecpod.errors import IecpodError, Problem
 from iecpod.ports import Shell
-from iecpod.waiting.parallel import run_on_nodes
+from iecpod.release.scenario import Role
 
 T = TypeVar("T")
 

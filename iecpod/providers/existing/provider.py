@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from iecpod.design.machines import VirtType
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.pod import PodOrder, design_pod
 from iecpod.errors import CleanupError, IecpodError
+from iecpod.options.choices import VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
 from iecpod.providers.existing.login import open_shell
@@ -18,7 +19,6 @@ from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
 from iecpod.providers.existing.restore import Restored, restore_nodes
 from iecpod.providers.existing.tools import ExistingTools
-from iecpod.waiting.parallel import run_on_nodes
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0
@@ -72,7 +72,7 @@ class ExistingProvider:
         return self._met.endpoints(order.hostnames)
 
     def made_at(self) -> Iterator[float]:
-        """The note of the last deploy tells it."""
+        """The note of the last deploy says it."""
         return iter(())
 
     def remove(self) -> Removed:

@@ -30,7 +30,7 @@ SYSCTLS = (
     *("net/ipv6/conf/*/accept_ra", "net/ipv6/conf/*/forwarding"),
 )
 
-#: Shell. Functions that tell what a node is like, each line one thing; the record and the look afterwards share them.
+#: Shell. Functions that list what a node is like, each line one thing; the record and the look afterwards share them.
 #: They fail where the node does not say it: a busy systemd may not answer in time, and what is empty then is unknown.
 OBSERVE = f"""
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -44,28 +44,28 @@ ask() {{
     done
     return 1
 }}
-tell_packages() {{
+list_packages() {{
     found=$(ask dpkg-query --show --showformat='${{binary:Package}} ${{Version}} ${{db:Status-Status}}\\n') || return 1
     printf '%s\\n' "$found" | awk '$3 == "installed" {{ print $1, $2 }}' | sort
 }}
-tell_enabled() {{
+list_enabled() {{
     found=$(ask systemctl list-unit-files --no-legend --no-pager --state=enabled,masked) || return 1
     printf '%s\\n' "$found" | awk 'NF {{ print $1, $2 }}' | sort
 }}
-tell_active() {{
+list_active() {{
     found=$(ask systemctl list-units --no-legend --no-pager --plain --state=active) || return 1
     printf '%s\\n' "$found" | awk 'NF {{ print $1 }}' | sort
 }}
-tell_sysctls() {{
+list_sysctls() {{
     (cd /proc/sys && for name in {" ".join(SYSCTLS)}; do
         test ! -r "$name" || printf '%s\\t%s\\n' "$name" "$(cat "$name" 2> /dev/null)"
     done)
 }}
-tell_swaps() {{ awk 'NR > 1 {{ print $1 }}' /proc/swaps; }}
-tell_modules() {{ awk '{{ print $1 }}' /proc/modules | sort; }}
-tell_interfaces() {{ ls /sys/class/net; }}
-tell_namespaces() {{ ls /run/netns 2> /dev/null || true; }}
-tell_rules() {{
+list_swaps() {{ awk 'NR > 1 {{ print $1 }}' /proc/swaps; }}
+list_modules() {{ awk '{{ print $1 }}' /proc/modules | sort; }}
+list_interfaces() {{ ls /sys/class/net; }}
+list_namespaces() {{ ls /run/netns 2> /dev/null || true; }}
+list_rules() {{
     for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
         if command -v "$program-save" > /dev/null; then
             echo "# $program"
@@ -75,7 +75,7 @@ tell_rules() {{
 }}
 """
 
-#: Arguments: installation, POD, node. Exits with `FOREIGN`, and tells whose it is, where the record is another's.
+#: Arguments: installation, POD, node. Exits with `FOREIGN`, and prints whose it is, where the record is another's.
 _BEGIN = f"""
 set -eu
 umask 077
@@ -87,7 +87,7 @@ if test ! -e "$record"; then
     new=$(mktemp -d "$record.new.XXXXXXXX")
     printf '%s\\n' "$owner" > "$new/owner"
     for what in packages enabled active sysctls swaps modules interfaces namespaces rules; do
-        "tell_$what" > "$new/$what" || {{ echo "its $what are not known" >&2; exit 1; }}
+        "list_$what" > "$new/$what" || {{ echo "its $what are not known" >&2; exit 1; }}
     done
     apt-mark showhold > "$new/holds" 2> /dev/null || true
     cp -p /etc/hosts "$new/hosts"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.owner import Owner
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.ports import Reporter, Shell
 from iecpod.providers.existing import restore_scripts as scripts
 from iecpod.providers.existing.node_facts import RECORD_DIR
-from iecpod.waiting.parallel import run_on_nodes
 
 _STEP_SECONDS = 1200.0
 _SHORT_SECONDS = 120.0

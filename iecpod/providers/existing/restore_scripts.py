@@ -86,11 +86,11 @@ for place in /var/lib/kubelet /run/containerd /var/lib/containerd /run/netns/cni
         umount "$mounted" 2> /dev/null || umount --lazy "$mounted"
     done
 done
-for name in $(tell_namespaces); do
+for name in $(list_namespaces); do
     was namespaces "$name" && continue
     case $name in cni-*) ip netns delete "$name" 2> /dev/null || rm -f "/run/netns/$name" ;; esac
 done
-for name in $(tell_interfaces); do
+for name in $(list_interfaces); do
     was interfaces "$name" && continue
     case $name in
     {_CNI_DEVICES}|{_LASTING_DEVICES}|kube-ipvs0|kube-dummy-if|veth*|nodelocaldns|docker0|br-*)
@@ -138,7 +138,7 @@ exit 0
 PACKAGES = f"""{_HEADER}{_JOB}{WAITING_DPKG}
 export DEBIAN_FRONTEND=noninteractive
 list_new() {{
-    tell_packages | awk 'NR == FNR {{ before[$1] = 1; next }} !($1 in before) {{ print $1 }}' "$record/packages" -
+    list_packages | awk 'NR == FNR {{ before[$1] = 1; next }} !($1 in before) {{ print $1 }}' "$record/packages" -
 }}
 dpkg --configure --pending --force-confold > /dev/null
 new="$(list_new) $(dpkg-query --show --showformat='${{binary:Package}} ${{db:Status-Status}}\\n' |
@@ -221,7 +221,7 @@ done
 systemctl unset-environment GOMAXPROCS 2> /dev/null
 systemctl daemon-reload 2> /dev/null
 while read -r device; do
-    tell_swaps | grep -qxF -- "$device" || swapon "$device" 2> /dev/null
+    list_swaps | grep -qxF -- "$device" || swapon "$device" 2> /dev/null
 done < "$record/swaps"
 while read -r unit state; do
     case $unit in containerd.service|docker.service|docker.socket|kubelet.service) ;; *) continue ;; esac
@@ -234,7 +234,7 @@ exit 0
 
 #: What differs from the record yet, a line each: `kind name`.
 COMPARE = f"""{_HEADER}
-tell_packages | awk 'NR == FNR {{ before[$1] = $2; next }}
+list_packages | awk 'NR == FNR {{ before[$1] = $2; next }}
     !($1 in before) {{ print "new", $1, $2 }}
     ($1 in before) && before[$1] != $2 {{ print "changed", $1, $2, before[$1] }}' "$record/packages" - |
 while read -r how package version before; do
@@ -262,14 +262,14 @@ while read -r state kind path top; do
 done < "$record/claims"
 systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null | awk '{{ print "unit " $1 }}' |
     grep -v iecpod-restore
-for name in $(tell_interfaces); do
+for name in $(list_interfaces); do
     was interfaces "$name" && continue
     case $name in {_CNI_DEVICES}|kube-*|docker0) echo "interface $name" ;; esac
 done
-for name in $(tell_namespaces); do
+for name in $(list_namespaces); do
     case $name in cni-*) was namespaces "$name" || echo "network namespace $name" ;; esac
 done
-tell_rules | grep -E '{_RULES}' | while read -r rule; do
+list_rules | grep -E '{_RULES}' | while read -r rule; do
     was rules "$rule" || {{ echo "rules of iptables"; break; }}
 done
 while IFS="$(printf '\\t')" read -r name value; do
@@ -277,7 +277,7 @@ while IFS="$(printf '\\t')" read -r name value; do
     test "$(cat "/proc/sys/$name" 2> /dev/null)" = "$value" || echo "sysctl $name"
 done < "$record/sysctls"
 while read -r device; do
-    tell_swaps | grep -qxF -- "$device" || echo "swap $device, which is off"
+    list_swaps | grep -qxF -- "$device" || echo "swap $device, which is off"
 done < "$record/swaps"
 grep -q '^# iecpod: begin' /etc/hosts && echo 'lines of /etc/hosts'
 grep -q '^#iecpod-swap# ' /etc/fstab 2> /dev/null && echo 'lines of /etc/fstab'

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from iecpod.design.release import Release
-from iecpod.design.scenario import Role
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles, NodeEndpoint, Shell, WayIn
 from iecpod.providers.context import ProviderContext
+from iecpod.release.release import Release
+from iecpod.release.scenario import Role
 from iecpod.ssh_login import HostKey, Login
 
 

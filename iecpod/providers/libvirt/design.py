@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from iecpod.design.machines import BundleDisk, VirtType
-from iecpod.design.pace import pace_of
+from iecpod.design.deadline_factor import pace_of
+from iecpod.design.machines import BundleDisk
 from iecpod.design.pod import PodDesign, PodOrder, design_pod
 from iecpod.model import Arch, Node, PodSpec
 from iecpod.naming import resource_name, resource_uuid
-from iecpod.providers.libvirt.networks import design_networks, design_vlan_links
-from iecpod.providers.libvirt.nics import MachineNics
+from iecpod.options.choices import VirtType
+from iecpod.providers.libvirt.networking.networks import design_networks, design_vlan_links
+from iecpod.providers.libvirt.networking.nics import MachineNics
+from iecpod.providers.libvirt.networking.wires import Wire, find_wires
 from iecpod.providers.libvirt.objects import (
     DesiredDomain,
     DesiredNetwork,
@@ -22,7 +24,6 @@ from iecpod.providers.libvirt.objects import (
     Kind,
     VlanLink,
 )
-from iecpod.providers.libvirt.wires import Wire, find_wires
 
 _MIB = 1024 * 1024
 

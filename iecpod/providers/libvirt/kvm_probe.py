@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from iecpod.design.machines import VirtType
+from iecpod.cache.hashed_files import Fingerprint, read_json, recipe_key, write_json
+from iecpod.cache.work_directory import staging
 from iecpod.errors import HostError
-from iecpod.images.files import Fingerprint, read_json, recipe_key, write_json
-from iecpod.images.work import staging
+from iecpod.files.trust import make_directory
 from iecpod.model import Arch
+from iecpod.options.choices import VirtType
 from iecpod.ports import BaseImage
 from iecpod.providers.libvirt.objects import Emulator
-from iecpod.trusted import make_directory
 
 #: The first line of every Linux kernel; images of a release send it to their serial console.
 _SIGN_OF_LIFE = b"Linux version "

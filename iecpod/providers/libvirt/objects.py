@@ -6,8 +6,9 @@ import enum
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from iecpod.design.machines import BundleDisk, Nic, VirtType
+from iecpod.design.machines import BundleDisk, Nic
 from iecpod.model import Arch, NetworkName, PodRef
+from iecpod.options.choices import VirtType
 
 
 class Kind(str, enum.Enum):
@@ -112,7 +113,7 @@ class Link:
 class HostFacts:
     """The hypervisor as libvirt describes it; `links` are the network devices where guests have bridges.
 
-    `qemu_user` is whom QEMU runs as, where iecpod sees to that; then `has_kvm_device` tells of the host itself, whether
+    `qemu_user` is whom QEMU runs as, where iecpod sees to that; then `has_kvm_device` is about the host itself, whether
     QEMU may use the device or not.
     """
 

@@ -19,7 +19,7 @@ _LEAVE_ALONE = "rename or remove it, or use another hypervisor (-c); iecpod touc
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Why an object is not the POD's, as words that go on from `an object that`, and what can be done."""
+    """Why an object is not the POD's, as words that continue `an object that`, and what can be done."""
 
     why: str
     remedy: str = _LEAVE_ALONE
@@ -70,7 +70,7 @@ def is_computed(seen: ObservedResource, ref: PodRef) -> bool:
 
 
 def _has_marked(owner: Owner, mark: Mark) -> bool:
-    """Whether this installation wrote the mark, as far as the mark tells."""
+    """Whether this installation wrote the mark, as far as the mark says."""
     return mark.installation == owner.installation or (not mark.installation and owner.owns_unmarked)
 
 

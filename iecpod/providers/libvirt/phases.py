@@ -121,7 +121,7 @@ class DomainsPhase:
         self._check_running()
 
     def _check_running(self) -> None:
-        """QEMU starts, and pauses or ends a guest as soon as KVM cannot go on with it."""
+        """QEMU starts, and pauses or ends a guest as soon as KVM cannot continue with it."""
         stopped = find_inactive(self.hypervisor, tuple(domain.resource for domain in self.domains))
         if stopped:
             raise HostError(

@@ -11,7 +11,7 @@ from iecpod.ports import Clock
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.ports import HypervisorHost
 
-#: A libvirtd that was stopped never answers; waits go on without it.
+#: A libvirtd that was stopped never answers; waits continue without it.
 _ANSWER_SECONDS = 5.0
 _FRESH_SECONDS = 5.0
 

@@ -9,32 +9,32 @@ from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
-from iecpod.design.choices import BundleVia
+from iecpod.deploy.waiting.phase_tools import PhaseTools
+from iecpod.deploy.workflow import Phase
 from iecpod.design.machines import BundleDisk
 from iecpod.design.pod import PodOrder, design_alone
 from iecpod.errors import ImageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
 from iecpod.naming import resource_name
+from iecpod.options.choices import BundleVia
 from iecpod.ports import Images, NodeEndpoint, Shell
 from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState, Removed
 from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
 from iecpod.providers.libvirt.checkpoint.restore import restore_phases
 from iecpod.providers.libvirt.checkpoint.save import StateSaving
-from iecpod.providers.libvirt.compare import compare_links, make_plan
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan, Seen, find_surplus
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
+from iecpod.providers.libvirt.plan.compare import compare_links, make_plan
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan, Seen, find_surplus
+from iecpod.providers.libvirt.plan.virt_type import assumed_virt_type, proven_virt_type
 from iecpod.providers.libvirt.ports import Hypervisor, HypervisorHost
 from iecpod.providers.libvirt.power import GuestPower
 from iecpod.providers.libvirt.removal import Removal
 from iecpod.providers.libvirt.rendered import render_pod
 from iecpod.providers.libvirt.tools import LibvirtTools
-from iecpod.providers.libvirt.virt_type import assumed_virt_type, proven_virt_type
 from iecpod.providers.libvirt.xml import Stamp
-from iecpod.waiting.phase_tools import PhaseTools
-from iecpod.workflow import Phase
 
 _MIB = 1 << 20
 _REFUSED_REMEDY = "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`"

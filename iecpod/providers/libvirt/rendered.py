@@ -9,12 +9,12 @@ from typing import Protocol
 
 from iecpod.design.machines import Seed
 from iecpod.design.pod import PodDesign
-from iecpod.design.release import ImageSourceType
 from iecpod.model import Arch
 from iecpod.providers.libvirt.design import DesiredMachines
 from iecpod.providers.libvirt.objects import DesiredDomain, Resource
 from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.providers.libvirt.xml import Stamp, pool_resource, resource_of
+from iecpod.release.release import ImageSourceType
 from iecpod.render.cloud_init import render_seed
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.design.choices import BundleVia
 from iecpod.design.machines import Seed
-from iecpod.design.release import Release
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.model import Arch
+from iecpod.options.choices import BundleVia
 from iecpod.ports import BaseImage, BundleDisks, Images
 from iecpod.providers.context import ProviderContext
 from iecpod.providers.libvirt.objects import Emulator
 from iecpod.providers.libvirt.ports import HypervisorHost
+from iecpod.release.release import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

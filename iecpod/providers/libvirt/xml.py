@@ -39,7 +39,7 @@ def resource_of(
 ) -> Resource:
     """The object ready for libvirt. `inputs` are what it is made from beside its XML, by name: image key, seed text.
 
-    A change of any of them changes the digest, and so shows as drift; the parts of the mark tell which it was.
+    A change of any of them changes the digest, and so shows as drift; the parts of the mark show which it was.
     `earlier_inputs` are those that earlier versions of iecpod made a digest of.
     """
     kind = Kind.NETWORK if isinstance(desired, DesiredNetwork) else Kind.DOMAIN
@@ -80,7 +80,7 @@ def _lasting(desired: DesiredNetwork | DesiredDomain) -> DesiredNetwork | Desire
 
 
 def _parts_of(xml: str, inputs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Short, since they only tell what differs where the digest does."""
+    """Short, since they only show what differs where the digest does."""
     parts = {"definition": xml, **inputs} if inputs else {}
     return tuple((name, hashlib.sha256(text.encode()).hexdigest()[:12]) for name, text in parts.items())
 

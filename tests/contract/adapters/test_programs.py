@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.programs import CANNOT_RUN, call_program, check_programs, follow_log, run_program
+from iecpod.adapters.host_programs import CANNOT_RUN, call_program, check_programs, follow_log, run_program
 from iecpod.errors import CommandFailed, HypervisorUnavailable
 from iecpod.ports import CommandResult
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from iecpod.cni.calico import CalicoSettings, patch_calico_manifest
-from iecpod.design.choices import Encapsulation
+from iecpod.deploy.kubectl.kubectl import UNCHECKED
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.phases.kubectl import UNCHECKED
+from iecpod.options.choices import Encapsulation
 from tests.contract.api_server import Api
 from tests.unit.cni.calico_of_the_iec import make_tls
 

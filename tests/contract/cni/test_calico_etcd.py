@@ -15,7 +15,7 @@ from iecpod.adapters.etcd_certificates import make_etcd_tls
 from iecpod.cni.calico import Autodetection, CalicoSettings, patch_calico_manifest
 from iecpod.cni.calico_etcd import etcd_cluster_ip
 from iecpod.design.cluster import DesiredCluster
-from iecpod.yaml_document import load_yaml_all
+from iecpod.yaml.document import load_yaml_all
 from tests.compiled import find_go_program
 from tests.contract.hypervisors import why_not_embedded
 from tests.unit.cni.calico_of_the_iec import MANIFESTS

@@ -14,12 +14,12 @@ import pytest
 
 from iecpod.cni.kube_router import GUARD_UNIT, render_kube_router
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
+from iecpod.deploy.node.cni_files import CniFiles
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.scenario import Role
-from iecpod.phases.cni_files import CniFiles
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.node_cidrs import assign_pod_cidrs
-from iecpod.phases.pod_network import PodNetworkPhase
+from iecpod.release.scenario import Role
 from tests.contract.api_server import Api
 from tests.contract.cni.test_pod_networks_applied import shell_of
 from tests.contract.net_namespaces import Namespace, joined, wait_until

@@ -27,13 +27,13 @@ from iecpod.cni.kube_router import (
     render_kube_router,
 )
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.kubectl.network_health import find_missing_routes
+from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
 from iecpod.design.cluster import ClusterNode, DesiredCluster
-from iecpod.design.release_file import load_release
-from iecpod.design.scenario import Role
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.network_health import find_missing_routes
-from iecpod.phases.node_cidrs import assign_pod_cidrs
 from iecpod.ports import CommandResult
+from iecpod.release.file import load_release
+from iecpod.release.scenario import Role
 from iecpod.render.smoke_test import APP, render_denial, render_permission
 from tests.compiled import find_go_program, find_layer
 from tests.contract.net_namespaces import Namespace, joined, wait_until

@@ -15,15 +15,15 @@ from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
 from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.registry import CNIS
-from iecpod.design.choices import Encapsulation
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
 from iecpod.errors import CommandFailed, WaitTimeout
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.pod_network import PodNetworkPhase
+from iecpod.options.choices import Encapsulation
 from iecpod.ports import CommandResult
 from iecpod.wait import SystemClock
-from iecpod.yaml_document import dump_yaml
+from iecpod.yaml.document import dump_yaml
 from tests.contract.api_server import Api
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.release import AptRepository
-from iecpod.design.supply import Supply
-from iecpod.images.openpgp import key_ring
+from iecpod.images.fetch.openpgp import key_ring
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import AptRepository
+from iecpod.render.mirror_files import render_apt_conf
 from iecpod.render.node_files import render_apt_source
-from iecpod.render.supply_files import render_apt_conf
 
 
 def test_apt_finds_its_proxy(tmp_path: Path) -> None:

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.bundle_manifest import bundle_dir
-from iecpod.design.choices import BundleVia
 from iecpod.errors import PreflightError, UsageError
-from iecpod.images.bundle_files import StoredBundle, check_taken_in
-from iecpod.images.cache import Cache
-from iecpod.images.release_images import ReleaseImages
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.images.bundle.transfer import StoredBundle, check_taken_in
 from iecpod.model import Arch, PodRef
+from iecpod.options.choices import BundleVia
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.release.bundle_manifest import bundle_dir
 from iecpod.render.bundle_install import install_script
 from iecpod.wiring.pod_tools import PodAdapters
 from tests.contract.images.upstream import (

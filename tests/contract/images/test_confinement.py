@@ -16,15 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.release_file import load_release
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.bake import bake_tree, unpack_tree
-from iecpod.images.cache import Cache
-from iecpod.images.confinement import FOR_A_TREE, FOR_CONTAINERD, FOR_PACKAGES, Confinement, Limits, of_this_host
-from iecpod.images.connected import ConnectedSources
-from iecpod.images.overlay_marks import settle_overlay_marks
-from iecpod.images.process import run_tool
-from iecpod.images.software import Software
+from iecpod.images.build.bake import bake_tree, unpack_tree
+from iecpod.images.build.node_software import Software
+from iecpod.images.bundle.network_release import ConnectedSources
+from iecpod.images.confinement.overlay_xattrs import settle_overlay_marks
+from iecpod.images.confinement.program import (
+    FOR_A_TREE,
+    FOR_CONTAINERD,
+    FOR_PACKAGES,
+    Confinement,
+    Limits,
+    of_this_host,
+)
+from iecpod.images.confinement.tool import run_tool
+from iecpod.release.file import load_release
 from tests.fakes import RecordingReporter
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can confine a root")
@@ -371,7 +378,7 @@ def test_a_script_that_fails_ends_the_bake_with_its_last_words(tree: Path, debs:
 def test_what_a_script_prints_does_not_fill_the_disk(
     tree: Path, debs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iecpod.images.process._MOST_OUTPUT_BYTES", 4096)
+    monkeypatch.setattr("iecpod.images.confinement.tool._MOST_OUTPUT_BYTES", 4096)
     make_package(debs, "loud", "head -c 1000000 /dev/zero\n")
     install(tree, debs, tmp_path / "log")
     assert (tmp_path / "log").stat().st_size == 4096
@@ -461,8 +468,8 @@ def test_a_program_that_is_not_there(tree: Path, tmp_path: Path) -> None:
 _CALLS = """
 import ctypes, errno, os, sys
 sys.path.insert(0, sys.argv[1])
-from iecpod.images.forbidden_calls import forbid_calls
-from iecpod.images.kernel_calls import gain_nothing_by_exec
+from iecpod.images.confinement.seccomp import forbid_calls
+from iecpod.images.confinement.system_calls import gain_nothing_by_exec
 gain_nothing_by_exec()
 forbid_calls()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -502,8 +509,8 @@ _BAKE_FOR_EVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from iecpod.images.confinement import FOR_A_TREE, FOR_CONTAINERD, Confinement
-from iecpod.images.process import run_tool
+from iecpod.images.confinement.program import FOR_A_TREE, FOR_CONTAINERD, Confinement
+from iecpod.images.confinement.tool import run_tool
 confined = Confinement(limits=FOR_A_TREE, root=Path(sys.argv[2]), capabilities=FOR_CONTAINERD)
 script = "sleep 98765 & touch /begun; sleep 98765"
 run_tool(["sh", "-c", script], purpose="x", log_path=Path(sys.argv[3]), confined=confined)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.image_reference import by_digest
-from iecpod.design.release_file import load_release
+from iecpod.release.file import load_release
+from iecpod.release.image_reference import by_digest
 from iecpod.render.node_files import render_node_files
 from tests.compiled import find_go_program
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.release_file import load_release
 from iecpod.errors import ImageError
-from iecpod.images.bake import bake_tree
-from iecpod.images.disk import build_disk
-from iecpod.images.process import run_tool
-from iecpod.images.rootfs import root_uuid
-from iecpod.images.software import Software
+from iecpod.images.build.bake import bake_tree
+from iecpod.images.build.disk import build_disk
+from iecpod.images.build.node_software import Software
+from iecpod.images.build.rootfs import root_uuid
+from iecpod.images.confinement.tool import run_tool
 from iecpod.model import Arch
+from iecpod.release.file import load_release
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root")
 

@@ -19,16 +19,16 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.reporters import LogReporter
-from iecpod.design.go_source import GoModule, GoToolchain
-from iecpod.design.release_file import load_release
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images import go_build, go_modules, go_progress
-from iecpod.images.c_toolchain import CToolchain
-from iecpod.images.cache import Cache
-from iecpod.images.go_build import GoBuild
-from iecpod.images.go_toolchain import ensure_go
+from iecpod.images.build import go_build, go_modules, go_progress
+from iecpod.images.build.c_toolchain import CToolchain
+from iecpod.images.build.go_build import GoBuild
+from iecpod.images.build.go_toolchain import ensure_go
 from iecpod.model import Arch
+from iecpod.progress.reporters import LogReporter
+from iecpod.release.file import load_release
+from iecpod.release.go_source import GoModule, GoToolchain
 
 ROOT = Path(__file__).parents[3]
 CACHE_DIR = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.reporters import LogReporter
-from iecpod.design.go_source import GoToolchain
-from iecpod.design.release_file import load_release
-from iecpod.images.c_toolchain import CToolchain
-from iecpod.images.cache import Cache
-from iecpod.images.go_build import GoBuild
+from iecpod.cache.artifacts import Cache
+from iecpod.images.build.c_toolchain import CToolchain
+from iecpod.images.build.go_build import GoBuild
+from iecpod.progress.reporters import LogReporter
+from iecpod.release.file import load_release
+from iecpod.release.go_source import GoToolchain
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root")
 

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from iecpod.yaml_document import dump_yaml
+from iecpod.yaml.document import dump_yaml
 
 REGISTRY = "registry.lab.example"
 VERSION = "1.30.0"

@@ -16,15 +16,15 @@ from iecpod.cni.calico_operator import render_operator
 from iecpod.cni.flannel import FlannelSettings, patch_flannel_manifest
 from iecpod.cni.kube_router import render_kube_router
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.kubectl.api import Api as Requests
+from iecpod.deploy.kubectl.bootstrap_token import registered_token
+from iecpod.deploy.kubectl.kubectl import Kubectl, api_awaited
+from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
+from iecpod.deploy.phases.verify import RECORD_PATH, VerifyPhase, is_verified
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.scenario import Role
 from iecpod.errors import ApiRefused
-from iecpod.phases.api import Api as Requests
-from iecpod.phases.bootstrap_token import registered_token
-from iecpod.phases.kubectl import Kubectl, api_awaited
-from iecpod.phases.node_cidrs import assign_pod_cidrs
-from iecpod.phases.verify import RECORD_PATH, VerifyPhase, is_verified
+from iecpod.release.scenario import Role
 from iecpod.render.smoke_test import APP, render_denial, render_nginx, render_permission
 from iecpod.wait import SystemClock
 from tests.contract.api_server import Api

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.deploy.node.pod_namespace import WELCOME, Policy, check_policy, check_reach
 from iecpod.errors import NodeError
-from iecpod.phases.pod_namespace import WELCOME, Policy, check_policy, check_reach
 from iecpod.ports import CommandResult
 from iecpod.wait import NotYet
 from tests.contract.net_namespaces import Namespace, joined, wait_until

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.release_file import load_release
+from iecpod.release.file import load_release
 from iecpod.render.kubeadm import render_images_config
 from iecpod.render.low_overhead import PATCHES_DIR, render_patches
-from iecpod.yaml_document import load_yaml
+from iecpod.yaml.document import load_yaml
 from tests.compiled import find_go_program
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from iecpod.images.cache import Cache
+from iecpod.cache.artifacts import Cache
 from iecpod.model import Arch
 from tests.e2e import small_lab
 from tests.e2e.command import RELEASE, Iecpod

@@ -20,7 +20,7 @@ from typing import IO
 
 import pytest
 
-from iecpod.waiting.parallel import run_on_nodes
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from tests.e2e import small_lab
 from tests.e2e.conftest import RELEASE, Iecpod
 

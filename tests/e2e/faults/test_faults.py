@@ -223,9 +223,9 @@ _HOLDER = """
 import os, sys
 from pathlib import Path
 import iecpod
-from iecpod.commands.installation import ensure_installation
-from iecpod.commands.pod_state import load_saved, pod_dir_of, save_pod
-from iecpod.adapters.lock import pod_lock
+from iecpod.pods.installation import ensure_installation
+from iecpod.pods.directory import load_saved, pod_dir_of, save_pod
+from iecpod.adapters.pod_lock import pod_lock
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
 from dataclasses import replace

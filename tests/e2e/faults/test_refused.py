@@ -101,7 +101,7 @@ def test_a_second_run_is_refused_while_the_first_holds_the_pod(iecpod: Iecpod) -
     script = (
         "import time, sys\n"
         "from pathlib import Path\n"
-        "from iecpod.adapters.lock import pod_lock\n"
+        "from iecpod.adapters.pod_lock import pod_lock\n"
         "from iecpod.layout import find_layout\n"
         "import iecpod, os\n"
         "from iecpod.model import PodRef\n"

@@ -11,19 +11,19 @@ from typing import Any
 
 import iecpod as package
 from iecpod.commands.deploy import phase_tools
-from iecpod.commands.resolve import resolve_request
+from iecpod.deploy.kubectl.kubectl import SYSTEM_PODS, Kubectl
+from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.supply import Supply
 from iecpod.errors import CommandFailed
 from iecpod.layout import find_layout
 from iecpod.model import PodRef
-from iecpod.phases.kubectl import SYSTEM_PODS, Kubectl
+from iecpod.pods.resolve import resolve_request
 from iecpod.ports import Shell
+from iecpod.release.mirrors import Supply
 from iecpod.render.manifest import ManifestPatch
 from iecpod.wait import NotYet, SystemClock, poll
-from iecpod.waiting.parallel import run_on_nodes
-from iecpod.waiting.phase_tools import PhaseTools
 from iecpod.wiring.pod_tools import PodAdapters
 from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod
 from tests.e2e.small_lab import ROOT, load_yaml

@@ -67,9 +67,9 @@ def test_status_says_ready(pod: Iecpod) -> None:
 def test_what_others_change_is_drift_and_ends_with_it(pod: Iecpod) -> None:
     pod.virsh("autostart", "local-virtual1-iec03")
     try:
-        told = pod.run("status", "--output", "json", "--detailed-exitcode")
-        assert told.returncode == 6
-        assert {found["name"]: found["differences"] for found in json.loads(told.stdout)["drift"]} == {
+        shown = pod.run("status", "--output", "json", "--detailed-exitcode")
+        assert shown.returncode == 6
+        assert {found["name"]: found["differences"] for found in json.loads(shown.stdout)["drift"]} == {
             "local-virtual1-iec03": ["autostart on, not off"]
         }
         assert "in place (autostart on, not off)" in pod.check("plan", "--detailed-exitcode")

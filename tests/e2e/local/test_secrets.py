@@ -47,7 +47,7 @@ def secrets(pod: Iecpod) -> frozenset[str]:
     return frozenset(found)
 
 
-def told(secrets: frozenset[str], text: str) -> list[str]:
+def shown(secrets: frozenset[str], text: str) -> list[str]:
     """The beginnings of the secrets in a text: a failing test need not tell them all over."""
     return [secret[:8] + "…" for secret in secrets if secret in text]
 
@@ -66,7 +66,7 @@ def test_files_of_the_pod(pod: Iecpod, secrets: frozenset[str]) -> None:
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{name} can be read by others"
         else:
             looked_at.add(name)
-            assert told(secrets, path.read_bytes().decode(errors="replace")) == [], name
+            assert shown(secrets, path.read_bytes().decode(errors="replace")) == [], name
     assert {"iecpod.log", "report.json", "console/iec01.log", "libvirt/etc/qemu/local-virtual1-iec01.xml"} <= looked_at
     assert stat.S_IMODE((pod.root / "state" / "log" / "iecpod.log").stat().st_mode) == 0o600
 
@@ -74,7 +74,7 @@ def test_files_of_the_pod(pod: Iecpod, secrets: frozenset[str]) -> None:
 def test_what_jobs_are_told(pod: Iecpod, secrets: frozenset[str]) -> None:
     for verb in ("status", "plan"):
         done = pod.run(verb)
-        assert told(secrets, done.stdout + done.stderr) == []
+        assert shown(secrets, done.stdout + done.stderr) == []
 
 
 def test_argument_lists_of_this_machine(pod: Iecpod, secrets: frozenset[str]) -> None:
@@ -86,7 +86,7 @@ def test_argument_lists_of_this_machine(pod: Iecpod, secrets: frozenset[str]) ->
             continue  # it ended while we looked
     text = "\n".join(seen)
     assert "qemu-system" in text and "local-virtual1-iec01" in text
-    assert told(secrets, text) == [] and _TOKEN_IN_USE.findall(text) == []
+    assert shown(secrets, text) == [] and _TOKEN_IN_USE.findall(text) == []
 
 
 def test_the_archive_of_logs(logs_archive: Path, secrets: frozenset[str]) -> None:
@@ -94,7 +94,7 @@ def test_the_archive_of_logs(logs_archive: Path, secrets: frozenset[str]) -> Non
         for entry in tar:
             file = tar.extractfile(entry)
             text = file.read().decode(errors="replace") if file else ""
-            assert told(secrets, text) == [] and _TOKEN_IN_USE.findall(text) == [], entry.name
+            assert shown(secrets, text) == [] and _TOKEN_IN_USE.findall(text) == [], entry.name
             assert "PRIVATE KEY-----" not in text, entry.name
 
 
@@ -102,7 +102,7 @@ def test_the_archive_of_logs(logs_archive: Path, secrets: frozenset[str]) -> Non
 def test_journal_processes_and_files_of_nodes(pod: Iecpod, secrets: frozenset[str], hostname: str) -> None:
     output, _, readable = pod.on_node(hostname, "sudo", "sh", "-c", _LOOK).partition(f"{_MARK}\n")
     assert "kubelet" in output
-    assert told(secrets, output) == [] and _TOKEN_IN_USE.findall(output) == []
+    assert shown(secrets, output) == [] and _TOKEN_IN_USE.findall(output) == []
     assert "PRIVATE KEY-----" not in output
     assert readable == ""
 

@@ -15,13 +15,13 @@ from ipaddress import ip_address
 
 import pytest
 
+from iecpod.deploy.kubectl.pod_status import is_running, pod_state
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
+from iecpod.deploy.phases.ready import ReadyPhase
+from iecpod.deploy.workflow import PhaseFailed, run_phases
 from iecpod.errors import CommandFailed, ExitCode, WaitTimeout
 from iecpod.outside_json import Json
-from iecpod.phases.pod_network import PodNetworkPhase
-from iecpod.phases.pod_status import is_running, pod_state
-from iecpod.phases.ready import ReadyPhase
 from iecpod.wait import NotYet, SystemClock, poll
-from iecpod.workflow import PhaseFailed, run_phases
 from tests.e2e.command import HOSTNAMES, Iecpod
 from tests.e2e.local.calico_on_pod import CNI_STATE, UPSTREAM, Calico, calico_on
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from iecpod.images.apt import AptSuite
+from iecpod.images.build.apt import AptSuite
 
 #: apt keeps the epoch of a version in names of files; archives do not.
 _EPOCH = re.compile(r"_\d+%3a")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iecpod.images.files import place_file
+from iecpod.cache.hashed_files import place_file
 
 _KUBERNETES_REVISION, _DOCKER_REVISION = "1.1", "1~ubuntu.24.04~noble"
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iecpod.phases.verify_paths import OpenSocket
+from iecpod.deploy.phases.verify_paths import OpenSocket
 
 _PATIENCE_SECONDS = 30.0
 #: In a mount namespace of its own: host names are what the file says.

@@ -1,4 +1,4 @@
-"""What lies outside a lab: apt repositories, registries, and the proxy that is the only way to them.
+"""What is outside a lab: apt repositories, registries, and the proxy that is the only way to them.
 
 The servers listen on loopback addresses of the POD's network namespace, which guests cannot reach; the proxy on one
 that they reach through their gateway. Names of servers are known to the proxy alone. Registries are behind TLS, so the
@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.design.release import Release
-from iecpod.images.apt import AptRoot
-from iecpod.images.cache import Cache
-from iecpod.images.go_modules import module_version
-from iecpod.images.release_images import ReleaseImages
-from iecpod.images.rootfs import ensure_rootfs, image_archives
-from iecpod.images.software import ensure_software
+from iecpod.cache.artifacts import Cache
+from iecpod.images.build.apt import AptRoot
+from iecpod.images.build.go_modules import module_version
+from iecpod.images.build.node_software import ensure_software
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.images.build.rootfs import ensure_rootfs, image_archives
 from iecpod.model import Arch
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
+from iecpod.release.release import Release
 from tests.e2e.outside.apt_repository import SigningKey, index_repository, mirror_archives
 from tests.e2e.outside.certificates import Certificates, make_certificates
 from tests.e2e.outside.connected_release import (

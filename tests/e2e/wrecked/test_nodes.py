@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.yaml_document import dump_yaml, load_yaml
+from iecpod.yaml.document import dump_yaml, load_yaml
 from tests.e2e.command import Iecpod
 from tests.e2e.small_lab import ROOT
 

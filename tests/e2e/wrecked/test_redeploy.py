@@ -56,9 +56,9 @@ def test_only_the_worker_that_changed_is_recreated(pod: Iecpod, tmp_path: Path) 
         switched_off_at = time.monotonic()
         assert process.wait(timeout=600) == 1, log.read_text()
     assert time.monotonic() - switched_off_at < 240
-    told = log.read_text()
-    assert "iec03: its virtual machine does not run any more" in told and "Traceback" not in told
-    assert f"resume with `iecpod deploy -l {LAB} -p {POD}" in told
+    shown = log.read_text()
+    assert "iec03: its virtual machine does not run any more" in shown and "Traceback" not in shown
+    assert f"resume with `iecpod deploy -l {LAB} -p {POD}" in shown
     pod.check("deploy")
 
     uids_after, boots_after = _node_uids(pod), _boots(pod)

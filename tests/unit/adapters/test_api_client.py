@@ -16,12 +16,12 @@ import pytest
 
 from iecpod.adapters import api_client
 from iecpod.adapters.api_client import ApiClient
-from iecpod.adapters.keys import PodKeys, ensure_pod_keys
 from iecpod.errors import NodeUnreachable
-from iecpod.web import Size
+from iecpod.http.client import Size
+from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.wiring.own_kubeconfig import OwnKubeconfig
-from tests.unit.adapters.test_ssh import make_shell, node_server
 from tests.unit.admin_conf import SERVER, Authority, admin_conf, authority, credentials, pem, server_pair
+from tests.unit.ssh.test_shell import make_shell, node_server
 
 
 def server_context(directory: Path, address: str = "127.0.0.1") -> ssl.SSLContext:

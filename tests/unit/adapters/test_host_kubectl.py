@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
+from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.errors import CommandFailed, WaitTimeout
-from iecpod.phases.kubectl import Kubectl
 from tests.fakes import FakeShell
 
 

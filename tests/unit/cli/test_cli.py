@@ -13,12 +13,12 @@ from click.shell_completion import ShellComplete
 from jsonschema import Draft202012Validator
 
 from iecpod.cli.main import cli
-from iecpod.cli.options import Invocation
-from iecpod.cli.pod_request import make_request
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.pace import PHASES_THAT_WAIT
+from iecpod.cli.options.pod_request import make_request
+from iecpod.cli.options.shared import Invocation
+from iecpod.design.deadline_factor import PHASES_THAT_WAIT
 from iecpod.errors import DescriptorError
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
 

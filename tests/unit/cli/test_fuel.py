@@ -15,18 +15,18 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from iecpod.adapters.trace import trace_command
-from iecpod.cli.fuel import FuelMeaning, FuelVerb, fuel_meaning
+from iecpod.adapters.command_trace import trace_command
 from iecpod.cli.main import cli
+from iecpod.cli.options.fuel import FuelMeaning, FuelVerb, fuel_meaning
 from iecpod.cli.tracing import tracing_commands
 from iecpod.commands.deploy import deploy
-from iecpod.commands.request import PHASES
-from iecpod.design.release_file import known_releases, load_release
 from iecpod.errors import PreflightError, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.pods.request import PHASES
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
+from iecpod.release.file import known_releases, load_release
 from tests import pods
 from tests.unit.broken_pod import ROOT
 from tests.unit.command_line import install, layout_below, run

@@ -11,13 +11,13 @@ import pytest
 
 from iecpod.cni.calico import CALICO, Autodetection, CalicoSettings, patch_calico_manifest
 from iecpod.cni.calico_etcd import etcd_cluster_ip
-from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release_file import load_release
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.yaml_document import load_yaml_all
+from iecpod.options.choices import Encapsulation
+from iecpod.release.file import load_release
+from iecpod.yaml.document import load_yaml_all
 from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.conftest import with_release
 from tests.unit.golden_files import check_golden

@@ -10,12 +10,12 @@ import pytest
 
 from iecpod.cni.calico import CalicoSettings
 from iecpod.cni.calico_operator import render_operator
-from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.yaml_document import load_yaml_all
+from iecpod.options.choices import Encapsulation
+from iecpod.yaml.document import load_yaml_all
 from tests.unit.cni.cni_manifests import OPERATOR, OPERATOR_CRDS
 from tests.unit.golden_files import check_golden
 

@@ -10,14 +10,14 @@ import pytest
 from iecpod.cni.calico import CALICO
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod, check_saved
-from iecpod.design.choices import Encapsulation
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, ImageError, PreflightError, UsageError
 from iecpod.layout import Layout
+from iecpod.options.choices import Encapsulation
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod, check_saved
+from iecpod.release.mirrors import Supply
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below

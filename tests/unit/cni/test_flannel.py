@@ -13,7 +13,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.yaml_document import load_yaml_all
+from iecpod.yaml.document import load_yaml_all
 from tests.unit.cni.cni_manifests import FLANNEL
 from tests.unit.golden_files import check_golden
 
@@ -112,11 +112,13 @@ def test_the_mtu_of_a_manifest_gives_way_to_that_of_the_idf(cluster: DesiredClus
         ("[--ip-masq, --kube-subnet-mgr, --iface]", "--iface "),
     ],
 )
-def test_another_interface_gives_way_to_that_on_mgmt(cluster: DesiredCluster, arguments: str, told: str | None) -> None:
+def test_another_interface_gives_way_to_that_on_mgmt(
+    cluster: DesiredCluster, arguments: str, shown: str | None
+) -> None:
     patched = patch_flannel_manifest([edited(("[--ip-masq, --kube-subnet-mgr]", arguments))], cluster, PLAIN)
     (daemon,) = objects(patched.text)["DaemonSet"]["spec"]["template"]["spec"]["containers"]
     assert daemon["args"] == ["--ip-masq", "--kube-subnet-mgr", "--iface=$(NODE_IP)"]
-    removed = "--iface-regex=^eth --iface-can-reach=10.0.0.1" if told is None else told
+    removed = "--iface-regex=^eth --iface-can-reach=10.0.0.1" if shown is None else shown
     assert patched.changes[-1] == f"{_DAEMON}: args: {removed} -> --iface=$(NODE_IP)"
 
 

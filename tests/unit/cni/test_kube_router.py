@@ -12,14 +12,14 @@ import pytest
 
 from iecpod.cni.kube_router import render_daemon_set, render_kube_router
 from iecpod.cni.registry import CNIS
+from iecpod.deploy.node.cni_files import CHECK, INSTALL
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
+from iecpod.deploy.phases.ready import ReadyPhase
+from iecpod.deploy.phases.workers import HAS_JOINED, LOOK, WorkersPhase
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.scenario import load_scenarios, select_scenario
 from iecpod.errors import WaitTimeout
-from iecpod.phases.cni_files import CHECK, INSTALL
-from iecpod.phases.pod_network import PodNetworkPhase
-from iecpod.phases.ready import ReadyPhase
-from iecpod.phases.workers import HAS_JOINED, LOOK, WorkersPhase
-from iecpod.yaml_document import load_yaml_all
+from iecpod.release.scenario import load_scenarios, select_scenario
+from iecpod.yaml.document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
 from tests.unit.golden_files import check_golden

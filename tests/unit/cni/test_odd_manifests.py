@@ -12,10 +12,10 @@ import pytest
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import CniSource
 from iecpod.errors import DescriptorError
 from iecpod.model import Arch
-from iecpod.yaml_document import dump_yaml_all, load_yaml_all
+from iecpod.release.release import CniSource
+from iecpod.yaml.document import dump_yaml_all, load_yaml_all
 from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 

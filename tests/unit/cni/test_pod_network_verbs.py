@@ -9,14 +9,14 @@ import pytest
 import iecpod
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, PreflightError, UsageError
-from iecpod.images.manifests import load_manifest
+from iecpod.images.fetch.manifests import load_manifest
 from iecpod.layout import Layout
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.release.mirrors import Supply
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from iecpod.cni.registry import ALL_TRACES, CNIS
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.kubectl.network_health import find_pod_faults
+from iecpod.deploy.phases.pod_network import PodNetworkPhase
+from iecpod.deploy.phases.verify import record_of
 from iecpod.descriptors.rules.links import MADE_ON_NODES
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs, NodeTraces
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.release import CniSource, Manifest, Release
-from iecpod.design.release_file import known_releases, load_release
-from iecpod.design.scenario import load_scenarios
 from iecpod.outside_json import Json
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.network_health import find_pod_faults
-from iecpod.phases.pod_network import PodNetworkPhase
-from iecpod.phases.verify import record_of
+from iecpod.release.file import known_releases, load_release
+from iecpod.release.release import CniSource, Manifest, Release
+from iecpod.release.scenario import load_scenarios
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 
 ROOT = Path(__file__).parents[3]

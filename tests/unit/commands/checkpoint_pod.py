@@ -8,17 +8,17 @@ import time
 from pathlib import Path
 
 from iecpod.checkpoints.store import CheckpointStore
-from iecpod.commands.checkpoint_restore import restore_checkpoint
-from iecpod.commands.checkpoint_save import REPORT, SavedCheckpoint, save_checkpoint
+from iecpod.commands.checkpoint.restore import restore_checkpoint
+from iecpod.commands.checkpoint.save import REPORT, SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy
-from iecpod.commands.report import Report
-from iecpod.design.choices import BundleVia
-from iecpod.design.release import Release
+from iecpod.deploy.node.guest_instant import LOOK, SETTLE
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.phases.guest_instant import LOOK, SETTLE
+from iecpod.options.choices import BundleVia
 from iecpod.ports import BaseImage, CommandResult
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
+from iecpod.release.release import Release
+from iecpod.reports.run_report import Report
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor
 from tests.unit.commands.test_commands import NODES, REF, FakeImages, FakeTools, resolve

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.pod_state import make_pod_dir, save_pod
-from iecpod.design.machines import ProviderName
 from iecpod.errors import NodeError, NodeUnreachable, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.options.choices import ProviderName
+from iecpod.pods.directory import make_pod_dir, save_pod
 from iecpod.providers.existing.bootstrap import describe_machines
 from iecpod.ssh_login import Login
-from iecpod.wiring.described import described_base, ensure_described
+from iecpod.wiring.bootstrap import described_base, ensure_described
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import RecordingReporter

@@ -13,19 +13,19 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.redeploy import redeploy_changed
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.choices import BundleVia
-from iecpod.design.delivery import choose_bundle_via
-from iecpod.design.release import ImageSource, ImageSourceType, Release
-from iecpod.design.supply import Supply
+from iecpod.deploy.phases.runtime import RuntimePhase
+from iecpod.design.bundle_delivery import choose_bundle_via
 from iecpod.errors import CommandFailed, UsageError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.phases.runtime import RuntimePhase
+from iecpod.options.choices import BundleVia
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.providers.libvirt.objects import Kind
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import ImageSource, ImageSourceType, Release
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.pod_requests import pod_request, saved_pod

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.checkpoint_save import SavedCheckpoint
+from iecpod.commands.checkpoint.save import SavedCheckpoint
 from iecpod.errors import PreflightError
 from tests.unit.command_line import install, layout_below, run
 from tests.unit.commands.checkpoint_pod import CheckpointPod, write_qcow2

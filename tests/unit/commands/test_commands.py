@@ -13,29 +13,25 @@ from pathlib import Path
 import pytest
 
 import iecpod
-from iecpod.adapters.keys import ensure_pod_keys
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.report import Report
-from iecpod.commands.request import PHASES
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
-from iecpod.commands.tools import FindCredentials
-from iecpod.design.choices import BundleVia
+from iecpod.deploy.node.cni_files import CHECK, INSTALL
+from iecpod.deploy.phases.control_plane import LOOK
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.machines import BundleDisk, Route, Seed, Site, VirtType
+from iecpod.design.deadline_factor import PHASES_THAT_WAIT
+from iecpod.design.machines import BundleDisk, Route, Seed
 from iecpod.design.manifest_text import PatchedManifest
-from iecpod.design.pace import PHASES_THAT_WAIT
-from iecpod.design.release import AptRepository, Release
-from iecpod.design.scenario import Role
-from iecpod.design.supply import Supply
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
-from iecpod.phases.cni_files import CHECK, INSTALL
-from iecpod.phases.control_plane import LOOK
+from iecpod.options.choices import BundleVia, VirtType
+from iecpod.options.site import Site
+from iecpod.pods.ports import FindCredentials
+from iecpod.pods.request import PHASES
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.ports import (
     ApiServer,
     BaseImage,
@@ -47,10 +43,15 @@ from iecpod.ports import (
     Shell,
     WayIn,
 )
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.providers.libvirt.tools import NodeSecrets
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import AptRepository, Release
+from iecpod.release.scenario import Role
+from iecpod.reports.run_report import Report
+from iecpod.ssh.keys import ensure_pod_keys
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter

@@ -16,15 +16,14 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from iecpod.adapters.keys import PodKeys, ensure_pod_keys
 from iecpod.cli.pods import EXPORTED
 from iecpod.commands.deploy import deploy
 from iecpod.commands.exports import exported_pod, write_exports
 from iecpod.commands.guest_access import GuestAccess
-from iecpod.design.scenario import Role
 from iecpod.errors import UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.release.scenario import Role
 from iecpod.render.exports import (
     EXPORTS,
     ExportedNode,
@@ -34,7 +33,8 @@ from iecpod.render.exports import (
     render_inventory,
     render_ssh_config,
 )
-from iecpod.yaml_document import load_yaml
+from iecpod.ssh.keys import PodKeys, ensure_pod_keys
+from iecpod.yaml.document import load_yaml
 from tests.ssh_server import SshServer
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import FakeTools, layout, resolve, tools  # noqa: F401

@@ -16,18 +16,18 @@ import pytest
 
 from iecpod.cli.main import main
 from iecpod.commands.deploy import deploy
-from iecpod.commands.outputs import RunOutputs, saved_reports
-from iecpod.commands.pod_state import NOTE, load_saved, make_pod_dir, pod_dir_of, remove_pod_dir, save_pod
-from iecpod.commands.report import Report
-from iecpod.commands.request import PHASES
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
 from iecpod.design.owner import Owner
 from iecpod.errors import HostError, HypervisorUnavailable, PodLocked, PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.pods.directory import NOTE, load_saved, make_pod_dir, pod_dir_of, remove_pod_dir, save_pod
+from iecpod.pods.request import PHASES
+from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
+from iecpod.reports.job_files import RunOutputs, saved_reports
+from iecpod.reports.run_report import Report
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
@@ -242,7 +242,7 @@ def test_a_disk_too_full_for_the_report_hides_no_error(layout: Layout, tools: Fa
 
 
 def test_a_disk_too_full_for_a_job_s_report_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iecpod.commands.outputs.replace_file", no_room)
+    monkeypatch.setattr("iecpod.reports.job_files.replace_file", no_room)
     outputs = RunOutputs(report=tmp_path / "report.json")
     with pytest.raises(HostError, match="could not start it"), saved_reports(outputs, REF, "run"):
         raise HostError("libvirt could not start it")

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.lock import pod_lock
+from iecpod.adapters.pod_lock import pod_lock
+from iecpod.cache.work_directory import find_abandoned, remove_abandoned
 from iecpod.commands.gc import Gathered, Leftover, collect_garbage, examine_pod
-from iecpod.commands.pod_state import NOTE, make_pod_dir, save_pod
-from iecpod.design.machines import ProviderName
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
-from iecpod.images.work import find_abandoned, remove_abandoned
 from iecpod.layout import Layout
 from iecpod.locks import claimed
 from iecpod.model import PodRef
+from iecpod.options.choices import ProviderName
+from iecpod.pods.directory import NOTE, make_pod_dir, save_pod
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
@@ -33,7 +33,7 @@ from tests.unit.commands.test_commands import REF, FakeTools, run_deploy
 from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
 
 DAY = 86_400.0
-UNREADABLE = "its report cannot be read, so nobody knows how its deploy ended ({}; --all takes it, too)"
+UNREADABLE = "its report cannot be read, so it is unknown how its deploy ended ({}; --all takes it, too)"
 NOW = 1_000_000_000.0
 
 

@@ -8,29 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.inventory import find_items
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.bundle_manifest import BundledImage
-from iecpod.design.image_archive import ImageArchive
+from iecpod.deploy.phases.runtime import RuntimePhase
 from iecpod.design.image_origin import MISSING, NeededImage, check_given_twice, find_origins
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import Manifest, ProvidedBundle, Release
-from iecpod.design.release_file import load_release
-from iecpod.design.supply import Supply
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
-from iecpod.images.archive import ContainerImage, read_image_ids, write_archive, write_layer
-from iecpod.images.bundle import BundleBuild
-from iecpod.images.bundle_disk import ReleaseBundleDisks
-from iecpod.images.cache import Cache
-from iecpod.images.inventory import find_items
-from iecpod.images.release_images import ReleaseImages
-from iecpod.images.software import find_software
+from iecpod.images.archives.docker_archive import ContainerImage, read_image_ids, write_archive, write_layer
+from iecpod.images.build.node_software import find_software
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.images.bundle.build import BundleBuild
+from iecpod.images.bundle.disk import ReleaseBundleDisks
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.phases.runtime import RuntimePhase
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.ports import CommandResult
+from iecpod.release.bundle_manifest import BundledImage
+from iecpod.release.file import load_release
+from iecpod.release.image_archive import ImageArchive
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import Manifest, ProvidedBundle, Release
 from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools

@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from iecpod.commands.pod_state import save_pod
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.base_images import ImageStore, NewImage
+from iecpod.cache.inventory import find_items
+from iecpod.cache.lease import alone
+from iecpod.cache.pod_notes import note_pod, noted_pod_dirs
+from iecpod.cache.qcow2 import find_backing, find_chain
 from iecpod.errors import PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
-from iecpod.images.cache import Cache
-from iecpod.images.inventory import find_items
-from iecpod.images.lease import alone
-from iecpod.images.pod_notes import note_pod, noted_pod_dirs
-from iecpod.images.qcow2 import find_backing, find_chain
-from iecpod.images.store import ImageStore, NewImage
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.providers.libvirt.cache_users import find_users, system_uris
-from iecpod.yaml_document import dump_yaml, load_yaml
+from iecpod.pods.directory import save_pod
+from iecpod.wiring.cache_users import find_users, system_uris
+from iecpod.yaml.document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import RecordingReporter
 from tests.pod_requests import saved_pod
@@ -407,9 +407,9 @@ def test_names(tmp_path: Path, layout: Layout) -> None:
     one, other = make_image(layout, "abcd1" * 10, "1M"), make_image(layout, "abcd2" * 10, "2M")
     result = run(tmp_path, "image", "rm", "abcd", "abc", "nothing", "abcd1")
     assert result.exit_code == 1 and result.exception is not None
-    told = str(result.exception)
-    assert "'abcd' may be " in told and one.stem in told and other.stem in told
-    assert "there is no 'abc' in the cache" in told and "there is no 'nothing' in the cache" in told
+    shown = str(result.exception)
+    assert "'abcd' may be " in shown and one.stem in shown and other.stem in shown
+    assert "there is no 'abc' in the cache" in shown and "there is no 'nothing' in the cache" in shown
     assert one.exists() and other.exists()
     removed = run(tmp_path, "image", "rm", "abcd1", one.stem, "abcd2" * 10)
     assert removed.exit_code == 0 and removed.stdout.count("removed") == 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from iecpod.commands.pod_state import save_pod
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.pods.directory import save_pod
 from tests import pods
 from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod

@@ -12,16 +12,16 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.rule_book import RULE_BOOK
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.descriptors.cidrs import TakenNetwork
+from iecpod.descriptors.rule_catalog import RULE_BOOK
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE, plan_docker_bridge
-from iecpod.design.supply import Supply
 from iecpod.errors import Problem, Severity
 from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.connection.host_routes import parse_links
 from iecpod.providers.libvirt.objects import HostFacts, Link
+from iecpod.release.mirrors import Supply
 from tests.fakes import FACTS
 from tests.pod_requests import pod_request
 from tests.unit.broken_pod import Edits

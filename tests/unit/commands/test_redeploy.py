@@ -11,7 +11,6 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.redeploy import redeploy, redeploy_changed
-from iecpod.commands.report import Report
 from iecpod.design.machines import Route, Seed
 from iecpod.design.pod import PodOrder
 from iecpod.errors import CleanupError, HostError, PreflightError
@@ -22,6 +21,7 @@ from iecpod.ports import BaseImage
 from iecpod.provider import Removed
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.provider import LibvirtProvider
+from iecpod.reports.run_report import Report
 from tests.fakes import FakeHost
 from tests.unit.command_line import run
 from tests.unit.commands.test_commands import FakeImages, FakeTools, layout, resolve, run_deploy, tools
@@ -186,8 +186,8 @@ def test_the_control_plane_and_networks_take_the_whole_pod(
     run_deploy(layout, tools)
     _redeploy_changed(tools, layout, base_uri=_base(layout, tmp_path, file, swap))
     assert _made_by(tools, "second") == _ALL
-    (told,) = (line for line in tools.reporter.lines if line.startswith("warning"))
-    assert told.startswith(f"warning: the whole POD is recreated: {why}")
+    (shown,) = (line for line in tools.reporter.lines if line.startswith("warning"))
+    assert shown.startswith(f"warning: the whole POD is recreated: {why}")
 
 
 def test_another_cluster_takes_the_whole_pod(layout: Layout, tools: FakeTools) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import PodRef
-from iecpod.yaml_document import load_yaml
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.yaml.document import load_yaml
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
 

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.rule_book import RULE_BOOK
 from iecpod.commands.rules import select_demoted
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.pod import load_pod
+from iecpod.descriptors.rule_catalog import RULE_BOOK
 from iecpod.design.machines import Route
 from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, UsageError
 from iecpod.model import NodeType
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
 from tests.pod_requests import pod_request
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.command_line import layout_below, run, write_pod
@@ -90,7 +90,9 @@ def test_table(tmp_path: Path) -> None:
     assert lines[0].split() == ["RULE", "SEVERITY", "DEMOTE", "REASON", "SOURCE"]
     rows = {line.split()[0]: " ".join(line.split()) for line in lines}
     assert rows["yaml-tag"].startswith("yaml-tag error no a tag of its own makes objects")
-    assert rows["duplicate-mac"] == "duplicate-mac error yes two VMs with one MAC on one network reach nobody IEEE 802"
+    assert (
+        rows["duplicate-mac"] == "duplicate-mac error yes two VMs with one MAC on a network cannot communicate IEEE 802"
+    )
     assert rows["gateway-outside"] == (
         "gateway-outside warning - nodes reach only what is in their network three labs have a /24 router"
     )
@@ -189,8 +191,8 @@ def test_cidrs_that_overlap_each_other_are_demoted_too(tmp_path: Path) -> None:
     demoted = dataclasses.replace(request, demoted=frozenset(["pod-cidr-overlap"]))
     tools = FakeTools(tmp_path, layout)
     assert make_pod_plan(resolve_request(demoted, layout, SavedPod()), tools).problems == ()
-    (told,) = tools.reporter.lines
-    assert "the pod CIDR 10.98.0.0/15 overlaps 10.99.0.0/24, which is taken by the service CIDR" in told
+    (shown,) = tools.reporter.lines
+    assert "the pod CIDR 10.98.0.0/15 overlaps 10.99.0.0/24, which is taken by the service CIDR" in shown
 
 
 def test_what_is_wrong_with_encrypted_values_is_demoted_and_not_shown(tmp_path: Path) -> None:
@@ -210,8 +212,8 @@ def test_what_is_wrong_with_encrypted_values_is_demoted_and_not_shown(tmp_path: 
     (overlap,) = (line for line in tools.reporter.lines if "idf-network-overlap" in line)
     assert ": idf.net_config.mgmt.network: warning: IDF network mgmt ((secret)/24) overlaps" in overlap
     assert re.search(r"yaml:\d+:\d+: ", overlap)
-    told = "\n".join([plan_text(inputs, result), *tools.reporter.lines, *map(str, inputs.loaded.warnings)])
-    assert not re.search(r"node-1\b|172\.16\.10\.0\b", told)
+    shown = "\n".join([plan_text(inputs, result), *tools.reporter.lines, *map(str, inputs.loaded.warnings)])
+    assert not re.search(r"node-1\b|172\.16\.10\.0\b", shown)
 
 
 def test_every_demotable_rule_of_descriptors_is_tried() -> None:

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from iecpod.adapters.lock import pod_lock
-from iecpod.commands.cluster_status import ClusterStatus, look_at_cluster
+from iecpod.adapters.pod_lock import pod_lock
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.status import PodStatus, observe_status
-from iecpod.design.choices import BundleVia
+from iecpod.deploy.kubectl.kubectl import Kubectl
+from iecpod.deploy.phases.verify import record_of
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import HypervisorUnavailable, ImageError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch, PodRef
 from iecpod.naming import resource_uuid
-from iecpod.phases.kubectl import Kubectl
-from iecpod.phases.verify import record_of
+from iecpod.options.choices import BundleVia
+from iecpod.pods.cluster_status import ClusterStatus, look_at_cluster
 from iecpod.ports import CommandResult, LockHolder
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of

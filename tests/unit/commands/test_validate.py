@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from iecpod.descriptors.crosscheck import RULES, check_pod
-from iecpod.descriptors.source import NOT_GIVEN, Descriptors
+from iecpod.descriptors.pod_files import NOT_GIVEN, Descriptors
 from tests.unit.broken_pod import REMOVED, ROOT, break_pod
 from tests.unit.command_line import run, write_pod
 from tests.unit.descriptors.test_crosscheck import CASES, Case
@@ -27,7 +27,7 @@ labs/lab/bad.yaml:4:12: details.contact: error: '<me' is not a mail address [sch
     -> One or more mail addresses, separated by comma, semicolon or space.
 labs/lab/bad.yaml:87:9: nodes[1].name: error: node 2 has the name 'node-1' of node 1 (line 42) [duplicate-node-name]
     -> give every node a name of its own
-labs/lab/idf-bad.yaml:22:16: idf.net_config.mgmt.gateway: warning: the gateway 10.0.20.1 lies outside the network \
+labs/lab/idf-bad.yaml:22:16: idf.net_config.mgmt.gateway: warning: the gateway 10.0.20.1 is outside the network \
 172.16.10.0/24 [gateway-outside]
     -> correct gateway, network or mask
 labs/lab/idf-bad.yaml:121:7: idf.kubespray.nodes_roles.node-2: warning: the PDF has no node 'node-2' \
@@ -69,7 +69,7 @@ JSON = {
                     "line": 22,
                     "column": 16,
                     "path": "idf.net_config.mgmt.gateway",
-                    "message": "the gateway 10.0.20.1 lies outside the network 172.16.10.0/24",
+                    "message": "the gateway 10.0.20.1 is outside the network 172.16.10.0/24",
                     "remedy": "correct gateway, network or mask",
                 },
                 {
@@ -328,8 +328,8 @@ def test_a_gateway_out_of_reach_is_told_once(tmp_path: Path, node_type: str, rul
 def test_encrypted_values_are_checked_where_there_are_keys(tmp_path: Path, hidden: tuple[str, ...]) -> None:
     result = run(tmp_path, *hidden)
     place, fits = "labs/lab/hidden.yaml:87:9: nodes[1].name", "a value that was decrypted does not fit here"
-    assert f"{place}: error: {fits}: nodes are told apart by their names [duplicate-node-name]\n" in result.stdout
-    unreachable = "error: nodes cannot reach the gateway (secret): it lies outside 10.0.19.0/24 [gateway-unreachable]"
+    assert f"{place}: error: {fits}: nodes are identified by their names [duplicate-node-name]\n" in result.stdout
+    unreachable = "error: nodes cannot reach the gateway (secret): it is outside 10.0.19.0/24 [gateway-unreachable]"
     assert f"idf.net_config.public.gateway: {unreachable}\n" in result.stdout
     assert result.exit_code == 3 and not any(secret in result.stdout for secret in SECRETS)
     assert run(tmp_path, *hidden[:-4]).exit_code == 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from iecpod.yaml_document import dotted_path, dump_yaml, load_yaml
+from iecpod.yaml.document import dotted_path, dump_yaml, load_yaml
 from tests.unit.broken_pod import REMOVED, edited
 
 BAD_TEXTS: tuple[object, ...] = (7, True, [], {}, ["x"], {"x": "y"}, 1.5, None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from iecpod.descriptors.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.source import load_descriptors
+from iecpod.descriptors.pod_files import load_descriptors
 from iecpod.model import Network, NetworkName, PodRef, PodSpec, StatedAddress
 from tests.unit.broken_pod import ROOT, Edits, break_pod
 from tests.unit.descriptors.test_crosscheck import IPMI
@@ -249,7 +249,7 @@ def test_gateway_that_nodes_cannot_reach() -> None:
         (
             "gateway-unreachable",
             "idf.net_config.public.gateway",
-            "nodes cannot reach the gateway 10.0.20.1: it lies outside 10.0.19.0/24",
+            "nodes cannot reach the gateway 10.0.20.1: it is outside 10.0.19.0/24",
             "correct gateway, network or mask",
         )
     ]
@@ -266,7 +266,7 @@ def test_stated_public_pool() -> None:
         (
             "address-in-pool",
             "idf.fuel.network.public_pool",
-            f"node-{n} would get 10.0.19.13{n + 6}, which lies in the public pool",
+            f"node-{n} would get 10.0.19.13{n + 6}, which is in the public pool",
         )
         for n in (2, 3)
     ]
@@ -286,7 +286,7 @@ def test_stated_public_pool_with_somebody_else_in_it(gateway: str | None, pool: 
     assert [(problem.rule, problem.message, problem.remedy) for problem in found][:1] == [
         (
             "address-in-pool",
-            f"{owner}, which lies in the public pool",
+            f"{owner}, which is in the public pool",
             "let the pool begin behind the addresses of host, gateway and nodes, or end before",
         )
     ]
@@ -364,14 +364,14 @@ def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> Non
         idf=dataclasses.replace(BASE.idf, networks=found_networks),
     )
     found = allocate(spec, scheme)
-    told = {problem.path.split(".")[2] for problem in found.problems}
+    shown = {problem.path.split(".")[2] for problem in found.problems}
     for network in found_networks:
         assert network.cidr is not None
         taken = [address for (_, name), address in found.node_addresses.items() if name is network.name]
         host = found.host_addresses[network.name]
         assert host in network.cidr and all(address in network.cidr for address in taken)
         assert len(set(taken)) == len(taken)
-        if network.name.value in told:
+        if network.name.value in shown:
             continue
         assert len(taken) == len(nodes)
         assert host not in taken and network.gateway not in taken

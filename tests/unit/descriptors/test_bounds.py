@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iecpod.descriptors.pod import check_descriptors
-from iecpod.descriptors.source import Descriptors
+from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import DescriptorError
-from iecpod.yaml_builder import MAX_BYTES, MAX_DEPTH, MAX_VALUES
-from iecpod.yaml_document import load_yaml
+from iecpod.yaml.builder import MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from iecpod.yaml.document import load_yaml
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, sound_text
 
 SECONDS_PER_100_KB = 2

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, find_free_cidr, idf_networks
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.source import load_descriptors
-from iecpod.descriptors.values import make_network
+from iecpod.descriptors.pod_files import load_descriptors
+from iecpod.descriptors.value_parsers import make_network
 from iecpod.errors import Problem
 from iecpod.model import NetworkName, PodRef
 from tests.unit.broken_pod import ROOT
@@ -22,7 +22,7 @@ EMBEDDED = "or deploy with -c embedded, where nothing of the host is in the way"
 DOCKER = TakenNetwork(IPv4Network("172.17.0.0/16"), "docker network (docker0)")
 
 
-def told(problems: list[Problem]) -> list[tuple[str, str, str]]:
+def shown(problems: list[Problem]) -> list[tuple[str, str, str]]:
     return [(problem.rule, problem.message, problem.remedy) for problem in problems]
 
 
@@ -145,7 +145,7 @@ def test_the_defaults_fit_the_iec_labs() -> None:
     ],
 )
 def test_refusals(pods: str, services: str, expected: list[tuple[str, str, str]]) -> None:
-    assert told(check_cidrs(pods, services, [*IDF, DOCKER], nodes=3)) == expected
+    assert shown(check_cidrs(pods, services, [*IDF, DOCKER], nodes=3)) == expected
 
 
 def test_proposals_do_not_overlap_each_other() -> None:
@@ -169,7 +169,7 @@ def test_one_network_of_one_owner_is_told_once() -> None:
 
 
 def test_idf_networks_against_the_host_and_each_other() -> None:
-    assert told(check_idf_networks(IDF, [DOCKER])) == []
+    assert shown(check_idf_networks(IDF, [DOCKER])) == []
     mgmt = next(taken for taken in IDF if taken.network is NetworkName.MGMT)
     twin = TakenNetwork(IPv4Network("172.16.10.128/25"), "IDF network public", NetworkName.PUBLIC)
     host = TakenNetwork(IPv4Network("172.16.0.0/12"), "interface eth0")
@@ -204,7 +204,7 @@ def test_no_free_network_left() -> None:
     ]
     assert find_free_cidr(24, everything) is None
     assert find_free_cidr(6, []) is None
-    assert told(check_cidrs("10.5.0.0/16", "11.0.0.0/24", everything, nodes=3)) == [
+    assert shown(check_cidrs("10.5.0.0/16", "11.0.0.0/24", everything, nodes=3)) == [
         (
             "pod-cidr-overlap",
             "the pod CIDR 10.5.0.0/16 overlaps 10.0.0.0/8, which is taken by everybody",

@@ -11,11 +11,11 @@ import pytest
 from iecpod.descriptors.addressing import allocate
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import check_descriptors
+from iecpod.descriptors.pod_files import Descriptors
 from iecpod.descriptors.schema import check_schema
-from iecpod.descriptors.source import Descriptors
 from iecpod.errors import Severity
 from iecpod.model import PodRef
-from iecpod.yaml_document import dump_yaml, load_yaml
+from iecpod.yaml.document import dump_yaml, load_yaml
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 
 CORPUS = Path(os.environ.get("IECPOD_TEST_CORPUS", ROOT.parent / "shared" / "corpus"))

@@ -8,9 +8,9 @@ import pytest
 
 from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.pod import check_descriptors
-from iecpod.descriptors.source import Descriptors
+from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import Severity
-from iecpod.yaml_document import load_yaml
+from iecpod.yaml.document import load_yaml
 from tests.unit.broken_pod import REMOVED, SCHEMAS_DIR, Edits, break_pod, line_at, sound_text
 
 IPMI = {
@@ -467,7 +467,7 @@ CASES = (
         severity=Severity.WARNING,
         path="idf.net_config.public.gateway",
         source="gateway: '10.0.20.1'",
-        message="the gateway 10.0.20.1 lies outside the network 10.0.19.0/24",
+        message="the gateway 10.0.20.1 is outside the network 10.0.19.0/24",
         remedy="correct gateway, network or mask",
     ),
     Case(
@@ -497,7 +497,7 @@ CASES = (
         severity=Severity.ERROR,
         path="idf.net_config.public.ip-range",
         source="ip-range: '10.0.19.130-10.0.20.10'",
-        message="10.0.20.10 of the range lies outside 10.0.19.0/24",
+        message="10.0.20.10 of the range is outside 10.0.19.0/24",
         remedy="correct ip-range, network or mask",
     ),
     Case(
@@ -697,7 +697,7 @@ CASES = (
         severity=Severity.ERROR,
         path="idf.fuel.network.public_pool.end_ip",
         source="end_ip: '10.0.20.5'",
-        message="10.0.20.5 lies outside the public network 10.0.19.0/24",
+        message="10.0.20.5 is outside the public network 10.0.19.0/24",
         remedy="correct it",
     ),
     Case(
@@ -717,7 +717,7 @@ CASES = (
         severity=Severity.WARNING,
         path="idf.fuel.network.public_pool.end_ip",
         source="end_ip: '10.0.19.200'",
-        message="10.0.19.200 lies outside the ip-range of the public network, 10.0.19.130-10.0.19.160",
+        message="10.0.19.200 is outside the ip-range of the public network, 10.0.19.130-10.0.19.160",
         remedy="keep the pool within ip-range, or widen that",
     ),
     Case(

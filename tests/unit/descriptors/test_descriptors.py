@@ -20,10 +20,10 @@ from iecpod.descriptors.addressing import allocate
 from iecpod.descriptors.encrypted import check_needed
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import check_descriptors, check_read_pod, load_pod
-from iecpod.descriptors.source import Descriptors, ReadPod, load_descriptors
+from iecpod.descriptors.pod_files import Descriptors, ReadPod, load_descriptors
 from iecpod.errors import DescriptorError, ExitCode, Severity, UsageError
 from iecpod.model import PodRef
-from iecpod.yaml_document import Document, dump_yaml, load_yaml
+from iecpod.yaml.document import Document, dump_yaml, load_yaml
 from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, sound_text
 
 REF = PodRef("lab", "pod")

@@ -15,11 +15,11 @@ from iecpod.descriptors.encrypted import check_needed
 from iecpod.descriptors.eyaml_keys import load_eyaml_keys
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import CheckedDescriptors, check_descriptors, decrypt_and_check, load_pod
+from iecpod.descriptors.pod_files import Descriptors
 from iecpod.descriptors.secrets import Secrets
-from iecpod.descriptors.source import Descriptors
 from iecpod.errors import DescriptorError, HostError, PreflightError, Problem, UsageError
 from iecpod.model import PodRef
-from iecpod.yaml_document import Document, dotted_path, dump_yaml, load_yaml
+from iecpod.yaml.document import Document, dotted_path, dump_yaml, load_yaml
 from tests.unit.broken_pod import DATA_DIR, SCHEMAS_DIR, break_document, break_pod, sound_text
 from tests.unit.eyaml_pair import Pair, wrap
 
@@ -228,10 +228,10 @@ def test_decrypted_text_is_checked_and_not_shown(pair: Pair) -> None:
     found = [(problem.path, problem.message, problem.remedy) for problem in checked.problems]
     assert found[:5] == [
         ("idf.net_config.private.network", "'banana' is not an IPv4 address", found[0][2]),
-        ("idf.net_config.public.gateway", f"{fits}: first and last address of a network belong to nobody", again),
+        ("idf.net_config.public.gateway", f"{fits}: a network's first and last address are reserved", again),
         ("nodes[0].node.arch", fits, again),
         (MEMORY, fits, again),
-        ("nodes[2].name", f"{fits}: nodes are told apart by their names", again),
+        ("nodes[2].name", f"{fits}: nodes are identified by their names", again),
     ]
     assert not any(secret in str(problem) for problem in checked.problems for secret in ("6gigs", "sparc", "19.255"))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.descriptors import values
+from iecpod.descriptors import value_parsers
 from iecpod.descriptors.formats import FORMATS, check_format
 from iecpod.descriptors.parse import parse_pod
 from iecpod.hypervisor_uri import SYSTEM
@@ -113,7 +113,7 @@ def test_what_labs_write_in_several_ways() -> None:
     ],
 )
 def test_vlans(value: object, vlan: int | None) -> None:
-    assert values.parse_vlan(value) == vlan
+    assert value_parsers.parse_vlan(value) == vlan
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_vlans(value: object, vlan: int | None) -> None:
 )
 def test_bad_vlans(value: object, message: str) -> None:
     with pytest.raises(ValueError) as caught:
-        values.parse_vlan(value)
+        value_parsers.parse_vlan(value)
     assert str(caught.value) == message
 
 

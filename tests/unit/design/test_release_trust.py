@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.plan import make_pod_plan
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.bundle_manifest import parse_bundle_manifest
-from iecpod.design.release import ProvidedBundle, Release
-from iecpod.design.release_file import load_release
 from iecpod.design.release_trust import check_trust
-from iecpod.design.supply import Supply, apply_supply
 from iecpod.errors import Severity
 from iecpod.model import Arch
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.release.bundle_manifest import parse_bundle_manifest
+from iecpod.release.file import load_release
+from iecpod.release.mirrors import Supply, apply_supply
+from iecpod.release.release import ProvidedBundle, Release
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
 from tests.unit.commands.test_commands import REF, FakeTools

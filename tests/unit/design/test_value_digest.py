@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.release_file import load_release
 from iecpod.design.value_digest import value_digest
 from iecpod.model import Arch
+from iecpod.release.file import load_release
 
 ROOT = Path(__file__).parents[3]
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from iecpod.cli.main import cli
-from iecpod.yaml_document import dump_yaml, load_yaml
+from iecpod.yaml.document import dump_yaml, load_yaml
 from tests.unit.broken_pod import edited, sound_text
 from tests.unit.descriptors.mutator import places
 from tests.unit.images.test_hostile_bundles import FILES, manifest_bytes

@@ -18,15 +18,15 @@ from typing import Any
 import pytest
 
 from iecpod.commands.deploy import deploy
-from iecpod.commands.report import Report
-from iecpod.commands.resolve import PodInputs
 from iecpod.commands.status import observe_status
-from iecpod.design.release import Release
-from iecpod.design.scenario import Role
 from iecpod.errors import CommandFailed, ExitCode, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.pods.resolve import PodInputs
 from iecpod.ports import BundleFiles, CommandResult, Shell
+from iecpod.release.release import Release
+from iecpod.release.scenario import Role
+from iecpod.reports.run_report import Report
 from tests.fakes import FakeShell
 from tests.unit.broken_pod import edited
 from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve

@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
 from iecpod.commands.guest_access import GuestAccess, ssh_argv
-from iecpod.commands.pod_state import NOTE, load_saved
-from iecpod.design.machines import VirtType
-from iecpod.design.release import ImageSource, ImageSourceType
-from iecpod.design.supply import Supply
 from iecpod.errors import HostError, ImageError
-from iecpod.images import apt, rootfs
-from iecpod.images.apt import AptRoot, AptSuite
-from iecpod.images.cache import Cache
-from iecpod.images.rootfs import ensure_rootfs
+from iecpod.images.build import apt, rootfs
+from iecpod.images.build.apt import AptRoot, AptSuite
+from iecpod.images.build.rootfs import ensure_rootfs
 from iecpod.layout import Layout
 from iecpod.model import Arch
+from iecpod.options.choices import VirtType
+from iecpod.pods.directory import NOTE, load_saved
 from iecpod.ports import BaseImage
 from iecpod.providers.libvirt.kvm_probe import does_kernel_start
 from iecpod.providers.libvirt.objects import Emulator, Firmware
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import ImageSource, ImageSourceType
 from iecpod.render.bundle_install import import_script
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run

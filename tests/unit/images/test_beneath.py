@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.images import beneath
-from iecpod.images.beneath import Beneath, Links
+from iecpod.images.confinement import beneath
+from iecpod.images.confinement.beneath import Beneath, Links
 
 
 @pytest.fixture(params=["openat2", "walk"])

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.release import Release
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.bundle_disk import ReleaseBundleDisks, write_disk
-from iecpod.images.cache import Cache
-from iecpod.images.software import software_recipe
+from iecpod.images.build.node_software import software_recipe
+from iecpod.images.bundle.disk import ReleaseBundleDisks, write_disk
 from iecpod.model import Arch
+from iecpod.release.release import Release
 from tests.fakes import RecordingReporter
 from tests.unit.images.test_images import load
 

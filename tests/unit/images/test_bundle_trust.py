@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.choose import choose_options
-from iecpod.commands.pod_state import load_saved, make_pod_dir, pod_dir_of, save_pod
-from iecpod.design.bundle_manifest import bundle_dir
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
-from iecpod.images.bundle_files import StoredBundle
-from iecpod.images.bundle_trust import BundleTrust
-from iecpod.images.cache import Cache
+from iecpod.images.bundle.transfer import StoredBundle
+from iecpod.images.bundle.trust import BundleTrust
 from iecpod.model import PodRef
+from iecpod.pods.choose_options import choose_options
+from iecpod.pods.directory import load_saved, make_pod_dir, pod_dir_of, save_pod
+from iecpod.release.bundle_manifest import bundle_dir
 from tests import pods
 from tests.fakes import RecordingReporter
 from tests.pod_requests import pod_request, saved_pod

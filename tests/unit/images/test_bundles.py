@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.bundle_manifest import (
+from iecpod.design.manifest_text import ManifestText
+from iecpod.errors import DescriptorError, UsageError
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.model import Arch
+from iecpod.release.bundle_manifest import (
     BUNDLE_VERSION,
     BundleManifest,
     bundle_dir,
     parse_bundle_manifest,
     read_bundle_manifest,
 )
-from iecpod.design.bundled_release import load_bundled_release
-from iecpod.design.image_reference import full_reference
-from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import ImageSourceType, ProvidedBundle, Release
-from iecpod.design.release_file import load_release, read_release
-from iecpod.errors import DescriptorError, UsageError
-from iecpod.images.release_images import ReleaseImages
-from iecpod.model import Arch
+from iecpod.release.bundled import load_bundled_release
+from iecpod.release.file import load_release, read_release
+from iecpod.release.image_reference import full_reference
+from iecpod.release.release import ImageSourceType, ProvidedBundle, Release
 from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
 from iecpod.render.manifest import image_names
 from tests.fakes import RecordingReporter

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.images.download import download, retry
-from iecpod.web import Answer, Size, WebError, open_url
-from iecpod.web_parts import Part
+from iecpod.http.byte_ranges import Part
+from iecpod.http.client import Answer, Size, WebError, open_url
+from iecpod.images.fetch.download import download, retry
 from tests.fakes import FakeClock
-from tests.unit.test_web_bounds import HEAD, Act, Server, server  # noqa: F401
+from tests.unit.http.test_bounds import HEAD, Act, Server, server  # noqa: F401
 
 BODY = bytes(range(256)) * 40
 NEW_BODY = BODY[::-1]
@@ -59,7 +59,7 @@ class Fetched:
             self.seen.append((received, length))
 
         with path.open("wb") as file:
-            self.digest = download(open_part, file, clock=self.clock, tell=self.messages.append, look=look)
+            self.digest = download(open_part, file, clock=self.clock, notify=self.messages.append, look=look)
         self.content = path.read_bytes()
 
 

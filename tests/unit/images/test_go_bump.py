@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.go_bump import Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
-from iecpod.design.go_source import GoModule, GoSource, GoToolchain
 from iecpod.errors import ImageError, UsageError
-from iecpod.images import go_bump, go_modules
-from iecpod.images.go_bump import GoBump
+from iecpod.images.build import go_bump, go_modules
+from iecpod.images.build.go_bump import GoBump
+from iecpod.release.go_bump import Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
+from iecpod.release.go_source import GoModule, GoSource, GoToolchain
 from tests.fakes import RecordingReporter
 
 GO_MOD = """\

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.reporters import LogReporter
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.go_source import GoModule, GoSource, required_version, source_digest
-from iecpod.design.release import Release
-from iecpod.design.release_file import load_release
 from iecpod.errors import ImageError
-from iecpod.images.archive import ContainerImage, write_archive, write_layer
-from iecpod.images.busybox import write_busybox_layer
-from iecpod.images.conformance_images import ConformanceImages
-from iecpod.images.go_build import compile_recipe
-from iecpod.images.go_modules import module_digest, module_dir, module_files, module_version
-from iecpod.images.go_progress import CompileProgress, DownloadWatch
-from iecpod.images.go_software import go_recipe
+from iecpod.images.archives.docker_archive import ContainerImage, write_archive, write_layer
+from iecpod.images.build.busybox import write_busybox_layer
+from iecpod.images.build.conformance_images import ConformanceImages
+from iecpod.images.build.go_build import compile_recipe
+from iecpod.images.build.go_modules import module_digest, module_dir, module_files, module_version
+from iecpod.images.build.go_progress import CompileProgress, DownloadWatch
+from iecpod.images.build.go_software import go_recipe
 from iecpod.model import Arch, PodRef
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
+from iecpod.progress.reporters import LogReporter
+from iecpod.release.file import load_release
+from iecpod.release.go_source import GoModule, GoSource, required_version, source_digest
+from iecpod.release.release import Release
 from iecpod.render.bundle_install import install_script, render_bundle_files
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
@@ -98,15 +98,15 @@ def test_the_key_changes_with_sources_compiler_flags_and_architecture() -> None:
 
 
 def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
-    told = Told()
-    watch = DownloadWatch(tmp_path, told, "kubernetes", silence_seconds=-1.0)
+    shown = Told()
+    watch = DownloadWatch(tmp_path, shown, "kubernetes", silence_seconds=-1.0)
     arrived = tmp_path / "cache/download/module.zip"
     arrived.parent.mkdir(parents=True)
     arrived.write_bytes(b"x" * 3 * 1024 * 1024)
     watch.look(b"go: down")
     arrived.write_bytes(b"x" * 5 * 1024 * 1024)
     watch.look(b"loading k8s.io/kubernetes v1.37.2\n")
-    assert told.messages[-1] == "fetching the Go modules of kubernetes: 1, 5 MiB in all"
+    assert shown.messages[-1] == "fetching the Go modules of kubernetes: 1, 5 MiB in all"
     with pytest.raises(ImageError) as caught:
         watch.look(b"")
     assert "Go module proxy" in caught.value.cause
@@ -114,12 +114,12 @@ def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
 
 
 def test_progress_counts_packages_once_and_estimates_late() -> None:
-    told = Told()
-    progress = CompileProgress(told, "etcd", 100)
+    shown = Told()
+    progress = CompileProgress(shown, "etcd", 100)
     progress.look(b"internal/goarch\n")
     progress.look(b"")
     progress.look(b"go: a warning\n# a note\n" + b"a/b\n" * 49 + b"half of a li")
-    assert told.messages == [
+    assert shown.messages == [
         "compiling etcd: 1 of 100 packages",
         "compiling etcd: 50 of 100 packages, about a minute left",
     ]

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from iecpod.design.bundle_manifest import MOST_MANIFEST_BYTES, bundle_dir, parse_bundle_manifest, read_bundle_manifest
-from iecpod.design.bundled_release import load_bundled_release
-from iecpod.design.release import ProvidedBundle
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
-from iecpod.images import bundle_files
-from iecpod.images.bundle_files import Fault, StoredBundle, check_taken_in
-from iecpod.images.cache import Cache
-from iecpod.images.release_images import ReleaseImages
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.images.bundle import transfer
+from iecpod.images.bundle.transfer import Fault, StoredBundle, check_taken_in
 from iecpod.model import Arch
+from iecpod.release.bundle_manifest import MOST_MANIFEST_BYTES, bundle_dir, parse_bundle_manifest, read_bundle_manifest
+from iecpod.release.bundled import load_bundled_release
+from iecpod.release.release import ProvidedBundle
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
 from tests.unit.images.test_bundles import SCHEMAS, manifest_of
@@ -321,7 +321,7 @@ def test_the_manifest_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (bundle / "manifest.json").write_bytes(b"{}")
         return parse_bundle_manifest(read, origin)
 
-    monkeypatch.setattr(bundle_files, "parse_bundle_manifest", parse_and_change)
+    monkeypatch.setattr(transfer, "parse_bundle_manifest", parse_and_change)
     cache = new_cache(tmp_path)
     digest = StoredBundle(bundle).take_in(cache)
     assert digest == hashlib.sha256(content).hexdigest()

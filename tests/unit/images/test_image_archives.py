@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.image_archive import ImageArchive, check_archives, images_recipe
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import PreflightError, UsageError
-from iecpod.images.archive import read_image_ids
-from iecpod.images.cache import Cache
-from iecpod.images.image_archives import check_image_archives, load_image_archive, take_in
+from iecpod.images.archives.docker_archive import read_image_ids
+from iecpod.images.archives.given import check_image_archives, load_image_archive, take_in
 from iecpod.model import Arch
+from iecpod.release.image_archive import ImageArchive, check_archives, images_recipe
 from tests.fakes import RecordingReporter
 from tests.image_archives import (
     CALICO,

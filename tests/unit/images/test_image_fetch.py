@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from iecpod.design.manifest_text import ManifestText
-from iecpod.design.release import Manifest
 from iecpod.errors import ImageError
-from iecpod.images.fetch import copy_image, describe_image, fetch_bytes, fetch_image, parse_sums
-from iecpod.images.manifests import load_manifest
+from iecpod.images.fetch.manifests import load_manifest
+from iecpod.images.fetch.prebuilt import copy_image, describe_image, fetch_bytes, fetch_image, parse_sums
+from iecpod.release.release import Manifest
 from tests.fakes import FakeClock, RecordingReporter
 
 #: A disk of one megabyte, as `truncate` makes it.

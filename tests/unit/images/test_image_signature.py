@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.base_images import NewImage
 from iecpod.errors import ImageError
-from iecpod.images.fetch import fetch_image
-from iecpod.images.store import NewImage
+from iecpod.images.fetch.prebuilt import fetch_image
 from tests.fakes import RecordingReporter
 from tests.unit.images.gpg_keys import Gpg, gpg
 from tests.unit.images.test_image_fetch import RAW_DISK, Site, site

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.machines import VirtType
-from iecpod.design.release import ImageSource, ImageSourceType, Release
-from iecpod.design.release_file import load_release
 from iecpod.errors import HostError, ImageError
-from iecpod.images.apt import AptSuite, check_keyring
-from iecpod.images.archive import ContainerImage, write_archive, write_layer
-from iecpod.images.kubernetes import mirror_of
-from iecpod.images.process import read_tool
-from iecpod.images.release_images import ReleaseImages
-from iecpod.images.rootfs import image_archives
+from iecpod.images.archives.docker_archive import ContainerImage, write_archive, write_layer
+from iecpod.images.build.apt import AptSuite, check_keyring
+from iecpod.images.build.debian_kubernetes import mirror_of
+from iecpod.images.build.release_images import ReleaseImages
+from iecpod.images.build.rootfs import image_archives
+from iecpod.images.confinement.tool import read_tool
 from iecpod.model import Arch
+from iecpod.options.choices import VirtType
 from iecpod.ports import BaseImage
 from iecpod.providers.libvirt.kvm_probe import does_kernel_start, kvm_boots
 from iecpod.providers.libvirt.objects import Emulator, Firmware
+from iecpod.release.file import load_release
+from iecpod.release.release import ImageSource, ImageSourceType, Release
 from tests.fakes import RecordingReporter
 
 ROOT = Path(__file__).parents[3]

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.scenario import Role
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.archive import ContainerImage, read_image_ids, write_archive
-from iecpod.images.cache import Cache
+from iecpod.images.archives.docker_archive import ContainerImage, read_image_ids, write_archive
 from iecpod.images.node_images import NodeImages, ensure_node_images, node_programs, node_references
 from iecpod.model import Arch
+from iecpod.release.scenario import Role
 from tests.fakes import RecordingReporter
 from tests.image_archives import layer
 

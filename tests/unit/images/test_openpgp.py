@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iecpod.design.release import AptRepository
 from iecpod.errors import ImageError
-from iecpod.images.openpgp import key_ring, primary_fingerprints
-from iecpod.images.repository_keys import fetch_key
+from iecpod.images.fetch.openpgp import key_ring, primary_fingerprints
+from iecpod.images.fetch.repository_keys import fetch_key
+from iecpod.release.release import AptRepository
 from tests.unit.images.gpg_keys import Gpg, gpg
 from tests.unit.images.test_image_fetch import Site, site
 
@@ -52,8 +52,8 @@ def test_both_forms_of_a_packet_and_newer_versions() -> None:
         (OLD + b"\x94\x06" + BODY, "it holds something else than public keys"),  # a secret key
         (b"\x9b" + BODY, "a key in it has no length"),
         (b"\xc6\xe1" + BODY, "a key in it has no length"),
-        (b"\x98\x06\x03" + BODY[1:], "it holds a key of version 3, whose fingerprint nobody should trust"),
-        (b"\x98\x00", "it holds a key of version 0, whose fingerprint nobody should trust"),
+        (b"\x98\x06\x03" + BODY[1:], "it holds a key of version 3, whose fingerprints are not secure"),
+        (b"\x98\x00", "it holds a key of version 0, whose fingerprints are not secure"),
     ],
 )
 def test_what_another_reader_could_find_more_in_is_refused(ring: bytes, complaint: str) -> None:

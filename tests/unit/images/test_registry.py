@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.archive import read_image_ids
-from iecpod.images.cache import Cache
-from iecpod.images.pulled import pull_image
-from iecpod.images.registry import Registries
+from iecpod.images.archives.docker_archive import read_image_ids
+from iecpod.images.fetch.pulled_images import pull_image
+from iecpod.images.fetch.registry import Registries
 from iecpod.model import Arch
 from tests.fakes import FakeClock, RecordingReporter
 
@@ -276,10 +276,10 @@ def test_a_layer_has_the_size_that_its_manifest_says(registry: Registry, tmp_pat
 
 
 @pytest.mark.parametrize("told", [b"[]", b'{"token": 5}', b"x", b'{"token": "a\\r\\nX: y"}', b" " * 2_000_000])
-def test_an_odd_token_is_a_refusal(registry: Registry, told: bytes) -> None:
+def test_an_odd_token_is_a_refusal(registry: Registry, shown: bytes) -> None:
     registry.publish("a", "amd64")
     registry.challenge = f'Bearer realm="{registry.url}/token"'
-    registry.files["/token?"] = told
+    registry.files["/token?"] = shown
     assert refusal(registry).cause.startswith(registry.url)
 
 

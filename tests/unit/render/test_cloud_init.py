@@ -10,12 +10,13 @@ from typing import Any
 import jinja2
 import pytest
 
-from iecpod.design.machines import Seed, VirtType
-from iecpod.design.pace import pace_of
-from iecpod.design.supply import Supply
+from iecpod.design.deadline_factor import pace_of
+from iecpod.design.machines import Seed
+from iecpod.options.choices import VirtType
 from iecpod.providers.libvirt.objects import DesiredDomain, Vnic
+from iecpod.release.mirrors import Supply
 from iecpod.render.cloud_init import render_seed
-from iecpod.yaml_document import load_yaml
+from iecpod.yaml.document import load_yaml
 from tests import pods
 
 TEMPLATES = Path(__file__).parents[3] / "cloud-init"

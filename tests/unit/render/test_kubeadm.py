@@ -10,10 +10,10 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import Cni, DesiredCluster
-from iecpod.design.kubernetes_version import KUBEADM_APIS, NEWEST_KUBERNETES, kubeadm_api_version
+from iecpod.release.kubernetes_version import KUBEADM_APIS, NEWEST_KUBERNETES, kubeadm_api_version
 from iecpod.render.kubeadm import render_images_config, render_init_config, render_join_config
 from iecpod.render.low_overhead import PATCHES_DIR, render_patches
-from iecpod.yaml_document import load_yaml_all
+from iecpod.yaml.document import load_yaml_all
 from tests.unit.conftest import with_release
 from tests.unit.golden_files import check_golden
 

@@ -10,18 +10,18 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod, check_saved
 from iecpod.design.cluster import Cni, DesiredCluster
-from iecpod.design.container_environment import ContainerEnvironment, read_manifest_patch
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
-from iecpod.design.pod_options import PodOptions
-from iecpod.design.release import CniSource, Release
-from iecpod.design.release_file import check_release_text, load_release, parse_release
-from iecpod.design.supply import Supply
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.layout import Layout
-from iecpod.yaml_document import dump_yaml, load_yaml_all
+from iecpod.options.table import PodOptions
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod, check_saved
+from iecpod.release.container_environment import ContainerEnvironment, read_manifest_patch
+from iecpod.release.file import check_release_text, load_release, parse_release
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import CniSource, Release
+from iecpod.yaml.document import dump_yaml, load_yaml_all
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS

@@ -10,14 +10,14 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.release import Release
-from iecpod.design.release_file import known_releases, load_release, read_release
-from iecpod.design.supply import Supply
 from iecpod.model import Arch
+from iecpod.release.file import known_releases, load_release, read_release
+from iecpod.release.mirrors import Supply
+from iecpod.release.release import Release
 from iecpod.render.kubeadm import render_init_config, render_join_config
 from iecpod.render.low_overhead import render_patches
+from iecpod.render.mirror_files import render_apt_conf, render_runtime_files
 from iecpod.render.node_files import render_apt_source, render_node_files
-from iecpod.render.supply_files import render_apt_conf, render_runtime_files
 from tests.unit.golden_files import GOLDEN, check_golden
 
 ROOT = Path(__file__).parents[3]

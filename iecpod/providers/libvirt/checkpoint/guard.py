@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from iecpod.adapters.programs import ENVIRONMENT
+from iecpod.adapters.host_programs import ENVIRONMENT
 
 #: Ends without a word where it reads a line. Where the pipe ends without one, whoever held it was killed: libvirt still
 #: saves, and takes nothing else for that domain, so it is asked more than once.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iecpod.design.machines import VirtType
 from iecpod.design.value_digest import value_digest
+from iecpod.options.choices import VirtType
 from iecpod.provider import CheckpointInputs
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedPod
 from iecpod.providers.libvirt.tools import NodeSecrets
 

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from iecpod.cache.qcow2 import virtual_size_bytes
+from iecpod.deploy.phases.reachable import ReachablePhase
+from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.deploy.waiting.phase_tools import PhaseTools
+from iecpod.deploy.workflow import Phase
 from iecpod.errors import HostError, NodeErrors
-from iecpod.images.qcow2 import virtual_size_bytes
-from iecpod.phases.reachable import ReachablePhase
 from iecpod.ports import Reporter, Shell
 from iecpod.provider import MachineState
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.phases import find_inactive
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.ports import Hypervisor
 from iecpod.providers.libvirt.rendered import RenderedDomain
 from iecpod.providers.libvirt.xml import render_volume
-from iecpod.waiting.parallel import run_on_nodes
-from iecpod.waiting.phase_tools import PhaseTools
-from iecpod.workflow import Phase
 
 
 def restore_phases(

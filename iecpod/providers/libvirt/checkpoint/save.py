@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from iecpod.cache.qcow2 import find_chain, virtual_size_bytes
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import HostError, PreflightError, Problem
-from iecpod.images.qcow2 import find_chain, virtual_size_bytes
 from iecpod.provider import MachineState
 from iecpod.providers.libvirt.checkpoint.guard import resumed_if_killed
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.ports import Hypervisor
 from iecpod.providers.libvirt.xml import render_volume
-from iecpod.waiting.parallel import run_on_nodes
 
 #: A guest looks for each block in one layer after the other; deeper chains are flattened before another one is added.
 MOST_LAYERS = 4

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import libvirt
 
-from iecpod.adapters.trace import trace_call
+from iecpod.adapters.command_trace import trace_call
 from iecpod.errors import HostError, HypervisorUnavailable, ResourceConflict
 
 _UNAVAILABLE = {

@@ -13,8 +13,8 @@ import libvirt
 
 from iecpod.errors import HostError
 from iecpod.providers.libvirt.connection.errors import translate_errors
-from iecpod.providers.libvirt.embedded.qemu_account import Account
 from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.qemu_account import Account
 
 _ROOT_DISK = "vda"
 _LOOK_SECONDS = 0.2

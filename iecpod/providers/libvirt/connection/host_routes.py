@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network
 from typing import Any
 
-from iecpod.adapters.programs import run_program
+from iecpod.adapters.host_programs import run_program
 from iecpod.design.machines import Route
 from iecpod.providers.libvirt.objects import Link
 

@@ -16,9 +16,9 @@ from iecpod.providers.libvirt.connection.facts import MACHINES, parse_emulator
 from iecpod.providers.libvirt.connection.guest_states import LibvirtGuestStates
 from iecpod.providers.libvirt.connection.observed import find_name, parse_domain, parse_network, parse_pool, volume_in
 from iecpod.providers.libvirt.connection.storage import delete_volume, list_volumes, remove_pool, replace_volume, upload
-from iecpod.providers.libvirt.embedded.qemu_account import Account, find_kvm
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind, Link, ObservedResource, Resource
 from iecpod.providers.libvirt.ownership import check_owned
+from iecpod.providers.libvirt.qemu_account import Account, find_kvm
 from iecpod.providers.libvirt.xml import render_raw_volume
 
 #: All that may hang on a domain beside its XML. What is missing here stays behind as a file.

@@ -20,18 +20,18 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from iecpod.adapters.programs import check_programs, run_program
+from iecpod.adapters.host_programs import check_programs, run_program
 from iecpod.design.machines import Route
 from iecpod.design.owner import Owner
 from iecpod.errors import CommandFailed, HypervisorUnavailable, WaitTimeout
 from iecpod.ports import Clock
 from iecpod.processes import Process, find_processes
+from iecpod.providers.libvirt import qemu_account
 from iecpod.providers.libvirt.connection.host_routes import find_links, find_routes
 from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
-from iecpod.providers.libvirt.embedded import qemu_account
 from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark, NetworkNamespace, namespace_name
 from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
-from iecpod.providers.libvirt.embedded.qemu_account import find_account, open_up
+from iecpod.providers.libvirt.qemu_account import find_account, open_up
 from iecpod.providers.libvirt.vlan.links import BridgeVlanLinks
 from iecpod.wait import NotYet, SystemClock, poll
 
@@ -201,7 +201,7 @@ class EmbeddedHost:
             )
 
     def _retire_libvirtd(self) -> None:
-        """One that an earlier version started runs guests as root. Guests go on; those that start later are not."""
+        """One that an earlier version started runs guests as root. Guests keep running; later ones are not."""
         configuration = self._base / "etc" / "qemu.conf"
         daemon = self._find_daemon("libvirtd")
         if daemon is not None and configuration.exists() and configuration.read_text() != _QEMU_CONF:

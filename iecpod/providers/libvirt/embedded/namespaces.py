@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from iecpod.adapters.programs import run_program
+from iecpod.adapters.host_programs import run_program
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import PodRef
 
@@ -30,7 +30,7 @@ _INSTALLATION = " installation="
 
 
 class NetworkNamespace:
-    """One named namespace; `owner` is written on its loopback device and tells ours from one of the same name.
+    """One named namespace; `owner` is written on its loopback device and distinguishes ours from one of the same name.
 
     `former` are what earlier versions wrote there.
     """

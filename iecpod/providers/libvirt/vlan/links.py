@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from iecpod.adapters.programs import run_program
+from iecpod.adapters.host_programs import run_program
 from iecpod.design.owner import Owner
 from iecpod.errors import HostError
 from iecpod.providers.libvirt.objects import VlanLink

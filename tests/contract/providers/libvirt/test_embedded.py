@@ -18,14 +18,15 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from iecpod.design.machines import BundleDisk, Route, VirtType
+from iecpod.design.machines import BundleDisk, Route
 from iecpod.errors import HypervisorUnavailable, ResourceConflict
 from iecpod.model import Arch, PodRef
+from iecpod.options.choices import VirtType
 from iecpod.providers.libvirt.connection.host_routes import find_links
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
-from iecpod.providers.libvirt.embedded.qemu_account import find_account
 from iecpod.providers.libvirt.objects import Firmware, Kind, Resource, Vnic
 from iecpod.providers.libvirt.ports import Hypervisor
+from iecpod.providers.libvirt.qemu_account import find_account
 from iecpod.providers.libvirt.xml import Stamp, pool_resource, render_volume, resource_of
 from iecpod.wait import NotYet, SystemClock, poll
 from tests import pods

@@ -22,10 +22,10 @@ import jsonschema
 import pytest
 
 from iecpod.design.machines import NicNetwork
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import Vnic
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedDomain
-from iecpod.yaml_document import load_yaml
+from iecpod.yaml.document import load_yaml
 from tests.contract.net_namespaces import Namespace, wait_until
 from tests.random_wiring import make_wiring
 from tests.unit.providers.libvirt.test_random_wiring import config_of, plan_wiring

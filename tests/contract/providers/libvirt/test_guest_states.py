@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.qcow2 import find_chain, virtual_size_bytes
 from iecpod.errors import HostError
-from iecpod.images.qcow2 import find_chain, virtual_size_bytes
 from iecpod.naming import pool_name
 from iecpod.providers.libvirt.checkpoint.guard import resumed_if_killed
 from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor

@@ -14,8 +14,8 @@ from iecpod.design.machines import BundleDisk
 from iecpod.errors import HostError, ResourceConflict
 from iecpod.model import PodRef
 from iecpod.providers.libvirt.connection.observed import parse_network
-from iecpod.providers.libvirt.drift import set_differently
 from iecpod.providers.libvirt.objects import Kind, Mark, ObservedResource, Resource
+from iecpod.providers.libvirt.plan.drift import set_differently
 from iecpod.providers.libvirt.xml import Stamp, pool_resource, render_volume, resource_of
 from tests import pods
 from tests.contract.hypervisors import Subject, driver_subject, embedded_subject, fake_subject, why_not_embedded

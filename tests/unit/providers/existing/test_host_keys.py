@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.adapters.ssh_host_keys import known_host_keys
 from iecpod.errors import NodeError
 from iecpod.providers.existing.host_keys import judge_host_key
+from iecpod.ssh.host_keys import known_host_keys
 from iecpod.ssh_login import ExpectedKey, HostKey, Login, Password, check_user
 
 ADDRESS = "10.169.36.152"

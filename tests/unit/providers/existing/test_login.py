@@ -11,17 +11,17 @@ import paramiko
 import pytest
 from click.testing import CliRunner
 
-from iecpod.adapters.keys import PodKeys, ensure_pod_keys
-from iecpod.adapters.ssh import SshShell
-from iecpod.adapters.ssh_host_keys import offered_host_key
-from iecpod.cli.login import make_login
 from iecpod.cli.main import cli
+from iecpod.cli.options.login import make_login
 from iecpod.errors import NodeError, NodeUnreachable, UsageError
 from iecpod.providers.existing.login import check_root
+from iecpod.ssh.host_keys import offered_host_key
+from iecpod.ssh.keys import PodKeys, ensure_pod_keys
+from iecpod.ssh.shell import SshShell
 from iecpod.ssh_login import ExpectedKey, HostKey, Login, Password
 from tests.fakes import FakeShell
 from tests.ssh_server import SshServer
-from tests.unit.adapters.test_ssh import keys, load_key, node_server, open_socket
+from tests.unit.ssh.test_shell import keys, load_key, node_server, open_socket
 
 __all__ = ["keys"]
 
@@ -184,12 +184,12 @@ def test_host_keys_are_options() -> None:
         (["edge1"], "'edge1' is not an IPv4 address"),
         (["10.0.0.1", "--host-key", "x"], "is not a host key"),
         (["10.0.0.1", "--user", "a b"], "'a b' is not the name of a user"),
-        (["10.0.0.1"], "nobody says as whom to log in"),
+        (["10.0.0.1"], "no login user is given"),
         (["10.0.0.1", "10.0.0.1", "--user", "iec"], "an address is given twice"),
     ],
 )
 def test_bootstrap_refuses_what_cannot_be_meant(arguments: list[str], said: str, tmp_path: Path) -> None:
-    from iecpod.cli.options import Invocation
+    from iecpod.cli.options.shared import Invocation
     from tests.unit.command_line import layout_below
 
     invocation = Invocation(layout_below(tmp_path), environ={}, is_terminal=False)

@@ -12,13 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
-from iecpod.design.choices import BundleVia
-from iecpod.design.machines import ProviderName, Site, VirtType
 from iecpod.design.owner import Owner
-from iecpod.design.release import Release
-from iecpod.design.scenario import Role
 from iecpod.errors import (
     CommandFailed,
     DescriptorError,
@@ -31,10 +25,16 @@ from iecpod.errors import (
 )
 from iecpod.layout import find_layout
 from iecpod.model import Arch, PodRef, PodSpec
+from iecpod.options.choices import BundleVia, ProviderName, VirtType
+from iecpod.options.site import Site
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.ports import BundleFiles, CommandResult, NodeEndpoint, Shell
 from iecpod.providers.existing.bootstrap import describe_machines
 from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.existing.way import DirectWay
+from iecpod.release.release import Release
+from iecpod.release.scenario import Role
 from iecpod.ssh_login import HostKey, Login
 from tests.fakes import FakeClock, FakeShell, RecordingReporter, fake_phase_tools
 from tests.pod_requests import pod_request

@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.commands.installation import ensure_installation, find_installation
-from iecpod.commands.pod_state import NOTE, is_of_earlier_version, load_saved, save_pod
 from iecpod.commands.redeploy import redeploy
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.commands.teardown import teardown
 from iecpod.design.changes import Action
 from iecpod.design.owner import Owner
 from iecpod.errors import CleanupError, HostError, PreflightError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.layout import Layout
-from iecpod.providers.libvirt.compare import make_plan
+from iecpod.pods.directory import NOTE, is_of_earlier_version, load_saved, save_pod
+from iecpod.pods.installation import ensure_installation, find_installation
+from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network
+from iecpod.providers.libvirt.embedded.left_behind import Orphan
 from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark
-from iecpod.providers.libvirt.embedded.orphans import Orphan
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import find_foreign, is_owned
+from iecpod.providers.libvirt.plan.compare import make_plan
 from iecpod.providers.libvirt.xml import resource_of
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods

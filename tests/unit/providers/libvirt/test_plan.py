@@ -9,10 +9,10 @@ import pytest
 from iecpod.design.changes import Action
 from iecpod.model import PodRef
 from iecpod.naming import resource_uuid
-from iecpod.providers.libvirt.compare import make_plan
 from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network, parse_pool
-from iecpod.providers.libvirt.drift import set_differently
 from iecpod.providers.libvirt.objects import Kind, Mark, ObservedResource, Resource
+from iecpod.providers.libvirt.plan.compare import make_plan
+from iecpod.providers.libvirt.plan.drift import set_differently
 from iecpod.providers.libvirt.xml import pool_resource, resource_of
 from tests import pods
 

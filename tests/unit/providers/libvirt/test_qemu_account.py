@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.design.machines import VirtType
 from iecpod.errors import HypervisorUnavailable
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.providers.libvirt.embedded import qemu_account
+from iecpod.options.choices import VirtType
+from iecpod.providers.libvirt import qemu_account
 from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
-from iecpod.providers.libvirt.embedded.qemu_account import Account, find_account, open_up
-from iecpod.providers.libvirt.preflight import kvm_is_barred
+from iecpod.providers.libvirt.plan.preflight import kvm_is_barred
+from iecpod.providers.libvirt.qemu_account import Account, find_account, open_up
 from tests.fakes import FACTS
 from tests.unit.commands.test_commands import FakeTools, layout, resolve
 

@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from iecpod.commands.plan import make_pod_plan
-from iecpod.commands.resolve import resolve_request
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import DescriptorError, Severity
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import NetworkName
+from iecpod.pods.resolve import resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.design import DesiredMachines
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.objects import DesiredDomain
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedDomain
-from iecpod.yaml_document import load_yaml
+from iecpod.yaml.document import load_yaml
 from tests.pod_requests import pod_request
 from tests.random_wiring import Wiring, make_wiring
 from tests.unit.command_line import layout_below, write_pod

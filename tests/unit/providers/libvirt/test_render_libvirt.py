@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.design.machines import BundleDisk, VirtType
+from iecpod.design.machines import BundleDisk
 from iecpod.model import VIRTUAL_NETWORKS, Arch
+from iecpod.options.choices import VirtType
 from iecpod.providers.libvirt import xml as render
 from iecpod.providers.libvirt.objects import DesiredDomain, Firmware, Kind, Mark
 from tests import pods

@@ -6,7 +6,7 @@ import pytest
 
 from iecpod.design.changes import Action, Change, Plan, Replacement
 from iecpod.providers.libvirt.objects import Kind
-from iecpod.providers.libvirt.replacement import plan_replacement
+from iecpod.providers.libvirt.plan.replacement import plan_replacement
 
 CONTROL_PLANE = "local-virtual1-iec01"
 NETWORK = "local-virtual1-mgmt"

@@ -11,17 +11,17 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import PlanResult, make_pod_plan, plan_text
-from iecpod.commands.resolve import PodInputs, resolve_request
-from iecpod.commands.saved_pod import SavedPod
 from iecpod.errors import Severity
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import NetworkName, PodRef
+from iecpod.pods.resolve import PodInputs, resolve_request
+from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.design import DesiredMachines
-from iecpod.providers.libvirt.machine_plan import LibvirtPlan
-from iecpod.providers.libvirt.networks import trunk_bridge
+from iecpod.providers.libvirt.networking.networks import trunk_bridge
+from iecpod.providers.libvirt.networking.wires import plan_buses
 from iecpod.providers.libvirt.objects import HostFacts, Kind, Link, NetworkMode, VlanLink
-from iecpod.providers.libvirt.wires import plan_buses
-from iecpod.yaml_document import load_yaml
+from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
+from iecpod.yaml.document import load_yaml
 from tests.fakes import FACTS
 from tests.pod_requests import pod_request
 from tests.unit.broken_pod import REMOVED, Edits

@@ -1,0 +1,1 @@
+"""`iecpod checkpoint`: a file a verb, and what they share."""

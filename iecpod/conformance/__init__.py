@@ -1,0 +1,1 @@
+"""Upstream's end-to-end tests against a cluster."""

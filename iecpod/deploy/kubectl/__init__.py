@@ -1,0 +1,1 @@
+"""What phases ask of the API server, and by which credentials."""

@@ -1,0 +1,92 @@
+"""Certificates of a cluster that stood still for long: kubeadm's are valid for a year, and renewed before they end."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
+from iecpod.deploy.kubectl.admin_credentials import read_credentials
+from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.design.cluster import DesiredCluster
+from iecpod.errors import NodeError
+from iecpod.files.reader import read_own
+from iecpod.ports import Shell
+from iecpod.release.kubernetes_version import kubernetes_minor
+
+#: kubelets renew their own from some 50 days before the end on, if they run then.
+SOON_DAYS = 30
+_RENEW_SECONDS = 600.0
+
+#: `kubeadm certs` was `kubeadm alpha certs` before 1.20. Static pods read certificates when they start: their kubelet
+#: starts each that ends.
+RENEW = """
+if [ "$1" = old ]; then kubeadm alpha certs renew all; else kubeadm certs renew all; fi || exit 1
+for comm in /proc/[0-9]*/comm; do
+    read -r name < "$comm" || continue
+    pid=${comm#/proc/}
+    case $name in kube-apiserver | kube-controller | kube-scheduler | etcd) kill "${pid%/comm}" ;; esac
+done 2>/dev/null
+exit 0
+"""
+
+#: Prints certificate and key of a node's kubelet, which is to have them at `_KUBELET_PEM`.
+ISSUE = """
+set -o pipefail 2>/dev/null
+if [ "$1" = old ]; then kubeconfig="kubeadm alpha kubeconfig"; else kubeconfig="kubeadm kubeconfig"; fi
+$kubeconfig user --org system:nodes --client-name "system:node:$2" 2>/dev/null |
+    awk '/client-(certificate|key)-data:/ { print $2 }' |
+    while read -r data; do echo "$data" | base64 -d; done
+"""
+_KUBELET_PEM = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+_RESTART = f"rm -f {_KUBELET_PEM} && cat > {_KUBELET_PEM} && chmod 600 {_KUBELET_PEM} && systemctl restart kubelet"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesPhase:
+    """`kubeconfig` is that of the POD on this host, whose certificate is as old as kubeadm's others.
+
+    While that is valid for long, no node is asked.
+    """
+
+    cluster: DesiredCluster
+    shells: Mapping[str, Shell]
+    kubeconfig: Path
+    today: Callable[[], datetime.date]
+    soon_days: int = SOON_DAYS
+    name: str = "certificates"
+    summary: str = "kubeadm's certificates, renewed where they end soon"
+
+    @property
+    def _first(self) -> Shell:
+        return self.shells[self.cluster.control_plane.hostname]
+
+    def probe(self) -> str | None:
+        days = self._days_left("localhost", str(self.kubeconfig), read_own(self.kubeconfig))
+        if days is None:
+            days = self._days_left(self._first.node, ADMIN_CONF, self._first.read_file(ADMIN_CONF))
+        return None if days is None else f"valid for {days} days"
+
+    def run(self) -> None:
+        form = "old" if kubernetes_minor(self.cluster.release.kubernetes_version) < (1, 20) else "new"
+        self._first.run(["sh", "-c", RENEW, "renew", form], timeout_seconds=_RENEW_SECONDS)
+        pems = {node: self._issue(form, node) for node in self.shells}
+        run_on_nodes(tuple(pems), lambda node: self.shells[node].run(["sh", "-c", _RESTART], stdin=pems[node]))
+
+    def _issue(self, form: str, hostname: str) -> bytes:
+        issued = self._first.run(["sh", "-c", ISSUE, "issue", form, hostname], timeout_seconds=_RENEW_SECONDS)
+        pem = issued.stdout.encode()
+        if b"BEGIN CERTIFICATE" not in pem or b"PRIVATE KEY" not in pem:
+            raise NodeError(self._first.node, f"kubeadm issued no certificate for the kubelet of {hostname}")
+        return pem
+
+    def _days_left(self, node: str, file: str, text: bytes) -> int | None:
+        """None where it ends soon."""
+        found = read_credentials(node, file, text, f"https://{self.cluster.api_endpoint}")
+        end = x509.load_pem_x509_certificate(found.client_certificate).not_valid_after_utc
+        days = (end.date() - self.today()).days
+        return None if days < self.soon_days else days

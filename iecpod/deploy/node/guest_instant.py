@@ -1,0 +1,163 @@
+"""What nodes do around the instant of a checkpoint: little memory to store, and no clock that jumps under a kubelet.
+
+On each node a transient unit (`iecpod-instant`) stops the processes that act on the time, by SIGSTOP, until it sees
+that time has passed while the node stood still. It sees that by the RTC, which follows the host's clock, and it is in
+the memory that is saved: so it steps the clock of a restored node before the kubelet runs there, and before anybody
+can log in. The controller manager continues later, when kubelets have renewed their leases. A node that nobody pauses
+continues by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.errors import IecpodError, NodeError
+from iecpod.ports import Reporter, Shell
+
+_ANSWER_SECONDS = 120.0
+#: How far a clock is behind is known by half of the time that the question takes, so it is asked again.
+_TRIES = 5
+#: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
+_MOST_SECONDS_OFF = 2
+
+# Nothing is started while it looks, since each program costs an emulated guest tenths of a second, and seconds on a
+# busy host: date(1) adds to the time at which it runs. `uptime` stands still in a guest that is paused, the RTC not.
+INSTANT = f"""
+rtc=/sys/class/rtc/rtc0/since_epoch
+over=/run/iecpod-instant.over
+look() {{
+    read -r up _ < /proc/uptime
+    read -r now < $rtc
+    up=${{up%.*}}
+    ahead=$(( now - up ))
+}}
+signal() {{
+    for comm in /proc/[0-9]*/comm; do
+        read -r name < "$comm" || continue
+        pid=${{comm#/proc/}}
+        case " $2 " in *" $name "*) kill -s "$1" "${{pid%/comm}}" ;; esac
+    done 2>/dev/null
+}}
+look
+before=$ahead
+began=$up
+moved=0
+signal STOP "kubelet kube-controller kube-scheduler"
+while [ $(( up - began )) -lt 240 ] && [ ! -e $over ]; do
+    look
+    moved=$(( ahead - before ))
+    [ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && break
+    sleep 0.2
+done
+[ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && date --set "$moved seconds"
+signal CONT kubelet
+touch $over
+sleep 15
+signal CONT "kube-controller kube-scheduler"
+"""
+
+# Caches are dropped, and what is free is filled with zeros, which a checkpoint does not store. The kubelet stands still
+# by then: it would take the zeros for the memory of pods, and evict some. The script is a file, since systemd would
+# put values of its own in the place of `${...}`.
+PREPARE = """
+rm -f /run/iecpod-instant.over
+systemctl stop iecpod-instant.service 2>/dev/null
+systemctl reset-failed iecpod-instant.service 2>/dev/null
+printf '%s' "$1" > /run/iecpod-instant.sh
+systemd-run --quiet --collect --unit=iecpod-instant sh /run/iecpod-instant.sh || exit 1
+sync
+echo 3 > /proc/sys/vm/drop_caches
+free=$(awk '/^MemFree:/ { print int($2 / 1024) }' /proc/meminfo)
+fill=$(( free - 160 ))
+if [ "$fill" -gt 0 ] && zeros=$(mktemp -d /run/iecpod-zeros.XXXXXX); then
+    if mount -t tmpfs -o "size=${fill}m,mode=0700" tmpfs "$zeros"; then
+        timeout 30 dd if=/dev/zero of="$zeros/zeros" bs=1M count="$fill" 2>/dev/null
+        umount "$zeros"
+    fi
+    rmdir "$zeros"
+fi
+exit 0
+"""
+
+#: Prints the node's time; fails on a node that stands still yet.
+LOOK = "date +%s.%N; test -e /run/iecpod-instant.over"
+
+#: Lets a node continue, with its clock moved by so many seconds.
+SETTLE = """
+[ "$1" = 0 ] || date --set "$1 seconds" > /dev/null
+touch /run/iecpod-instant.over
+"""
+
+
+def prepare_nodes(shells: Mapping[str, Shell], reporter: Reporter) -> None:
+    """Before machines are paused. A node that cannot be prepared is saved as it is: that costs room, and no more."""
+
+    def prepare(hostname: str) -> None:
+        try:
+            shells[hostname].run(["sh", "-c", PREPARE, "prepare", INSTANT], timeout_seconds=180)
+        except IecpodError as error:
+            reporter.warn(f"{hostname} is saved unprepared: {error.cause}")
+
+    run_on_nodes(tuple(shells), prepare)
+
+
+def settle_nodes(shells: Mapping[str, Shell], unix_time: Callable[[], float] = time.time) -> dict[str, int]:
+    """Lets nodes continue, with the host's time; by how many seconds each clock was moved. Raises `NodeError`."""
+
+    def settle(hostname: str) -> int:
+        moved = 0
+        for _ in range(_TRIES):
+            behind = _look(shells[hostname], unix_time).behind
+            shells[hostname].run(["sh", "-c", SETTLE, "settle", str(behind)], timeout_seconds=_ANSWER_SECONDS)
+            moved += behind
+            if not behind:
+                break
+        return moved
+
+    return run_on_nodes(tuple(shells), settle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """`behind` is 0 where the node's time may be the host's, as far as the time of the question shows."""
+
+    behind: int
+    is_settled: bool
+
+
+def _look(shell: Shell, unix_time: Callable[[], float]) -> _Clock:
+    asked_at = unix_time()
+    answer = shell.run(["sh", "-c", LOOK], timeout_seconds=_ANSWER_SECONDS, check=False)
+    answered_at = unix_time()
+    text = answer.stdout.strip()
+    if not re.fullmatch(r"[0-9]{1,12}\.[0-9]{9}", text, re.ASCII):
+        raise NodeError(shell.node, f"its clock cannot be read: {(text or answer.stderr)[:80]!r}")
+    at = float(text)
+    is_right = asked_at - _MOST_SECONDS_OFF <= at <= answered_at + _MOST_SECONDS_OFF
+    return _Clock(0 if is_right else round((asked_at + answered_at) / 2 - at), answer.returncode == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockPhase:
+    """The clocks of nodes that a checkpoint has brought back, before anything is asked of the cluster."""
+
+    shells: Mapping[str, Shell]
+    reporter: Reporter
+    unix_time: Callable[[], float] = time.time
+    name: str = "clock"
+    summary: str = "clocks of the nodes, after the time in which they stood still"
+
+    def probe(self) -> str | None:
+        clocks = run_on_nodes(tuple(self.shells), lambda hostname: _look(self.shells[hostname], self.unix_time))
+        if any(clock.behind or not clock.is_settled for clock in clocks.values()):
+            return None
+        return f"{len(clocks)} within {_MOST_SECONDS_OFF} s of the host's"
+
+    def run(self) -> None:
+        for hostname, seconds in settle_nodes(self.shells, self.unix_time).items():
+            if seconds:
+                self.reporter.progress(f"its clock was moved by {seconds} s", hostname)

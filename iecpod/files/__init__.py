@@ -1,0 +1,1 @@
+"""Files: the one way to read, to write, to unpack, and which are trusted."""

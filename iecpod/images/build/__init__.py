@@ -1,0 +1,1 @@
+"""Base images and their software, built and compiled here."""

@@ -1,0 +1,1 @@
+"""Offline bundles: built, read, checked, carried in and out of the cache."""

@@ -1,0 +1,1 @@
+"""Programs that work on what others made, kept away from this host."""

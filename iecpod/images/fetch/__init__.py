@@ -1,0 +1,1 @@
+"""What is fetched: images, charts, manifests, keys; each compared with what it must be."""

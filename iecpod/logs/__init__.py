@@ -1,0 +1,1 @@
+"""Logs of a POD, collected without its secrets."""

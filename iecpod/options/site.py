@@ -1,0 +1,19 @@
+"""Where the machines of a POD come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from iecpod.hypervisor_uri import HypervisorUri
+from iecpod.options.choices import ProviderName
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a POD's machines come from; `uri` is libvirt's, None where there is none."""
+
+    provider: ProviderName
+    uri: HypervisorUri | None = None
+
+    def __str__(self) -> str:
+        return "existing machines" if self.uri is None else str(self.uri)

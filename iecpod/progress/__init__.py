@@ -1,0 +1,1 @@
+"""Progress of a run: for terminals, logs, and programs that read events."""

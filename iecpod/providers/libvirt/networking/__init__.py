@@ -1,0 +1,1 @@
+"""What NICs of domains are plugged into."""

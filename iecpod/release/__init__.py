@@ -1,0 +1,1 @@
+"""Which software a POD gets: release files, bundles, scenarios, as values."""

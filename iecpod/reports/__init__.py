@@ -1,0 +1,1 @@
+"""Results of runs as text, JSON and JUnit's XML."""

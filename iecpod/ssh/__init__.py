@@ -1,0 +1,1 @@
+"""SSH: shells on nodes, keys, host keys."""

@@ -1,0 +1,1 @@
+"""YAML with positions, in bounded time and memory."""
