@@ -187,6 +187,10 @@ _DEPLOY_FIXED = {
     "kubeadm-memory": ("kubeadm wants 1700 MB there", "kubeadm's check Mem", "kubeadm would refuse to begin"),
     "bridge-name-taken": ("libvirt makes the bridge", _HOST, "two devices cannot have one name"),
     "bridge-exists": ("libvirt makes the bridge", _HOST, "libvirt refuses a bridge that is there"),
+    "checkpoint-damaged": ("a checkpoint is restored as it was saved", "its digests", "its content is unknown"),
+    "checkpoint-differs": ("a checkpoint is of one POD", "its inputs", "the POD would be another one"),
+    "checkpoint-machines": ("all machines are saved at one instant", _HOST, "machines would not fit together"),
+    "checkpoint-pod-stands": ("a restore makes all machines", "--replace of restore", "what runs is never replaced"),
 }
 
 

@@ -100,12 +100,12 @@ def find_problems(
     if not damage.reasons:
         store.write_seen(checkpoint, damage.seen)
     missing = [
-        _problem(path, "the base image of its disks is missing", "`iecpod image bake` may make the same image again")
+        _damaged(path, "the base image of its disks is missing", "`iecpod image bake` may make the same image again")
         for path in _base_images(store, checkpoint, notify)
         if not path.is_file()
     ]
     remedy = "remove the checkpoint, and save another one"
-    return (*(_problem(path, why, remedy) for path, why in damage.reasons.items()), *missing)
+    return (*(_damaged(path, why, remedy) for path, why in damage.reasons.items()), *missing)
 
 
 def _base_images(store: CheckpointStore, checkpoint: Checkpoint, notify: Callable[[str], None]) -> Iterator[Path]:
@@ -114,7 +114,7 @@ def _base_images(store: CheckpointStore, checkpoint: Checkpoint, notify: Callabl
         yield store.cache_dir / IMAGES / name
 
 
-def _problem(path: Path, why: str, remedy: str) -> Problem:
+def _damaged(path: Path, why: str, remedy: str) -> Problem:
     return Problem(file=str(path), message=why, remedy=remedy, rule="checkpoint-damaged")
 
 

@@ -16,11 +16,17 @@ from iecpod.commands.checkpoint.files import own_file, take_files
 from iecpod.deploy.node.guest_instant import prepare_nodes, settle_nodes
 from iecpod.design.changes import Action
 from iecpod.errors import HostError, IecpodError, PreflightError, Problem, UsageError
+from iecpod.files.reader import read_own
 from iecpod.model import PodRef
+from iecpod.outside_json import parse_json
 from iecpod.pods.ports import PodTools
 from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Shell
 from iecpod.provider import CheckpointInputs, Checkpoints, MachinePlan, MachineState, Provider
+from iecpod.results import FAILED
+
+#: Of the last deploy or restore, in the POD's directory.
+REPORT = "report.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ def save_checkpoint(
     """
     if not tools.state.saved().is_noted:
         raise UsageError(f"POD {tools.run.ref} is not deployed from here", "deploy it first")
+    if not name:
+        _check_verified(tools)
     if name and any(one.name == name for one in checkpoints_of(store, tools.run.ref)):
         raise UsageError(f"POD {tools.run.ref} has a checkpoint {name!r}", "remove it, or choose another name")
     provider = tools.nodes.provider(inputs.order.site)
@@ -64,6 +72,21 @@ def save_checkpoint(
         return run.save()
     finally:
         provider.close()
+
+
+def _check_verified(tools: PodTools) -> None:
+    """Raises `UsageError` where the POD is not what a whole deploy makes: `redeploy` would take it for that."""
+    path = tools.state.pod_dir / REPORT
+    try:
+        report = parse_json(read_own(path), ValueError)
+        is_whole = report.text("outcome") != FAILED and report.get("until") is None
+    except (OSError, ValueError):
+        is_whole = False
+    if not is_whole or not tools.state.kubeconfig_path.exists():
+        raise UsageError(
+            f"POD {tools.run.ref} has no cluster that its last deploy has verified",
+            "deploy it to the end, or save it as a state of your own with --name",
+        )
 
 
 def _check_as_planned(ref: PodRef, planned: MachinePlan) -> None:

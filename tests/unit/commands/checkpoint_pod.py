@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands.checkpoint.restore import restore_checkpoint
-from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
+from iecpod.commands.checkpoint.save import REPORT, SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy
 from iecpod.deploy.node.guest_instant import LOOK, SETTLE
 from iecpod.layout import Layout
@@ -92,7 +92,11 @@ class CheckpointPod:
         self.reports: list[Report] = []
 
     def deploy(self, **options: object) -> None:
-        assert deploy(resolve(self.layout, **options), self.tools, self.reports.append).outcome == "done"
+        assert deploy(resolve(self.layout, **options), self.tools, self.keep_report).outcome == "done"
+
+    def keep_report(self, report: Report) -> None:
+        self.reports.append(report)
+        (self.tools.pod_dir / REPORT).write_text(report.to_json())
 
     def save(self, name: str = "", **options: object) -> SavedCheckpoint:
         return save_checkpoint(resolve(self.layout, **options), self.tools, self.store, pods.INSTALLATION, name)
@@ -100,7 +104,7 @@ class CheckpointPod:
     def restore(self, saved: SavedCheckpoint, *, may_replace: bool = False, **options: object) -> Report:
         inputs = resolve(self.layout, **options)
         return restore_checkpoint(
-            inputs, self.tools, self.store, saved.checkpoint, self.reports.append, may_replace=may_replace
+            inputs, self.tools, self.store, saved.checkpoint, self.keep_report, may_replace=may_replace
         )
 
     def disk(self, node: str) -> Path:

@@ -225,11 +225,20 @@ def test_a_pod_that_was_not_deployed_is_not_saved(tmp_path: Path) -> None:
         CheckpointPod(tmp_path, layout_below(tmp_path)).save()
 
 
+@pytest.mark.parametrize("until", ["reachable", "workers"])
+def test_what_no_deploy_has_verified_is_no_checkpoint_of_one(tmp_path: Path, until: str) -> None:
+    pod = CheckpointPod(tmp_path, layout_below(tmp_path))
+    pod.deploy(until=until)
+    with pytest.raises(UsageError, match="no cluster that its last deploy has verified"):
+        pod.save()
+    assert pod.save("early").checkpoint.name == "early"
+
+
 def _redeploy(pod: CheckpointPod, **options: object) -> None:
     redeploy_with_checkpoint(
         resolve(pod.layout, **options),
         pod.tools,
-        pod.reports.append,
+        pod.keep_report,
         store=pod.store,
         installation=pods.INSTALLATION,
     )
