@@ -45,7 +45,7 @@ def test_what_is_missing_or_null_has_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "told"),
+    ("ask", "shown"),
     [
         (lambda: POD.at("gone"), "iec01: `gone` is missing"),
         (lambda: POD.at("metadata").text("labels"), "iec01: metadata: `labels` is missing"),
@@ -68,7 +68,7 @@ def test_another_form_is_the_callers_error_with_its_place(ask: object, shown: st
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "shown"),
     [
         (b"", "not JSON: Expecting value"),
         (b"<html>", "not JSON: Expecting value"),

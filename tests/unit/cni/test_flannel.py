@@ -104,7 +104,7 @@ def test_the_mtu_of_a_manifest_gives_way_to_that_of_the_idf(cluster: DesiredClus
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "shown"),
     [
         ("[--ip-masq, --kube-subnet-mgr, --iface=eth1]", "--iface=eth1"),
         ("[--ip-masq, -iface, eth1, --kube-subnet-mgr]", "-iface eth1"),

@@ -113,8 +113,8 @@ def test_headers_tell_what_files_rest_on(tmp_path: Path) -> None:
         (lambda content: b"", "no header of a qcow2 disk"),
         (lambda content: bytes(4096), "no header of a qcow2 disk"),
         (lambda content: content[:50], "its header is cut off"),
-        (lambda content: content[:300], "does not tell what it rests on"),
-        (lambda content: content[:16] + b"\0\0\xff\xff" + content[20:], "does not tell what it rests on"),
+        (lambda content: content[:300], "does not name its backing file"),
+        (lambda content: content[:16] + b"\0\0\xff\xff" + content[20:], "does not name its backing file"),
         (lambda content: content[:79] + b"\4" + content[80:], "keeps its data in a file of another name"),
     ],
 )
@@ -254,7 +254,7 @@ def test_the_same_image_of_another_cache_is_another(tmp_path: Path, layout: Layo
     make_overlay(layout.state_dir / "pods/lab/pod1/pool/iec01.qcow2", elsewhere)
     assert needed_by(tmp_path, image) == []
     elsewhere.unlink()
-    assert needed_by(tmp_path, image) == ["POD lab/pod1"], "what it was can no longer be told"
+    assert needed_by(tmp_path, image) == ["POD lab/pod1"], "what it was is no longer known"
 
 
 def test_a_pod_whose_state_lies_elsewhere_counts(tmp_path: Path, layout: Layout, image: Path) -> None:

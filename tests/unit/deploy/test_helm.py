@@ -118,7 +118,7 @@ def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = (
 
 
 @pytest.mark.parametrize(
-    ("version", "argv", "told", "seen"),
+    ("version", "argv", "shown", "seen"),
     [
         ("3.20.2", ("version", "--short"), "v3.20.2+g1234567\n", "Helm 3.20.2"),
         ("4.2.4", ("version", "--short"), "v4.2.4+g3900f43\n", "Helm 4.2.4"),

@@ -348,7 +348,7 @@ def test_cloud_init_that_failed_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "told"),
+    ("printed", "shown"),
     [
         ("20\n", "/run/cloud-init/result.json: not JSON: Expecting value: line 1 column 1 (char 0)"),
         ("20\n[]", "/run/cloud-init/result.json: an object is expected, not a list"),

@@ -22,7 +22,7 @@ _UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "shown"),
     [
         ({"phase": "Running", "containerStatuses": [_container(True, running={})]}, []),
         ({"phase": "Succeeded", "containerStatuses": [_container(terminated={"reason": "Completed"})]}, []),

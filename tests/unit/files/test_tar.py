@@ -75,7 +75,7 @@ def test_pieces_that_nobody_reads_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "shown"),
     [
         (b"", "it ends early"),
         (b"no tar", "it ends early"),

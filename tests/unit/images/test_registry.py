@@ -275,7 +275,7 @@ def test_a_layer_has_the_size_that_its_manifest_says(registry: Registry, tmp_pat
     assert not list((tmp_path / "pulled-images").glob("*"))
 
 
-@pytest.mark.parametrize("told", [b"[]", b'{"token": 5}', b"x", b'{"token": "a\\r\\nX: y"}', b" " * 2_000_000])
+@pytest.mark.parametrize("shown", [b"[]", b'{"token": 5}', b"x", b'{"token": "a\\r\\nX: y"}', b" " * 2_000_000])
 def test_an_odd_token_is_a_refusal(registry: Registry, shown: bytes) -> None:
     registry.publish("a", "amd64")
     registry.challenge = f'Bearer realm="{registry.url}/token"'

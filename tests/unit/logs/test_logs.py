@@ -285,7 +285,7 @@ def _tar(*entries: tuple[str, int, bytes]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "shown"),
     [
         (_tar(("x", 1 << 50, tarfile.REGTYPE)), "more than 134217728 bytes"),
         (_tar(("x", 1 << 30, tarfile.GNUTYPE_SPARSE)), "a file with holes is in it"),

@@ -141,7 +141,7 @@ def test_a_wait_is_an_event_once_a_minute() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "answer"),
     [
         (HostError("the mirror is away", "try again"), ("failed", "the mirror is away", "try again")),
         (Interrupted("interrupted in phase cni", "deploy"), ("interrupted", "interrupted in phase cni", "deploy")),
