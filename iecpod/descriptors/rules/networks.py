@@ -168,7 +168,7 @@ def range_outside(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.idf,
                 (*network.path, "ip-range"),
-                f"{' and '.join(map(str, outside))} of the range lie{'s' * (len(outside) == 1)} outside {network.cidr}",
+                f"{' and '.join(map(str, outside))} of the range {'is' if len(outside) == 1 else 'are'} outside {network.cidr}",
                 "correct ip-range, network or mask",
             )
 

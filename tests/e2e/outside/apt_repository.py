@@ -48,7 +48,7 @@ class SigningKey:
 
 
 def index_repository(root: Path, arch: str, key: SigningKey, suite: str = "", component: str = "") -> None:
-    """Indexes what lies in `root/pool`: below `root/dists`, or beside it where there is no suite."""
+    """Indexes what is in `root/pool`: below `root/dists`, or beside it where there is no suite."""
     dist = root / "dists" / suite if suite else root
     index = f"{component}/binary-{arch}/Packages" if suite else "Packages"
     (dist / index).parent.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ error: '&lt;me' is not a mail address [schema-emails]
     -&gt; give every node a name of its own</failure>
     </testcase>
     <testcase classname="lab/bad" name="gateway-outside">
-      <system-out>labs/lab/idf-bad.yaml:22:16: idf.net_config.mgmt.gateway: warning: the gateway 10.0.20.1 lies \
+      <system-out>labs/lab/idf-bad.yaml:22:16: idf.net_config.mgmt.gateway: warning: the gateway 10.0.20.1 is \
 outside the network 172.16.10.0/24 [gateway-outside]
     -&gt; correct gateway, network or mask</system-out>
     </testcase>

@@ -727,7 +727,7 @@ CASES = (
         severity=Severity.ERROR,
         path="idf.net_config.storage.network",
         source="network: '169.254.8.0'",
-        message="169.254.8.0/24 lies in 169.254.0.0/16, which is for link-local addresses",
+        message="169.254.8.0/24 is in 169.254.0.0/16, which is for link-local addresses",
         remedy="use a network of your own, such as one in 10.0.0.0/8",
     ),
     Case(

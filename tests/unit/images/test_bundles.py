@@ -58,7 +58,7 @@ def parse(data: object) -> BundleManifest:
 
 
 def taken_in(cache_dir: Path, data: object) -> Path:
-    """Where a bundle of that manifest lies in the cache, without its files."""
+    """Where a bundle of that manifest is in the cache, without its files."""
     content = json.dumps(data).encode()
     path = bundle_dir(cache_dir, hashlib.sha256(content).hexdigest())
     path.mkdir(parents=True)

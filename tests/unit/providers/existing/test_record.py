@@ -16,7 +16,7 @@ def observe(script: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("what", ["enabled", "active"])
 def test_a_silent_systemd_is_not_one_without_units(what: str) -> None:
-    seen = observe(f"systemctl() {{ echo 'Failed to list: Connection timed out' >&2; return 1; }}\ntell_{what}")
+    seen = observe(f"systemctl() {{ echo 'Failed to list: Connection timed out' >&2; return 1; }}\nlist_{what}")
     assert (seen.returncode, seen.stdout) == (1, "")
     assert seen.stderr.count("Connection timed out") == 4, "it is asked again before it is given up"
 
@@ -29,10 +29,10 @@ def test_a_systemd_that_answers_late_is_believed() -> None:
         test "$(wc -l < "$count")" -gt 2 && echo "b.service enabled"
     }
     """
-    seen = observe(f"{late}\ntell_enabled")
+    seen = observe(f"{late}\nlist_enabled")
     assert (seen.returncode, seen.stdout) == (0, "b.service enabled\n")
 
 
 def test_nothing_is_a_valid_answer() -> None:
-    seen = observe("systemctl() { :; }\ntell_enabled; list_active")
+    seen = observe("systemctl() { :; }\nlist_enabled; list_active")
     assert (seen.returncode, seen.stdout) == (0, "")
