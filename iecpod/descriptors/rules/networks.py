@@ -165,10 +165,11 @@ def range_outside(pod: PodView) -> Iterator[Finding]:
             continue
         outside = [address for address in network.ip_range if address not in network.cidr]
         if outside:
+            verb = "is" if len(outside) == 1 else "are"
             yield Finding(
                 pod.idf,
                 (*network.path, "ip-range"),
-                f"{' and '.join(map(str, outside))} of the range {'is' if len(outside) == 1 else 'are'} outside {network.cidr}",
+                f"{' and '.join(map(str, outside))} of the range {verb} outside {network.cidr}",
                 "correct ip-range, network or mask",
             )
 
