@@ -218,8 +218,8 @@ _BUILD_APART = """
 import sys
 from pathlib import Path
 import pytest
-from tests.contract import test_go_faults as faults
-from iecpod.images import go_modules
+from tests.contract.images import test_go_faults as faults
+from iecpod.images.build import go_modules
 go_modules.module_dir = lambda _name: Path(sys.argv[1])
 print("built", faults._build(Path(sys.argv[2])).ensure(faults.MODULE, faults.Arch.X86_64).path, flush=True)
 """
