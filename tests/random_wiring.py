@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from iecpod.providers.libvirt.objects import HostFacts, Link
 from tests.fakes import FACTS
-from tests.unit.broken_pod import REMOVED, Edits
+from tests.unit.descriptors.broken_pod import REMOVED, Edits
 
 _NICS = range(4)
 _LAB_BRIDGES = ("br-lab", "br-trunk")

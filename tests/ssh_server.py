@@ -1,4 +1,4 @@
-"""A real SSH server on loopback that runs what it is told to; `sudo` is a script that drops its options."""
+"""A real SSH server on loopback that runs the commands it gets; `sudo` is a script that drops its options."""
 
 from __future__ import annotations
 

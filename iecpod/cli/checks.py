@@ -21,7 +21,7 @@ from iecpod.model import PodRef
 
 if TYPE_CHECKING:
     from iecpod.commands.validate import Checks
-    from iecpod.descriptors.addressing import Scheme
+    from iecpod.descriptors.addresses.addressing import Scheme
     from iecpod.reports.validation import Verdict
 
 #: As in `iecpod.descriptors.schema`, which takes its time to load.

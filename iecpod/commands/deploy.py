@@ -19,8 +19,8 @@ from iecpod.deploy.phases.verify import VerifyPhase
 from iecpod.deploy.phases.workers import WorkersPhase
 from iecpod.deploy.waiting.phase_tools import PhaseTools, make_phase_tools
 from iecpod.deploy.workflow import Phase, PhaseFailed, run_phases
-from iecpod.descriptors.places import places_of
-from iecpod.design.image_origin import NeededImage
+from iecpod.descriptors.addresses.places import places_of
+from iecpod.design.software.image_origin import NeededImage
 from iecpod.errors import IecpodError
 from iecpod.options.option import Source
 from iecpod.pods.cluster_access import kubectl_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from iecpod.commands.deploy import withdraw
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.image_origin import NeededImage
+from iecpod.design.software.image_origin import NeededImage
 from iecpod.errors import ImageError, PreflightError, Problem
 from iecpod.pods.manifests import KnownManifests, look_at_manifests
 from iecpod.pods.ports import PodTools

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from iecpod.descriptors.addressing import Scheme
+from iecpod.descriptors.addresses.addressing import Scheme
 from iecpod.descriptors.crosscheck import RULES
 from iecpod.descriptors.encrypted import Decrypt
 from iecpod.descriptors.lab_tree import find_described_pods

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.descriptors.addressing import Scheme, allocate
+from iecpod.descriptors.addresses.addressing import Scheme, allocate
 from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.encrypted import Decrypt, check_needed, decrypt_document
 from iecpod.descriptors.parse import parse_pod

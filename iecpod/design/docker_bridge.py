@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv4Network
 
-from iecpod.descriptors.cidrs import TakenNetwork, find_free_cidr
+from iecpod.descriptors.addresses.cidrs import TakenNetwork, find_free_cidr
 
 #: What docker gives docker0, unless its `bip` says otherwise (dockerd, "Default bridge network").
 DEFAULT_DOCKER_BRIDGE = IPv4Interface("172.17.0.1/16")

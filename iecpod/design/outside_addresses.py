@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlsplit
 
-from iecpod.descriptors.cidrs import TakenNetwork
+from iecpod.descriptors.addresses.cidrs import TakenNetwork
 from iecpod.model import PodSpec
 from iecpod.release.mirrors import Supply
 from iecpod.release.release import AptRepository, Release

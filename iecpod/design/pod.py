@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from iecpod.descriptors.addressing import Allocation
-from iecpod.descriptors.cidrs import TakenNetwork, idf_networks
+from iecpod.descriptors.addresses.addressing import Allocation
+from iecpod.descriptors.addresses.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
 from iecpod.design.direct_access import complete_supply
 from iecpod.design.docker_bridge import plan_docker_bridge

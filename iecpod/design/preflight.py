@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
-from iecpod.design.bundle_check import check_bundle
+from iecpod.descriptors.addresses.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.design.first_node import check_first_node
-from iecpod.design.image_origin import check_given_twice
 from iecpod.design.machines import Machine, architectures
 from iecpod.design.outside_addresses import reached_networks
 from iecpod.design.pod import PodDesign
-from iecpod.design.release_availability import check_release
-from iecpod.design.release_trust import check_trust
+from iecpod.design.software.availability import check_release
+from iecpod.design.software.bundle_check import check_bundle
+from iecpod.design.software.image_origin import check_given_twice
+from iecpod.design.software.trust import check_trust
 from iecpod.errors import Problem, Severity
 from iecpod.release.image_archive import check_archives
 

@@ -30,7 +30,7 @@ from iecpod.outside_json import Json
 from iecpod.ssh_login import check_user
 
 if TYPE_CHECKING:
-    from iecpod.descriptors.addressing import Scheme
+    from iecpod.descriptors.addresses.addressing import Scheme
     from iecpod.release.container_environment import ContainerEnvironment
     from iecpod.release.mirrors import Supply
 

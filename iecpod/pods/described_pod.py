@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, idf_networks
+from iecpod.descriptors.addresses.cidrs import TakenNetwork, check_cidrs, idf_networks
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
 from iecpod.hypervisor_uri import HypervisorUri
 from iecpod.model import NodeType, PodSpec

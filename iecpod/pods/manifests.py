@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iecpod.design.image_origin import NeededImage, find_origins
 from iecpod.design.machines import architectures
+from iecpod.design.software.image_origin import NeededImage, find_origins
 from iecpod.errors import DescriptorError, ImageError, Problem
 from iecpod.pods.ports import PodSoftware
 from iecpod.pods.resolve import PodInputs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from iecpod.design.changes import check_nothing_to_create
-from iecpod.design.image_origin import NeededImage, check_origins
 from iecpod.design.machines import architectures
+from iecpod.design.software.image_origin import NeededImage, check_origins
 from iecpod.errors import PreflightError, Problem, count_errors
 from iecpod.pods.ports import RunContext
 from iecpod.pods.resolve import PodInputs

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from iecpod.cni.registry import CNIS
-from iecpod.descriptors.addressing import Allocation, allocate
-from iecpod.descriptors.places import merged_places, with_places
+from iecpod.descriptors.addresses.addressing import Allocation, allocate
+from iecpod.descriptors.addresses.places import merged_places, with_places
 from iecpod.descriptors.pod import LoadedPod, load_pod
-from iecpod.design.bundle_delivery import choose_bundle_via
 from iecpod.design.pod import PodOrder
+from iecpod.design.software.bundle_delivery import choose_bundle_via
 from iecpod.layout import Layout
 from iecpod.model import PodSpec
 from iecpod.options.choices import BundleVia, ProviderName

@@ -1,6 +1,6 @@
 """Newer versions of a release's modules, as texts: which there are, and what of `go.mod` and release file changes.
 
-Values only; `images/build/go_bump.py` asks Go. Sources: Go's module reference (versions, `go list -m -versions`);
+Values only; `images/build/go/bump.py` asks Go. Sources: Go's module reference (versions, `go list -m -versions`);
 Kubernetes' staging repositories, whose v0.X.Y is of Kubernetes 1.X.Y.
 """
 

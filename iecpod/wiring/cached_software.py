@@ -11,11 +11,11 @@ from iecpod.cache.artifacts import Cache
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.manifest_text import PatchedManifest
+from iecpod.images.archives.node_images import NodeImages, ensure_node_images, node_programs
 from iecpod.images.build.node_software import find_software
 from iecpod.images.fetch.helm import fetch_helm
 from iecpod.images.fetch.manifests import load_manifest
 from iecpod.images.fetch.repository_keys import fetch_key
-from iecpod.images.node_images import NodeImages, ensure_node_images, node_programs
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles
 from iecpod.release.release import AptRepository, Release

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
 from iecpod.commands.bundles import BundleOrder
-from iecpod.design.release_trust import check_trust
+from iecpod.design.software.trust import check_trust
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.archives.given import take_in_all
-from iecpod.images.build.go_bump import GoBump
-from iecpod.images.build.go_toolchain import ensure_go
+from iecpod.images.build.go.bump import GoBump
+from iecpod.images.build.go.toolchain import ensure_go
 from iecpod.images.build.release_images import ReleaseImages
 from iecpod.images.bundle.build import BundleBuild
 from iecpod.images.bundle.transfer import check_copy, write_copy

@@ -19,7 +19,7 @@ from typing import Any
 from iecpod.adapters.api_client import ApiClient
 from iecpod.providers.libvirt.embedded.namespaces import run_inside
 from tests.compiled import find_go_program
-from tests.unit.admin_conf import authority, credentials, pem, server_pair
+from tests.unit.deploy.admin_conf import authority, credentials, pem, server_pair
 
 #: Nothing else is in the network namespace, so the usual ports are free; all processes end with the first.
 _ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child")

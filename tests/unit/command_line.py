@@ -13,7 +13,7 @@ from iecpod.cli.options.shared import Invocation
 from iecpod.layout import Layout, find_layout
 from iecpod.yaml.document import dump_yaml
 from tests import pods
-from tests.unit.broken_pod import Edits, break_document, sound_text
+from tests.unit.descriptors.broken_pod import Edits, break_document, sound_text
 
 
 def layout_below(directory: Path) -> Layout:

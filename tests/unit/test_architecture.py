@@ -52,11 +52,11 @@ STRANGERS = (
 ONLY_IMPORTERS = {
     "yaml": ("yaml.document",),
     "jsonschema": ("descriptors.schema",),
-    "netaddr": ("descriptors.addressing", "descriptors.cidrs"),
+    "netaddr": ("descriptors.addresses.addressing", "descriptors.addresses.cidrs"),
     "jinja2": ("render", "providers.libvirt.xml"),
     "libvirt": ("providers.libvirt.connection",),
     "libvirt_qemu": ("providers.libvirt.connection",),
-    "paramiko": ("ssh",),
+    "paramiko": ("ssh.shell", "ssh.exchange", "ssh.host_keys", "ssh.tunnel"),
     "pycdlib": ("providers.libvirt.seed_iso",),
     "cryptography": (
         "ssh.keys",
@@ -148,7 +148,7 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
         if module not in reached:
             reached.add(module)
             left.extend(inner_imports(module) & set(MODULES))
-    assert {"descriptors.schema", "descriptors.addressing"} <= reached
+    assert {"descriptors.schema", "descriptors.addresses.addressing"} <= reached
     rooms = ("wiring", "ports", "provider", "providers", "render", "cni", "deploy", *_ADAPTERS)
     assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()
 
@@ -198,9 +198,9 @@ def test_there_are_no_cycles_between_packages() -> None:
 
 
 def test_no_package_is_crowded() -> None:
-    """Whoever is new sees from the list of a folder what belongs there."""
+    """Somebody new sees from the list of a folder what belongs there: 20 files, and `__init__`."""
     files = Counter(path.parent for path in MODULES.values())
-    assert {str(folder.relative_to(PACKAGE)): count for folder, count in files.items() if count > 22} == {}
+    assert {str(folder.relative_to(PACKAGE)): count for folder, count in files.items() if count > 21} == {}
 
 
 @pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"])

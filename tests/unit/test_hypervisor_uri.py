@@ -19,7 +19,7 @@ from iecpod.pods.directory import NOTE, load_saved, make_pod_dir, pod_dir_of, sa
 from tests import pods
 from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod
-from tests.unit.outside_watch import watched
+from tests.unit.hostile.outside_watch import watched
 
 REF = PodRef("lab", "pod")
 

@@ -20,7 +20,7 @@ from iecpod.errors import (
 )
 from iecpod.results import Failure
 from tests.fakes import fake_phase_tools
-from tests.unit.broken_pod import ROOT
+from tests.unit.descriptors.broken_pod import ROOT
 
 GO_ON = "resume with `iecpod deploy -l local -p virtual1`"
 

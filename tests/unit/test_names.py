@@ -32,7 +32,7 @@ from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run, write_pod
-from tests.unit.outside_watch import watched
+from tests.unit.hostile.outside_watch import watched
 
 REF = PodRef("lab", "victim")
 

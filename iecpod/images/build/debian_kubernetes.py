@@ -11,7 +11,7 @@ from typing import Any
 from iecpod.cache.artifacts import Artifact, Cache
 from iecpod.errors import ImageError
 from iecpod.images.build.apt import AptRoot, AptSuite, host_debian_arch
-from iecpod.images.build.go_modules import module_files
+from iecpod.images.build.go.modules import module_files
 from iecpod.images.confinement.tool import run_tool
 from iecpod.images.sources import read_source
 from iecpod.model import Arch

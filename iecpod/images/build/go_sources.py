@@ -7,8 +7,8 @@ from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
 from iecpod.errors import CommandFailed, ImageError
-from iecpod.images.build.go_modules import module_version
-from iecpod.images.build.go_toolchain import ask_go, ensure_go
+from iecpod.images.build.go.modules import module_version
+from iecpod.images.build.go.toolchain import ask_go, ensure_go
 from iecpod.images.build.node_software import software_recipe
 from iecpod.model import Arch
 from iecpod.release.release import Release

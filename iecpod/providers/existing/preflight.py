@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from iecpod.cni.registry import ALL_TRACES
-from iecpod.descriptors.cidrs import TakenNetwork
+from iecpod.descriptors.addresses.cidrs import TakenNetwork
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.owner import Owner
 from iecpod.errors import Problem

@@ -21,10 +21,12 @@ import pytest
 
 from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.build import go_build, go_modules, go_progress
 from iecpod.images.build.c_toolchain import CToolchain
-from iecpod.images.build.go_build import GoBuild
-from iecpod.images.build.go_toolchain import ensure_go
+from iecpod.images.build.go import build as go_build
+from iecpod.images.build.go import modules as go_modules
+from iecpod.images.build.go import progress as go_progress
+from iecpod.images.build.go.build import GoBuild
+from iecpod.images.build.go.toolchain import ensure_go
 from iecpod.model import Arch
 from iecpod.progress.reporters import LogReporter
 from iecpod.release.file import load_release
@@ -219,7 +221,7 @@ import sys
 from pathlib import Path
 import pytest
 from tests.contract.images import test_go_faults as faults
-from iecpod.images.build import go_modules
+from iecpod.images.build.go import modules as go_modules
 go_modules.module_dir = lambda _name: Path(sys.argv[1])
 print("built", faults._build(Path(sys.argv[2])).ensure(faults.MODULE, faults.Arch.X86_64).path, flush=True)
 """

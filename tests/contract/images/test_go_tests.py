@@ -9,7 +9,7 @@ import pytest
 
 from iecpod.cache.artifacts import Cache
 from iecpod.images.build.c_toolchain import CToolchain
-from iecpod.images.build.go_build import GoBuild
+from iecpod.images.build.go.build import GoBuild
 from iecpod.progress.reporters import LogReporter
 from iecpod.release.file import load_release
 from iecpod.release.go_source import GoToolchain

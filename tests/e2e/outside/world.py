@@ -18,7 +18,7 @@ from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
 from iecpod.images.build.apt import AptRoot
-from iecpod.images.build.go_modules import module_version
+from iecpod.images.build.go.modules import module_version
 from iecpod.images.build.node_software import ensure_software
 from iecpod.images.build.release_images import ReleaseImages
 from iecpod.images.build.rootfs import ensure_rootfs, image_archives

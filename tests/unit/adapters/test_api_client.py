@@ -20,7 +20,7 @@ from iecpod.errors import NodeUnreachable
 from iecpod.http.client import Size
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.wiring.own_kubeconfig import OwnKubeconfig
-from tests.unit.admin_conf import SERVER, Authority, admin_conf, authority, credentials, pem, server_pair
+from tests.unit.deploy.admin_conf import SERVER, Authority, admin_conf, authority, credentials, pem, server_pair
 from tests.unit.ssh.test_shell import make_shell, node_server
 
 

@@ -80,7 +80,7 @@ def begin(maker: subprocess.Popen[str]) -> None:
 
 
 def finish(maker: subprocess.Popen[str]) -> list[str]:
-    """Path and content of what it was given, and what it was told."""
+    """Path and content of what it was given, and the messages that it got."""
     output, _ = maker.communicate(timeout=60)
     assert maker.returncode == 0
     return output.rstrip("\n").split("\t")

@@ -19,8 +19,8 @@ from iecpod.design.deadline_factor import PHASES_THAT_WAIT
 from iecpod.errors import DescriptorError
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
-from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
 from tests.unit.command_line import layout_below, run, write_pod
+from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR
 
 #: Libraries that only verbs of a POD that lives need.
 OF_DEPLOY = {"libvirt", "paramiko", "rich", "netaddr", "jinja2", "cryptography", "pycdlib"}

@@ -28,10 +28,10 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from iecpod.release.file import known_releases, load_release
 from tests import pods
-from tests.unit.broken_pod import ROOT
 from tests.unit.command_line import install, layout_below, run
 from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools  # noqa: F401
-from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
+from tests.unit.descriptors.broken_pod import ROOT
+from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 #: As IEC's jobs wrote it, but for the name of the command and -L, which is about logs.
 FUELS_LINE = "-l arm -p virtual2 -s k8-calico-iec-noha -S {dir} -D -o ubuntu1804 -b file://{dir}/ci -L {dir}/x.tar.gz"

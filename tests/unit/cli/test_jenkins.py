@@ -14,7 +14,7 @@ import click
 import pytest
 
 from iecpod.cli.main import cli
-from tests.unit.broken_pod import ROOT
+from tests.unit.descriptors.broken_pod import ROOT
 
 EXAMPLES = ROOT / "examples" / "jenkins"
 JOBS = [f"iecpod-{verb}-arm-{pod}" for pod in ("virtual1", "virtual2") for verb in ("deploy", "destroy", "redeploy")]

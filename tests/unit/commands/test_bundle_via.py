@@ -14,7 +14,7 @@ from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.redeploy import redeploy_changed
 from iecpod.deploy.phases.runtime import RuntimePhase
-from iecpod.design.bundle_delivery import choose_bundle_via
+from iecpod.design.software.bundle_delivery import choose_bundle_via
 from iecpod.errors import CommandFailed, UsageError
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM, HypervisorUri
 from iecpod.layout import Layout

@@ -57,9 +57,9 @@ from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
 from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
-from tests.unit.admin_conf import SERVER, admin_conf
 from tests.unit.cni.calico_of_the_iec import make_tls
-from tests.unit.eyaml_pair import Pair
+from tests.unit.deploy.admin_conf import SERVER, admin_conf
+from tests.unit.descriptors.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
 NODES = ("iec01", "iec02", "iec03")

@@ -30,7 +30,7 @@ from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import REF, FakeTools, run_deploy
-from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away
+from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place, take_away
 
 DAY = 86_400.0
 UNREADABLE = "its report cannot be read, so it is unknown how its deploy ended ({}; --all takes it, too)"

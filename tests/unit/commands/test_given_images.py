@@ -13,8 +13,8 @@ from iecpod.cache.inventory import find_items
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.deploy.phases.runtime import RuntimePhase
-from iecpod.design.image_origin import MISSING, NeededImage, check_given_twice, find_origins
 from iecpod.design.manifest_text import ManifestText
+from iecpod.design.software.image_origin import MISSING, NeededImage, check_given_twice, find_origins
 from iecpod.errors import IecpodError, ImageError, PreflightError, UsageError
 from iecpod.images.archives.docker_archive import ContainerImage, read_image_ids, write_archive, write_layer
 from iecpod.images.build.node_software import find_software

@@ -32,7 +32,7 @@ from tests.fakes import RecordingReporter
 from tests.pod_requests import saved_pod
 from tests.unit.cli.test_cli import proposals
 from tests.unit.command_line import layout_below, run
-from tests.unit.libvirt_of_tests import TEST_URI, put_in_place, take_away, take_to
+from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place, take_away, take_to
 
 DAY = 86_400.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
-from iecpod.descriptors.cidrs import TakenNetwork
+from iecpod.descriptors.addresses.cidrs import TakenNetwork
 from iecpod.descriptors.rule_catalog import RULE_BOOK
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE, plan_docker_bridge
 from iecpod.errors import Problem, Severity
@@ -24,9 +24,9 @@ from iecpod.providers.libvirt.objects import HostFacts, Link
 from iecpod.release.mirrors import Supply
 from tests.fakes import FACTS
 from tests.pod_requests import pod_request
-from tests.unit.broken_pod import Edits
 from tests.unit.command_line import layout_below, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
+from tests.unit.descriptors.broken_pod import Edits
 
 
 def refusals(

@@ -24,13 +24,13 @@ from iecpod.model import NodeType
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
 from tests.pod_requests import pod_request
-from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
+from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR, Edits
+from tests.unit.descriptors.eyaml_pair import Pair
 from tests.unit.descriptors.test_crosscheck import CASES
 from tests.unit.descriptors.test_schema import CASES as SCHEMA_CASES
 from tests.unit.descriptors.test_schema import PDF, walk
-from tests.unit.eyaml_pair import Pair
 
 #: Keywords of the schemas that refuse nothing by themselves, or whose findings have a name of their own.
 SILENT = {

@@ -30,7 +30,7 @@ from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
 from tests.unit.command_line import install, layout_below, run
 from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
-from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
+from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 __all__ = ["layout", "tools"]
 

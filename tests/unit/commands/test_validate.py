@@ -13,10 +13,10 @@ import pytest
 
 from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.pod_files import NOT_GIVEN, Descriptors
-from tests.unit.broken_pod import REMOVED, ROOT, break_pod
 from tests.unit.command_line import run, write_pod
+from tests.unit.descriptors.broken_pod import REMOVED, ROOT, break_pod
+from tests.unit.descriptors.eyaml_pair import Pair
 from tests.unit.descriptors.test_crosscheck import CASES, Case
-from tests.unit.eyaml_pair import Pair
 
 #: One schema error whose text XML must escape, one rule broken, and two warnings.
 PDF = {"details.contact": "<me & 'you'>", "nodes[1].name": "node-1"}

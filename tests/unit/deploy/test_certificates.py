@@ -12,7 +12,7 @@ from iecpod.deploy.kubectl.certificates import ISSUE, RENEW, CertificatesPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
 from tests.fakes import FakeShell
-from tests.unit.admin_conf import admin, admin_conf
+from tests.unit.deploy.admin_conf import admin, admin_conf
 
 NODES = ("iec01", "iec02")
 PEM = "-----BEGIN CERTIFICATE-----\n...\n-----BEGIN EC PRIVATE KEY-----\n"

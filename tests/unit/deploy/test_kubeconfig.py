@@ -18,7 +18,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
 from iecpod.yaml.document import dump_yaml, load_yaml
 from tests.fakes import FakeShell
-from tests.unit.admin_conf import SERVER, admin, admin_conf, authority, config, encoded, new_key
+from tests.unit.deploy.admin_conf import SERVER, admin, admin_conf, authority, config, encoded, new_key
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 RECORDED = Path(__file__).parents[1] / "recorded"

@@ -28,8 +28,8 @@ from iecpod.release.mirrors import Supply
 from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
-from tests.unit.admin_conf import admin_conf, credentials
 from tests.unit.conftest import make_release, with_release
+from tests.unit.deploy.admin_conf import admin_conf, credentials
 
 UNIT = "x.service"
 
@@ -533,7 +533,7 @@ def _ready(cluster: DesiredCluster, items: list[dict[str, object]], boot: str) -
 
 
 def _all(cluster: DesiredCluster, first: FakeShell) -> dict[str, FakeShell]:
-    """The nodes, of which the first answers as it was told."""
+    """The nodes, of which the first answers as the test says."""
     others = {node.hostname: FakeShell(node.hostname).on("cat", stdout="\n") for node in cluster.workers}
     return {"iec01": first.on("cat", stdout="\n"), **others}
 

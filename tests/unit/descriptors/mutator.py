@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from iecpod.yaml.document import dotted_path, dump_yaml, load_yaml
-from tests.unit.broken_pod import REMOVED, edited
+from tests.unit.descriptors.broken_pod import REMOVED, edited
 
 BAD_TEXTS: tuple[object, ...] = (7, True, [], {}, ["x"], {"x": "y"}, 1.5, None)
 BAD_LISTS: tuple[object, ...] = ("x", 3, {"x": "y"}, None, True)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.descriptors.addressing import Allocation, Scheme, allocate
+from iecpod.descriptors.addresses.addressing import Allocation, Scheme, allocate
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod_files import load_descriptors
 from iecpod.model import Network, NetworkName, PodRef, PodSpec, StatedAddress
-from tests.unit.broken_pod import ROOT, Edits, break_pod
+from tests.unit.descriptors.broken_pod import ROOT, Edits, break_pod
 from tests.unit.descriptors.test_crosscheck import IPMI
 
 ADMIN, MGMT, PRIVATE, PUBLIC = NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC

@@ -17,7 +17,7 @@ from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import DescriptorError
 from iecpod.yaml.builder import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 from iecpod.yaml.document import load_yaml
-from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, sound_text
+from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR, sound_text
 
 SECONDS_PER_100_KB = 2
 MOST_MIB = 512

@@ -8,13 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.descriptors.cidrs import TakenNetwork, check_cidrs, check_idf_networks, find_free_cidr, idf_networks
+from iecpod.descriptors.addresses.cidrs import (
+    TakenNetwork,
+    check_cidrs,
+    check_idf_networks,
+    find_free_cidr,
+    idf_networks,
+)
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod_files import load_descriptors
 from iecpod.descriptors.value_parsers import make_network
 from iecpod.errors import Problem
 from iecpod.model import NetworkName, PodRef
-from tests.unit.broken_pod import ROOT
+from tests.unit.descriptors.broken_pod import ROOT
 
 REF = PodRef("arm", "virtual2")
 IDF = idf_networks(parse_pod(REF, load_descriptors(str(ROOT / "pdf"), REF).descriptors))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.descriptors.addressing import allocate
+from iecpod.descriptors.addresses.addressing import allocate
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
@@ -16,7 +16,7 @@ from iecpod.descriptors.schema import check_schema
 from iecpod.errors import Severity
 from iecpod.model import PodRef
 from iecpod.yaml.document import dump_yaml, load_yaml
-from tests.unit.broken_pod import ROOT, SCHEMAS_DIR
+from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR
 
 CORPUS = Path(os.environ.get("IECPOD_TEST_CORPUS", ROOT.parent / "shared" / "corpus"))
 VERDICTS = json.loads((CORPUS / "verdicts.json").read_text()) if (CORPUS / "verdicts.json").is_file() else {}

@@ -11,7 +11,7 @@ from iecpod.descriptors.pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import Severity
 from iecpod.yaml.document import load_yaml
-from tests.unit.broken_pod import REMOVED, SCHEMAS_DIR, Edits, break_pod, line_at, sound_text
+from tests.unit.descriptors.broken_pod import REMOVED, SCHEMAS_DIR, Edits, break_pod, line_at, sound_text
 
 IPMI = {
     "type": "ipmi",

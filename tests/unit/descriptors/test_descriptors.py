@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from iecpod.descriptors.addressing import allocate
+from iecpod.descriptors.addresses.addressing import allocate
 from iecpod.descriptors.encrypted import check_needed
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import check_descriptors, check_read_pod, load_pod
@@ -24,7 +24,7 @@ from iecpod.descriptors.pod_files import Descriptors, ReadPod, load_descriptors
 from iecpod.errors import DescriptorError, ExitCode, Severity, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml.document import Document, dump_yaml, load_yaml
-from tests.unit.broken_pod import ROOT, SCHEMAS_DIR, sound_text
+from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR, sound_text
 
 REF = PodRef("lab", "pod")
 OURS = [PodRef("arm", "virtual1"), PodRef("arm", "virtual2"), PodRef("local", "virtual1")]

@@ -20,8 +20,8 @@ from iecpod.descriptors.secrets import Secrets
 from iecpod.errors import DescriptorError, HostError, PreflightError, Problem, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml.document import Document, dotted_path, dump_yaml, load_yaml
-from tests.unit.broken_pod import DATA_DIR, SCHEMAS_DIR, break_document, break_pod, sound_text
-from tests.unit.eyaml_pair import Pair, wrap
+from tests.unit.descriptors.broken_pod import DATA_DIR, SCHEMAS_DIR, break_document, break_pod, sound_text
+from tests.unit.descriptors.eyaml_pair import Pair, wrap
 
 REF = PodRef("lab", "pod")
 #: An envelope in form, for what nobody decrypts.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.broken_pod import ROOT
+from tests.unit.descriptors.broken_pod import ROOT
 
 PACKAGE = ROOT / "iecpod"
 SPEAKERS = sorted(

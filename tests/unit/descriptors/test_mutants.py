@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.descriptors.addressing import allocate
+from iecpod.descriptors.addresses.addressing import allocate
 from iecpod.descriptors.parse import parse_pod
 from iecpod.descriptors.pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import DescriptorError, Problem, Severity
 from iecpod.model import PodRef
 from iecpod.yaml.document import Document, load_yaml
-from tests.unit.broken_pod import DATA_DIR, ROOT, SCHEMAS_DIR
+from tests.unit.descriptors.broken_pod import DATA_DIR, ROOT, SCHEMAS_DIR
 from tests.unit.descriptors.mutator import Mutant, mutate
 from tests.unit.descriptors.test_corpus import ACCEPTED_PAIRS, CORPUS
 

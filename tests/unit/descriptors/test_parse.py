@@ -13,7 +13,7 @@ from iecpod.descriptors.formats import FORMATS, check_format
 from iecpod.descriptors.parse import parse_pod
 from iecpod.hypervisor_uri import SYSTEM
 from iecpod.model import Arch, Disk, Interface, Network, NetworkName, NodeType, PodRef, PodSpec, RemoteManagement
-from tests.unit.broken_pod import REMOVED, Edits, break_pod
+from tests.unit.descriptors.broken_pod import REMOVED, Edits, break_pod
 
 REF = PodRef("test", "virtual")
 

@@ -15,7 +15,7 @@ from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.messages import explain
 from iecpod.descriptors.schema import check_schema
 from iecpod.yaml.document import load_yaml
-from tests.unit.broken_pod import REMOVED, ROOT, SCHEMAS_DIR, break_document, line_at
+from tests.unit.descriptors.broken_pod import REMOVED, ROOT, SCHEMAS_DIR, break_document, line_at
 
 PDF, IDF = "virtual.yaml", "idf-virtual.yaml"
 LONG = "x" * 500

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.plan import make_pod_plan
-from iecpod.design.release_trust import check_trust
+from iecpod.design.software.trust import check_trust
 from iecpod.errors import Severity
 from iecpod.model import Arch
 from iecpod.pods.resolve import resolve_request

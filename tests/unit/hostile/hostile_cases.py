@@ -15,7 +15,7 @@ import click
 
 from iecpod.cli.main import cli
 from iecpod.yaml.document import dump_yaml, load_yaml
-from tests.unit.broken_pod import edited, sound_text
+from tests.unit.descriptors.broken_pod import edited, sound_text
 from tests.unit.descriptors.mutator import places
 from tests.unit.images.test_hostile_bundles import FILES, manifest_bytes
 

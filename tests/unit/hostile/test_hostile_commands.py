@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 
 from iecpod.errors import ExitCode
-from tests.unit.broken_pod import ROOT, sound_text
+from tests.unit.descriptors.broken_pod import ROOT, sound_text
 from tests.unit.hostile.hostile_cases import KINDS, Case, Ground
 from tests.unit.hostile.kernel_watch import Asked, KernelWatch
 

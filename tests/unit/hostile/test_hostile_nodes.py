@@ -28,10 +28,10 @@ from iecpod.release.release import Release
 from iecpod.release.scenario import Role
 from iecpod.reports.run_report import Report
 from tests.fakes import FakeShell
-from tests.unit.broken_pod import edited
 from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve
+from tests.unit.descriptors.broken_pod import edited
 from tests.unit.descriptors.mutator import places
-from tests.unit.outside_watch import watched
+from tests.unit.hostile.outside_watch import watched
 
 __all__ = ["layout"]
 

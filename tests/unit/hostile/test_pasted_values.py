@@ -31,7 +31,7 @@ from tests.fakes import RecordingReporter
 from tests.unit.command_line import run
 from tests.unit.commands.test_commands import layout, resolve  # noqa: F401
 from tests.unit.conftest import make_release
-from tests.unit.outside_watch import watched
+from tests.unit.hostile.outside_watch import watched
 
 #: A directory that a shell, read as part of a program, would make a command of.
 ODD = "it's $(touch pwned); touch pwned #"

@@ -128,7 +128,7 @@ def test_a_release_in_a_bundle_has_no_sources_left(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> None:
-    """Nobody vouches for it, and who chooses its pod network is told so."""
+    """It is not verified, and a warning says so when its pod network is chosen."""
     data = manifest_of("k8s-1.37")
     data["files"] |= {f"manifests/{name}.yaml": ENTRY for name in ("calico", "operator-crds", "tigera-operator")}
     path = taken_in(tmp_path, data)

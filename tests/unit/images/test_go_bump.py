@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from iecpod.errors import ImageError, UsageError
-from iecpod.images.build import go_bump, go_modules
-from iecpod.images.build.go_bump import GoBump
+from iecpod.images.build.go import bump as go_bump
+from iecpod.images.build.go import modules as go_modules
+from iecpod.images.build.go.bump import GoBump
 from iecpod.release.go_bump import Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
 from iecpod.release.go_source import GoModule, GoSource, GoToolchain
 from tests.fakes import RecordingReporter

@@ -13,10 +13,10 @@ from iecpod.errors import ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, write_archive, write_layer
 from iecpod.images.build.busybox import write_busybox_layer
 from iecpod.images.build.conformance_images import ConformanceImages
-from iecpod.images.build.go_build import compile_recipe
-from iecpod.images.build.go_modules import module_digest, module_dir, module_files, module_version
-from iecpod.images.build.go_progress import CompileProgress, DownloadWatch
-from iecpod.images.build.go_software import go_recipe
+from iecpod.images.build.go.build import compile_recipe
+from iecpod.images.build.go.modules import module_digest, module_dir, module_files, module_version
+from iecpod.images.build.go.progress import CompileProgress, DownloadWatch
+from iecpod.images.build.go.software import go_recipe
 from iecpod.model import Arch, PodRef
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
@@ -40,7 +40,7 @@ def source_of(release: Release) -> GoSource:
 SOURCE = source_of(RELEASE)
 
 
-class Told(LogReporter):
+class Recorded(LogReporter):
     def __init__(self) -> None:
         super().__init__()
         self.messages: list[str] = []
@@ -98,7 +98,7 @@ def test_the_key_changes_with_sources_compiler_flags_and_architecture() -> None:
 
 
 def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
-    shown = Told()
+    shown = Recorded()
     watch = DownloadWatch(tmp_path, shown, "kubernetes", silence_seconds=-1.0)
     arrived = tmp_path / "cache/download/module.zip"
     arrived.parent.mkdir(parents=True)
@@ -114,7 +114,7 @@ def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
 
 
 def test_progress_counts_packages_once_and_estimates_late() -> None:
-    shown = Told()
+    shown = Recorded()
     progress = CompileProgress(shown, "etcd", 100)
     progress.look(b"internal/goarch\n")
     progress.look(b"")

@@ -13,7 +13,7 @@ import pytest
 from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, read_image_ids, write_archive
-from iecpod.images.node_images import NodeImages, ensure_node_images, node_programs, node_references
+from iecpod.images.archives.node_images import NodeImages, ensure_node_images, node_programs, node_references
 from iecpod.model import Arch
 from iecpod.release.scenario import Role
 from tests.fakes import RecordingReporter

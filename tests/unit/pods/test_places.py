@@ -12,7 +12,7 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan
 from iecpod.commands.redeploy import redeploy_changed
-from iecpod.descriptors.places import assign_places
+from iecpod.descriptors.addresses.places import assign_places
 from iecpod.design.changes import Action
 from iecpod.errors import PreflightError
 from iecpod.layout import Layout

@@ -19,7 +19,7 @@ from iecpod.progress.event_lines import EVENTS, FIELDS_OF_ALL, JsonLinesReporter
 from iecpod.progress.live_display import LiveReporter
 from iecpod.progress.plain_lines import PlainReporter, heartbeat
 from iecpod.progress.reporters import make_reporter
-from tests.unit.broken_pod import ROOT
+from tests.unit.descriptors.broken_pod import ROOT
 
 RUN = Run("0123456789ab", "deploy", PodRef("local", "virtual1"))
 

@@ -19,7 +19,7 @@ from iecpod.deploy.phases.runtime import RuntimePhase
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.direct_access import complete_supply
 from iecpod.design.docker_bridge import DEFAULT_DOCKER_BRIDGE
-from iecpod.design.release_availability import check_release
+from iecpod.design.software.availability import check_release
 from iecpod.errors import UsageError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import Arch, PodRef

@@ -16,7 +16,7 @@ from iecpod.errors import Problem
 from iecpod.http.url import check_http_url
 from iecpod.yaml.document import Document, dump_yaml, load_yaml, split_path
 from tests.unit.command_line import run, write_pod
-from tests.unit.outside_watch import watched
+from tests.unit.hostile.outside_watch import watched
 from tests.unit.release.test_release import RELEASES, SCHEMAS, shipped
 
 #: Of no name, package, suite, component, path, address, tag or argument.

@@ -1,4 +1,4 @@
-"""The NoCloud seed: what a node is told, as a YAML reader understands it."""
+"""The NoCloud seed: what a node is given, as a YAML reader understands it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from iecpod.descriptors.way_out import find_way_out
+from iecpod.descriptors.addresses.way_out import find_way_out
 from iecpod.design.pod import PodOrder
 from iecpod.model import Network, NetworkName, PodRef, PodSpec
 from iecpod.naming import resource_name, resource_uuid

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from iecpod.descriptors.addresses.way_out import find_way_out
 from iecpod.descriptors.parse import DEFAULT_DNS
-from iecpod.descriptors.way_out import find_way_out
 from iecpod.design.machines import NicNetwork
 from iecpod.design.pod import PodOrder, guest_device
 from iecpod.model import Network, NetworkName

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from iecpod.descriptors.cidrs import TakenNetwork, check_idf_networks, idf_networks
-from iecpod.descriptors.dhcp_range import is_too_wide, too_wide_problem
+from iecpod.descriptors.addresses.cidrs import TakenNetwork, check_idf_networks, idf_networks
+from iecpod.descriptors.addresses.dhcp_range import is_too_wide, too_wide_problem
 from iecpod.design.changes import Plan
 from iecpod.design.machines import Route
 from iecpod.design.owner import Owner

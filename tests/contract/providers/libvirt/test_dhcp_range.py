@@ -10,7 +10,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from iecpod.descriptors.dhcp_range import is_too_wide
+from iecpod.descriptors.addresses.dhcp_range import is_too_wide
 from iecpod.providers.libvirt.connection.errors import silence_libvirt
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods

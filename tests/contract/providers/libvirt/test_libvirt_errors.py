@@ -23,7 +23,7 @@ def test_no_daemon_behind_the_socket(tmp_path: Path, capfd: pytest.CaptureFixtur
     with pytest.raises(HypervisorUnavailable, match="No such file or directory") as caught:
         LibvirtHypervisor.open(uri, pods.owner(), lambda: ())
     assert "-c embedded" in caught.value.remedy
-    assert capfd.readouterr().err == ""  # libvirt prints its errors unless it is told not to
+    assert capfd.readouterr().err == ""  # libvirt prints its errors unless an error handler is set
 
 
 def test_unknown_driver() -> None:

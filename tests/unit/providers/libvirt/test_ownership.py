@@ -35,7 +35,7 @@ from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
-from tests.unit.libvirt_of_tests import TEST_URI, put_in_place
+from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 __all__ = ["layout", "tools"]
 

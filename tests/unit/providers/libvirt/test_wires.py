@@ -24,9 +24,9 @@ from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.yaml.document import load_yaml
 from tests.fakes import FACTS
 from tests.pod_requests import pod_request
-from tests.unit.broken_pod import REMOVED, Edits
 from tests.unit.command_line import layout_below, write_pod
 from tests.unit.commands.test_commands import REF, FakeTools
+from tests.unit.descriptors.broken_pod import REMOVED, Edits
 
 ADMIN, MGMT, PRIVATE, PUBLIC = NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC
 TRUNK_1 = trunk_bridge(REF, 1)
@@ -70,7 +70,7 @@ class Pod:
         return [problem.rule for problem in self.plan().problems if problem.severity is Severity.ERROR]
 
     def warnings(self, rule: str) -> list[str]:
-        """First lines of those that the last plan told."""
+        """First lines of those that the last plan reported."""
         lines = (line.partition("\n")[0] for line in self.tools.reporter.lines)
         return [line for line in lines if line.endswith(f"[{rule}]")]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.errors import CommandFailed, ImageError, UsageError
-from iecpod.images.build.go_modules import copy_module, module_dir, module_version
-from iecpod.images.build.go_toolchain import ask_go
+from iecpod.images.build.go.modules import copy_module, module_dir, module_version
+from iecpod.images.build.go.toolchain import ask_go
 from iecpod.ports import Reporter
 from iecpod.release.go_bump import KUBERNETES, Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
 from iecpod.release.go_source import GoModule, GoSource

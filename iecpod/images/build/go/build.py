@@ -15,8 +15,8 @@ from typing import Any
 from iecpod.cache.artifacts import Artifact, Cache
 from iecpod.errors import IecpodError, ImageError
 from iecpod.images.build.c_toolchain import CToolchain, c_recipe
-from iecpod.images.build.go_modules import copy_module, module_files, module_version
-from iecpod.images.build.go_progress import CompileProgress, DownloadWatch
+from iecpod.images.build.go.modules import copy_module, module_files, module_version
+from iecpod.images.build.go.progress import CompileProgress, DownloadWatch
 from iecpod.images.confinement.tool import run_tool
 from iecpod.model import Arch
 from iecpod.release.go_source import GoModule, GoToolchain

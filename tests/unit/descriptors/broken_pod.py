@@ -12,9 +12,9 @@ from typing import Any
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.yaml.document import Document, dump_yaml, load_yaml, split_path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMAS_DIR = ROOT / "schemas"
-DATA_DIR = Path(__file__).parent / "data" / "pod"
+DATA_DIR = Path(__file__).parents[1] / "data" / "pod"
 
 
 class _Removed(enum.Enum):

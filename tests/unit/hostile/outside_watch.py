@@ -25,7 +25,7 @@ _CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.sym
 #: Python and its libraries, this project, and what every process of libc reads.
 _READ_BY_ALL = tuple(
     str(Path(path).resolve())
-    for path in (sys.prefix, sys.base_prefix, Path(__file__).parents[2], "/usr", "/proc", "/dev", "/etc/localtime")
+    for path in (sys.prefix, sys.base_prefix, Path(__file__).parents[3], "/usr", "/proc", "/dev", "/etc/localtime")
 )
 
 _watching: list[tuple[Path, list[str]]] = []

@@ -17,9 +17,9 @@ from iecpod.images.archives.docker_archive import ContainerImage, write_layer
 from iecpod.images.build.busybox import busybox_recipe, ensure_busybox
 from iecpod.images.build.c_toolchain import CToolchain
 from iecpod.images.build.conformance_images import CONFORMANCE_IMAGES_VERSION, ConformanceImages
-from iecpod.images.build.go_build import PROGRAMS, GoBuild, compile_recipe
-from iecpod.images.build.go_modules import module_digest, module_version
-from iecpod.images.build.go_toolchain import ensure_go
+from iecpod.images.build.go.build import PROGRAMS, GoBuild, compile_recipe
+from iecpod.images.build.go.modules import module_digest, module_version
+from iecpod.images.build.go.toolchain import ensure_go
 from iecpod.model import Arch
 from iecpod.release.go_source import GoModule, GoSource
 from iecpod.release.release import Release

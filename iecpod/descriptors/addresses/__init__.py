@@ -1,0 +1,1 @@
+"""Addresses and networks of a POD: who gets which, and what must not overlap."""
