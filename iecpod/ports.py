@@ -158,6 +158,10 @@ class ApiAnswer:
     content: bytes = field(repr=False)
 
 
+#: Of one answer of an API server: all pods of a large POD are some MiB.
+MOST_API_ANSWER_BYTES = 32 * 1024 * 1024
+
+
 class ApiServer(Protocol):
     """A cluster's API server, asked from this host as the cluster's administrator."""
 

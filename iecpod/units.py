@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ _SPEED = re.compile(r"([0-9]{1,6})(\.[0-9]{1,3})?([mgt])b\Z", re.IGNORECASE)
 _SPEED_FACTORS = {"m": 1, "g": 1000, "t": 1_000_000}
 _DURATION = re.compile(r"([0-9]{1,6})([smhdw])\Z")
 _DURATION_FACTORS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
 #: No disk or memory is larger: 1 EiB, which libvirt and qcow2 still hold.
 _MAX_SIZE_BYTES = 1 << 60
 
@@ -58,6 +60,16 @@ def format_age(seconds: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)}{unit}"
     return f"{max(0, int(seconds))}s"
+
+
+def format_utc(unix_time: float) -> str:
+    """As RFC 3339 has it, in whole seconds: `2026-11-27T09:12:44Z`."""
+    return datetime.datetime.fromtimestamp(unix_time, datetime.timezone.utc).strftime(_UTC)
+
+
+def parse_utc(text: str) -> float:
+    """Unix time of what `format_utc` writes, and Kubernetes. Raises `ValueError`."""
+    return datetime.datetime.strptime(text, _UTC).replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def format_size(size_bytes: int) -> str:

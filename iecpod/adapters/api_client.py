@@ -17,7 +17,7 @@ from typing import NoReturn
 from iecpod.adapters.command_trace import trace_call
 from iecpod.errors import NodeUnreachable
 from iecpod.http.client import Patience, Reply, Size, WebError, exchange
-from iecpod.ports import ApiAnswer
+from iecpod.ports import MOST_API_ANSWER_BYTES, ApiAnswer
 from iecpod.render.kubeconfig import Credentials
 
 #: Opens a TCP connection to (address, port) within seconds; raises OSError.
@@ -27,8 +27,7 @@ _CONNECT_SECONDS = 10.0
 #: An emulated API server that is busy takes long to sign.
 _HANDSHAKE_SECONDS = 60.0
 _STALLED_SECONDS = 90.0
-#: All pods of a large POD are some MiB.
-_SIZE = Size(most_bytes=32 * 1024 * 1024)
+_SIZE = Size(most_bytes=MOST_API_ANSWER_BYTES)
 #: A connection that was not used for so long may have been closed at the other end, unseen.
 _FRESH_SECONDS = 20.0
 #: A peer that acknowledges nothing for so long is gone.

@@ -15,7 +15,7 @@ from iecpod.errors import CleanupError, IecpodError, PodLocked
 from iecpod.files.reader import read_own
 from iecpod.options.site import Site
 from iecpod.outside_json import parse_json
-from iecpod.pods.directory import NOTE
+from iecpod.pods.directory import NOTE, REPORT
 from iecpod.pods.ports import NodeAccess, PodState, PodTools
 from iecpod.reports.table import format_table
 from iecpod.results import FAILED
@@ -113,7 +113,7 @@ def examine_pod(tools: PodTools, site: Site, *, everything: bool, kept_for: str 
 def _finished(state: PodState) -> str:
     """Why it stays; empty only where its report says that the deploy failed, or there is none: it was killed."""
     try:
-        outcome = parse_json(read_own(state.pod_dir / "report.json"), ValueError).text("outcome")
+        outcome = parse_json(read_own(state.pod_dir / REPORT), ValueError).text("outcome")
     except FileNotFoundError:
         return ""
     except (IecpodError, OSError, ValueError) as error:

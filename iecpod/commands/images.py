@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -11,13 +10,13 @@ from typing import Any
 
 from iecpod.cache.inventory import CacheItem
 from iecpod.commands.gc import Leftover
-from iecpod.errors import HostError, PreflightError, Problem, UsageError
+from iecpod.commands.selection import select_meant
+from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.reports.table import format_table
-from iecpod.units import format_age, format_size
+from iecpod.units import format_age, format_size, format_utc
 
 #: As much of a digest as tables show, and the least of it that names something.
 _SHOWN_CHARACTERS = 12
-_LEAST_CHARACTERS = 4
 
 #: Who needs something that a run has asked for: the disks that rest on it may not be there yet.
 A_RUN = "a run that is at work"
@@ -69,33 +68,22 @@ def _item_data(used: UsedItem) -> dict[str, Any]:
         "what": item.what,
         "facts": dict(item.facts),
         "size_bytes": item.size_bytes,
-        "made_at": _timestamp(item.made_at),
-        "used_at": _timestamp(item.used_at),
+        "made_at": format_utc(item.made_at),
+        "used_at": format_utc(item.used_at),
         "needed_by": list(used.users),
     }
 
 
-def _timestamp(unix_time: float) -> str:
-    moment = datetime.datetime.fromtimestamp(unix_time, datetime.timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def select_items(items: Sequence[CacheItem], names: Sequence[str]) -> list[CacheItem]:
     """What the names mean: digests, keys, or how one begins. Raises `UsageError` for all that mean nothing at once."""
-    selected, wrong = [], []
-    for name in names:
-        found = [item for item in items if name in (item.name, *item.keys)] or [
-            item for item in items if any(known.startswith(name) for known in (item.name, *item.keys))
-        ]
-        if len(name) < _LEAST_CHARACTERS or not found:
-            wrong.append(f"there is no {name!r} in the cache")
-        elif len(found) > 1:
-            wrong.append(f"{name!r} may be {' or '.join(item.name for item in found)}")
-        else:
-            selected.append(found[0])
-    if wrong:
-        raise UsageError("; ".join(wrong), "`iecpod image ls` lists what there is; nothing was removed")
-    return list({item.path: item for item in selected}.values())
+    return select_meant(
+        items,
+        names,
+        names=lambda item: (),
+        ids=lambda item: (item.name, *item.keys),
+        missing="there is no {} in the cache",
+        remedy="`iecpod image ls` lists what there is; nothing was removed",
+    )
 
 
 def check_unused(items: Sequence[UsedItem]) -> None:

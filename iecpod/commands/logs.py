@@ -18,6 +18,7 @@ from iecpod.logs.archive import Collection, Sink
 from iecpod.logs.node_logs import GuestLogs, fetch_guest_logs
 from iecpod.logs.scrub import Scrubber, secrets_of_descriptor, secrets_of_key, secrets_of_kubeconfig
 from iecpod.options.site import Site
+from iecpod.pods.directory import REPORT
 from iecpod.pods.ports import PodState, PodTools
 from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Reporter, Shell
@@ -83,7 +84,7 @@ def _add_own(collection: Collection, request: LogRequest, state: PodState) -> No
     """What iecpod itself has written or read."""
     for path in sorted(request.log_file.parent.glob(request.log_file.name + "*")):
         collection.add_file(f"iecpod/{path.name}", path, 8 * _MIB)
-    collection.add_file("iecpod/report.json", state.pod_dir / "report.json", _MIB)
+    collection.add_file("iecpod/report.json", state.pod_dir / REPORT, _MIB)
     if request.events_file is not None:
         collection.add_file("iecpod/events.jsonl", request.events_file, 8 * _MIB)
     for file in request.read.files:

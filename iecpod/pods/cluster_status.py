@@ -10,7 +10,7 @@ from iecpod.deploy.phases.verify import RECORD_PATH, is_verified
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import IecpodError
 from iecpod.outside_json import Json
-from iecpod.units import format_age
+from iecpod.units import format_age, parse_utc
 
 #: An API server that is well answers an emulated guest within two seconds.
 _PATIENCE_SECONDS = 20.0
@@ -84,7 +84,7 @@ def _written_at(record: Json) -> str:
 def _seconds_since(timestamp: str, now: datetime.datetime) -> int | None:
     """None where that is no time."""
     try:
-        made = datetime.datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+        made = parse_utc(timestamp)
     except ValueError:
         return None
-    return max(0, int((now - made).total_seconds()))
+    return max(0, int(now.timestamp() - made))

@@ -20,6 +20,8 @@ from iecpod.pods.saved import SavedPod
 #: Written by every deploy as it begins, and again when all is checked.
 NOTE = "deployed.json"
 
+#: Of the last deploy or restore.
+REPORT = "report.json"
 KUBECONFIG = "kubeconfig"
 
 #: Marks what a restore that was killed has left: nobody's POD yet, until a deploy continues from it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from iecpod.ports import Reporter
 from iecpod.progress.reporters import make_reporter
 from iecpod.providers.libvirt.connection.marks import find_marked_pods
 from iecpod.providers.libvirt.embedded.left_behind import find_orphans
+from iecpod.units import format_utc
 from iecpod.wiring.bootstrap import described_base, find_described, remove_described
 from iecpod.wiring.checkpoints import CheckpointKeeping
 from iecpod.wiring.pod_tools import PodAdapters
@@ -164,7 +166,7 @@ class Upkeep:
         chosen = choose_options(request, self._layout, known.options)
         base_uri = chosen.base_uri or str(self._layout.pdf_dir)
         events = self._environ.get("IECPOD_EVENTS")
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = format_utc(time.time())
         heading = f"iecpod {iecpod.__version__}: logs of POD {request.ref}, {now}"
         return LogRequest(
             heading=heading + (f"\n{outcome}" if outcome else ""),

@@ -112,7 +112,7 @@ class CheckpointKeeping:
 
     def remove(self, names: Sequence[str], *, dry_run: bool) -> Gathered:
         """With the layers that nothing rests on; others stay until it does not any more."""
-        return self._collect(select_kept(self._store.find_all(), names), float("-inf"), dry_run)
+        return self._collect(select_kept(self._store.find_all(), names), dry_run)
 
     def collect(
         self, *, older_than_seconds: float, max_size_bytes: int | None, everything: bool, dry_run: bool
@@ -132,7 +132,7 @@ class CheckpointKeeping:
                 if total > max_size_bytes and one.id in removable - chosen:
                     chosen.add(one.id)
                     total -= sizes[one.id]
-        gathered = self._collect([one for one in kept if one.id in chosen], float("-inf"), dry_run)
+        gathered = self._collect([one for one in kept if one.id in chosen], dry_run)
         stays = [self._verdict(one, ages[one.id], one.id in removable) for one in kept if one.id not in chosen]
         return Gathered((*stays, *gathered.verdicts))
 
@@ -152,9 +152,10 @@ class CheckpointKeeping:
         self._store.hold(kept.id, notify)
         return find_problems(self._store, kept.checkpoint, thorough=True, notify=notify)
 
-    def _collect(self, kept: Sequence[Kept], older_than_seconds: float, dry_run: bool) -> Gathered:
+    def _collect(self, kept: Sequence[Kept], dry_run: bool) -> Gathered:
+        """Whatever their age: they were chosen."""
         gathered = collect_garbage(
-            self._leftovers(kept), now=time.time(), older_than_seconds=older_than_seconds, dry_run=dry_run
+            self._leftovers(kept), now=time.time(), older_than_seconds=float("-inf"), dry_run=dry_run
         )
         if not dry_run:
             self._remove_free_layers()

@@ -21,6 +21,7 @@ from iecpod.errors import IecpodError, PreflightError
 from iecpod.files.writer import READABLE, replace_file
 from iecpod.options.choices import ProviderName
 from iecpod.options.site import Site
+from iecpod.pods.directory import REPORT
 from iecpod.pods.installation import ensure_installation
 from iecpod.pods.ports import PodTools
 from iecpod.pods.request import PodRequest, lab_defaults
@@ -139,7 +140,7 @@ def report_saver(inputs: PodInputs, tools: PodAdapters, save: Callable[[Report],
 
     def save_report(report: Report) -> None:
         shown = report.rewritten(inputs.loaded.secrets.hide)
-        replace_file(tools.state.pod_dir / "report.json", shown.to_json(), READABLE)
+        replace_file(tools.state.pod_dir / REPORT, shown.to_json(), READABLE)
         save(shown)
         if report.outcome != FAILED:
             write_exports(exported(inputs, tools))

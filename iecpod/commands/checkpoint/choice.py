@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from iecpod.checkpoints.manifest import Checkpoint
 from iecpod.checkpoints.store import CheckpointStore, Kept
+from iecpod.commands.selection import find_meant, select_meant
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
 from iecpod.provider import CheckpointInputs
 
-_LEAST_CHARACTERS = 4
 _MOST_REASONS = 5
 
 
@@ -69,9 +69,7 @@ def choose_checkpoint(store: CheckpointStore, ref: PodRef, name: str | None) -> 
             f"there is no checkpoint of POD {ref} without a name",
             f"give the name of one: {_listed(found)}" if found else "save one with `iecpod checkpoint save`",
         )
-    named = [one for one in found if name in (one.name, one.id)] or [
-        one for one in found if len(name) >= _LEAST_CHARACTERS and one.id.startswith(name)
-    ]
+    named = find_meant(found, name, names=lambda one: (one.name,), ids=lambda one: (one.id,))
     if len(named) == 1:
         return named[0]
     problem = f"{name!r} may be {_listed(named)}" if named else f"POD {ref} has no checkpoint {name!r}"
@@ -80,20 +78,14 @@ def choose_checkpoint(store: CheckpointStore, ref: PodRef, name: str | None) -> 
 
 def select_kept(kept: Sequence[Kept], names: Sequence[str]) -> list[Kept]:
     """Of all PODs, by id or name, damaged ones included. Raises `UsageError` for all that mean nothing at once."""
-    selected, wrong = [], []
-    for name in names:
-        found = [one for one in kept if name in (one.id, one.checkpoint.name if one.checkpoint else "")] or [
-            one for one in kept if len(name) >= _LEAST_CHARACTERS and one.id.startswith(name)
-        ]
-        if len(found) == 1:
-            selected.append(found[0])
-        elif found:
-            wrong.append(f"{name!r} may be {' or '.join(one.id for one in found)}")
-        else:
-            wrong.append(f"there is no checkpoint {name!r}")
-    if wrong:
-        raise UsageError("; ".join(wrong), "`iecpod checkpoint ls` lists what there is; nothing was changed")
-    return list({one.id: one for one in selected}.values())
+    return select_meant(
+        kept,
+        names,
+        names=lambda one: (one.checkpoint.name,) if one.checkpoint else (),
+        ids=lambda one: (one.id,),
+        missing="there is no checkpoint {}",
+        remedy="`iecpod checkpoint ls` lists what there is; nothing was changed",
+    )
 
 
 def _listed(found: Sequence[Checkpoint]) -> str:

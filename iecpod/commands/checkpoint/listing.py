@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import calendar
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from iecpod.checkpoints.store import Kept
 from iecpod.reports.table import format_table
-from iecpod.units import format_age, format_size
+from iecpod.units import format_age, format_size, format_utc, parse_utc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +40,13 @@ def _row(shown: ShownCheckpoint, now: float) -> tuple[str, ...]:
         checkpoint.id,
         checkpoint.name or "-",
         str(checkpoint.ref),
-        format_age(now - made_at(checkpoint.made_at)),
+        format_age(now - parse_utc(checkpoint.made_at)),
         used,
         size,
         "yes" if checkpoint.has_memory else "no",
         users,
         checkpoint.software,
     )
-
-
-def made_at(text: str) -> float:
-    """Unix time of a manifest's."""
-    return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 def checkpoints_json(shown: Sequence[ShownCheckpoint]) -> str:
@@ -67,7 +60,7 @@ def _data(shown: ShownCheckpoint) -> dict[str, Any]:
         "path": str(shown.kept.path),
         "size_bytes": shown.size_bytes,
         "shared_bytes": shown.shared_bytes,
-        "used_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(shown.used_at)),
+        "used_at": format_utc(shown.used_at),
         "needed_by": list(shown.users),
         "damaged": shown.kept.why,
     }

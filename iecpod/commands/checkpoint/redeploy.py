@@ -29,7 +29,7 @@ def redeploy_with_checkpoint(
 ) -> Report:
     """As `redeploy`; a checkpoint that does not fit, or is damaged, costs a whole deploy, and a warning says why.
 
-    A checkpoint that cannot be saved afterwards is a warning, too: the POD is deployed.
+    Raises where the checkpoint cannot be saved afterwards; the POD is deployed then.
     """
     fit = _find_fit(inputs, tools, store)
     if fit.checkpoint is not None:

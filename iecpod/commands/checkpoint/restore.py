@@ -62,7 +62,7 @@ def restore_checkpoint(
             raise _in_the_way(tools)
         _check_beforehand(inputs, tools, checkpoint)
         remove_pod(inputs, tools)
-    return _Restore(inputs, tools, store, checkpoint, save_report).run()
+    return restore_fitting(inputs, tools, store, checkpoint, save_report)
 
 
 def restore_fitting(

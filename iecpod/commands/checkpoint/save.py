@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from iecpod.cache.qcow2 import find_chain
 from iecpod.checkpoints.digests import stored_files
 from iecpod.checkpoints.manifest import Checkpoint, CheckpointMachine, StoredFile
-from iecpod.checkpoints.store import CheckpointStore, NewCheckpoint
+from iecpod.checkpoints.store import CheckpointStore, Kept, NewCheckpoint
 from iecpod.commands.checkpoint.choice import checkpoints_of
 from iecpod.commands.checkpoint.files import own_file, take_files
 from iecpod.deploy.node.guest_instant import prepare_nodes, settle_nodes
@@ -19,14 +19,13 @@ from iecpod.errors import HostError, IecpodError, PreflightError, Problem, Usage
 from iecpod.files.reader import read_own
 from iecpod.model import PodRef
 from iecpod.outside_json import parse_json
+from iecpod.pods.directory import REPORT
 from iecpod.pods.ports import PodTools
 from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Shell
 from iecpod.provider import CheckpointInputs, Checkpoints, MachinePlan, MachineState, Provider
 from iecpod.results import FAILED
-
-#: Of the last deploy or restore, in the POD's directory.
-REPORT = "report.json"
+from iecpod.units import format_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class _Save:
             paused_seconds = self._save_states(new, states)
             checkpoint = self._describe(new, states)
             self.store.commit(new, checkpoint)
-        kept = next(kept for kept in self.store.find_all() if kept.id == checkpoint.id)
+        kept = Kept(checkpoint.id, self.store.directory(checkpoint.id), checkpoint)
         return SavedCheckpoint(checkpoint, self.store.size_bytes(kept), paused_seconds)
 
     def _states(self, new: NewCheckpoint) -> list[MachineState]:
@@ -180,7 +179,7 @@ class _Save:
             name=self.name,
             ref=self.tools.run.ref,
             installation=self.installation,
-            made_at=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            made_at=format_utc(time.time()),
             inputs=planned_inputs.deploy,
             memory_inputs=planned_inputs.memory,
             options=self.tools.state.saved().to_json(),

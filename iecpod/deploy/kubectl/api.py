@@ -9,11 +9,10 @@ from urllib.parse import quote
 
 from iecpod.errors import ApiRefused, NodeError, NodeUnreachable
 from iecpod.outside_json import Bounds, Json, parse_json
-from iecpod.ports import ApiAnswer, ApiServer
+from iecpod.ports import MOST_API_ANSWER_BYTES, ApiAnswer, ApiServer
 from iecpod.yaml.document import load_yaml_all
 
-#: All pods of a large POD are some MiB.
-BOUNDS = Bounds(size_bytes=32 * 1024 * 1024, values=2_000_000)
+BOUNDS = Bounds(size_bytes=MOST_API_ANSWER_BYTES, values=2_000_000)
 
 _NOT_FOUND = 404
 _TOO_MANY = 429

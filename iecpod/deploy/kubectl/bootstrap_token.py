@@ -5,10 +5,10 @@ Source: Kubernetes, "Authenticating with Bootstrap Tokens": `[a-z0-9]{6}.[a-z0-9
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import secrets
 import string
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, Kubectl
 from iecpod.deploy.node.clean_up import cleaned_up
+from iecpod.units import format_utc
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -34,7 +35,6 @@ def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]
     token = make_token()
     identifier, secret = token.split(".")
     name = f"bootstrap-token-{identifier}"
-    expiration = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=lifetime_seconds)
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -43,7 +43,7 @@ def registered_token(kubectl: Kubectl, lifetime_seconds: float) -> Iterator[str]
         "stringData": {
             "token-id": identifier,
             "token-secret": secret,
-            "expiration": expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "expiration": format_utc(time.time() + lifetime_seconds),
             "usage-bootstrap-authentication": "true",
             "usage-bootstrap-signing": "true",
             "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",

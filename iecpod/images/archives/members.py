@@ -34,6 +34,11 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _ZSTD_COMMAND = ("zstd", "--decompress", "--stdout", "--quiet", "--memory=128MB", "--")
 
 
+def is_compressed(beginning: bytes) -> bool:
+    """With gzip or zstd, by its first bytes."""
+    return beginning.startswith((_GZIP, _ZSTD))
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A plain file of the archive, kept at `path`; `sha256` (hex) is of its bytes as they are there."""

@@ -15,6 +15,7 @@ from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
 from iecpod.files.tar import OddTar, TarBounds, TarFile, read_tar
 from iecpod.images.archives.docker_archive import PackedImage, pack_images
+from iecpod.images.archives.members import is_compressed
 from iecpod.outside_json import parse_json
 from iecpod.release.scenario import Role
 
@@ -134,7 +135,7 @@ def _compress(file: TarFile, target: Path) -> Path:
     packer = None
     with target.open("wb") as stream:
         for number, piece in enumerate(file.pieces):
-            if number == 0 and not piece.startswith(b"\x1f\x8b") and not piece.startswith(b"\x28\xb5\x2f\xfd"):
+            if number == 0 and not is_compressed(piece):
                 packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
             stream.write(packer.compress(piece) if packer else piece)
         stream.write(packer.flush() if packer else b"")

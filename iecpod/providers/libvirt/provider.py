@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -35,6 +35,7 @@ from iecpod.providers.libvirt.removal import Removal
 from iecpod.providers.libvirt.rendered import render_pod
 from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.xml import Stamp
+from iecpod.units import format_utc, parse_utc
 
 _MIB = 1 << 20
 _REFUSED_REMEDY = "cloud-init may still be at work; if it stays so, see the node's console with `iecpod console`"
@@ -53,7 +54,7 @@ class LibvirtProvider:
         self._host: HypervisorHost | None = None
         self._connection: Hypervisor | None = None
         self._power: GuestPower | None = None
-        self._began_at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._began_at = format_utc(time.time())
 
     @property
     def needs_state(self) -> bool:
@@ -135,8 +136,7 @@ class LibvirtProvider:
         marks = [seen.mark for seen in self.hypervisor.observe() if seen.mark is not None and is_owned(seen, owner)]
         for mark in marks:
             with suppress(ValueError):  # pools and volumes carry no time
-                made = datetime.datetime.strptime(mark.created, "%Y-%m-%dT%H:%M:%SZ")
-                yield made.replace(tzinfo=datetime.timezone.utc).timestamp()
+                yield parse_utc(mark.created)
 
     def remove(self) -> Removed:
         """Domains with their NVRAM, networks, pool and daemons; caches stay.

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands.checkpoint.restore import restore_checkpoint
-from iecpod.commands.checkpoint.save import REPORT, SavedCheckpoint, save_checkpoint
+from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy
 from iecpod.deploy.node.guest_instant import LOOK, SETTLE
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.options.choices import BundleVia
+from iecpod.pods.directory import REPORT
 from iecpod.ports import BaseImage, CommandResult
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.release.release import Release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +85,5 @@ class RestoredDomainsPhase:
     def _load(self, hostname: str) -> None:
         name = next(domain.name for domain in self.planned.desired.domains if domain.hostname == hostname)
         memory = self.states[hostname].memory
-        own = self.planned.host.connect()
-        try:
+        with closing(self.planned.host.connect()) as own:
             own.load_state(name, str(memory))
-        finally:
-            own.close()

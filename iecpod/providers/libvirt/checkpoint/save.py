@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,12 +101,9 @@ class StateSaving:
             state = by_name[hostname]
             shutil.copyfile(domains[hostname].nvram_path, state.nvram)
             state.nvram.chmod(0o600)
-            own = self.planned.host.connect()
-            try:
-                memory = str(state.memory) if state.memory else None
+            memory = str(state.memory) if state.memory else None
+            with closing(self.planned.host.connect()) as own:
                 own.save_state(domains[hostname].name, str(overlays[hostname]), memory)
-            finally:
-                own.close()
 
         run_on_nodes(tuple(by_name), save)
 
