@@ -85,7 +85,7 @@ def _who(holder_file: Path, found: str) -> str:
 
 
 def _read_holder(holder_file: Path) -> LockHolder | None:
-    """None where it has just begun, or the note is that of a run that died."""
+    """None where it has just started, or the note is that of a run that died."""
     try:
         holder = parse_json(holder_file.read_bytes(), ValueError)
         pid = holder.integer("pid")

@@ -27,7 +27,7 @@ _DIRECTORY = "conformance"
 def run_conformance(inputs: PodInputs, tools: PodTools, bench: Bench, order: ConformanceOrder) -> ConformanceReport:
     """Runs the tests, and removes what they leave in the cluster, also when it is interrupted.
 
-    Raises `UsageError`, `PreflightError` and `ImageError` before any test has begun.
+    Raises `UsageError`, `PreflightError` and `ImageError` before any test has started.
     """
     _check_possible(inputs, tools.state)
     if order.output is not None:

@@ -20,7 +20,7 @@ from iecpod.reports.table import format_table
 class ListedPod:
     """`archs` and `types` are those of its nodes, each once, as written; `hypervisor` is empty where nobody names one.
 
-    `deployed` says that a deploy from here has begun and that no teardown has ended it. `fault`, where there is one,
+    `deployed` says that a deploy from here has started and that no teardown has ended it. `fault`, where there is one,
     is why nothing more is known of that.
     """
 

@@ -38,10 +38,10 @@ class SpecResult:
 
 @dataclass(slots=True)
 class GinkgoLines:
-    """Reads the output of `--ginkgo.v` as it comes: `begun` and `ended` are called for each of the tests `names`."""
+    """Reads the output of `--ginkgo.v` as it comes: `started` and `ended` are called for each of the tests `names`."""
 
     names: Sequence[str]
-    begun: Callable[[str], None]
+    started: Callable[[str], None]
     ended: Callable[[SpecResult], None]
     results: dict[str, SpecResult] = field(default_factory=dict)
     _rest: bytes = b""
@@ -67,7 +67,7 @@ class GinkgoLines:
         found = [name for name in self.names if line == name or line.startswith(f"{name} [")]
         if found:
             self._current = max(found, key=len)
-            self.begun(self._current)
+            self.started(self._current)
 
     def _end(self, result: SpecResult) -> None:
         self.results[result.name] = result

@@ -127,11 +127,11 @@ class ConformanceRun:
     def _lines(self, names: Sequence[str]) -> GinkgoLines:
         """To a reporter, a test is a phase."""
         reporter = self.context.reporter
-        begun: list[str] = []
+        started: list[str] = []
 
         def begin(name: str) -> None:
-            begun.append(name)
-            reporter.phase_started(name, f"{len(begun)} of {len(names)}")
+            started.append(name)
+            reporter.phase_started(name, f"{len(started)} of {len(names)}")
 
         def end(result: SpecResult) -> None:
             outcome = DONE if result.outcome == PASSED else result.outcome

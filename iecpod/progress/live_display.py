@@ -37,7 +37,7 @@ class LiveReporter:
         self._print(line)
 
     def node_started(self, node: str) -> None:
-        self._step(node, "begun")
+        self._step(node, "started")
 
     def node_finished(self, node: str, outcome: str, seconds: float) -> None:
         self._board.finish(node, outcome, seconds)

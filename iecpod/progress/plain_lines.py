@@ -50,7 +50,7 @@ class PlainReporter:
         self._write(f"{outcome}: {phase}, {seconds:.1f} s")
 
     def node_started(self, node: str) -> None:
-        self._board.step(node, "begun", self._now())
+        self._board.step(node, "started", self._now())
 
     def node_finished(self, node: str, outcome: str, seconds: float) -> None:
         self._board.finish(node, outcome, seconds)

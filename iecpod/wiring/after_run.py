@@ -127,7 +127,7 @@ class Upkeep:
                 yield Leftover(name=f"descriptors {base}", made_at=base.stat().st_mtime, in_use="", remove=remove)
 
     def _remove_described(self, ref: PodRef) -> None:
-        """Not from under a bootstrap that has begun meanwhile. Raises `PodLocked`."""
+        """Not from under a bootstrap that has started meanwhile. Raises `PodLocked`."""
         with pod_lock(self._layout, ref, wait_seconds=0.0):
             if ref not in find_noted_pods(self._layout):
                 remove_described(self._layout, ref)

@@ -25,12 +25,12 @@ _CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 _CONFIG = "/etc/kubernetes/iecpod-join.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
-#: Whether a join runs, or has begun. The directory of static pods is part of Kubernetes' own package; without it, the
+#: Whether a join runs, or has started. The directory of static pods is part of Kubernetes' own package; without it, the
 #: kubelet looks for it each second. Arguments: the kubelet's configuration, that directory, the unit.
 LOOK = """
 mkdir -p "$2"
 if [ "$(systemctl is-active "$3")" = activating ]; then echo running
-elif [ -e "$1" ]; then echo begun
+elif [ -e "$1" ]; then echo started
 else echo fresh
 fi
 """

@@ -73,19 +73,19 @@ def enter_user_namespace() -> None:
 
     Capabilities hold in it and for its mounts, and count nowhere else; what was mounted stays as it is.
     """
-    begin, begun = os.pipe()
+    begin, started = os.pipe()
     mapper = os.fork()
     if not mapper:
-        os.close(begun)
+        os.close(started)
         os._exit(_map_all_ids(os.getppid(), begin))
     os.close(begin)
     try:
         if _libc().unshare(_CLONE_NEWUSER | _CLONE_NEWNS):
             reason = "Linux allows no user namespace here (sysctl user.max_user_namespaces)"
             raise OSError(errno.EPERM, reason)
-        os.write(begun, b"1")
+        os.write(started, b"1")
     finally:
-        os.close(begun)
+        os.close(started)
         _, status = os.waitpid(mapper, 0)
     if status:
         raise OSError(errno.EPERM, "the ids of users cannot be mapped")

@@ -59,7 +59,7 @@ def open_shell(tools: ExistingTools, endpoint: NodeEndpoint) -> Shell:
 
 @dataclass(frozen=True, slots=True)
 class LoginPhase:
-    """Each node takes the POD's key. Its record is begun first, since that is the first change."""
+    """Each node takes the POD's key. Its record is started first, since that is the first change."""
 
     tools: ExistingTools
     machines: MetMachines

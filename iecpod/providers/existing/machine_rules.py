@@ -40,7 +40,7 @@ class Candidate:
 
     @property
     def is_ours(self) -> bool:
-        """Whether a deploy of this POD has begun on it: what is there of a cluster is the POD's."""
+        """Whether a deploy of this POD has started on it: what is there of a cluster is the POD's."""
         found = self.facts.owner
         return found is not None and (found.installation, found.pod) == (self.owner.installation, str(self.owner.ref))
 

@@ -17,9 +17,9 @@ from iecpod.errors import HostError
 from iecpod.ports import LongProgram, ProgramEnd
 
 #: Cleans up when it is interrupted, as tests do.
-_POLITE = 'trap "echo cleaned; exit 0" INT; echo begun; while :; do sleep 0.1; done'
+_POLITE = 'trap "echo cleaned; exit 0" INT; echo started; while :; do sleep 0.1; done'
 #: Does not hear; what it has started neither.
-_DEAF = 'trap "" INT; sleep 1000 & echo begun $!; while :; do sleep 0.1; done'
+_DEAF = 'trap "" INT; sleep 1000 & echo started $!; while :; do sleep 0.1; done'
 
 
 def run(tmp_path: Path, script: str, seconds: float = 30.0, grace_seconds: float = 10.0) -> tuple[ProgramEnd, str]:
@@ -45,7 +45,7 @@ def test_it_has_a_clean_environment_and_its_output_is_seen(tmp_path: Path, monke
 
 
 def test_time_that_is_up(tmp_path: Path) -> None:
-    assert run(tmp_path, _POLITE, seconds=1.0) == (ProgramEnd.TIMED_OUT, "begun\ncleaned\n")
+    assert run(tmp_path, _POLITE, seconds=1.0) == (ProgramEnd.TIMED_OUT, "started\ncleaned\n")
 
 
 def test_what_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def start(tmp_path: Path, script: str) -> subprocess.Popen[str]:
     """A process of ours that has seen its program begin."""
     argv = [sys.executable, "-c", _STARTER, str(tmp_path), script]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
-    wait_until(lambda: "begun" in read(tmp_path / "seen"))
+    wait_until(lambda: "started" in read(tmp_path / "seen"))
     return process
 
 
@@ -104,7 +104,7 @@ def test_a_signal_reaches_it_once(tmp_path: Path) -> None:
     process = start(tmp_path, _POLITE)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60)[0] == "interrupted\n"
-    assert (tmp_path / "log").read_text() == "begun\ncleaned\n"
+    assert (tmp_path / "log").read_text() == "started\ncleaned\n"
 
 
 def test_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:

@@ -512,7 +512,7 @@ sys.path.insert(0, sys.argv[1])
 from iecpod.images.confinement.program import FOR_A_TREE, FOR_CONTAINERD, Confinement
 from iecpod.images.confinement.tool import run_tool
 confined = Confinement(limits=FOR_A_TREE, root=Path(sys.argv[2]), capabilities=FOR_CONTAINERD)
-script = "sleep 98765 & touch /begun; sleep 98765"
+script = "sleep 98765 & touch /started; sleep 98765"
 run_tool(["sh", "-c", script], purpose="x", log_path=Path(sys.argv[3]), confined=confined)
 """
 
@@ -530,7 +530,7 @@ def test_nothing_runs_on_when_iecpod_is_killed(tree: Path, tmp_path: Path) -> No
     with subprocess.Popen(
         [sys.executable, "-c", _BAKE_FOR_EVER, str(ROOT), str(tree), str(tmp_path / "log")]
     ) as baking:
-        until(lambda: (tree / "begun").exists() and len(sleepers()) == 2)
+        until(lambda: (tree / "started").exists() and len(sleepers()) == 2)
         baking.kill()
     until(lambda: not sleepers())
 

@@ -45,7 +45,7 @@ from tests.e2e.small_lab import load_yaml, write_descriptors
 #: Documentation's own network (RFC 5737): nobody else has it.
 PROXY, PROXY_PORT = "203.0.113.1", 3128
 PACKAGES, MIRROR, REGISTRY = "packages.lab.example", "mirror.lab.example", "registry.k8s.io"
-#: By the names and in the order of the release: suite and component. Without a suite, the index lies beside the pool.
+#: By the names and in the order of the release: suite and component. Without a suite, the index is beside the pool.
 _REPOSITORIES = {"kubernetes": ("", ""), "docker": ("noble", "stable")}
 #: The distribution's own archive, at the name that guests know it by.
 ARCHIVE = "deb.debian.org"

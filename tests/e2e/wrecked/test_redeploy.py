@@ -38,7 +38,7 @@ def _memory_mib(pod: Iecpod, hostname: str) -> int:
 def _switch_off_in_its_join(pod: Iecpod, hostname: str) -> None:
     deadline = time.monotonic() + 600
     while pod.run("ssh", hostname, "--", "systemctl", "is-active", "iecpod-kubeadm-join").stdout != "activating\n":
-        assert time.monotonic() < deadline, "the join has not begun"
+        assert time.monotonic() < deadline, "the join has not started"
         time.sleep(1)
     pod.virsh("destroy", f"{LAB}-{POD}-{hostname}")
 

@@ -91,8 +91,8 @@ def test_what_cannot_be_removed_keeps_no_other() -> None:
 
     gone: list[str] = []
     stuck = Leftover(name="POD a/b", made_at=None, in_use="", remove=fail)
-    begun = Leftover(name="POD c/d", made_at=None, in_use="", remove=locked)
-    gathered = collect_garbage([stuck, begun, leftover("x", 0, gone)], now=NOW, older_than_seconds=1, dry_run=False)
+    started = Leftover(name="POD c/d", made_at=None, in_use="", remove=locked)
+    gathered = collect_garbage([stuck, started, leftover("x", 0, gone)], now=NOW, older_than_seconds=1, dry_run=False)
     assert gone == ["x"] and actions(gathered)["POD c/d"] == ("kept", "process 7 is at work")
     with pytest.raises(CleanupError) as caught:
         gathered.check()

@@ -78,7 +78,7 @@ class _HostThatStartsNoMore(FakeHost):
 def test_what_was_removed_and_could_not_be_built_is_built_by_the_next_run(
     layout: Layout, tools: FakeTools, verb: Callable[..., Report]
 ) -> None:
-    """Which needs no options either: they are kept when the POD has gone and the new one has not begun."""
+    """Which needs no options either: they are kept when the POD has gone and the new one has not started."""
     deploy(resolve(layout, service_cidr="172.16.2.0/24"), tools, lambda _report: None)
     tools.fake_host = _HostThatStartsNoMore(tools.hypervisor)
     with pytest.raises(HostError, match="does not start"):

@@ -444,7 +444,7 @@ def test_the_look_at_a_join_says_how_far_it_came(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("inactive\n")
     assert looked() == "fresh\n" and (tmp_path / "manifests").is_dir()
     (tmp_path / "kubelet.conf").touch()
-    assert looked() == "begun\n"
+    assert looked() == "started\n"
     (tmp_path / "state").write_text("activating\n")
     assert looked() == "running\n"
 

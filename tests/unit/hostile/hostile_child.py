@@ -35,7 +35,7 @@ def _run(case: dict[str, object]) -> dict[str, object]:
     before = sys.stdout, sys.stderr
     stream = io.TextIOWrapper(printed, "utf-8", errors="backslashreplace", write_through=True)
     sys.stdout = sys.stderr = stream
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         code: object = main(list(case["argv"]))  # type: ignore[call-overload]
     except BaseException:
@@ -45,7 +45,7 @@ def _run(case: dict[str, object]) -> dict[str, object]:
         for handler in list(logging.getLogger("iecpod").handlers):
             logging.getLogger("iecpod").removeHandler(handler)
     text = printed.getvalue().decode(errors="replace") if not stream.closed else "stdout was closed"
-    return {"code": code, "printed": text, "seconds": time.monotonic() - begun}
+    return {"code": code, "printed": text, "seconds": time.monotonic() - started}
 
 
 if __name__ == "__main__":

@@ -145,8 +145,8 @@ def test_whatever_nodes_answer(verb: str, tmp_path: Path, layout: Layout, monkey
         share = random.Random(seed).choice((0.02, 0.1, 0.5))
         lying: dict[str, Shell] = {name: LyingShell(tools.node_shells[name], seed, share) for name in NODES}
         tools.node_shells = lying  # type: ignore[assignment]
-        begun = time.monotonic()
+        started = time.monotonic()
         with watched(tmp_path) as seen:
             outcome = _outcome(functools.partial(_run, verb, inputs, tools))
         assert (outcome, seen) == ("", []), seed
-        assert time.monotonic() - begun < MOST_SECONDS, seed
+        assert time.monotonic() - started < MOST_SECONDS, seed

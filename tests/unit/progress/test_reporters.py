@@ -87,7 +87,7 @@ def test_silence_of_many_nodes_is_one_line_of_bounded_length() -> None:
     seconds[0] = 61.0
     reporter.report_silence()
     last = stream.getvalue().splitlines()[-1]
-    assert last.startswith("t still workers, 61 s | iec001: begun, 61 s | ") and last.endswith(" | and 91 more")
+    assert last.startswith("t still workers, 61 s | iec001: started, 61 s | ") and last.endswith(" | and 91 more")
 
 
 def test_a_heartbeat_ends_with_its_block() -> None:

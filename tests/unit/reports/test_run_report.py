@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path:
         pytest.raises(UsageError, match=r"--junit: .* cannot be written"),
         saved_reports(RunOutputs(junit=tmp_path / name), REF, "id"),
     ):
-        raise AssertionError("begun")
+        raise AssertionError("started")
 
 
 def test_a_deploy_that_is_refused_tells_jobs_why(tmp_path: Path) -> None:

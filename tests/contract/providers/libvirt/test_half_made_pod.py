@@ -95,7 +95,7 @@ def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
         (verdict,) = collect_garbage(leftovers, now=now, older_than_seconds=3600, dry_run=False).verdicts
         return verdict.action
 
-    assert gather(time.time()) == "kept", "its deploy has just begun, old as its network says that it is"
+    assert gather(time.time()) == "kept", "its deploy has just started, old as its network says that it is"
     (pid,) = libvirtd(tools)
     os.kill(pid, signal.SIGKILL)
     assert gather(time.time() + 7200) == "removed"
