@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,9 @@ from iecpod.progress.live_display import LiveReporter
 from iecpod.progress.plain_lines import PlainReporter, heartbeat
 
 _LOG = logging.getLogger("iecpod.run")
+
+#: What is seen of a wait is logged when it differs, but no more often: consoles differ all the time.
+_OBSERVATION_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -57,7 +61,11 @@ def _open_events(path: Path) -> TextIO:
 
 
 class LogReporter:
-    """Into the program's log, so that the log alone is complete; of waits, only how they end."""
+    """Into the program's log, so that the log alone is complete; of waits, what is seen, seldom enough to be read."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen: dict[tuple[str, str], tuple[str, float]] = {}
 
     def phase_started(self, phase: str, summary: str) -> None:
         _LOG.info("phase %s: %s", phase, summary)
@@ -75,7 +83,10 @@ class LogReporter:
         _LOG.info("%s%s", f"{node}: " if node else "", message)
 
     def waiting(self, awaited: str, last_seen: str, node: str = "") -> None:
-        pass
+        text, logged_at = self._seen.get((node, awaited), ("", float("-inf")))
+        if last_seen != text and self._now() - logged_at >= _OBSERVATION_SECONDS:
+            self._seen[node, awaited] = (last_seen, self._now())
+            _LOG.info("%swaits for %s: %s", f"{node}: " if node else "", awaited, last_seen)
 
     def warn(self, message: str) -> None:
         _LOG.warning("%s", message)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import re
 import select
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import paramiko
 
@@ -30,11 +32,11 @@ class TimeIsUp(Exception):
 
 
 class Capture:
-    """The last `most_bytes` of a stream; `dropped_bytes` went before."""
+    """The last `most_bytes` of a stream, by default all that is kept of one; `dropped_bytes` went before."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int = 0) -> None:
         self._kept = bytearray()
-        self._most_bytes = most_bytes
+        self._most_bytes = min(most_bytes or MAX_KEPT_BYTES, MAX_KEPT_BYTES)
         self.dropped_bytes = 0
 
     def add(self, chunk: bytes) -> None:
@@ -44,12 +46,26 @@ class Capture:
             del self._kept[:excess]
             self.dropped_bytes += excess
 
+    def cut_at(self, end: re.Pattern[bytes], last_bytes: int) -> re.Match[bytes] | None:
+        """Drops what matches in its last bytes, and what follows; the match, if there is one."""
+        start = max(0, len(self._kept) - last_bytes)
+        found = end.search(bytes(self._kept[start:]))
+        if found:
+            del self._kept[start + found.start() :]
+        return found
+
     def content(self) -> bytes:
         return bytes(self._kept)
 
     def text(self) -> str:
         note = f"[{self.dropped_bytes} bytes left out]\n" if self.dropped_bytes else ""
         return note + self._kept.decode(errors="replace")
+
+    def after(self, before: bytes) -> Capture:
+        whole = Capture(self._most_bytes)
+        whole.add(before + self._kept)
+        whole.dropped_bytes += self.dropped_bytes
+        return whole
 
     def last_line(self) -> str:
         lines = self._kept[-_LINE_BYTES:].decode(errors="replace").strip().splitlines()
@@ -62,29 +78,30 @@ class Exchange:
     stdout: Capture
     stderr: Capture
 
+    def after(self, stdout: bytes, stderr: bytes) -> Exchange:
+        """With outputs that came before these."""
+        return Exchange(self.returncode, self.stdout.after(stdout), self.stderr.after(stderr))
 
-def exchange(
-    channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_seconds: float, most_bytes: int = 0
-) -> Exchange:
-    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection.
 
-    With `most_bytes`, a command that prints more is not waited for: the exchange ends, with `dropped_bytes`.
-    """
-    stdout, stderr = Capture(min(most_bytes or MAX_KEPT_BYTES, MAX_KEPT_BYTES)), Capture(MAX_KEPT_BYTES)
+class Output(Protocol):
+    def add(self, chunk: bytes) -> None: ...
+
+
+def exchange(channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
+    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection."""
+    stdout, stderr = Capture(), Capture()
     pending = memoryview(stdin)
     deadline = time.monotonic() + timeout_seconds
     exit_seen_at: float | None = None
     sent_eof = False
     while True:
-        moved = _drain(channel, stdout, stderr)
+        moved = drain(channel, stdout, stderr)
         if pending and channel.send_ready():
             pending = pending[_send(channel, pending) :]
             moved = True
         elif not pending and not sent_eof:
             channel.shutdown_write()
             sent_eof = True
-        if most_bytes and stdout.dropped_bytes:
-            return Exchange(-1, stdout, stderr)
         now = time.monotonic()
         if channel.exit_status_ready() and not moved:
             exit_seen_at = exit_seen_at or now
@@ -93,8 +110,8 @@ def exchange(
         if now >= deadline:
             raise TimeIsUp(stderr.last_line() or stdout.last_line())
         if not moved:
-            _wait_for_data(channel, _SEND_POLL_SECONDS if pending else min(_POLL_SECONDS, deadline - now))
-    while _drain(channel, stdout, stderr):
+            wait_for_data(channel, _SEND_POLL_SECONDS if pending else min(_POLL_SECONDS, deadline - now))
+    while drain(channel, stdout, stderr):
         pass  # what came after the last look, with the exit status behind it
     return Exchange(_exit_status(channel), stdout, stderr)
 
@@ -106,7 +123,8 @@ def _send(channel: paramiko.Channel, pending: memoryview) -> int:
         return len(pending)
 
 
-def _drain(channel: paramiko.Channel, stdout: Capture, stderr: Capture) -> bool:
+def drain(channel: paramiko.Channel, stdout: Output, stderr: Output) -> bool:
+    """Takes a piece of each output; False where nothing has come."""
     moved = False
     if channel.recv_ready():
         stdout.add(channel.recv(_CHUNK_BYTES))
@@ -117,7 +135,7 @@ def _drain(channel: paramiko.Channel, stdout: Capture, stderr: Capture) -> bool:
     return moved
 
 
-def _wait_for_data(channel: paramiko.Channel, seconds: float) -> None:
+def wait_for_data(channel: paramiko.Channel, seconds: float) -> None:
     """Sleeps until output comes. At the end of output the descriptor stays readable, so then this is a short sleep."""
     if channel.eof_received or channel.closed:
         time.sleep(min(seconds, _SEND_POLL_SECONDS))

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import gzip
-import logging
 import mmap
 import shlex
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import paramiko
 
 from iecpod.adapters.command_trace import trace_call, trace_command
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.ports import CommandResult
+from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.exchange import Exchange, TimeIsUp, exchange
+from iecpod.ssh.root_session import NotStarted, RootSession
 from iecpod.ssh.tunnel import open_tunnel
-from iecpod.ssh_login import Login
 
-#: Opens a TCP connection to (address, port) within seconds; `HypervisorHost.open_socket` is one.
-OpenSocket = Callable[[str, int, float], socket.socket]
-
-_TCP_SECONDS = 5.0
-#: An emulated guest that is busy takes long to send its banner and longer to check a key.
-_BANNER_SECONDS = 60.0
-_AUTH_SECONDS = 120.0
-_CHANNEL_SECONDS = 60.0
-_KEEPALIVE_SECONDS = 15
 _WRITE_SECONDS = 600.0
 #: Three emulated guests that decrypt at once on two cores.
 _SLOWEST_BYTES_A_SECOND = 250_000
-#: A peer that acknowledges nothing for so long is gone; the kernel alone would try for a quarter of an hour.
-_DEAD_PEER_MILLISECONDS = 90_000
 #: The guest ends a command itself so long after we gave up on it, so that nothing runs on unseen.
 _GUEST_GRACE_SECONDS = 5
 _TAIL_CHARACTERS = 4000
@@ -57,58 +42,30 @@ chmod -- "$2" "$temporary"
 mv -fT -- "$temporary" "$1"
 """
 
-# paramiko reports what it also raises; without a handler that would land on stderr.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-
-class _HostKeyUnknown(Exception):
-    pass
-
-
-class _RejectUnknown(paramiko.MissingHostKeyPolicy):
-    """For a server that offers a key of another type than the pinned one."""
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        raise _HostKeyUnknown(key.get_name())
-
 
 class SshShell:
     """Commands and files on one node. One thread may use it at a time; the connection is made by the first use.
 
     A connection that broke is recreated by the next command; the command that it broke under is not repeated.
-    `host_key` is the node's public key as in `PodKeys.host_key`. With `login`, that is used and not the POD's key.
-    The remedies are those of `NodeEndpoint`.
     """
 
-    def __init__(
-        self,
-        node: str,
-        address: str,
-        *,
-        user: str,
-        private_key_file: Path,
-        host_key: str,
-        open_socket: OpenSocket,
-        port: int = 22,
-        login: Login | None = None,
-        refused_remedy: str = "",
-        mismatch_remedy: str = "",
-    ) -> None:
-        self._node = node
-        self._address = address
-        self._port = port
-        self._user = user
-        self._private_key_file = private_key_file
-        self._host_key = _public_key(host_key)
-        self._login = login
-        self._refused_remedy = refused_remedy
-        self._mismatch_remedy = mismatch_remedy
-        self._open_socket = open_socket
-        self._client: paramiko.SSHClient | None = None
+    def __init__(self, connection: SshConnection) -> None:
+        self._connection = connection
+        self._node = connection.node
+        self._with_sudo = connection.user != "root"
+        self._session: RootSession | None = None
 
     @property
     def node(self) -> str:
         return self._node
+
+    def connect(self) -> None:
+        """Makes the connection unless it stands. Raises `NodeUnreachable`; a node that is not up takes seconds."""
+        self._connection.connect()
+
+    def close(self) -> None:
+        self._session = None
+        self._connection.close()
 
     def run(
         self,
@@ -179,145 +136,60 @@ class SshShell:
         """
         trace_call(self._node, f"tunnel to {address}:{port}")
         try:
-            self.connect()
+            transport = self._connection.transport()
         except NodeUnreachable as error:
             raise OSError(error.cause) from error
-        transport = self._client.get_transport() if self._client else None
-        if transport is None:
-            raise ConnectionError("not connected")
         return open_tunnel(transport, address, port, timeout_seconds)
-
-    def connect(self) -> None:
-        """Makes the connection unless it stands. Raises `NodeUnreachable`; a node that is not up takes seconds."""
-        if self._is_connected():
-            return
-        self.close()
-        with self._reachable("no connection"):
-            connection = self._open_socket(self._address, self._port, _TCP_SECONDS)
-            try:
-                self._client = self._log_in(connection)
-            except BaseException:
-                connection.close()
-                raise
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def _is_connected(self) -> bool:
-        transport = self._client.get_transport() if self._client else None
-        return transport is not None and transport.is_active()
-
-    def _log_in(self, connection: socket.socket) -> paramiko.SSHClient:
-        with contextlib.suppress(OSError):  # not TCP: no such option
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_MILLISECONDS)
-        client = paramiko.SSHClient()
-        pinned_name = self._address if self._port == 22 else f"[{self._address}]:{self._port}"
-        client.get_host_keys().add(pinned_name, self._host_key.get_name(), self._host_key)
-        client.set_missing_host_key_policy(_RejectUnknown())
-        try:
-            client.connect(
-                self._address,
-                self._port,
-                username=self._user,
-                sock=connection,
-                **self._credentials(),
-                timeout=_AUTH_SECONDS,
-                banner_timeout=_BANNER_SECONDS,
-                auth_timeout=_AUTH_SECONDS,
-                channel_timeout=_CHANNEL_SECONDS,
-            )
-            transport = client.get_transport()
-            assert transport is not None
-            transport.set_keepalive(_KEEPALIVE_SECONDS)
-        except BaseException:
-            client.close()
-            raise
-        return client
-
-    def _credentials(self) -> dict[str, Any]:
-        """What paramiko is to log in with. A password is no passphrase for a key."""
-        if self._login is None:
-            key = paramiko.Ed25519Key.from_private_key_file(str(self._private_key_file))
-            return {"pkey": key, "allow_agent": False, "look_for_keys": False}
-        by_default = self._login.is_by_default
-        return {
-            "key_filename": [str(path) for path in self._login.key_files],
-            "password": self._login.password.reveal() if self._login.password else None,
-            "passphrase": "",
-            "allow_agent": by_default,
-            "look_for_keys": by_default,
-        }
 
     def _execute(
         self, argv: Sequence[str], stdin: bytes | mmap.mmap, timeout_seconds: float, most_bytes: int = 0
     ) -> Exchange:
-        limit = f"{timeout_seconds + _GUEST_GRACE_SECONDS:.0f}"
-        as_root = [] if self._user == "root" else ["sudo", "-n", "--"]
-        command = shlex.join([*as_root, "timeout", "--kill-after=10", limit, *argv])
-        channel = self._open_channel()
-        with self._reachable(f"the connection broke while `{_shown(argv)}` ran"), contextlib.closing(channel):
-            try:
-                channel.exec_command(command)
-                return exchange(channel, stdin, timeout_seconds, most_bytes)
-            except TimeIsUp as time_is_up:
-                awaited = f"{self._node}: `{_shown(argv)}`"
-                raise WaitTimeout(awaited, timeout_seconds, time_is_up.last_line) from time_is_up
-
-    def _open_channel(self) -> paramiko.Channel:
-        """A new channel; once more over a new connection where the one that stood turns out to be dead."""
-        if self._is_connected():
-            with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-                return self._new_channel()
-            self.close()
-        self.connect()
-        with self._reachable("no session on the new connection"):
-            return self._new_channel()
-
-    def _new_channel(self) -> paramiko.Channel:
-        transport = self._client.get_transport() if self._client else None
-        if transport is None:
-            raise EOFError("not connected")
-        return transport.open_session(timeout=_CHANNEL_SECONDS)
-
-    @contextlib.contextmanager
-    def _reachable(self, what: str) -> Iterator[None]:
-        """Maps paramiko's and the socket's errors to `NodeUnreachable`."""
-        place = f"{self._user}@{self._address}:{self._port}"
+        limited = ["timeout", "--kill-after=10", f"{timeout_seconds + _GUEST_GRACE_SECONDS:.0f}", *argv]
         try:
-            yield
-        except (paramiko.BadHostKeyException, _HostKeyUnknown) as error:
-            raise NodeUnreachable(
-                self._node,
-                f"host key mismatch: {place} does not offer the SSH host key that is pinned for the node",
-                self._mismatch_remedy,
-            ) from error
-        except paramiko.AuthenticationException as error:
-            raise self._refused(place, str(error)) from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            raise NodeUnreachable(
-                self._node, f"{place}: {what}: {reason}", "see whether the node runs with `iecpod status`"
-            ) from error
+            with self._connection.reachable(f"the connection broke while `{_shown(argv)}` ran"):
+                if stdin:
+                    return self._run_in_channel(limited, stdin, timeout_seconds)
+                return self._run_in_session(limited, timeout_seconds, most_bytes)
+        except TimeIsUp as time_is_up:
+            awaited = f"{self._node}: `{_shown(argv)}`"
+            raise WaitTimeout(awaited, timeout_seconds, time_is_up.last_line) from time_is_up
 
-    def _refused(self, place: str, why: str) -> NodeUnreachable:
-        if self._login is not None:
-            return NodeUnreachable(
-                self._node,
-                f"{place} refuses {self._login.describe()} ({why})",
-                "give the user with --user, and a key with --key or its password with --ask-password",
-            )
-        return NodeUnreachable(self._node, f"{place} refuses the POD's key ({why})", self._refused_remedy)
+    def _run_in_channel(self, argv: Sequence[str], stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
+        as_root = ["sudo", "-n", "--"] if self._with_sudo else []
+        channel = self._connection.open_channel()
+        with contextlib.closing(channel):
+            channel.exec_command(shlex.join([*as_root, *argv]))
+            return exchange(channel, stdin, timeout_seconds)
+
+    def _run_in_session(self, argv: Sequence[str], timeout_seconds: float, most_bytes: int) -> Exchange:
+        """In the session that stands, else in a new one, which is the command's own where root's shell is refused."""
+        session, self._session = self._session, None
+        if session is not None and session.is_usable:
+            with contextlib.suppress(NotStarted):
+                return self._run_in(session, argv, timeout_seconds, most_bytes)
+        session = RootSession(self._connection.open_channel(), with_sudo=self._with_sudo)
+        try:
+            return self._run_in(session, argv, timeout_seconds, most_bytes)
+        except NotStarted as not_started:
+            if not_started.end is None:
+                raise EOFError(str(not_started)) from not_started
+            return not_started.end
+
+    def _run_in(self, session: RootSession, argv: Sequence[str], timeout_seconds: float, most_bytes: int) -> Exchange:
+        try:
+            done = session.run(argv, timeout_seconds, most_bytes)
+        except BaseException:
+            session.close()
+            raise
+        if session.is_usable:
+            self._session = session
+        else:
+            session.close()
+        return done
 
     def _failed(self, argv: Sequence[str], result: CommandResult) -> CommandFailed:
         output = "\n".join(part.rstrip() for part in (result.stdout, result.stderr) if part.strip())
         return CommandFailed(self._node, argv, result.returncode, output[-_TAIL_CHARACTERS:])
-
-
-def _public_key(line: str) -> paramiko.PKey:
-    kind, text = line.split()[:2]
-    return paramiko.PKey.from_type_string(kind, base64.b64decode(text))
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from iecpod.providers.context import ProviderContext
 from iecpod.providers.existing.way import DirectWay
 from iecpod.release.release import Release
 from iecpod.release.scenario import Role
+from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.host_keys import known_host_keys, offered_host_key
 from iecpod.ssh.keys import PodKeys, find_pod_keys
 from iecpod.ssh.shell import SshShell
@@ -44,14 +45,16 @@ class LoginAccess:
 
     def first_shell(self, endpoint: NodeEndpoint) -> Shell:
         return SshShell(
-            endpoint.hostname,
-            str(endpoint.address),
-            user=endpoint.user,
-            private_key_file=Path(),
-            host_key=endpoint.host_key,
-            open_socket=endpoint.way.open_socket,
-            login=self.login,
-            mismatch_remedy=endpoint.mismatch_remedy,
+            SshConnection(
+                endpoint.hostname,
+                str(endpoint.address),
+                user=endpoint.user,
+                private_key_file=Path(),
+                host_key=endpoint.host_key,
+                open_socket=endpoint.way.open_socket,
+                login=self.login,
+                mismatch_remedy=endpoint.mismatch_remedy,
+            )
         )
 
     def offered_host_key(self, node: str, address: str, preferred: tuple[str, ...]) -> HostKey:

@@ -19,6 +19,7 @@ from iecpod.provider import Provider
 from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.release.release import Release
+from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.ssh.shell import SshShell
 from iecpod.ssh_login import Login
@@ -64,14 +65,16 @@ class PodNodes:
         keys.write_known_hosts({hostname: [str(node.address)] for hostname, node in endpoints.items()})
         return {
             hostname: SshShell(
-                hostname,
-                str(node.address),
-                user=node.user,
-                private_key_file=keys.private_key_file,
-                host_key=node.host_key,
-                open_socket=node.way.open_socket,
-                refused_remedy=node.refused_remedy,
-                mismatch_remedy=node.mismatch_remedy,
+                SshConnection(
+                    hostname,
+                    str(node.address),
+                    user=node.user,
+                    private_key_file=keys.private_key_file,
+                    host_key=node.host_key,
+                    open_socket=node.way.open_socket,
+                    refused_remedy=node.refused_remedy,
+                    mismatch_remedy=node.mismatch_remedy,
+                )
             )
             for hostname, node in endpoints.items()
         }

@@ -56,7 +56,7 @@ ONLY_IMPORTERS = {
     "jinja2": ("render", "providers.libvirt.xml"),
     "libvirt": ("providers.libvirt.connection",),
     "libvirt_qemu": ("providers.libvirt.connection",),
-    "paramiko": ("ssh.shell", "ssh.exchange", "ssh.host_keys", "ssh.tunnel"),
+    "paramiko": ("ssh.connection", "ssh.root_session", "ssh.exchange", "ssh.host_keys", "ssh.tunnel"),
     "pycdlib": ("providers.libvirt.seed_iso",),
     "cryptography": (
         "ssh.keys",

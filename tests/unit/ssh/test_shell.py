@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.ssh import exchange
+from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.ssh.shell import SshShell
 from tests.ssh_server import SshServer
@@ -58,15 +60,17 @@ def shell(server: SshServer, keys: PodKeys) -> Iterator[SshShell]:
 
 def make_shell(port: int, keys: PodKeys, user: str = "ubuntu") -> SshShell:
     return SshShell(
-        "iec01",
-        "127.0.0.1",
-        port=port,
-        user=user,
-        private_key_file=keys.private_key_file,
-        host_key=keys.host_key("iec01")[1],
-        open_socket=open_socket,
-        refused_remedy="look at its console",
-        mismatch_remedy="recreate the POD with `iecpod teardown`",
+        SshConnection(
+            "iec01",
+            "127.0.0.1",
+            port=port,
+            user=user,
+            private_key_file=keys.private_key_file,
+            host_key=keys.host_key("iec01")[1],
+            open_socket=open_socket,
+            refused_remedy="look at its console",
+            mismatch_remedy="recreate the POD with `iecpod teardown`",
+        )
     )
 
 
@@ -78,13 +82,52 @@ def test_run_returns_both_outputs(shell: SshShell) -> None:
 def test_arguments_arrive_as_given(shell: SshShell, server: SshServer) -> None:
     arguments = ["a b", "$HOME", "'", '"', "*", "; false", "é", ""]
     assert shell.run(["printf", "%s|", *arguments]).stdout == "|".join(arguments) + "|"
-    assert server.commands[0].startswith("sudo -n -- timeout ")
+    assert shell.run(["cat"], stdin=b"text").stdout == "text"
+    assert server.commands[0] == "sudo -n -- sh" and server.commands[1].startswith("sudo -n -- timeout ")
 
 
-def test_one_connection_serves_many_commands(shell: SshShell, server: SshServer) -> None:
-    for _ in range(5):
-        shell.run(["true"])
-    assert server.connections == 1
+def test_one_session_serves_many_commands(shell: SshShell, server: SshServer) -> None:
+    for number in range(5):
+        assert shell.run(["sh", "-c", f"cd /; exit {number}"], check=False).returncode == number
+    assert (server.connections, len(server.commands)) == (1, 1)
+    assert shell.run(["pwd"]).stdout != "/\n", "nothing of a command is left to the next one"
+
+
+def test_what_a_daemon_prints_later_is_of_no_other_command(shell: SshShell, tmp_path: Path) -> None:
+    shell.run(["sh", "-c", 'sh -c "sleep 0.2; echo late; echo late >&2; touch $0" &', str(tmp_path / "printed")])
+    while not (tmp_path / "printed").exists():
+        time.sleep(0.02)
+    result = shell.run(["sh", "-c", "printf 'no end of line'"])
+    assert (result.stdout, result.stderr) == ("no end of line", "")
+
+
+def test_a_command_has_no_input_of_ours(shell: SshShell) -> None:
+    assert shell.run(["cat"]).stdout == ""
+    assert shell.run(["echo", "still there"]).stdout == "still there\n"
+
+
+def test_without_a_shell_of_root_the_command_has_failed_as_sudo_says(
+    shell: SshShell, server: SshServer, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    for _ in range(2):
+        with pytest.raises(CommandFailed, match="a password is required") as caught:
+            shell.run(["true"])
+        assert caught.value.returncode == 1
+    assert len(server.commands) == 2
+
+
+def test_a_session_that_ended_takes_no_command_with_it(shell: SshShell, server: SshServer) -> None:
+    session = shell.run(["sh", "-c", "cut -d ' ' -f 4 /proc/$PPID/stat"]).stdout.strip()
+    os.kill(int(session), signal.SIGKILL)
+    assert shell.run(["echo", "done"]).stdout == "done\n"
+    assert (server.connections, len(server.commands)) == (1, 2)
+
+
+def test_a_session_that_its_command_ends_is_an_error(shell: SshShell) -> None:
+    with pytest.raises(NodeUnreachable, match="broke while `sh -c"):
+        shell.run(["sh", "-c", "kill -9 $(cut -d ' ' -f 4 /proc/$PPID/stat); sleep 5"])
+    assert shell.run(["echo", "back"]).stdout == "back\n"
 
 
 def test_stdin_and_output_larger_than_any_window(shell: SshShell) -> None:

@@ -15,6 +15,7 @@ from iecpod.cli.main import cli
 from iecpod.cli.options.login import make_login
 from iecpod.errors import NodeError, NodeUnreachable, UsageError
 from iecpod.providers.existing.login import check_root
+from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.host_keys import offered_host_key
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.ssh.shell import SshShell
@@ -36,14 +37,16 @@ def server(tmp_path: Path, keys: PodKeys) -> Iterator[SshServer]:
 
 def shell_of(server: SshServer, login: Login, user: str = "ubuntu") -> SshShell:
     return SshShell(
-        "edge1",
-        "127.0.0.1",
-        port=server.port,
-        user=user,
-        private_key_file=Path(),
-        host_key=f"{server.host_key.get_name()} {server.host_key.get_base64()}",
-        open_socket=open_socket,
-        login=login,
+        SshConnection(
+            "edge1",
+            "127.0.0.1",
+            port=server.port,
+            user=user,
+            private_key_file=Path(),
+            host_key=f"{server.host_key.get_name()} {server.host_key.get_base64()}",
+            open_socket=open_socket,
+            login=login,
+        )
     )
 
 
@@ -90,14 +93,16 @@ def test_host_keys_of_other_types_are_pinned_as_well(tmp_path: Path, keys: PodKe
 def test_another_host_key_gets_no_password(server: SshServer, tmp_path: Path) -> None:
     other = ensure_pod_keys(tmp_path / "other", "x").host_key("iec09")[1]
     shell = SshShell(
-        "edge1",
-        "127.0.0.1",
-        port=server.port,
-        user="ubuntu",
-        private_key_file=Path(),
-        host_key=other,
-        open_socket=open_socket,
-        login=Login(password=Password("correct horse")),
+        SshConnection(
+            "edge1",
+            "127.0.0.1",
+            port=server.port,
+            user="ubuntu",
+            private_key_file=Path(),
+            host_key=other,
+            open_socket=open_socket,
+            login=Login(password=Password("correct horse")),
+        )
     )
     with pytest.raises(NodeUnreachable, match="host key mismatch"):
         shell.run(["true"])

@@ -1,0 +1,149 @@
+"""A shell of root on a node, which is given one command after another: sudo runs once a connection.
+
+An emulated guest takes 0.2 s for a session of SSH, and as much as a second for the same with sudo in it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import time
+from collections.abc import Sequence
+
+import paramiko
+
+from iecpod.ssh.exchange import Capture, Exchange, TimeIsUp, drain, exchange, wait_for_data
+
+_POLL_SECONDS = 0.5
+_ANSWER_SECONDS = 60.0
+#: What precedes a command's output is of nobody; so much of it is looked at.
+_MOST_BEFORE = 64 * 1024
+_MARK_BYTES = 64
+
+
+class NotStarted(Exception):
+    """The session did not take the command; `end` is what a shell that ended had printed, and its status."""
+
+    def __init__(self, why: str, end: Exchange | None = None) -> None:
+        super().__init__(why)
+        self.end = end
+
+
+class RootSession:
+    """`channel` is a session in which nothing was started yet. Once `run` has raised, `is_usable` is False."""
+
+    def __init__(self, channel: paramiko.Channel, *, with_sudo: bool) -> None:
+        self._channel = channel
+        self._is_idle = True
+        channel.exec_command("sudo -n -- sh" if with_sudo else "sh")
+
+    @property
+    def is_usable(self) -> bool:
+        return self._is_idle and not self._channel.closed
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def run(self, argv: Sequence[str], timeout_seconds: float, most_bytes: int = 0) -> Exchange:
+        """As `exchange`, with no input. Raises `NotStarted` while it is certain that the command was not started.
+
+        With `most_bytes`, a command that prints more is not waited for, as `dropped_bytes` says. The status is a
+        shell's: 128 and more for a command that a signal killed.
+        """
+        self._is_idle = False
+        mark = secrets.token_hex(16)
+        outputs = _Outputs(self._channel, mark, most_bytes)
+        # It is sent only when the shell has answered: a connection that has died meanwhile takes no command with it.
+        try:
+            self._send(f"echo {mark}; echo {mark} >&2\n")
+            self._await_answer(outputs)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise NotStarted(str(error) or type(error).__name__) from error
+        self._send(f"{shlex.join(argv)} < /dev/null; printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n")
+        return self._await_end(outputs, timeout_seconds, stops_when_dropped=bool(most_bytes))
+
+    def _send(self, text: str) -> None:
+        self._channel.sendall(text.encode())
+
+    def _await_answer(self, outputs: _Outputs) -> None:
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not outputs.have_started:
+            if outputs.read():
+                continue
+            if self._channel.exit_status_ready():
+                end = exchange(self._channel, b"", _ANSWER_SECONDS).after(*outputs.before)
+                raise NotStarted("the shell of root ended", end)
+            if self._channel.closed:
+                raise EOFError("connection lost")
+            if time.monotonic() >= deadline:
+                raise TimeoutError("the shell of root does not answer")
+            wait_for_data(self._channel, _POLL_SECONDS)
+
+    def _await_end(self, outputs: _Outputs, timeout_seconds: float, *, stops_when_dropped: bool) -> Exchange:
+        deadline = time.monotonic() + timeout_seconds
+        while (status := outputs.status) is None:
+            moved = outputs.read()
+            if stops_when_dropped and outputs.stdout.capture.dropped_bytes:
+                return outputs.exchange(-1)
+            if not moved and (self._channel.exit_status_ready() or self._channel.closed):
+                raise EOFError("the shell of root ended")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeIsUp(outputs.stderr.capture.last_line() or outputs.stdout.capture.last_line())
+            if not moved:
+                wait_for_data(self._channel, min(_POLL_SECONDS, left))
+        self._is_idle = True
+        return outputs.exchange(status)
+
+
+class _Outputs:
+    """Both outputs of one command, between marks."""
+
+    def __init__(self, channel: paramiko.Channel, mark: str, most_bytes: int) -> None:
+        self._channel = channel
+        self.stdout = _Output(mark, most_bytes)
+        self.stderr = _Output(mark)
+
+    def read(self) -> bool:
+        """What has come; False where nothing has."""
+        return drain(self._channel, self.stdout, self.stderr)
+
+    @property
+    def have_started(self) -> bool:
+        return self.stdout.has_started and self.stderr.has_started
+
+    @property
+    def before(self) -> tuple[bytes, bytes]:
+        return self.stdout.before, self.stderr.before
+
+    @property
+    def status(self) -> int | None:
+        """None until both outputs are complete."""
+        return self.stdout.status if self.stderr.status is not None else None
+
+    def exchange(self, status: int) -> Exchange:
+        return Exchange(status, self.stdout.capture, self.stderr.capture)
+
+
+class _Output:
+    """What comes between the line of the mark and the next one, before which one line end is the session's own."""
+
+    def __init__(self, mark: str, most_bytes: int = 0) -> None:
+        self._start = f"{mark}\n".encode()
+        self._end = re.compile(rf"\n{mark}(?: ([0-9]{{1,3}}))?\n".encode())
+        self.before = b""
+        self.capture = Capture(most_bytes)
+        self.has_started = False
+        self.status: int | None = None
+
+    def add(self, chunk: bytes) -> None:
+        if not self.has_started:
+            self.before += chunk
+            _, started, chunk = self.before.partition(self._start)
+            self.has_started = bool(started)
+            self.before = self.before[-_MOST_BEFORE:]
+        if self.has_started and self.status is None:
+            self.capture.add(chunk)
+            if end := self.capture.cut_at(self._end, len(chunk) + _MARK_BYTES):
+                self.status = int(end[1] or 0)
