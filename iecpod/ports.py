@@ -147,6 +147,9 @@ class Shell(Protocol):
 
     def read_file(self, path: str) -> bytes: ...
 
+    def connect(self) -> None:
+        """Logs in, unless that is done. Raises `NodeUnreachable`; a node that is not up takes seconds."""
+
     def close(self) -> None: ...
 
 

@@ -22,7 +22,6 @@ from iecpod.provider import Provider
 from iecpod.release.support import check_support
 from iecpod.reports.table import format_table
 
-_ANSWER_SECONDS = 30.0
 _UNKNOWN, _NOTHING = "unknown", "-"
 
 
@@ -146,7 +145,7 @@ def _ask(
 
     def answers(hostname: str) -> bool:
         try:
-            shells[hostname].run(["true"], timeout_seconds=_ANSWER_SECONDS)
+            shells[hostname].connect()
         except IecpodError:
             return False
         return True

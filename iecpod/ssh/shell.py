@@ -60,7 +60,6 @@ class SshShell:
         return self._node
 
     def connect(self) -> None:
-        """Makes the connection unless it stands. Raises `NodeUnreachable`; a node that is not up takes seconds."""
         self._connection.connect()
 
     def close(self) -> None:

@@ -68,6 +68,10 @@ class FakeShell:
             raise CommandFailed(self._node, ["cat", path], 1, f"cat: {path}: No such file or directory")
         return self.files[path]
 
+    def connect(self) -> None:
+        """Fails as `true` does."""
+        self.run(["true"])
+
     def close(self) -> None:
         self.closed = True
 

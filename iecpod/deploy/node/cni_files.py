@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iecpod.deploy.node.file_digests import CHECK_DIGESTS, digest_lines
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import IecpodError
 from iecpod.ports import Shell
 
-#: Argument: the unit; input: digests of files. One command, as below: each costs an emulated guest a second.
-CHECK = """
-systemctl is-active --quiet "$1"
-sha256sum --check --status --strict
+#: Arguments: digests of files, the unit. One command, as below: each costs an emulated guest tenths of a second.
+CHECK = f"""
+systemctl is-active --quiet "$2"
+{CHECK_DIGESTS}
 """
 
 #: Arguments: the unit, then path and text of each file. A file is there whole or not at all: the runtime watches CNI's.
@@ -56,11 +56,9 @@ class CniFiles:
         return self.cluster.cni.node_files(self.cluster, node)
 
     def _is_in_place(self, hostname: str) -> bool:
-        digests = "".join(
-            f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in self._files(hostname).items()
-        )
-        argv = ["sh", "-euc", CHECK, "check-cni", self.cluster.cni.node_unit]
-        return self.shells[hostname].run(argv, stdin=digests.encode(), check=False).returncode == 0
+        digests = digest_lines(self._files(hostname))
+        argv = ["sh", "-euc", CHECK, "check-cni", digests, self.cluster.cni.node_unit]
+        return self.shells[hostname].run(argv, check=False).returncode == 0
 
     def _install(self, hostname: str) -> None:
         pairs = [word for path, text in self._files(hostname).items() for word in (path, text)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from iecpod.deploy.node.file_digests import CHECK_DIGESTS, digest_lines
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.owner import Owner
@@ -73,12 +73,13 @@ if test $# -gt 0; then systemctl set-environment "$@"; fi
 #: Arguments: lines of /etc/hosts; input: digests of files.
 _CHECK = f"""
 set -e
+{CHECK_DIGESTS}
+shift
 test -e {RECORD_DIR}/set-packages
 test "$(awk 'NR > 1' /proc/swaps | wc -l)" -eq 0
 for line; do
     sed -n '/^# iecpod: begin/,/^# iecpod: end/p' /etc/hosts | grep -qxF -- "$line"
 done
-sha256sum --check --status --strict
 """
 
 
@@ -107,11 +108,8 @@ class PreparePhase:
         self.node_times.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, changes[hostname]))
 
     def _check(self, hostname: str) -> None:
-        digests = "".join(
-            f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in self._files().items()
-        )
-        argv = ["sh", "-c", _CHECK, "check-prepared", *self.pod.host_lines]
-        self.shells[hostname].run(argv, stdin=digests.encode())
+        argv = ["sh", "-c", _CHECK, "check-prepared", digest_lines(self._files()), *self.pod.host_lines]
+        self.shells[hostname].run(argv)
 
     def _prepare(self, hostname: str, changes: NodeChanges) -> None:
         shell = self.shells[hostname]

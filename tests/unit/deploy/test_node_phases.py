@@ -141,7 +141,7 @@ def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
     assert "test ! -e /var/cache/iecpod-bundle" in shell.calls[0][2]
     shell = FakeShell().on("sh", "-euc", stdout="v1.20.2\n")
     assert _runtime(shell, low_overhead=True).probe() == "containerd, Kubernetes 1.20.2"
-    checked = {line.split()[1] for line in shell.inputs[0].decode().splitlines()}
+    checked = {line.split()[1] for line in shell.calls[0][4].splitlines()}
     assert checked == {
         "/etc/containerd/config.toml",
         "/etc/modules-load.d/iecpod-kubernetes.conf",

@@ -79,6 +79,8 @@ class OtherMachine:
     def read_file(self, path: str) -> bytes:
         return self.run(["cat", path]).stdout.encode()
 
+    def connect(self) -> None: ...
+
     def close(self) -> None: ...
 
 
