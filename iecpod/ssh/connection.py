@@ -31,6 +31,10 @@ _DEAD_PEER_MILLISECONDS = 90_000
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
+#: paramiko says it where the agent has no key and the user neither.
+_NOTHING_TO_LOG_IN_WITH = "No authentication methods available"
+
+
 class _HostKeyUnknown(Exception):
     pass
 
@@ -134,6 +138,8 @@ class SshConnection:
         except paramiko.AuthenticationException as error:
             raise self._refused(place, str(error)) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
+            if str(error) == _NOTHING_TO_LOG_IN_WITH:
+                raise self._refused(place, "there are none") from error
             reason = str(error) or type(error).__name__
             raise NodeUnreachable(
                 self._node, f"{place}: {what}: {reason}", "see whether the node runs with `iecpod status`"

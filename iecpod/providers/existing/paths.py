@@ -19,16 +19,22 @@ T = TypeVar("T")
 
 _UNIT = "iecpod-way-check.service"
 _LISTEN_SECONDS = 90
+_START_SECONDS = 60
 _CONNECT_SECONDS = 5
 _API_PORT, _KUBELET_PORT = 6443, 10250
 
-#: Arguments: address, then ports. A port that is taken is left to who has it: that answers as well.
+#: Arguments: address, then ports. A port that is taken is left to who has it: that answers as well. systemd waits for
+#: READY (sd_notify(3)), and systemd-run for systemd.
 LISTEN = """
-use IO::Socket::INET; use IO::Select;
+use IO::Socket::INET; use IO::Socket::UNIX; use IO::Select;
 $SIG{ALRM} = sub { exit }; alarm SECONDS;
 my $address = shift;
 my @open = grep { defined } map { IO::Socket::INET->new(LocalAddr => $address, LocalPort => $_, Proto => 'tcp',
     Listen => 16, ReuseAddr => 1) } @ARGV;
+if (my $told = $ENV{NOTIFY_SOCKET}) {
+    $told =~ s/^@/\\0/;
+    IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $told)->send("READY=1");
+}
 my $ready = IO::Select->new(@open);
 while (1) { close($_->accept) for $ready->can_read }
 """.replace("SECONDS", str(_LISTEN_SECONDS))
@@ -44,8 +50,8 @@ for (@ARGV) {
 _START = f"""
 systemctl stop {_UNIT} 2> /dev/null || true
 systemctl reset-failed {_UNIT} 2> /dev/null || true
-systemd-run --quiet --collect --unit={_UNIT} --property=RuntimeMaxSec={_LISTEN_SECONDS} perl -e "$@" || exit
-sleep 1
+exec systemd-run --quiet --collect --unit={_UNIT} --service-type=notify --property=TimeoutStartSec={_START_SECONDS} \\
+    --property=RuntimeMaxSec={_LISTEN_SECONDS} perl -e "$@"
 """
 
 
@@ -83,7 +89,7 @@ def _ports(node: ClusterNode) -> tuple[int, ...]:
 def _listen(shell: Shell, node: ClusterNode) -> None:
     ports = map(str, _ports(node))
     argv = ["sh", "-c", _START, "listen", LISTEN, str(node.address), *ports]
-    shell.run(argv, timeout_seconds=60)
+    shell.run(argv, timeout_seconds=_START_SECONDS + 30)
 
 
 def _closed(shell: Shell, node: ClusterNode, nodes: list[ClusterNode]) -> Iterator[Problem]:

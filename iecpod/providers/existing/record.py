@@ -49,7 +49,8 @@ list_packages() {{
     printf '%s\\n' "$found" | awk '$3 == "installed" {{ print $1, $2 }}' | sort
 }}
 list_enabled() {{
-    found=$(ask systemctl list-unit-files --no-legend --no-pager --state=enabled,masked) || return 1
+    # From the files: systemd itself takes a busy machine longer to say it than systemctl waits.
+    found=$(systemctl --root=/ list-unit-files --no-legend --no-pager --state=enabled,masked) || return 1
     printf '%s\\n' "$found" | awk 'NF {{ print $1, $2 }}' | sort
 }}
 list_active() {{

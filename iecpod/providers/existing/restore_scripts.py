@@ -53,8 +53,13 @@ socket=$(chosen cri | head -n 1)
 job reset {_SECONDS_FOR_RESET} kubeadm reset --force ${{socket:+--cri-socket="$socket"}}
 """
 
+# Units are listed from the files, too: a busy systemd may not answer in time, and what is silent is not empty.
 STOP = f"""{_HEADER}
-for unit in kubelet.service $(systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null |
+list_own_units() {{
+    systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null
+    systemctl --root=/ list-unit-files --no-legend --no-pager 'iecpod-*'
+}}
+for unit in kubelet.service $(list_own_units | sort -u |
     awk '{{ print $1 }}' | grep -v '^iecpod-restore'); do
     systemctl disable --now --quiet "$unit" 2> /dev/null
 done
@@ -260,7 +265,7 @@ while read -r state kind path top; do
         diff -rq "$record/files$path" "$path" > /dev/null 2>&1 || echo "directory $path, which is another"
     fi
 done < "$record/claims"
-systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null | awk '{{ print "unit " $1 }}' |
+systemctl --root=/ list-unit-files --no-legend --no-pager 'iecpod-*' | awk '{{ print "unit " $1 }}' |
     grep -v iecpod-restore
 for name in $(list_interfaces); do
     was interfaces "$name" && continue

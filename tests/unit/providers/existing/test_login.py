@@ -57,6 +57,15 @@ def test_a_password_lets_in(server: SshServer) -> None:
     shell.close()
 
 
+def test_nothing_to_log_in_with_is_said(server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    refusal = r"refuses the agent's keys and those of this user \(there are none\)"
+    with pytest.raises(NodeUnreachable, match=refusal) as caught:
+        shell_of(server, Login()).run(["true"])
+    assert "--ask-password" in caught.value.remedy
+
+
 def test_a_wrong_password_is_one_error_that_does_not_tell_it(server: SshServer) -> None:
     with pytest.raises(NodeUnreachable) as refused:
         shell_of(server, Login(password=Password("battery staple"))).run(["true"])
