@@ -215,6 +215,10 @@ class MachineState:
     disk: Path
 
 
+#: The input that decides what machines hold, and not which they are.
+INSIDE = "configuration of kubeadm"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointInputs:
     """Digests by name of all that decides a POD, secrets left out; `memory` is what must be equal to load memory."""

@@ -30,6 +30,13 @@ GO_ENVIRONMENT = {"GOMAXPROCS": "1"}
 GO_VARIABLES = [{"name": name, "value": value} for name, value in GO_ENVIRONMENT.items()]
 
 _ETCD_PERIODS = {"heartbeat-interval": "1000", "election-timeout": "10000"}
+#: kubeadm asks etcd to say every 5 seconds, to each of the API server's 60 watches, that nothing happened: twelve
+#: messages a second, which both encrypt. The API server asks by itself where a request needs to know.
+_SELDOM_SAID = {"watch-progress-notify-interval": "1m0s", "backend-batch-interval": "1s"}
+#: The name of that argument, and etcd 3.6, are kubeadm's since then.
+_ETCD_3_6 = (1, 34)
+#: For two metrics that nobody reads here, the API server asks etcd about each kind of object every minute.
+_NO_ETCD_METRICS = {"etcd-count-metric-poll-period": "0s", "etcd-db-metric-poll-interval": "0s"}
 _STATUS_PERIODS = {"nodeStatusUpdateFrequency": "1m0s", "nodeStatusReportFrequency": "5m0s"}
 _SYNC_PERIODS = {"syncFrequency": "2m0s", "fileCheckFrequency": "20s"}
 #: The kubelet walks the cgroups of all QoS classes every two seconds: a third of its time in an emulated guest. Flags,
@@ -103,12 +110,19 @@ def api_server_arguments(kubernetes_version: str) -> dict[str, str]:
     that was measured to take more than half of the API server's time.
     """
     counts_milliseconds = (1, 20) <= kubernetes_minor(kubernetes_version) < (1, 26)
-    return {"feature-gates": "APIPriorityAndFairness=false"} if counts_milliseconds else {}
+    if counts_milliseconds:
+        return {"feature-gates": "APIPriorityAndFairness=false"}
+    return _NO_ETCD_METRICS if has_plain_init(kubernetes_version) else {}
 
 
 def etcd_arguments(kubernetes_version: str) -> dict[str, str]:
     """Without waiting for the disk where etcd can: since 3.4.4, and kubeadm brings 3.4.9 or later since 1.19."""
-    return {**_ETCD_PERIODS, **({"unsafe-no-fsync": "true"} if kubernetes_minor(kubernetes_version) >= (1, 19) else {})}
+    minor = kubernetes_minor(kubernetes_version)
+    return {
+        **_ETCD_PERIODS,
+        **({"unsafe-no-fsync": "true"} if minor >= (1, 19) else {}),
+        **(_SELDOM_SAID if minor >= _ETCD_3_6 else {}),
+    }
 
 
 def cheap_keys(kubernetes_version: str, api: str) -> dict[str, Any]:

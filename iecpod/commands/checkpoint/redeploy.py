@@ -10,7 +10,7 @@ from iecpod.commands.checkpoint.restore import check_whole, remove_pod, restore_
 from iecpod.commands.checkpoint.save import checkpoints_provider, save_checkpoint
 from iecpod.commands.deploy import withdraw
 from iecpod.commands.redeploy import check_redeployable, redeploy
-from iecpod.errors import PreflightError
+from iecpod.errors import IecpodError, PreflightError
 from iecpod.pods.ports import PodTools
 from iecpod.pods.resolve import PodInputs
 from iecpod.provider import CheckpointInputs
@@ -29,7 +29,7 @@ def redeploy_with_checkpoint(
 ) -> Report:
     """As `redeploy`; a checkpoint that does not fit, or is damaged, costs a whole deploy, and a warning says why.
 
-    Raises where the checkpoint cannot be saved afterwards; the POD is deployed then.
+    So it is where the POD cannot be saved afterwards: it is deployed all the same.
     """
     fit = _find_fit(inputs, tools, store)
     if fit.checkpoint is not None:
@@ -40,10 +40,18 @@ def redeploy_with_checkpoint(
     tools.run.reporter.warn(f"no checkpoint fits, so the POD is deployed: {fit.why_not}")
     report = redeploy(inputs, tools, save_report)
     if report.outcome != FAILED and report.until is None:
-        saved = save_checkpoint(inputs, tools, store, installation, "")
-        size = format_size(saved.size_bytes)
-        tools.run.reporter.progress(f"saved checkpoint {saved.checkpoint.id}, {size}")
+        _save(inputs, tools, store, installation)
     return report
+
+
+def _save(inputs: PodInputs, tools: PodTools, store: CheckpointStore, installation: str) -> None:
+    try:
+        saved = save_checkpoint(inputs, tools, store, installation, "")
+    except IecpodError as error:
+        tools.run.reporter.warn(f"the POD is deployed, and no checkpoint of it was saved: {error.cause}")
+        return
+    size = format_size(saved.size_bytes)
+    tools.run.reporter.progress(f"saved checkpoint {saved.checkpoint.id}, {size}")
 
 
 def _find_fit(inputs: PodInputs, tools: PodTools, store: CheckpointStore) -> Fit:

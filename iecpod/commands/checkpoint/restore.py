@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from iecpod.pods.directory import RESTORING
 from iecpod.pods.ports import PodTools
 from iecpod.pods.refusal import REMOVED_BY_REDEPLOY, check_plan
 from iecpod.pods.resolve import PodInputs
-from iecpod.provider import CheckpointInputs, Checkpoints, MachinePlan, MachineState, Provider
+from iecpod.provider import INSIDE, CheckpointInputs, Checkpoints, MachinePlan, MachineState, Provider
 from iecpod.reports.run_report import Report
 from iecpod.results import DONE, FAILED
 
@@ -153,8 +153,11 @@ def _check_beforehand(inputs: PodInputs, tools: PodTools, checkpoint: Checkpoint
 
 
 def check_fits(checkpoint: Checkpoint, inputs: CheckpointInputs) -> None:
-    """Raises `PreflightError` where the POD of now is another one."""
-    difference = describe_difference(checkpoint.inputs, inputs.deploy)
+    """Raises `PreflightError` where the POD of now is another one.
+
+    What machines hold stays as it was saved, also where this version of iecpod would configure it otherwise.
+    """
+    difference = describe_difference(_outside(checkpoint.inputs), _outside(inputs.deploy))
     if difference:
         raise PreflightError(
             [
@@ -167,6 +170,10 @@ def check_fits(checkpoint: Checkpoint, inputs: CheckpointInputs) -> None:
             ],
             "the checkpoint is of another POD than the descriptors and options of now describe",
         )
+
+
+def _outside(inputs: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in inputs.items() if name != INSIDE}
 
 
 @dataclass(frozen=True, slots=True)

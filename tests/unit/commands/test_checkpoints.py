@@ -256,6 +256,26 @@ def test_a_redeploy_saves_what_it_deployed_and_restores_it_the_next_time(pod: Ch
     assert all(pod.states().values()) and len(pod.store.find_all()) == 1
 
 
+def test_a_pod_that_cannot_be_saved_was_deployed_all_the_same(pod: CheckpointPod) -> None:
+    pod.tools.hypervisor.refuse_states = {"local-virtual1-iec03"}
+    _redeploy(pod)
+    assert all(pod.states().values()) and pod.store.find_all() == []
+    assert any("the POD is deployed, and no checkpoint of it was saved" in line for line in pod.tools.reporter.lines)
+
+
+def test_another_configuration_of_kubeadm_misses_and_is_restored_when_asked(
+    pod: CheckpointPod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = pod.save()
+    monkeypatch.setattr("iecpod.render.kubeadm.LEADER_ARGUMENTS", {"leader-elect": "true"})
+    result = make_pod_plan(resolve(pod.layout), pod.tools)
+    assert result.inputs is not None
+    why_not = find_fit(pod.store, REF, result.inputs).why_not
+    assert why_not == f"{saved.checkpoint.id} was made with another configuration of kubeadm"
+    pod.restore(saved, may_replace=True)
+    assert len(pod.tools.hypervisor.loaded) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from iecpod.design.value_digest import value_digest
 from iecpod.options.choices import VirtType
-from iecpod.provider import CheckpointInputs
+from iecpod.provider import INSIDE, CheckpointInputs
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedPod
 from iecpod.providers.libvirt.tools import NodeSecrets
+from iecpod.render.kubeadm import render_init_config
+from iecpod.render.low_overhead import render_patches
 
 #: Grows when what a deploy makes of equal inputs changes in a way that no digest shows.
 _FORMAT = "1"
@@ -26,9 +28,17 @@ def find_inputs(planned: LibvirtPlan) -> CheckpointInputs:
         **({"bundle": bundle} if bundle else {}),
         **({"VLAN links": value_digest(planned.desired.vlan_links)} if planned.desired.vlan_links else {}),
         "cluster": value_digest({"nodes": cluster.nodes, "cni": cluster.cni.name, "cidrs": _cidrs(planned)}),
+        INSIDE: value_digest(_kubeadm(planned)),
         "supply": value_digest((planned.pod.supply, planned.pod.docker_bridge)),
     }
     return CheckpointInputs(deploy=deploy, memory=_memory(planned))
+
+
+def _kubeadm(planned: LibvirtPlan) -> tuple[str, dict[str, str]]:
+    """What the first node is given, but for its secret and for how long it may take."""
+    cluster = planned.pod.cluster
+    patches = render_patches(cluster.release.kubernetes_version) if cluster.low_overhead else {}
+    return render_init_config(cluster, token="", timeout_seconds=0), patches
 
 
 def _cidrs(planned: LibvirtPlan) -> dict[str, object]:
