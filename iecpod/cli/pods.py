@@ -28,6 +28,7 @@ from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 from iecpod.cli.passing import pass_access, pass_pods
 from iecpod.errors import ExitCode, UsageError
 from iecpod.options.choices import ProviderName
+from iecpod.pods.request import BOOTSTRAP_LAB
 
 if TYPE_CHECKING:
     from iecpod.pods.request import PodRequest
@@ -106,10 +107,6 @@ def _build(
         pods.plan(request, echo)
     else:
         echo(build(request, outputs).to_text())
-
-
-#: The lab of the PODs that `bootstrap` describes.
-BOOTSTRAP_LAB = "nodes"
 
 
 @click.command()

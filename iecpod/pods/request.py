@@ -48,6 +48,9 @@ class LabDefaults:
 
 assert DEFAULTS.release and DEFAULTS.scenario
 _CONNECTED_LAB = LabDefaults(PodOptions(), (DefaultSoftware(DEFAULTS.release, DEFAULTS.scenario),), Source.DEFAULT)
+#: The lab of the PODs that `iecpod bootstrap` describes.
+BOOTSTRAP_LAB = "nodes"
+
 _LABS = {
     "local": LabDefaults(
         PodOptions(uri=EMBEDDED, disposable=True),

@@ -24,7 +24,7 @@ from iecpod.options.site import Site
 from iecpod.pods.directory import REPORT
 from iecpod.pods.installation import ensure_installation
 from iecpod.pods.ports import PodTools
-from iecpod.pods.request import PodRequest, lab_defaults
+from iecpod.pods.request import BOOTSTRAP_LAB, PodRequest, lab_defaults
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.progress.event_lines import Run
@@ -121,8 +121,9 @@ class Pods:
 
     def _teardown_site(self, request: PodRequest, tools: PodAdapters) -> Site:
         given, saved = request.options, tools.state.saved().options.site
-        if given.provider is ProviderName.EXISTING:
-            return Site(given.provider)
+        described = request.ref.lab == BOOTSTRAP_LAB and given.base_uri is None  # until it was torn down
+        if given.provider is ProviderName.EXISTING or (described and not given.uri):
+            return Site(ProviderName.EXISTING)
         if saved is not None and (given.uri is None or saved.uri is None):
             return saved
         known = given.uri or lab_defaults(request.ref.lab).options.uri

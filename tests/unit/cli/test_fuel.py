@@ -253,3 +253,8 @@ def test_commands_are_traced_when_asked_for_only() -> None:
     assert lines[0].endswith("iec01: sh -c 'for x in 1 2 do echo $x done' http://***@mirror/debian")
     assert len(lines[1]) < 450 and lines[1].endswith("…")
     assert not logging.getLogger("iecpod.command").handlers
+
+
+def test_what_was_bootstrapped_and_torn_down_can_be_torn_down_again(tmp_path: Path) -> None:
+    result = run(tmp_path, "teardown", "-l", "nodes", "-p", "edge")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "nothing to remove\n", "")
