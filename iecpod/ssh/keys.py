@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +43,9 @@ class PodKeys:
     def known_hosts_file(self) -> Path:
         return self.directory / _KNOWN_HOSTS
 
-    def write_known_hosts(self, names: Mapping[str, Sequence[str]]) -> Path:
-        """Pins each node's host key for ssh(1). `names` gives, by hostname, the addresses and names it answers to."""
-        lines = []
-        for hostname, aliases in names.items():
-            algorithm, key = self.host_key(hostname)[1].split()[:2]
-            lines += [f"{alias} {algorithm} {key}\n" for alias in dict.fromkeys((*aliases, hostname))]
+    def write_known_hosts(self, host_keys: Mapping[str, str]) -> Path:
+        """Pins host keys for ssh(1): public keys, as `TYPE BASE64`, by each address and name of a node."""
+        lines = (f"{name} {' '.join(key.split()[:2])}\n" for name, key in host_keys.items())
         try:
             replace_file(self.known_hosts_file, "".join(lines), PRIVATE)
         except OSError as error:

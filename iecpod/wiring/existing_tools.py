@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +32,7 @@ class KeyedNodes(Protocol):
 
     def keys(self) -> PodKeys: ...
 
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]: ...
+    def shell(self, node: NodeEndpoint) -> Shell: ...
 
 
 class LoginAccess:
@@ -84,8 +83,8 @@ class OwnKey:
     def has_keys(self) -> bool:
         return find_pod_keys(self.keys_dir) is not None
 
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        return self.nodes.shells(endpoints)
+    def shell(self, endpoint: NodeEndpoint) -> Shell:
+        return self.nodes.shell(endpoint)
 
 
 @dataclass(frozen=True, slots=True)

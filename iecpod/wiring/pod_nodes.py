@@ -61,23 +61,24 @@ class PodNodes:
         return ensure_pod_keys(self._run.pod_dir / "keys", str(self._run.ref))
 
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        keys = self.keys()
-        keys.write_known_hosts({hostname: [str(node.address)] for hostname, node in endpoints.items()})
-        return {
-            hostname: SshShell(
-                SshConnection(
-                    hostname,
-                    str(node.address),
-                    user=node.user,
-                    private_key_file=keys.private_key_file,
-                    host_key=node.host_key,
-                    open_socket=node.way.open_socket,
-                    refused_remedy=node.refused_remedy,
-                    mismatch_remedy=node.mismatch_remedy,
-                )
+        """Of all nodes, whose host keys are pinned for ssh(1) as well."""
+        pinned = {name: node.host_key for node in endpoints.values() for name in (str(node.address), node.hostname)}
+        self.keys().write_known_hosts(pinned)
+        return {hostname: self.shell(node) for hostname, node in endpoints.items()}
+
+    def shell(self, node: NodeEndpoint) -> Shell:
+        return SshShell(
+            SshConnection(
+                node.hostname,
+                str(node.address),
+                user=node.user,
+                private_key_file=self.keys().private_key_file,
+                host_key=node.host_key,
+                open_socket=node.way.open_socket,
+                refused_remedy=node.refused_remedy,
+                mismatch_remedy=node.mismatch_remedy,
             )
-            for hostname, node in endpoints.items()
-        }
+        )
 
     def host_kubectl(self, way: WayIn, release: Release) -> LocalKubectl | None:
         binary = find_kubernetes(Cache(self._layout.cache_dir, self._run.reporter), release)

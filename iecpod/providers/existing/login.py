@@ -42,7 +42,7 @@ def open_shell(tools: ExistingTools, endpoint: NodeEndpoint) -> Shell:
     Raises `NodeUnreachable`, and `NodeError` as `check_root`.
     """
     if tools.pod_key.has_keys():
-        shell = tools.pod_key.shells({endpoint.hostname: endpoint})[endpoint.hostname]
+        shell = tools.pod_key.shell(endpoint)
         try:
             check_root(shell, endpoint.user)
             return shell

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from iecpod.model import Arch
@@ -42,8 +41,8 @@ class PodKey(Protocol):
     def has_keys(self) -> bool:
         """Whether the key was made by a deploy from here."""
 
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        """With pinned host keys."""
+    def shell(self, endpoint: NodeEndpoint) -> Shell:
+        """With its pinned host key."""
 
 
 class Notes(Protocol):

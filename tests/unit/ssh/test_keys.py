@@ -27,7 +27,7 @@ def test_keys_are_made_once_and_reused(tmp_path: Path) -> None:
 def test_only_the_owner_can_read_them(tmp_path: Path) -> None:
     keys = ensure_pod_keys(tmp_path / "pod" / "keys", "c")
     keys.host_key("iec01")
-    keys.write_known_hosts({"iec01": ["172.16.10.36"]})
+    keys.write_known_hosts({"iec01": keys.host_key("iec01")[1]})
     assert stat.S_IMODE(keys.directory.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in keys.directory.iterdir()}
     assert modes == {"id_ed25519": 0o600, "ssh_host_ed25519_key-iec01": 0o600, "known_hosts": 0o600}
@@ -50,8 +50,8 @@ def test_openssh_reads_keys_and_known_hosts(tmp_path: Path) -> None:
         text=True,
     )
     assert derived.stdout.split()[:2] == public.split()[:2]
-    keys.write_known_hosts({"iec01": ["172.16.10.36", "iec01.pod.example"], "iec02": ["172.16.10.37"]})
-    for name in ("172.16.10.36", "iec01.pod.example", "iec01"):
+    keys.write_known_hosts({"172.16.10.36": public, "iec01": public, "172.16.10.37": keys.host_key("iec02")[1]})
+    for name in ("172.16.10.36", "iec01"):
         found = subprocess.run(
             ["ssh-keygen", "-F", name, "-f", str(keys.known_hosts_file)], capture_output=True, check=True, text=True
         )
@@ -60,10 +60,11 @@ def test_openssh_reads_keys_and_known_hosts(tmp_path: Path) -> None:
 
 def test_known_hosts_is_replaced_whole(tmp_path: Path) -> None:
     keys = ensure_pod_keys(tmp_path, "c")
-    keys.write_known_hosts({"iec01": ["10.0.0.1"]})
-    keys.write_known_hosts({"iec02": ["10.0.0.2", "iec02"]})
+    keys.write_known_hosts({"10.0.0.1": "ssh-rsa AAAA"})
+    keys.write_known_hosts(dict.fromkeys(("10.0.0.2", "iec02"), "ecdsa-sha2-nistp256 BBBB comment"))
     lines = keys.known_hosts_file.read_text().splitlines()
-    assert [line.split()[0] for line in lines] == ["10.0.0.2", "iec02"]
+    assert lines == ["10.0.0.2 ecdsa-sha2-nistp256 BBBB", "iec02 ecdsa-sha2-nistp256 BBBB"]
+    assert [path.name for path in tmp_path.iterdir() if "host_key" in path.name] == [], "none is made for them"
 
 
 def test_find_makes_nothing(tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ class FakeMachines:
     def has_keys(self) -> bool:
         return bool(self.knows)
 
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        return {name: self._shell(endpoint, "pod key") for name, endpoint in endpoints.items()}
+    def shell(self, endpoint: NodeEndpoint) -> Shell:
+        return self._shell(endpoint, "pod key")
 
     def first_shell(self, endpoint: NodeEndpoint) -> Shell:
         return self._shell(endpoint, "login")
