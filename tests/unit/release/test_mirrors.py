@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -259,8 +260,8 @@ def _phase(shell: FakeShell, runtime: str, supply: Supply) -> RuntimePhase:
 def _shell_with(files: dict[str, bytes]) -> FakeShell:
     """A node that has Kubernetes and these files; it checks digests as sha256sum does."""
 
-    def check(_argv: object, stdin: bytes) -> CommandResult:
-        pairs = [line.split("  ", 1) for line in stdin.decode().splitlines()]
+    def check(argv: Sequence[str], _stdin: bytes) -> CommandResult:
+        pairs = [line.split("  ", 1) for line in "".join(argv[4:5]).splitlines()]
         same = all(hashlib.sha256(files.get(path, b"")).hexdigest() == digest for digest, path in pairs)
         return CommandResult(0 if same and pairs else 1, "v1.20.2\n", "")
 
