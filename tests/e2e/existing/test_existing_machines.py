@@ -53,7 +53,7 @@ systemctl daemon-reload
 systemctl restart ssh
 """
 AS_BEFORE = """
-rm -r /etc/systemd/system/ssh.service.d
+rm /etc/systemd/system/ssh.service.d/capabilities.conf
 systemctl daemon-reload
 systemctl restart ssh
 """
