@@ -23,11 +23,20 @@ _LABELS = {"k8s-app": NAME}
 #: kube-router makes it and writes rules for it; the name is fixed.
 _BRIDGE = "kube-bridge"
 _HEALTH_PORT = 20244
+#: kube-proxy takes seconds from its start to its rules, and an emulated guest half a minute.
+_RULES_SECONDS = 60
 #: GoBGP's gRPC API, where kube-router 2.1 lets everyone change routes and peers.
 _BGP_API_PORT = 50051
 
 #: For routes and rules, for ipset's and iptables' sockets, and for BGP's port.
 CAPABILITIES = ("NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE")
+
+#: Shell: one program a minute while all is well.
+_RENEW_RULES = (
+    f"while sleep {_RULES_SECONDS}; do "
+    "iptables -w -t nat -S KUBE-SERVICES >/dev/null 2>&1 || iptables -w -t mangle -X KUBE-PROXY-CANARY 2>/dev/null; "
+    "done"
+)
 
 GUARD_UNIT = "iecpod-kube-router-guard.service"
 
@@ -196,16 +205,21 @@ def _render_guard(node: ClusterNode) -> str:
 
     In table raw, since rules of kube-router accept packets of pods before later ones of table filter are asked. What
     the node sends to its own address comes in by `lo`.
+
+    It also has kube-proxy write its rules again where they are missing. kube-router writes table filter as it read it
+    a moment ago, without the chains that kube-proxy has made meanwhile; kube-proxy's first round of rules then fails,
+    and 1.37 tries none again before a Service changes. It does when its canary chain is gone from table mangle, which
+    it looks for every 30 seconds.
     """
     rule = f"PREROUTING ! -i lo -d {node.address} -p tcp --dport {_BGP_API_PORT} -j DROP"
     return f"""[Unit]
-Description=Close the BGP API of kube-router to pods and other machines
+Description=Close the BGP API of kube-router, and have kube-proxy renew rules that it lost
 Before=kubelet.service
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh -c 'iptables -w -t raw -C {rule} 2>/dev/null || iptables -w -t raw -A {rule}'
+ExecStartPre=/bin/sh -c 'iptables -w -t raw -C {rule} 2>/dev/null || iptables -w -t raw -A {rule}'
+ExecStart=/bin/sh -c '{_RENEW_RULES}'
+Restart=always
 
 [Install]
 WantedBy=multi-user.target

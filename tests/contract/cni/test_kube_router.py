@@ -113,8 +113,22 @@ def test_the_bgp_api_is_closed_to_all_but_the_node(
     assert node.run("iptables", "-t", "raw", "-S", "PREROUTING").stdout.count("--dport 50051") == 1
 
 
-def guard_command(cluster: DesiredCluster) -> str:
+@pytest.mark.parametrize("has_rules", [True, False])
+def test_kube_proxy_is_made_to_renew_rules_that_are_missing(
+    node_and_peer: tuple[Namespace, Namespace], cluster: DesiredCluster, tmp_path: Path, has_rules: bool
+) -> None:
+    node, _peer = node_and_peer
+    node.run("iptables", "-t", "mangle", "-N", "KUBE-PROXY-CANARY")
+    if has_rules:
+        node.run("iptables", "-t", "nat", "-N", "KUBE-SERVICES")
+    (tmp_path / "sleep").write_text(f"#!/bin/sh\nmkdir {tmp_path}/slept\n")  # once, and the loop ends
+    (tmp_path / "sleep").chmod(0o755)
+    node.run("sh", "-uc", f"PATH={tmp_path}:$PATH\n{guard_command(cluster, 'ExecStart')}")
+    assert ("-N KUBE-PROXY-CANARY" in node.run("iptables", "-t", "mangle", "-S").stdout) == has_rules
+
+
+def guard_command(cluster: DesiredCluster, key: str = "ExecStartPre") -> str:
     """What systemd gives to the shell."""
     unit = cluster.cni.node_files(cluster, WORKER)[f"/etc/systemd/system/{GUARD_UNIT}"]
-    (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
-    return start.removeprefix("ExecStart=/bin/sh -c ").strip("'")
+    (start,) = (line for line in unit.splitlines() if line.startswith(f"{key}="))
+    return start.removeprefix(f"{key}=/bin/sh -c ").strip("'")

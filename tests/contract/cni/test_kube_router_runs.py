@@ -236,7 +236,7 @@ def _check_guard(lab: Lab) -> None:
     strangers = (lab.pods["a"], lab.pods["c"], lab.nodes["iec01"])
     assert all(stranger.connects("172.16.10.37", 50051) for stranger in strangers)
     unit = lab.cluster.cni.node_files(lab.cluster, lab.node("iec02"))[f"/etc/systemd/system/{GUARD_UNIT}"]
-    (start,) = (line for line in unit.splitlines() if line.startswith("ExecStart="))
-    lab.nodes["iec02"].run("sh", "-euc", start.removeprefix("ExecStart=/bin/sh -c ").strip("'"))
+    (start,) = (line for line in unit.splitlines() if line.startswith("ExecStartPre="))
+    lab.nodes["iec02"].run("sh", "-euc", start.removeprefix("ExecStartPre=/bin/sh -c ").strip("'"))
     assert not any(stranger.connects("172.16.10.37", 50051) for stranger in strangers)
     assert lab.nodes["iec01"].connects("172.16.10.37", 179), "peers are heard"
