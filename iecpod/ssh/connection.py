@@ -113,10 +113,7 @@ class SshConnection:
     def transport(self) -> paramiko.Transport:
         """Of a connection that stands, else of a new one. Raises `NodeUnreachable`, and OSError where that broke."""
         self.connect()
-        transport = self._client.get_transport() if self._client else None
-        if transport is None:
-            raise ConnectionError("not connected")
-        return transport
+        return self._standing_transport()
 
     def close(self) -> None:
         if self._client is not None:
@@ -146,10 +143,13 @@ class SshConnection:
             ) from error
 
     def _new_channel(self) -> paramiko.Channel:
+        return self._standing_transport().open_session(timeout=_CHANNEL_SECONDS)
+
+    def _standing_transport(self) -> paramiko.Transport:
         transport = self._client.get_transport() if self._client else None
         if transport is None:
-            raise EOFError("not connected")
-        return transport.open_session(timeout=_CHANNEL_SECONDS)
+            raise ConnectionError("not connected")
+        return transport
 
     def _is_connected(self) -> bool:
         transport = self._client.get_transport() if self._client else None

@@ -61,12 +61,6 @@ class Capture:
         note = f"[{self.dropped_bytes} bytes left out]\n" if self.dropped_bytes else ""
         return note + self._kept.decode(errors="replace")
 
-    def after(self, before: bytes) -> Capture:
-        whole = Capture(self._most_bytes)
-        whole.add(before + self._kept)
-        whole.dropped_bytes += self.dropped_bytes
-        return whole
-
     def last_line(self) -> str:
         lines = self._kept[-_LINE_BYTES:].decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
@@ -78,18 +72,24 @@ class Exchange:
     stdout: Capture
     stderr: Capture
 
-    def after(self, stdout: bytes, stderr: bytes) -> Exchange:
-        """With outputs that came before these."""
-        return Exchange(self.returncode, self.stdout.after(stdout), self.stderr.after(stderr))
-
 
 class Output(Protocol):
     def add(self, chunk: bytes) -> None: ...
 
 
-def exchange(channel: paramiko.Channel, stdin: bytes | mmap.mmap, timeout_seconds: float) -> Exchange:
-    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection."""
+def exchange(
+    channel: paramiko.Channel,
+    stdin: bytes | mmap.mmap,
+    timeout_seconds: float,
+    before: tuple[bytes, bytes] = (b"", b""),
+) -> Exchange:
+    """Feeds and drains a channel whose command was started. Raises `TimeIsUp`, or EOFError for a lost connection.
+
+    `before` is what was read already of either output.
+    """
     stdout, stderr = Capture(), Capture()
+    stdout.add(before[0])
+    stderr.add(before[1])
     pending = memoryview(stdin)
     deadline = time.monotonic() + timeout_seconds
     exit_seen_at: float | None = None

@@ -9,7 +9,7 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import paramiko
 
@@ -67,34 +67,40 @@ class RootSession:
         self._channel.sendall(text.encode())
 
     def _await_answer(self, outputs: _Outputs) -> None:
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while not outputs.have_started:
-            if outputs.read():
-                continue
-            if self._channel.exit_status_ready():
-                end = exchange(self._channel, b"", _ANSWER_SECONDS).after(*outputs.before)
-                raise NotStarted("the shell of root ended", end)
-            if self._channel.closed:
-                raise EOFError("connection lost")
-            if time.monotonic() >= deadline:
-                raise TimeoutError("the shell of root does not answer")
-            wait_for_data(self._channel, _POLL_SECONDS)
+        try:
+            self._read_until(lambda: outputs.have_started, outputs, _ANSWER_SECONDS)
+        except EOFError:
+            if not self._channel.exit_status_ready():
+                raise
+            end = exchange(self._channel, b"", _ANSWER_SECONDS, before=outputs.before)
+            raise NotStarted("the shell of root ended", end) from None
 
     def _await_end(self, outputs: _Outputs, timeout_seconds: float, *, stops_when_dropped: bool) -> Exchange:
+        def is_over() -> bool:
+            return outputs.status is not None or (stops_when_dropped and outputs.stdout.capture.dropped_bytes > 0)
+
+        try:
+            self._read_until(is_over, outputs, timeout_seconds)
+        except TimeoutError:
+            raise TimeIsUp(outputs.stderr.capture.last_line() or outputs.stdout.capture.last_line()) from None
+        if outputs.status is None:
+            return outputs.exchange(-1)
+        self._is_idle = True
+        return outputs.exchange(outputs.status)
+
+    def _read_until(self, is_over: Callable[[], bool], outputs: _Outputs, timeout_seconds: float) -> None:
+        """Raises `TimeoutError`, also while output comes, and `EOFError` where nothing more can come."""
         deadline = time.monotonic() + timeout_seconds
-        while (status := outputs.status) is None:
+        while not is_over():
+            has_ended = self._channel.exit_status_ready() or self._channel.closed  # before the last look at its output
             moved = outputs.read()
-            if stops_when_dropped and outputs.stdout.capture.dropped_bytes:
-                return outputs.exchange(-1)
-            if not moved and (self._channel.exit_status_ready() or self._channel.closed):
+            if has_ended and not moved:
                 raise EOFError("the shell of root ended")
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeIsUp(outputs.stderr.capture.last_line() or outputs.stdout.capture.last_line())
+                raise TimeoutError("the shell of root does not answer")
             if not moved:
                 wait_for_data(self._channel, min(_POLL_SECONDS, left))
-        self._is_idle = True
-        return outputs.exchange(status)
 
 
 class _Outputs:

@@ -63,22 +63,12 @@ class PodNodes:
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         """Of all nodes, whose host keys are pinned for ssh(1) as well."""
         pinned = {name: node.host_key for node in endpoints.values() for name in (str(node.address), node.hostname)}
-        self.keys().write_known_hosts(pinned)
-        return {hostname: self.shell(node) for hostname, node in endpoints.items()}
+        keys = self.keys()
+        keys.write_known_hosts(pinned)
+        return {hostname: _shell(node, keys) for hostname, node in endpoints.items()}
 
     def shell(self, node: NodeEndpoint) -> Shell:
-        return SshShell(
-            SshConnection(
-                node.hostname,
-                str(node.address),
-                user=node.user,
-                private_key_file=self.keys().private_key_file,
-                host_key=node.host_key,
-                open_socket=node.way.open_socket,
-                refused_remedy=node.refused_remedy,
-                mismatch_remedy=node.mismatch_remedy,
-            )
-        )
+        return _shell(node, self.keys())
 
     def host_kubectl(self, way: WayIn, release: Release) -> LocalKubectl | None:
         binary = find_kubernetes(Cache(self._layout.cache_dir, self._run.reporter), release)
@@ -96,3 +86,18 @@ class PodNodes:
         tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
         ways = (way.open_socket, *tunnels)
         return ApiClient(first.node, address, port, load_credentials=load, ways=ways)
+
+
+def _shell(node: NodeEndpoint, keys: PodKeys) -> SshShell:
+    return SshShell(
+        SshConnection(
+            node.hostname,
+            str(node.address),
+            user=node.user,
+            private_key_file=keys.private_key_file,
+            host_key=node.host_key,
+            open_socket=node.way.open_socket,
+            refused_remedy=node.refused_remedy,
+            mismatch_remedy=node.mismatch_remedy,
+        )
+    )

@@ -47,11 +47,14 @@ _ARCHIVES_DIR = "/var/cache/iecpod-images"
 
 _IS_INSTALLED = f"test -x /usr/bin/kubeadm && test ! -e {_BUNDLE_DIR}"
 
+#: How names of files begin that keep what kubeadm said of itself.
+KUBEADM_SAID = "/run/iecpod-kubeadm"
+
 #: One command a node. Arguments: digests of files, the runtime. What kubeadm says is kept until the next boot, for the
 #: program that said it: to start it takes an emulated guest a second.
 _CHECK = f"""
 test ! -e {_BUNDLE_DIR}
-said=/run/iecpod-kubeadm-$(stat --dereference --format=%i-%s-%Y "$(command -v kubeadm)")
+said={KUBEADM_SAID}-$(stat --dereference --format=%i-%s-%Y "$(command -v kubeadm)")
 test -s "$said" || {{ kubeadm version --output=short > "$said.new"; mv "$said.new" "$said"; }}
 cat "$said"
 systemctl is-active --quiet "$2"

@@ -31,9 +31,9 @@ $SIG{ALRM} = sub { exit }; alarm SECONDS;
 my $address = shift;
 my @open = grep { defined } map { IO::Socket::INET->new(LocalAddr => $address, LocalPort => $_, Proto => 'tcp',
     Listen => 16, ReuseAddr => 1) } @ARGV;
-if (my $told = $ENV{NOTIFY_SOCKET}) {
-    $told =~ s/^@/\\0/;
-    IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $told)->send("READY=1");
+if (my $socket = $ENV{NOTIFY_SOCKET}) {
+    $socket =~ s/^@/\\0/;
+    IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $socket)->send("READY=1");
 }
 my $ready = IO::Select->new(@open);
 while (1) { close($_->accept) for $ready->can_read }

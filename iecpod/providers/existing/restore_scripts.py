@@ -6,6 +6,7 @@ All of them read the record, and change only what it or a name shows to be the P
 from __future__ import annotations
 
 from iecpod.cni.registry import ALL_TRACES
+from iecpod.deploy.phases.runtime import KUBEADM_SAID
 from iecpod.providers.existing.record import OBSERVE
 from iecpod.render.package_locks import WAITING_DPKG
 
@@ -130,7 +131,7 @@ for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
         sed -n "/^# $program/,/^# ip/p" "$record/rules" | grep -qxF "*$table" || nft delete table "$family" "$table"
     done
 done
-rm -f /run/iecpod-rules
+rm -f /run/iecpod-rules {KUBEADM_SAID}-*
 if command -v ipset > /dev/null; then
     for set in $(ipset list -name 2> /dev/null); do
         case $set in KUBE-*|{_CNI_IPSETS}) ipset destroy "$set" ;; esac

@@ -78,6 +78,7 @@ units=$(ask systemctl list-units --no-legend --no-pager --plain --type=service,s
 printf '%s\\n' "$units" | awk '{print $1}' | grep -v user@
 ls /sys/class/net
 ls /run/netns 2> /dev/null || true
+ls -d /run/iecpod-* 2> /dev/null || true
 awk 'NR > 1 {print $1, $2}' /proc/swaps
 ip -4 route show table all
 for name in net/ipv4/ip_forward vm/overcommit_memory kernel/panic kernel/panic_on_oops net/ipv4/conf/all/rp_filter; do

@@ -18,7 +18,7 @@ from iecpod.ports import Reporter
 from iecpod.progress.event_lines import EVENTS, FIELDS_OF_ALL, JsonLinesReporter, Run
 from iecpod.progress.live_display import LiveReporter
 from iecpod.progress.plain_lines import PlainReporter, heartbeat
-from iecpod.progress.reporters import make_reporter
+from iecpod.progress.reporters import LogReporter, make_reporter
 from tests.unit.descriptors.broken_pod import ROOT
 
 RUN = Run("0123456789ab", "deploy", PodRef("local", "virtual1"))
@@ -88,6 +88,15 @@ def test_silence_of_many_nodes_is_one_line_of_bounded_length() -> None:
     reporter.report_silence()
     last = stream.getvalue().splitlines()[-1]
     assert last.startswith("t still workers, 61 s | iec001: started, 61 s | ") and last.endswith(" | and 91 more")
+
+
+def test_the_log_has_what_a_wait_sees_when_it_differs_and_not_too_often(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "iecpod.run")
+    now = iter((0.0, 0.0, 5.0, 11.0, 11.0))
+    reporter = LogReporter(lambda: next(now))
+    for seen in ("silence", "silence", "a kernel", "a kernel"):
+        reporter.waiting("SSH", seen, "iec01")
+    assert caplog.messages == ["iec01: waits for SSH: silence", "iec01: waits for SSH: a kernel"]
 
 
 def test_a_heartbeat_ends_with_its_block() -> None:

@@ -117,6 +117,17 @@ def test_without_a_shell_of_root_the_command_has_failed_as_sudo_says(
     assert len(server.commands) == 2
 
 
+def test_a_node_that_prints_for_ever_before_it_takes_a_command_is_given_up(
+    shell: SshShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iecpod.ssh.root_session._ANSWER_SECONDS", 0.5)
+    (tmp_path / "bin" / "sudo").write_text("#!/bin/sh\nexec yes\n")
+    start = time.monotonic()
+    with pytest.raises(NodeUnreachable, match="does not answer"):
+        shell.run(["true"])
+    assert time.monotonic() - start < 10
+
+
 def test_a_session_that_ended_takes_no_command_with_it(shell: SshShell, server: SshServer) -> None:
     session = shell.run(["sh", "-c", "cut -d ' ' -f 4 /proc/$PPID/stat"]).stdout.strip()
     os.kill(int(session), signal.SIGKILL)
