@@ -243,6 +243,12 @@ class Checkpoints(Protocol):
         part of the names of their new disks. Raises `HostError` and its kin.
         """
 
+    def compress_states(self, states: Sequence[MachineState]) -> None:
+        """Turns what `save_states` wrote into what `restore_phases` reads; the machines run meanwhile.
+
+        Raises `IecpodError`.
+        """
+
     def restore_phases(
         self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
     ) -> Sequence[Phase]:

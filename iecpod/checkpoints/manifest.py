@@ -13,7 +13,7 @@ from iecpod.model import PodRef
 from iecpod.outside_json import Bounds, Json, parse_json
 
 #: A checkpoint of another one is not read: what it consists of may be another.
-VERSION = 1
+VERSION = 2
 
 _ID = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

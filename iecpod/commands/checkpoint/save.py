@@ -153,6 +153,8 @@ class _Save:
             self.tools.run.reporter.warn(error.cause)
 
     def _describe(self, new: NewCheckpoint, states: list[MachineState]) -> Checkpoint:
+        self.tools.run.reporter.progress("compressing memory")
+        self.saving.compress_states(states)
         self.tools.run.reporter.progress("computing digests")
         for state in states:
             for path in filter(None, (state.memory, state.nvram)):

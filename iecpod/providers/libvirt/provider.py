@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.deploy.workflow import Phase
 from iecpod.design.machines import BundleDisk
@@ -21,6 +22,7 @@ from iecpod.options.choices import BundleVia
 from iecpod.ports import Images, NodeEndpoint, Shell
 from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState, Removed
 from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
+from iecpod.providers.libvirt.checkpoint.memory_file import compress_memory
 from iecpod.providers.libvirt.checkpoint.restore import restore_phases
 from iecpod.providers.libvirt.checkpoint.save import StateSaving
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
@@ -188,6 +190,10 @@ class LibvirtProvider:
 
     def save_states(self, planned: MachinePlan, label: str, states: Sequence[MachineState]) -> float:
         return StateSaving(_own(planned)).save(label, states)
+
+    def compress_states(self, states: Sequence[MachineState]) -> None:
+        memories = {state.hostname: state.memory for state in states if state.memory is not None}
+        run_on_nodes(tuple(memories), lambda hostname: compress_memory(memories[hostname]))
 
     def restore_phases(
         self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools

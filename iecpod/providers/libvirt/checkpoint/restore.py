@@ -15,6 +15,7 @@ from iecpod.deploy.workflow import Phase
 from iecpod.errors import HostError, NodeErrors
 from iecpod.ports import Reporter, Shell
 from iecpod.provider import MachineState
+from iecpod.providers.libvirt.checkpoint.memory_file import decompressed_memory
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.phases import find_inactive
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
@@ -83,7 +84,9 @@ class RestoredDomainsPhase:
             )
 
     def _load(self, hostname: str) -> None:
-        name = next(domain.name for domain in self.planned.desired.domains if domain.hostname == hostname)
+        domain = next(domain for domain in self.planned.desired.domains if domain.hostname == hostname)
         memory = self.states[hostname].memory
-        with closing(self.planned.host.connect()) as own:
-            own.load_state(name, str(memory))
+        assert memory is not None
+        pipe = Path(f"{domain.nvram_path}.memory")
+        with closing(self.planned.host.connect()) as own, decompressed_memory(memory, pipe):
+            own.load_state(domain.name, str(pipe))

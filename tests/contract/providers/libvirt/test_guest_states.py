@@ -15,6 +15,7 @@ from iecpod.cache.qcow2 import find_chain, virtual_size_bytes
 from iecpod.errors import HostError
 from iecpod.naming import pool_name
 from iecpod.providers.libvirt.checkpoint.guard import resumed_if_killed
+from iecpod.providers.libvirt.checkpoint.memory_file import compress_memory, decompressed_memory
 from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
@@ -142,8 +143,11 @@ def test_what_was_saved_runs_again_after_everything_else_is_gone(guest: Guest, s
     layer, memory = saves[saved_last]
     guest.define(layer)
     guest.hypervisor.place_nvram(nvram, Path(guest.seen.files[0]))
-    guest.hypervisor.load_state(guest.name, str(memory))
-    assert guest.seen.paused
+    compress_memory(memory)
+    pipe = guest.cache / "pipe"
+    with decompressed_memory(memory, pipe):
+        guest.hypervisor.load_state(guest.name, str(pipe))
+    assert guest.seen.paused and not pipe.exists()
     guest.hypervisor.start(Kind.DOMAIN, guest.name)
     assert guest.seen.active and guest.seen.mark is not None
     assert next(find_chain(guest.disk)) == layer
