@@ -43,6 +43,10 @@ TEXTS = (
     *("127.0.0.1", "224.0.0.1", "1-9", "1e999", ".inf", "0o7", "2G", "all", "default", "lo", "eth0", "docker0"),
     *("virbr0", "<network/>", "]]>", "&xxe;", 'a\' b="c"', "admin\nExecStart=/x"),
 )
+#: A registry that nobody answers for; its mirror is the server of the test.
+REGISTRY = "127.0.0.1:1"
+IMAGE = f"{REGISTRY}/app:1"
+PULL = "pull-image"
 VALUES: tuple[Any, ...] = (None, True, -1, 0, 1 << 70, 1.5, [], {}, [[]], {"": ""}, {"a": {"b": ["c"]}}, ["/x"] * 3)
 _RELEASE = """
 name: lab
@@ -59,6 +63,10 @@ packages: [containerd]
 """
 
 
+def hostile_value(rng: random.Random, text: Callable[[random.Random], str] = lambda rng: rng.choice(TEXTS)) -> Any:
+    return rng.choice(VALUES) if rng.random() < 0.3 else text(rng)
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A directory of the case's own; one that it was not given, and the URL of a server."""
@@ -72,7 +80,7 @@ class Ground:
         return chosen.replace("OUT", str(self.outside)).replace("URL", self.url)
 
     def value(self, rng: random.Random) -> Any:
-        return rng.choice(VALUES) if rng.random() < 0.3 else self.text(rng)
+        return hostile_value(rng, self.text)
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.own / name
@@ -219,6 +227,12 @@ def servers(rng: random.Random, ground: Ground) -> Sequence[str]:
     return ("deploy", *_POD, *_ON_TEST, "--release", "k8s-1.37", "-s", "k8-flannel-iec-noha", *sources)
 
 
+def registries(rng: random.Random, ground: Ground) -> Sequence[str]:
+    """An image of whoever answers, by the way that `bundle build` takes; `PULL` is of the child that runs the cases."""
+    image = rng.choice((IMAGE, IMAGE, IMAGE, f"{IMAGE}@sha256:{'0' * 64}", ground.text(rng).replace("\0", "")))
+    return PULL, "--mirror", ground.url, "--", image
+
+
 def state(rng: random.Random, ground: Ground) -> Sequence[str]:
     """Files that a crash, or a person, left in another form than they had."""
     _write_pod(ground)
@@ -230,4 +244,4 @@ def state(rng: random.Random, ground: Ground) -> Sequence[str]:
     return _verb(rng, ground)
 
 
-KINDS: tuple[Case, ...] = (descriptor_values, descriptor_texts, options, bundles, servers, state)
+KINDS: tuple[Case, ...] = (descriptor_values, descriptor_texts, options, bundles, servers, registries, state)

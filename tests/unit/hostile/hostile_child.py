@@ -13,10 +13,29 @@ import sys
 import tempfile
 import time
 import traceback
+from pathlib import Path
+
+import click
 
 import iecpod
-from iecpod.cli.main import main
+from iecpod.cache.artifacts import Cache
+from iecpod.cli.main import cli, main
+from iecpod.images.fetch.pulled_images import pull_image
+from iecpod.images.fetch.registry import Registries
+from iecpod.model import Arch
+from tests.fakes import FakeClock
+from tests.fakes.reporter import RecordingReporter
+from tests.unit.hostile.hostile_cases import PULL, REGISTRY
 from tests.unit.hostile.kernel_watch import offer_watch
+
+
+@cli.command(PULL)
+@click.option("--mirror")
+@click.argument("image")
+def pull(mirror: str, image: str) -> None:
+    """What `bundle build` does with each image of a release, after hours of packages; pauses between tries are none."""
+    cache = Cache(Path(os.environ["IECPOD_CACHE_DIR"]), RecordingReporter())
+    pull_image(cache, Registries({REGISTRY: mirror}, FakeClock()), image, Arch.X86_64)
 
 
 def _load_all() -> None:

@@ -25,7 +25,8 @@ import pytest
 
 from iecpod.errors import ExitCode
 from tests.unit.descriptors.broken_pod import ROOT, sound_text
-from tests.unit.hostile.hostile_cases import KINDS, Case, Ground
+from tests.unit.hostile.hostile_cases import KINDS, Case, Ground, hostile_value
+from tests.unit.hostile.hostile_registry import HostileRegistry
 from tests.unit.hostile.kernel_watch import Asked, KernelWatch
 
 CASES = int(os.environ.get("IECPOD_TEST_HOSTILE", "240"))
@@ -124,13 +125,13 @@ def child() -> Iterator[Child]:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """A server whose every answer is another."""
-    rng = random.Random(SEED)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=_serve, args=(listener, rng), daemon=True).start()
+        threading.Thread(target=_serve, args=(listener, random.Random(SEED)), daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _serve(listener: socket.socket, rng: random.Random) -> None:
+    registry = HostileRegistry(rng, hostile_value)
     while True:
         try:
             connection, _ = listener.accept()
@@ -139,8 +140,8 @@ def _serve(listener: socket.socket, rng: random.Random) -> None:
         with connection:
             try:
                 connection.settimeout(2)
-                connection.recv(65536)
-                connection.sendall(_answer(rng))
+                path = connection.recv(65536).partition(b" ")[2].partition(b" ")[0].decode(errors="replace")
+                connection.sendall(registry.answer(path) if path.startswith("/v2/") else _answer(rng))
             except OSError:
                 continue  # the client has gone
 
