@@ -180,6 +180,9 @@ def test_machines_run_on_where_one_cannot_be_saved_and_no_checkpoint_is_left(pod
         pod.save()
     assert all(pod.states().values())
     assert pod.store.find_all() == [] and not any((pod.store.root / "saved").iterdir())
+    assert {path.stem[-5:] for path in pod.store.layers_dir.iterdir()} <= {"iec01", "iec02"}
+    volumes = {seen.name.rpartition("/")[2] for seen in pod.tools.hypervisor.observe() if seen.kind is Kind.VOLUME}
+    assert {name for name in volumes if name.startswith("iec03")} == {"iec03.qcow2", "iec03-seed.iso"}
     assert pod.tools.node_shells["iec01"].calls[-1] == ("sh", "-c", SETTLE, "settle", "0"), "nodes continue"
     pod.tools.hypervisor.refuse_states = set()
     assert pod.save().checkpoint.has_memory

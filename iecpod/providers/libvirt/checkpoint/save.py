@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +49,20 @@ class StateSaving:
         is_running = self.check()
         domains = {name: seen for name, seen in self._domains().items() if name in {s.hostname for s in states}}
         self._flatten(domains)
-        overlays = {state.hostname: self._add_overlay(label, domains[state.hostname], state) for state in states}
         names = [domain.name for domain in domains.values()]
         clock = self.planned.tools.run.clock
-        began_at = clock.now()
-        with self._paused(names) if is_running else _nothing():
-            self._save_at_once(states, overlays)
+        overlays: dict[str, Path] = {}
+        try:
+            for state in states:
+                overlays[state.hostname] = self._overlay_path(label, state)
+                self._add_overlay(overlays[state.hostname], domains[state.hostname], state)
+            began_at = clock.now()
+            with self._paused(names) if is_running else _nothing():
+                self._save_at_once(states, overlays)
+        except BaseException:
+            with suppress(HostError):  # the first error is the one that matters
+                self._drop_unused(states, overlays)
+            raise
         paused_seconds = clock.now() - began_at if is_running else 0.0
         for state in states:
             self._hypervisor.seal(state.disk)
@@ -76,7 +84,10 @@ class StateSaving:
                 self.planned.tools.run.reporter.progress(f"flattening the disk of {domain.name}: {len(chain)} layers")
                 self._hypervisor.pull(domain.name, str(chain[-1]))
 
-    def _add_overlay(self, label: str, domain: ObservedResource, state: MachineState) -> Path:
+    def _overlay_path(self, label: str, state: MachineState) -> Path:
+        return Path(self.planned.desired.pool_path) / f"{state.hostname}-{label}.qcow2"
+
+    def _add_overlay(self, overlay: Path, domain: ObservedResource, state: MachineState) -> None:
         """Gives the present disk a second name, in the cache, and makes the disk that is written from then on."""
         present = _root_disk(domain)
         try:
@@ -88,10 +99,20 @@ class StateSaving:
                 f"{present} and {state.disk.parent} are on different file systems, and a checkpoint copies no disks",
                 "keep state and cache on one file system (-S, or IECPOD_STATE_DIR and IECPOD_CACHE_DIR)",
             ) from error
-        name = f"{state.hostname}-{label}.qcow2"
-        xml = render_volume(name, virtual_size_bytes(present), str(state.disk), "qcow2")
+        xml = render_volume(overlay.name, virtual_size_bytes(present), str(state.disk), "qcow2")
         self._hypervisor.create_volume(self.planned.rendered.pool.name, xml)
-        return Path(self.planned.desired.pool_path) / name
+
+    def _drop_unused(self, states: Sequence[MachineState], overlays: Mapping[str, Path]) -> None:
+        """New disks that no domain went over to, and second names of those that domains kept."""
+        domains = self._domains()
+        unused = {name: path for name, path in overlays.items() if str(path) not in domains[name].disks}
+        volumes = {f"{self.planned.rendered.pool.name}/{path.name}" for path in unused.values()}
+        for seen in self._hypervisor.observe():
+            if seen.kind is Kind.VOLUME and seen.name in volumes:
+                self._hypervisor.remove(seen)
+        for state in states:
+            if state.hostname in unused:
+                state.disk.unlink(missing_ok=True)
 
     def _save_at_once(self, states: Sequence[MachineState], overlays: dict[str, Path]) -> None:
         domains = {domain.hostname: domain for domain in self.planned.desired.domains}
