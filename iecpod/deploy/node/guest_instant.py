@@ -60,9 +60,18 @@ sleep 15
 signal CONT "kube-controller kube-scheduler"
 """
 
-# Caches are dropped, and what is free is filled with zeros, which a checkpoint does not store. The kubelet stands still
-# by then: it would take the zeros for the memory of pods, and evict some. The script is a file, since systemd would
-# put values of its own in the place of `${...}`.
+#: Takes so many MiB of huge pages, which the kernel clears: a tenth of the time of a file of zeros in an emulated guest.
+#: 23 is MADV_POPULATE_WRITE, since Linux 5.14; before, nothing is taken.
+TAKE_MEMORY = """
+import mmap, sys
+memory = mmap.mmap(-1, int(sys.argv[1]) << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_HUGEPAGE)
+memory.madvise(23)
+"""
+
+# Caches are dropped, and what is free is cleared: zeros are not stored. The kubelet stands still by then: it would take
+# that for the memory of pods, and evict some. The script is a file, since systemd would put values of its own in the
+# place of `${...}`. Where memory becomes scarce meanwhile, what the kernel ends is the program that takes it.
 PREPARE = """
 rm -f /run/iecpod-instant.over
 systemctl stop iecpod-instant.service 2>/dev/null
@@ -73,13 +82,7 @@ sync
 echo 3 > /proc/sys/vm/drop_caches
 free=$(awk '/^MemFree:/ { print int($2 / 1024) }' /proc/meminfo)
 fill=$(( free - 160 ))
-if [ "$fill" -gt 0 ] && zeros=$(mktemp -d /run/iecpod-zeros.XXXXXX); then
-    if mount -t tmpfs -o "size=${fill}m,mode=0700" tmpfs "$zeros"; then
-        timeout 30 dd if=/dev/zero of="$zeros/zeros" bs=1M count="$fill" 2>/dev/null
-        umount "$zeros"
-    fi
-    rmdir "$zeros"
-fi
+[ "$fill" -lt 1 ] || choom -n 1000 -- timeout 30 python3 -I -S -c "$2" "$fill" 2>/dev/null
 exit 0
 """
 
@@ -98,7 +101,7 @@ def prepare_nodes(shells: Mapping[str, Shell], reporter: Reporter) -> None:
 
     def prepare(hostname: str) -> None:
         try:
-            shells[hostname].run(["sh", "-c", PREPARE, "prepare", INSTANT], timeout_seconds=180)
+            shells[hostname].run(["sh", "-c", PREPARE, "prepare", INSTANT, TAKE_MEMORY], timeout_seconds=180)
         except IecpodError as error:
             reporter.warn(f"{hostname} is saved unprepared: {error.cause}")
 
