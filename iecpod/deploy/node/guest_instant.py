@@ -60,7 +60,7 @@ sleep 15
 signal CONT "kube-controller kube-scheduler"
 """
 
-#: Takes so many MiB of huge pages, which the kernel clears: a tenth of the time of a file of zeros in an emulated guest.
+#: Takes so many MiB of huge pages, which the kernel clears: in an emulated guest, faster by far than a file of zeros.
 #: 23 is MADV_POPULATE_WRITE, since Linux 5.14; before, nothing is taken.
 TAKE_MEMORY = """
 import mmap, sys
