@@ -6,6 +6,7 @@ What `find` and `ensure` return is held (`lease`): nobody removes it before this
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ from iecpod.ports import BaseImage
 #: Of an entry that says nothing of what its image is.
 NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
-_SUFFIXES = {"qcow2": "qcow2", "raw": "raw"}
+#: They are suffixes of files, too.
+FORMATS = ("qcow2", "raw")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class ImageStore:
             return None
         self.cache.hold(image_lease(entry["sha256"]))
         image = BaseImage(
-            path=self._directory / f"{entry['sha256']}.{_SUFFIXES[entry['format']]}",
+            path=self._path(entry["sha256"], entry["format"]),
             sha256=entry["sha256"],
             format=entry["format"],
             virtual_size_bytes=entry["virtual_size_bytes"],
@@ -95,20 +98,26 @@ class ImageStore:
     def _directory(self) -> Path:
         return self.cache.root / "images"
 
+    def _path(self, sha256: str, image_format: str) -> Path:
+        return self._directory / f"{sha256}.{image_format}"
+
     def _entry_path(self, key: str) -> Path:
         return self._directory / "index" / f"{key}.json"
 
     def _read_entry(self, key: str) -> Mapping[str, Any] | None:
+        """None for what `_add` has not written."""
         entry = read_json(self._entry_path(key))
         wanted = {"sha256", "format", "virtual_size_bytes", "seen"}
-        return entry if isinstance(entry, dict) and wanted <= entry.keys() else None
+        if not isinstance(entry, dict) or not wanted <= entry.keys() or entry["format"] not in FORMATS:
+            return None
+        return entry if _SHA256.fullmatch(str(entry["sha256"])) else None
 
     def _quarantine(self, key: str) -> None:
         """Sets a damaged file aside: overlays of running guests keep what they have open."""
         entry = self._read_entry(key)
         if entry is None:
             return
-        path = self._directory / f"{entry['sha256']}.{_SUFFIXES[entry['format']]}"
+        path = self._path(entry["sha256"], entry["format"])
         if path.exists():
             corrupt = path.with_name(path.name + ".corrupt")
             path.replace(corrupt)
@@ -119,7 +128,7 @@ class ImageStore:
     def _add(self, key: str, new: NewImage, facts: Mapping[str, str]) -> BaseImage:
         digest = sha256_of_file(new.path)
         self.cache.hold(image_lease(digest))
-        final = self._directory / f"{digest}.{_SUFFIXES[new.format]}"
+        final = self._path(digest, new.format)
         make_directory(self._directory / "index")
         commit_file(new.path, final, 0o444)
         entry = {

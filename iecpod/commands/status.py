@@ -12,6 +12,7 @@ from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.changes import Drift
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import HostError, IecpodError
+from iecpod.options.site import Site
 from iecpod.outside_json import Json
 from iecpod.pods.cluster_access import kubectl_of
 from iecpod.pods.cluster_status import ClusterStatus, SeenCluster, look_at_cluster
@@ -33,7 +34,8 @@ class NodeStatus:
 
     `kubernetes` is `Ready`, `NotReady`, `unknown` or `-`. `unknown` is what a machine that runs does not answer: this
     one to SSH, or that of the API server for `kubernetes` and `internal_ip`. `-` is what there is not.
-    `drift` says in words how the machine differs from what it is to be.
+    `drift` says in words how the machine differs from what it is to be. In JSON, `provider` says who gives the machine,
+    and `host` where: a libvirt URI, or null.
     """
 
     node: str
@@ -43,6 +45,12 @@ class NodeStatus:
     kubernetes: str
     internal_ip: str
     drift: tuple[str, ...]
+    provider: str
+    host: str | None
+
+    def to_row(self) -> tuple[str, ...]:
+        drift = "; ".join(self.drift) or "-"
+        return self.node, self.domain, self.address, self.ssh, self.kubernetes, self.internal_ip, drift
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +89,7 @@ class PodStatus:
         lines += ["cluster: unknown, since the API server does not answer"] if self.api == _UNKNOWN else []
         if self.nodes:
             header = ("NODE", "MACHINE", "ADDRESS", "SSH", "KUBERNETES", "INTERNAL-IP", "DRIFT")
-            rows = [(*list(asdict(node).values())[:-1], "; ".join(node.drift) or "-") for node in self.nodes]
-            lines.append(format_table(header, rows))
+            lines.append(format_table(header, [node.to_row() for node in self.nodes]))
         others = [(drift.kind, drift.name, "; ".join(drift.differences)) for drift in self.drift if not drift.node]
         if others:
             lines.append(format_table(("KIND", "NAME", "DRIFT"), others))
@@ -118,7 +125,7 @@ def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockH
     answering, cluster = _ask(inputs, tools.nodes, provider, planned.pod.cluster, running)
     is_deployed = tools.state.saved().is_noted or planned.is_deployed()
     drift = planned.drift() if is_deployed else ()
-    nodes = tuple(_node_statuses(planned.pod.cluster, states, answering, cluster, drift))
+    nodes = tuple(_node_statuses(inputs.order.sites, planned.pod.cluster, states, answering, cluster, drift))
     return PodStatus(
         pod=str(tools.run.ref),
         state=_state(nodes),
@@ -161,6 +168,7 @@ def _ask(
 
 
 def _node_statuses(
+    sites: Mapping[str, Site],
     desired: DesiredCluster,
     states: Mapping[str, str],
     answering: set[str],
@@ -180,6 +188,8 @@ def _node_statuses(
             kubernetes=_kubernetes_state(item) if item else no_item,
             internal_ip=internal_ip(item) if item else no_item,
             drift=differences.get(node.hostname, ()),
+            provider=sites[node.hostname].provider.value,
+            host=str(sites[node.hostname].uri) if sites[node.hostname].uri else None,
         )
 
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 
 from iecpod.descriptors.addresses.cidrs import TakenNetwork, check_cidrs, idf_networks
+from iecpod.design.machine_groups import group_nodes, has_maker
 from iecpod.errors import DescriptorError, PreflightError, Problem, UsageError, count_errors
-from iecpod.hypervisor_uri import HypervisorUri
-from iecpod.model import NodeType, PodSpec
+from iecpod.model import PodSpec
+from iecpod.options.site import Site
 
 #: A DNS label, as host names and names of Nodes are made of.
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -20,7 +21,11 @@ def refuse(spec: PodSpec, problems: Sequence[Problem]) -> None:
         raise DescriptorError(problems, f"POD {spec.ref} cannot be built as described")
 
 
-def check_virtual(spec: PodSpec) -> None:
+def choose_site(spec: PodSpec, chosen: Site | None) -> Site:
+    """Where all machines of the POD come from: today, PODs have one group of them.
+
+    Raises `DescriptorError` with every node that nobody makes a machine for, `UsageError` for more than one group.
+    """
     refuse(
         spec,
         [
@@ -28,12 +33,20 @@ def check_virtual(spec: PodSpec) -> None:
                 file=spec.pdf_file,
                 path=f"nodes[{index}].node.type",
                 message=f"node {node.name!r} is {node.type.value}; only virtual nodes can be deployed",
-                remedy="describe virtual nodes",
+                remedy="describe virtual nodes, or give --provider existing where they have an operating system",
                 rule="node-not-virtual",
             )
             for index, node in enumerate(spec.pdf.nodes)
-            if node.type is not NodeType.VIRTUAL
+            if not has_maker(node, chosen)
         ],
+    )
+    groups = group_nodes(spec, chosen)
+    if len(groups) == 1 and len(groups[0].nodes) == len(spec.pdf.nodes):
+        return groups[0].site
+    found = ", ".join(sorted(str(group.site) for group in groups)) or "none"
+    raise UsageError(
+        f"the nodes' remote_management.address must name one libvirt URI; it names {found}",
+        "give the hypervisor with -c/--connect",
     )
 
 
@@ -68,16 +81,3 @@ def check_own_cidrs(pod_cidr: str, service_cidr: str, spec: PodSpec, demoted: fr
 
     if count_errors(problems(())):
         raise PreflightError(problems(idf_networks(spec)), "the pod and service CIDRs do not fit this POD")
-
-
-def described_uri(spec: PodSpec) -> HypervisorUri:
-    managements = [node.remote_management for node in spec.pdf.nodes]
-    uris = {management.hypervisor if management is not None else None for management in managements}
-    uri = uris.pop() if len(uris) == 1 else None
-    if uri is None:
-        found = ", ".join(sorted(str(each) for each in uris if each is not None)) or "none"
-        raise UsageError(
-            f"the nodes' remote_management.address must name one libvirt URI; it names {found}",
-            "give the hypervisor with -c/--connect",
-        )
-    return uri

@@ -18,7 +18,7 @@ from iecpod.options.option import Source
 from iecpod.options.table import PodOptions
 from iecpod.pods.choose_options import check_existing, choose_options
 from iecpod.pods.chosen_release import load_chosen_release, with_encapsulation
-from iecpod.pods.described_pod import check_names, check_own_cidrs, check_virtual, described_uri, refuse
+from iecpod.pods.described_pod import check_names, check_own_cidrs, choose_site, refuse
 from iecpod.pods.eyaml_keys import load_keys
 from iecpod.pods.request import PodRequest, lab_defaults
 from iecpod.pods.saved import SavedPod
@@ -62,9 +62,10 @@ def resolve_request(request: PodRequest, layout: Layout, saved: SavedPod) -> Pod
         release = replace(release, user=chosen.user) if chosen.user else release
     loaded = _load(request, chosen, layout)
     with loaded.explained_errors():
+        site = choose_site(loaded.spec, chosen.site)
         spec, allocation = _allocated(request, chosen, loaded.spec, saved)
         if chosen.site is None:
-            chosen = chosen.changed(Source.DEFAULT, uri=described_uri(loaded.spec))
+            chosen = chosen.changed(Source.DEFAULT, uri=site.uri)
     chosen = _with_software(request, chosen, release, scenario)
     order = PodOrder(
         spec=spec,
@@ -119,8 +120,6 @@ def _allocated(
     assert chosen.pod_cidr and chosen.service_cidr and chosen.addressing
     if chosen.provider is ProviderName.EXISTING:
         check_names(described)
-    else:
-        check_virtual(described)
     check_own_cidrs(chosen.pod_cidr, chosen.service_cidr, described, request.demoted)
     spec = with_places(described, saved.places, saved.planned_nodes)
     allocation = allocate(spec, chosen.addressing)

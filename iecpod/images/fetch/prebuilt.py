@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from iecpod.cache.base_images import NewImage
+from iecpod.cache.base_images import FORMATS, NewImage
 from iecpod.cache.qcow2 import names_other_files
 from iecpod.errors import ImageError
 from iecpod.files.reader import open_regular
@@ -24,7 +24,6 @@ from iecpod.ports import Clock, Reporter
 _MIB = 1024 * 1024
 _SUMS_LIMIT_BYTES = _MIB
 _IMAGE_LIMIT_BYTES = 64 * 1024 * _MIB
-_FORMATS = ("qcow2", "raw")
 
 
 def fetch_image(
@@ -107,8 +106,8 @@ def copy_image(location: str, directory: Path) -> NewImage:
 def describe_image(path: Path, origin: str) -> NewImage:
     """Format and size as QEMU sees them. Raises `ImageError` where it is no disk that stands alone."""
     facts = _look_at_image(path, origin)
-    if facts["format"] not in _FORMATS:
-        raise ImageError(f"{origin} is of format {facts['format']}", f"use an image of format {' or '.join(_FORMATS)}")
+    if facts["format"] not in FORMATS:
+        raise ImageError(f"{origin} is of format {facts['format']}", f"use an image of format {' or '.join(FORMATS)}")
     return NewImage(path, facts["format"], facts["virtual-size"])
 
 

@@ -223,7 +223,9 @@ def test_nodes_that_do_not_answer_hide_no_others(layout: Layout, tools: FakeTool
         ("unknown", "unknown", "unknown"),
     ]
     assert status.to_text().splitlines()[1] == "cluster: unknown, since the API server does not answer"
-    assert json.loads(status.to_json())["api"] == "unknown"
+    shown = json.loads(status.to_json())
+    assert shown["api"] == "unknown"
+    assert {(node["provider"], node["host"]) for node in shown["nodes"]} == {("libvirt", "embedded")}
 
 
 def test_what_does_not_run_is_known_not_to_answer(layout: Layout, tools: FakeTools) -> None:
