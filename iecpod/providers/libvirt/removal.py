@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from pathlib import PurePath
 
+from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.owner import Owner
 from iecpod.naming import pool_name, resource_name
 from iecpod.ports import Reporter
@@ -56,11 +57,15 @@ class Removal:
         return [resource for resource in self._hypervisor.observe() if is_owned(resource, self._owner)]
 
     def _remove(self, resources: Sequence[ObservedResource]) -> list[str]:
-        names = [f"{resource.kind.value} {resource.name}" for resource in resources]
-        for name, resource in zip(names, resources, strict=True):
+        """All at once: the memory of each domain takes the host a second or two to free."""
+        named = {f"{resource.kind.value} {resource.name}": resource for resource in resources}
+
+        def remove(name: str) -> None:
             self._reporter.progress(f"removing {name}")
-            self._hypervisor.remove(resource)
-        return names
+            self._hypervisor.remove(named[name])
+
+        run_on_nodes(tuple(named), remove)
+        return list(named)
 
     def _used_pools(self) -> dict[str, Kept]:
         """By name. A copy of a machine may have its disk beside those of the POD, and a pool goes with all in it."""
