@@ -21,6 +21,8 @@ from iecpod.ports import Reporter, Shell
 _ANSWER_SECONDS = 120.0
 #: How far a clock is behind is known by half of the time that the question takes, so it is asked again.
 _TRIES = 5
+#: For what runs on a node while the rest is cleared.
+_LEFT_FREE_MIB = 96
 #: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
 _MOST_SECONDS_OFF = 2
 
@@ -60,30 +62,36 @@ sleep 15
 signal CONT "kube-controller kube-scheduler"
 """
 
-#: Takes so many MiB of huge pages, which the kernel clears: in an emulated guest, faster by far than a file of zeros.
-#: 23 is MADV_POPULATE_WRITE, since Linux 5.14; before, nothing is taken.
-TAKE_MEMORY = """
-import mmap, sys
-memory = mmap.mmap(-1, int(sys.argv[1]) << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-memory.madvise(mmap.MADV_HUGEPAGE)
-memory.madvise(23)
-"""
-
-# Caches are dropped, and what is free is cleared: zeros are not stored. The kubelet stands still by then: it would take
-# that for the memory of pods, and evict some. The script is a file, since systemd would put values of its own in the
-# place of `${...}`. Where memory becomes scarce meanwhile, what the kernel ends is the program that takes it.
+# The script is a file, since systemd would put values of its own in the place of `${...}`.
 PREPARE = """
 rm -f /run/iecpod-instant.over
-systemctl stop iecpod-instant.service 2>/dev/null
-systemctl reset-failed iecpod-instant.service 2>/dev/null
+if [ -e /run/systemd/transient/iecpod-instant.service ]; then
+    systemctl stop iecpod-instant.service
+    systemctl reset-failed iecpod-instant.service
+fi 2>/dev/null
 printf '%s' "$1" > /run/iecpod-instant.sh
 systemd-run --quiet --collect --unit=iecpod-instant sh /run/iecpod-instant.sh || exit 1
-sync
-echo 3 > /proc/sys/vm/drop_caches
-free=$(awk '/^MemFree:/ { print int($2 / 1024) }' /proc/meminfo)
-fill=$(( free - 160 ))
-[ "$fill" -lt 1 ] || choom -n 1000 -- timeout 30 python3 -I -S -c "$2" "$fill" 2>/dev/null
+choom -n 1000 -- timeout 30 python3 -I -S -c "$2" 2>/dev/null
 exit 0
+"""
+
+#: Drops caches and clears what is free: zeros are not stored. The kernel clears huge pages in a second, where a file of
+#: zeros, or small pages, took twenty. No more is taken than there are free blocks of 2 and 4 MiB (the last two columns
+#: of buddyinfo): to make others, the kernel moved pages for half a minute. The kubelet stands still by then: it would
+#: take that for the memory of pods, and evict some. Where memory becomes scarce, it is this program that the kernel ends.
+#: 23 is MADV_POPULATE_WRITE, since Linux 5.14; before, nothing is cleared.
+CLEAR_MEMORY = f"""
+import mmap, os
+os.sync()
+with open("/proc/sys/vm/drop_caches", "w") as file:
+    file.write("3")
+with open("/proc/buddyinfo") as file:
+    blocks = [line.split() for line in file]
+free = sum(2 * int(columns[-2]) + 4 * int(columns[-1]) for columns in blocks) - {_LEFT_FREE_MIB}
+if free > 0:
+    memory = mmap.mmap(-1, free << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    memory.madvise(23)
 """
 
 #: Prints the node's time; fails on a node that stands still yet.
@@ -101,7 +109,7 @@ def prepare_nodes(shells: Mapping[str, Shell], reporter: Reporter) -> None:
 
     def prepare(hostname: str) -> None:
         try:
-            shells[hostname].run(["sh", "-c", PREPARE, "prepare", INSTANT, TAKE_MEMORY], timeout_seconds=180)
+            shells[hostname].run(["sh", "-c", PREPARE, "prepare", INSTANT, CLEAR_MEMORY], timeout_seconds=180)
         except IecpodError as error:
             reporter.warn(f"{hostname} is saved unprepared: {error.cause}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from iecpod.adapters.command_trace import trace_command
 from iecpod.adapters.host_programs import ENVIRONMENT, run_program
 
-#: The fastest of its levels: a quarter remains, and the next ones save a few percent of that for twice the time.
+#: A quarter remains; with faster levels more does, and beside guests that run they were not faster.
 _COMPRESS = ("zstd", "-1", "--quiet", "--force", "-o")
 #: The shell opens the pipe, and waits there for its reader; nothing of it outlives this process.
 _DECOMPRESS = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", 'exec zstd -dcq -- "$1" > "$2"', "decompress")
