@@ -78,7 +78,7 @@ exit 0
 #: Drops caches and clears what is free: zeros are not stored. The kernel clears huge pages in a second, where a file of
 #: zeros, or small pages, took twenty. No more is taken than there are free blocks of 2 and 4 MiB (the last two columns
 #: of buddyinfo): to make others, the kernel moved pages for half a minute. The kubelet stands still by then: it would
-#: take that for the memory of pods, and evict some. Where memory becomes scarce, it is this program that the kernel ends.
+#: take that for the memory of pods, and evict some. Where memory becomes scarce, the kernel ends this program.
 #: 23 is MADV_POPULATE_WRITE, since Linux 5.14; before, nothing is cleared.
 CLEAR_MEMORY = f"""
 import mmap, os

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 import json
 import os
 import signal
@@ -10,6 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
+from cryptography import x509
 
 from tests.e2e.command import HOSTNAMES, Iecpod
 
@@ -52,6 +57,18 @@ class SavedPod:
             for node in self.command.get("nodes")["items"]
             if any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"]["conditions"])
         }
+
+    def certificate_days(self) -> int:
+        """For how long the administrator's certificate on this host is valid."""
+        kubeconfig = yaml.safe_load((self.command.pod_dir / "kubeconfig").read_text())
+        pem = base64.b64decode(kubeconfig["users"][0]["user"]["client-certificate-data"])
+        left = x509.load_pem_x509_certificate(pem).not_valid_after_utc - datetime.datetime.now(datetime.timezone.utc)
+        return left.days
+
+    def kubelet_certificates(self) -> dict[str, str]:
+        """A digest by node."""
+        pem = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+        return {node: self.command.on_node(node, "sudo", "sha256sum", pem).split()[0] for node in HOSTNAMES}
 
     def verify_anew(self) -> None:
         """All paths between pods, nodes and services, as a deploy checks them."""

@@ -11,6 +11,14 @@ import pytest
 from tests.e2e.checkpoint.saved_pod import SavedPod
 from tests.e2e.command import HOSTNAMES
 
+#: As root on the first node: the administrator's certificate, as a year would leave it.
+SHORT_LIVED = """
+kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system get configmap kubeadm-config \\
+    -o 'jsonpath={.data.ClusterConfiguration}' > /run/short-lived.yaml
+echo 'certificateValidityPeriod: 240h0m0s' >> /run/short-lived.yaml
+kubeadm certs renew admin.conf --config /run/short-lived.yaml
+"""
+
 
 @pytest.fixture(scope="module")
 def saved(pod: SavedPod) -> str:
@@ -127,3 +135,20 @@ def test_a_restore_that_is_killed_is_repeated(pod: SavedPod, saved: str, phase: 
     done = pod.checkpoint("restore", saved)
     assert done.returncode == 0, done.stderr
     assert pod.ready_nodes() == set(HOSTNAMES)
+
+
+def test_certificates_that_end_soon_are_renewed(pod: SavedPod, saved: str) -> None:
+    pod.command.on_node("iec01", "sudo", "sh", "-euc", SHORT_LIVED)
+    pod.command.check("deploy")  # which takes the new one over
+    assert pod.certificate_days() <= 10
+    done = pod.checkpoint("save", "--name", "old")
+    assert done.returncode == 0, done.stderr
+    kubelets = pod.kubelet_certificates()
+    done = pod.checkpoint("restore", "old", "--replace")
+    assert done.returncode == 0, done.stderr
+    phases = {phase["name"]: phase["outcome"] for phase in pod.command.report()["phases"]}
+    assert phases["certificates"] == "done"
+    assert pod.certificate_days() > 300
+    assert pod.ready_nodes() == set(HOSTNAMES)
+    assert all(digest != kubelets[node] for node, digest in pod.kubelet_certificates().items())
+    assert pod.command.kubectl("exec", "deployment/work", "--", "true") == ""
