@@ -41,8 +41,14 @@ class SavedPod:
     def boots(self) -> dict[str, str]:
         return {node: self.command.on_node(node, "cat", "/proc/sys/kernel/random/boot_id") for node in HOSTNAMES}
 
-    def seconds_behind(self) -> dict[str, float]:
-        return {node: time.time() - float(self.command.on_node(node, "date", "+%s.%N")) for node in HOSTNAMES}
+    def seconds_off(self) -> dict[str, float]:
+        """By how much each clock is wrong, as far as the time of the question shows."""
+        off = {}
+        for node in HOSTNAMES:
+            asked_at = time.time()
+            at = float(self.command.on_node(node, "date", "+%s.%N"))
+            off[node] = max(asked_at - at, at - time.time(), 0.0)
+        return off
 
     def workers_of(self, deployment: str) -> set[tuple[str, int]]:
         """Pods by their uid, with the restarts of their container."""
