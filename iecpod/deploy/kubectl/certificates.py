@@ -36,11 +36,10 @@ exit 0
 
 #: Prints certificate and key of a node's kubelet, which is to have them at `_KUBELET_PEM`.
 ISSUE = """
-set -o pipefail 2>/dev/null
 if [ "$1" = old ]; then kubeconfig="kubeadm alpha kubeconfig"; else kubeconfig="kubeadm kubeconfig"; fi
-$kubeconfig user --org system:nodes --client-name "system:node:$2" 2>/dev/null |
-    awk '/client-(certificate|key)-data:/ { print $2 }' |
-    while read -r data; do echo "$data" | base64 -d; done
+issued=$($kubeconfig user --org system:nodes --client-name "system:node:$2") || exit 1
+printf '%s\\n' "$issued" | awk '/client-(certificate|key)-data:/ { print $2 }' |
+    while read -r data; do printf '%s' "$data" | base64 -d; done
 """
 _KUBELET_PEM = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 _RESTART = f"rm -f {_KUBELET_PEM} && cat > {_KUBELET_PEM} && chmod 600 {_KUBELET_PEM} && systemctl restart kubelet"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,28 @@ def test_a_kubelet_keeps_its_certificate_where_none_is_issued(tmp_path: Path, cl
     with pytest.raises(NodeError, match="issued no certificate for the kubelet of iec01"):
         phase.run()
     assert not any("restart kubelet" in " ".join(call) for shell in _shells(phase).values() for call in shell.calls)
+
+
+def _issue(directory: Path, kubeadm: str) -> subprocess.CompletedProcess[str]:
+    """By the sh of this host, which is dash on Debian and Ubuntu, as on nodes."""
+    program = directory / "kubeadm"
+    program.write_text(f"#!/bin/sh\n{kubeadm}\n")
+    program.chmod(0o755)
+    environ = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
+    return subprocess.run(["sh", "-c", ISSUE, "issue", "new", "iec02"], env=environ, capture_output=True, text=True)
+
+
+def test_the_script_prints_what_kubeadm_issues(tmp_path: Path) -> None:
+    (tmp_path / "admin.conf").write_bytes(admin_conf())
+    done = _issue(tmp_path, f'echo "$*" > {tmp_path}/asked; cat {tmp_path}/admin.conf')
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked").read_text() == "kubeconfig user --org system:nodes --client-name system:node:iec02\n"
+    assert done.stdout.startswith("-----BEGIN CERTIFICATE-----\n") and "PRIVATE KEY-----\n" in done.stdout
+
+
+def test_the_script_fails_with_what_kubeadm_says(tmp_path: Path) -> None:
+    done = _issue(tmp_path, "echo 'no CA here' >&2; exit 1")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "no CA here\n")
 
 
 def _shells(phase: CertificatesPhase) -> dict[str, FakeShell]:
