@@ -57,14 +57,17 @@ class Removal:
         return [resource for resource in self._hypervisor.observe() if is_owned(resource, self._owner)]
 
     def _remove(self, resources: Sequence[ObservedResource]) -> list[str]:
-        """All at once: the memory of each domain takes the host a second or two to free."""
+        """Domains all at once: the memory of each takes the host a second or two to free."""
         named = {f"{resource.kind.value} {resource.name}": resource for resource in resources}
 
         def remove(name: str) -> None:
             self._reporter.progress(f"removing {name}")
             self._hypervisor.remove(named[name])
 
-        run_on_nodes(tuple(named), remove)
+        run_on_nodes([name for name, resource in named.items() if resource.kind is Kind.DOMAIN], remove)
+        for name, resource in named.items():
+            if resource.kind is not Kind.DOMAIN:
+                remove(name)
         return list(named)
 
     def _used_pools(self) -> dict[str, Kept]:
