@@ -125,7 +125,7 @@ def _observe(inputs: PodInputs, tools: PodTools, provider: Provider, busy: LockH
     answering, cluster = _ask(inputs, tools.nodes, provider, planned.pod.cluster, running)
     is_deployed = tools.state.saved().is_noted or planned.is_deployed()
     drift = planned.drift() if is_deployed else ()
-    nodes = tuple(_node_statuses(inputs.order.sites, planned.pod.cluster, states, answering, cluster, drift))
+    nodes = tuple(_node_statuses(inputs.order.site, planned.pod.cluster, states, answering, cluster, drift))
     return PodStatus(
         pod=str(tools.run.ref),
         state=_state(nodes),
@@ -168,7 +168,7 @@ def _ask(
 
 
 def _node_statuses(
-    sites: Mapping[str, Site],
+    site: Site,
     desired: DesiredCluster,
     states: Mapping[str, str],
     answering: set[str],
@@ -188,8 +188,8 @@ def _node_statuses(
             kubernetes=_kubernetes_state(item) if item else no_item,
             internal_ip=internal_ip(item) if item else no_item,
             drift=differences.get(node.hostname, ()),
-            provider=sites[node.hostname].provider.value,
-            host=str(sites[node.hostname].uri) if sites[node.hostname].uri else None,
+            provider=site.provider.value,
+            host=str(site.uri) if site.uri else None,
         )
 
 

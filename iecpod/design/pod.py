@@ -11,7 +11,6 @@ from iecpod.descriptors.addresses.cidrs import TakenNetwork, idf_networks
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, node_pod_cidr
 from iecpod.design.direct_access import complete_supply
 from iecpod.design.docker_bridge import plan_docker_bridge
-from iecpod.design.machine_groups import group_nodes
 from iecpod.design.machines import network_device
 from iecpod.design.outside_addresses import reached_networks
 from iecpod.model import NetworkName, PodSpec
@@ -42,13 +41,6 @@ class PodOrder:
         site = self.options.site
         assert site is not None
         return site
-
-    @property
-    def sites(self) -> dict[str, Site]:
-        """By host name, in the order of the PDF's nodes."""
-        groups = group_nodes(self.spec, self.site)
-        by_index = {index: group.site for group in groups for index in group.nodes}
-        return {hostname: by_index[index] for index, hostname in enumerate(self.hostnames)}
 
     @property
     def supply(self) -> Supply:

@@ -8,22 +8,21 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Callable
 from typing import Any
 
 from tests.unit.descriptors.broken_pod import edited
 from tests.unit.descriptors.mutator import places
+from tests.unit.hostile.hostile_cases import hostile_value
 
 _OCI = "application/vnd.oci.image"
 _OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class HostileRegistry:
-    """`value` makes hostile values. Each pull begins with a tag, and gets an image of its own."""
+    """Each pull begins with a tag, and gets an image of its own."""
 
-    def __init__(self, rng: random.Random, value: Callable[[random.Random], Any]) -> None:
+    def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._value = value
         self._blobs: dict[str, bytes] = {}
 
     def answer(self, path: str) -> bytes:
@@ -68,7 +67,7 @@ class HostileRegistry:
         data = json.loads(json.dumps(data))
         if self._rng.random() < 0.15:
             place = self._rng.choice([place for place in places(data) if place])
-            data = edited(data, place, self._value(self._rng))
+            data = edited(data, place, hostile_value(self._rng))
         return json.dumps(data).encode()
 
     def _head(self, body: bytes) -> bytes:

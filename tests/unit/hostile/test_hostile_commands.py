@@ -25,7 +25,7 @@ import pytest
 
 from iecpod.errors import ExitCode
 from tests.unit.descriptors.broken_pod import ROOT, sound_text
-from tests.unit.hostile.hostile_cases import KINDS, Case, Ground, hostile_value
+from tests.unit.hostile.hostile_cases import KINDS, Case, Ground
 from tests.unit.hostile.hostile_registry import HostileRegistry
 from tests.unit.hostile.kernel_watch import Asked, KernelWatch
 
@@ -131,7 +131,7 @@ def url() -> Iterator[str]:
 
 
 def _serve(listener: socket.socket, rng: random.Random) -> None:
-    registry = HostileRegistry(rng, hostile_value)
+    registry = HostileRegistry(rng)
     while True:
         try:
             connection, _ = listener.accept()

@@ -51,10 +51,10 @@ class StateSaving:
         self._flatten(domains)
         names = [domain.name for domain in domains.values()]
         clock = self.planned.tools.run.clock
-        overlays: dict[str, Path] = {}
+        pool = Path(self.planned.desired.pool_path)
+        overlays = {state.hostname: pool / f"{state.hostname}-{label}.qcow2" for state in states}
         try:
             for state in states:
-                overlays[state.hostname] = self._overlay_path(label, state)
                 self._add_overlay(overlays[state.hostname], domains[state.hostname], state)
             began_at = clock.now()
             with self._paused(names) if is_running else _nothing():
@@ -83,9 +83,6 @@ class StateSaving:
             if len(chain) > MOST_LAYERS and domain.active:
                 self.planned.tools.run.reporter.progress(f"flattening the disk of {domain.name}: {len(chain)} layers")
                 self._hypervisor.pull(domain.name, str(chain[-1]))
-
-    def _overlay_path(self, label: str, state: MachineState) -> Path:
-        return Path(self.planned.desired.pool_path) / f"{state.hostname}-{label}.qcow2"
 
     def _add_overlay(self, overlay: Path, domain: ObservedResource, state: MachineState) -> None:
         """Gives the present disk a second name, in the cache, and makes the disk that is written from then on."""
