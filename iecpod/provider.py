@@ -16,7 +16,7 @@ from iecpod.design.machines import Machine
 from iecpod.design.pod import PodDesign, PodOrder
 from iecpod.errors import CleanupError, Problem
 from iecpod.options.choices import VirtType
-from iecpod.ports import NodeEndpoint, Shell, WayIn
+from iecpod.ports import NodeEndpoint, Reporter, Shell, WayIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +250,9 @@ class Checkpoints(Protocol):
         """
 
     def restore_phases(
-        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
+        self, planned: MachinePlan, states: Sequence[MachineState], reporter: Reporter
     ) -> Sequence[Phase]:
-        """As `MachinePlan.phases`; machines that are missing are made from the states.
+        """Machines that run; those that are missing are made from the states.
 
         Where memory cannot be loaded, all of them boot from their disks, and a warning says so.
         """

@@ -62,11 +62,23 @@ class Iecpod:
         return {path.stem for path in (self.pod_dir / "libvirt/etc/qemu").glob("*.xml")}
 
     def argv(self, verb: str, *arguments: str) -> list[str]:
-        return [*self.prefix, sys.executable, "-m", "iecpod", verb, "-l", self.lab, "-p", self.pod, *arguments]
+        """`verb` may have a verb of its own, as in "checkpoint save"."""
+        return [*self._program, *verb.split(), "-l", self.lab, "-p", self.pod, *arguments]
+
+    @property
+    def _program(self) -> tuple[str, ...]:
+        return (*self.prefix, sys.executable, "-m", "iecpod")
 
     def run(self, verb: str, *arguments: str, timeout: float = 3000.0) -> subprocess.CompletedProcess[str]:
+        return self._run(self.argv(verb, *arguments), timeout)
+
+    def run_for_all(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A verb that is not about one POD, such as "checkpoint ls"."""
+        return self._run([*self._program, *verb.split(), *arguments], timeout=1200.0)
+
+    def _run(self, argv: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.argv(verb, *arguments),
+            argv,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from iecpod.progress.reporters import LogReporter
 from tests.e2e.command import CACHE_DIR, RELEASE, Iecpod, deploy_in_phase
 from tests.e2e.teardown import HostSnapshot, check_teardown
 from tests.e2e.time_budget import TimeBudget, place_of
+from tests.e2e.verified_pod import remove_checkpoints
 
 __all__ = ["CACHE_DIR", "RELEASE", "HostSnapshot", "Iecpod", "check_teardown", "deploy_in_phase"]
 
@@ -48,6 +50,15 @@ def as_root() -> None:
 def cache() -> Cache:
     """The machine's: what was made once is there for every run."""
     return Cache(CACHE_DIR, LogReporter())
+
+
+@pytest.fixture(scope="session")
+def shared_lab(baked: None) -> Iterator[Iecpod]:
+    """For directories that begin with a verified local/virtual1: one installation, so that a checkpoint serves all."""
+    with tempfile.TemporaryDirectory(prefix="iecpod-e2e-shared-") as directory:
+        command = Iecpod(Path(directory))
+        yield command
+        remove_checkpoints(command, but=set())
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,11 @@ from iecpod.commands.checkpoint.save import checkpoints_provider
 from iecpod.commands.deploy import make_report, phase_tools, withdraw
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.kubectl.admin_conf import AdminConf
-from iecpod.deploy.kubectl.certificates import CertificatesPhase
+from iecpod.deploy.kubectl.node_leases import KnownByLeases, RenewedLeases
 from iecpod.deploy.node.guest_instant import ClockPhase
+from iecpod.deploy.phases.certificates import CertificatesPhase
 from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
+from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.deploy.phases.ready import ReadyPhase
 from iecpod.deploy.phases.verify import VerifyPhase
 from iecpod.deploy.waiting.phase_tools import PhaseTools
@@ -245,19 +247,20 @@ class _Restore:
         shells = self.tools.nodes.shells(provider.endpoints(self.inputs.order))
         first = shells[cluster.control_plane.hostname]
         kubectl_at = kubectl_of(self.tools.nodes, provider.way, cluster, first)
-        phases = [
-            *restoring.restore_phases(planned, self._states(current), shells, shared),
-            ClockPhase(shells, shared.reporter),
-        ]
-        if not (self.tools.state.pod_dir / "kubeconfig").exists():
-            return phases  # it was saved before it had a cluster
-        return [
-            *phases,
-            CertificatesPhase(cluster, shells, self.tools.state.kubeconfig_path, self.tools.run.clock.today),
-            KubeconfigPhase(cluster, AdminConf(cluster, first), self.tools.state.kubeconfig_path),
-            ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
-            VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at),
-        ]
+        states = self._states(current)
+        machines = restoring.restore_phases(planned, states, shared.reporter)
+        nodes: list[Phase] = [ReachablePhase(shells, shared), ClockPhase(shells, shared.reporter)]
+        path = self.tools.state.kubeconfig_path
+        if not path.exists():
+            return [*machines, *nodes]  # it was saved before it had a cluster
+        kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, first), path)
+        certificates = CertificatesPhase(cluster, shells, kubeconfig, self.tools.run.clock.today)
+        ready = ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at)
+        verify = VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at)
+        if certificates.probe() is None or any(state.memory is None for state in states):
+            return [*machines, *nodes, certificates, ready, verify]
+        leases = RenewedLeases(cluster, kubectl_at(first), shared.waits)
+        return [*machines, *(KnownByLeases(phase, leases) for phase in (*nodes, ready)), verify]
 
     def _states(self, current: CheckpointInputs) -> list[MachineState]:
         loads = self._loads_memory(current)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,10 +117,18 @@ class _Save:
     shells: Mapping[str, Shell]
 
     def save(self) -> SavedCheckpoint:
-        with self.store.new(self._notify) as new:
+        """Nodes continue, however it ends, and while memory is compressed."""
+        with self.store.new(self._notify) as new, ThreadPoolExecutor(max_workers=1) as beside:
             states = self._states(new)
-            paused_seconds = self._save_states(new, states)
+            self.tools.run.reporter.progress("preparing the nodes")
+            prepare_nodes(self.shells, self.tools.run.reporter)
+            try:
+                self.tools.run.reporter.progress("saving all machines at one instant")
+                paused_seconds = self.saving.save_states(self.planned, new.id, states)
+            finally:
+                settled = beside.submit(self._settle)
             checkpoint = self._describe(new, states)
+            settled.result()
             self.store.commit(new, checkpoint)
         kept = Kept(checkpoint.id, self.store.directory(checkpoint.id), checkpoint)
         return SavedCheckpoint(checkpoint, self.store.size_bytes(kept), paused_seconds)
@@ -134,16 +143,6 @@ class _Save:
             )
             for machine in self.planned.machines
         ]
-
-    def _save_states(self, new: NewCheckpoint, states: list[MachineState]) -> float:
-        """Nodes continue, however it ends."""
-        self.tools.run.reporter.progress("preparing the nodes")
-        prepare_nodes(self.shells, self.tools.run.reporter)
-        try:
-            self.tools.run.reporter.progress("saving all machines at one instant")
-            return self.saving.save_states(self.planned, new.id, states)
-        finally:
-            self._settle()
 
     def _settle(self) -> None:
         """A node that cannot be reached now continues by itself in minutes."""

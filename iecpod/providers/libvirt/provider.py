@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.deploy.workflow import Phase
 from iecpod.design.machines import BundleDisk
 from iecpod.design.pod import PodOrder, design_alone
@@ -19,7 +18,7 @@ from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
 from iecpod.naming import resource_name
 from iecpod.options.choices import BundleVia
-from iecpod.ports import Images, NodeEndpoint, Shell
+from iecpod.ports import Images, NodeEndpoint, Reporter
 from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState, Removed
 from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
 from iecpod.providers.libvirt.checkpoint.memory_file import compress_memory
@@ -196,9 +195,9 @@ class LibvirtProvider:
         run_on_nodes(tuple(memories), lambda hostname: compress_memory(memories[hostname]))
 
     def restore_phases(
-        self, planned: MachinePlan, states: Sequence[MachineState], shells: Mapping[str, Shell], tools: PhaseTools
+        self, planned: MachinePlan, states: Sequence[MachineState], reporter: Reporter
     ) -> Sequence[Phase]:
-        return restore_phases(_own(planned), states, shells, tools)
+        return restore_phases(_own(planned), states, reporter)
 
     def collect_logs(self, sink: LogSink) -> None:
         embedded = self._tools.run.pod_dir / "libvirt"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import datetime
-import json
 import os
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from cryptography import x509
@@ -84,19 +82,15 @@ class SavedPod:
         assert {name for name, outcome in outcomes.items() if outcome == "done"} == {"verify"}
 
     def checkpoint(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        argv = self.command.argv("checkpoint", *arguments)
-        place = argv.index("checkpoint") + 1
-        return self._run([*argv[:place], verb, *argv[place:]])
+        return self.command.run(f"checkpoint {verb}", *arguments, timeout=1200)
 
-    def all_of(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A verb about checkpoints of every POD."""
-        argv = self.command.argv("checkpoint")
-        return self._run([*argv[: argv.index("checkpoint") + 1], verb, *arguments])
+    def verify(self, *checkpoints: str) -> int:
+        """The exit status; without any, all are verified."""
+        return self.command.run_for_all("checkpoint verify", *checkpoints).returncode
 
     def start(self, verb: str, *arguments: str) -> subprocess.Popen[bytes]:
-        argv = self.command.argv("checkpoint", *arguments)
-        place = argv.index("checkpoint") + 1
-        return subprocess.Popen([*argv[:place], verb, *argv[place:]], env=self.command.environ, stderr=subprocess.PIPE)
+        argv = self.command.argv(f"checkpoint {verb}", *arguments)
+        return subprocess.Popen(argv, env=self.command.environ, stderr=subprocess.PIPE)
 
     def kill_when(self, process: subprocess.Popen[bytes], printed: str) -> None:
         """With SIGKILL, as soon as it prints that."""
@@ -107,26 +101,5 @@ class SavedPod:
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, f"it ended before {printed!r}"
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Those of the installation of this test; the cache may have others."""
-        found: list[dict[str, Any]] = json.loads(self.all_of("ls", "-o", "json").stdout)
-        installation = (self.command.root / "state/installation").read_text().strip()
-        return [one for one in found if one.get("installation") == installation]
-
     def directory(self, checkpoint_id: str) -> Path:
         return self.command.cache_dir / "checkpoints" / "saved" / checkpoint_id
-
-    def remove_all(self) -> None:
-        for one in self.listed():
-            self.all_of("rm", one["id"])
-
-    def _run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            argv,
-            env=self.command.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=1200,
-            check=False,
-        )

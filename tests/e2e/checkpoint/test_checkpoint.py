@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.checkpoint.saved_pod import SavedPod
 from tests.e2e.command import HOSTNAMES
+from tests.e2e.verified_pod import checkpoints
 
 #: As root on the first node: the administrator's certificate, as a year would leave it.
 SHORT_LIVED = """
@@ -35,7 +36,7 @@ def test_the_pod_runs_on(pod: SavedPod, saved: str) -> None:
     assert all(count > before[node] for node, count in pod.counts().items())
     assert pod.ready_nodes() == set(HOSTNAMES)
     assert max(pod.seconds_off().values()) < 5
-    assert pod.all_of("verify", saved).returncode == 0
+    assert pod.verify(saved) == 0
 
 
 def test_nobody_else_reads_it(pod: SavedPod, saved: str) -> None:
@@ -105,25 +106,25 @@ def test_what_is_damaged_is_refused_while_the_pod_stands(pod: SavedPod, saved: s
     try:
         refused = pod.checkpoint("restore", saved, "--replace")
         assert refused.returncode == 4 and str(damaged) in refused.stderr
-        assert pod.all_of("verify", saved).returncode == 4
+        assert pod.verify(saved) == 4
     finally:
         kept.rename(damaged)
         os.chown(damaged, owner.st_uid, owner.st_gid)
         damaged.chmod(owner.st_mode & 0o777)
-    assert pod.all_of("verify", saved).returncode == 0
+    assert pod.verify(saved) == 0
     assert pod.boots() == boots
 
 
 @pytest.mark.parametrize("printed", ["preparing the nodes", "saving all machines at one instant", "computing digests"])
 def test_a_save_that_is_killed_leaves_a_pod_that_runs_on(pod: SavedPod, saved: str, printed: str) -> None:
-    boots, before = pod.boots(), pod.listed()
+    boots, before = pod.boots(), checkpoints(pod.command)
     pod.kill_when(pod.start("save", "--name", "killed"), printed)
     deadline = time.monotonic() + 300
     while "paused" in pod.command.virsh("list", "--all"):
         assert time.monotonic() < deadline, "whoever was paused is resumed"
         time.sleep(1)
     assert pod.boots() == boots and pod.ready_nodes() == set(HOSTNAMES)
-    assert [one["id"] for one in pod.listed()] == [one["id"] for one in before]
+    assert [one["id"] for one in checkpoints(pod.command)] == [one["id"] for one in before]
     counts = pod.counts()
     time.sleep(3)
     assert all(count > counts[node] for node, count in pod.counts().items())
@@ -132,7 +133,7 @@ def test_a_save_that_is_killed_leaves_a_pod_that_runs_on(pod: SavedPod, saved: s
 @pytest.mark.parametrize("phase", ["networks", "domains", "reachable"])
 def test_a_restore_that_is_killed_is_repeated(pod: SavedPod, saved: str, phase: str) -> None:
     pod.kill_when(pod.start("restore", saved, "--replace"), f"phase {phase}")
-    assert pod.all_of("verify", saved).returncode == 0
+    assert pod.verify(saved) == 0
     done = pod.checkpoint("restore", saved)
     assert done.returncode == 0, done.stderr
     assert pod.ready_nodes() == set(HOSTNAMES)

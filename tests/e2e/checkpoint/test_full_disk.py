@@ -16,6 +16,7 @@ from tests.e2e import small_lab
 from tests.e2e.checkpoint.saved_pod import SavedPod
 from tests.e2e.command import CACHE_DIR, HOSTNAMES, RELEASE, Iecpod
 from tests.e2e.teardown import torn_down
+from tests.e2e.verified_pod import checkpoints, remove_checkpoints
 
 _OPTIONS = ("-c", "embedded", "--release", RELEASE, "-s", "k8-kube-router-iec-noha", "--until", "reachable")
 _NODE = HOSTNAMES[0]
@@ -76,7 +77,7 @@ def test_a_save_that_finds_no_room_leaves_a_pod_that_runs_on(disk: SmallDisk, sm
     with disk.full():
         failed = small.checkpoint("save", "--name", "full")
     assert failed.returncode == 1 and "No space left on device" in failed.stderr, failed.stderr
-    assert small.listed() == [] and _files(layers) == set() and _files(pool) == before
+    assert checkpoints(small.command) == [] and _files(layers) == set() and _files(pool) == before
     assert "running" in small.command.virsh("domstate", small.command.machines().pop())
     assert small.command.on_node(_NODE, "cat", "/proc/sys/kernel/random/boot_id") == boot
 
@@ -91,8 +92,8 @@ def test_a_restore_that_finds_no_room_is_repeated(disk: SmallDisk, small: SavedP
         failed = small.checkpoint("restore", "mine")
         (disk.root / "cache/rest").unlink()
     assert failed.returncode == 4 and "No space left on device" in failed.stderr, "libvirtd cannot even start"
-    assert not small.command.pod_dir.exists() and small.all_of("verify").returncode == 0
+    assert not small.command.pod_dir.exists() and small.verify() == 0
     done = small.checkpoint("restore", "mine")
     assert done.returncode == 0, done.stderr
     assert small.command.on_node(_NODE, "cat", "/proc/sys/kernel/random/boot_id") == boot
-    small.remove_all()
+    remove_checkpoints(small.command, but=set())

@@ -13,7 +13,6 @@ _MORE_MIB = 1664
 
 
 def _base_with_a_larger_iec03(directory: Path) -> Path:
-    """Stays for the tests that come later: the POD is then that of these descriptors."""
     shutil.copytree(ROOT / "pdf", directory)
     path = directory / "labs" / "local" / "virtual1.yaml"
     changed = f"    node: {{<<: *worker, memory: {_MORE_MIB}M}}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import time
@@ -11,6 +12,7 @@ from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands.checkpoint.restore import restore_checkpoint
 from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy
+from iecpod.deploy.kubectl.node_leases import LEASES
 from iecpod.deploy.node.guest_instant import LOOK, SETTLE
 from iecpod.layout import Layout
 from iecpod.model import Arch
@@ -20,10 +22,12 @@ from iecpod.ports import BaseImage, CommandResult
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.release.release import Release
 from iecpod.reports.run_report import Report
+from iecpod.units import format_utc
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor
 from tests.unit.commands.test_commands import NODES, REF, FakeImages, FakeTools, resolve
 
+_GET_LEASES = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", f"--raw={LEASES}")
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 
 
@@ -75,9 +79,16 @@ class CheckpointTools(FakeTools):
         image = CachedImages(self.cache_dir).path
         image.parent.mkdir(parents=True, exist_ok=True)
         write_qcow2(image, 1 << 30, "")
+        self.lease_seconds = 0.0
+        self.node_shells["iec01"].reply(_GET_LEASES, lambda _argv, _stdin: CommandResult(0, self._leases(), ""))
         for shell in self.node_shells.values():
             shell.reply(("sh", "-c", LOOK), lambda _argv, _stdin: CommandResult(0, f"{time.time():.9f}\n", ""))
             shell.on("sh", "-c", SETTLE)
+
+    def _leases(self) -> str:
+        """Renewed now, by clocks that are `lease_seconds` off."""
+        renewed = format_utc(time.time() + self.lease_seconds)
+        return json.dumps({"items": [{"metadata": {"name": n}, "spec": {"renewTime": renewed}} for n in NODES]})
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> FakeImages:
         return CachedImages(self.cache_dir)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
-from iecpod.deploy.kubectl.certificates import ISSUE, RENEW, CertificatesPhase
+from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF, AdminConf
+from iecpod.deploy.phases.certificates import ISSUE, RENEW, CertificatesPhase
+from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
 from tests.fakes import FakeShell
@@ -21,13 +22,14 @@ PEM = "-----BEGIN CERTIFICATE-----\n...\n-----BEGIN EC PRIVATE KEY-----\n"
 
 
 def _phase(tmp_path: Path, cluster: DesiredCluster, days_before_the_end: int) -> CertificatesPhase:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_bytes(admin_conf())
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(admin_conf())
     shells = {node: FakeShell(node) for node in NODES}
     shells["iec01"].files[ADMIN_CONF] = admin_conf()
     shells["iec01"].on("sh", "-c", RENEW).on("sh", "-c", ISSUE, stdout=PEM)
     for shell in shells.values():
         shell.on("sh", "-c")
+    kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, shells["iec01"]), path)
     end = admin()[1].not_valid_after_utc.date()
     return CertificatesPhase(cluster, shells, kubeconfig, lambda: end - datetime.timedelta(days=days_before_the_end))
 
@@ -43,6 +45,7 @@ def test_what_ends_soon_is_renewed_for_every_node(tmp_path: Path, cluster: Desir
     phase = _phase(tmp_path, cluster, days)
     assert phase.probe() is None
     phase.run()
+    assert KubeconfigPhase.probe(phase.kubeconfig) == str(phase.kubeconfig.path), "it is that of the first node"
     shells = _shells(phase)
     assert shells["iec01"].calls[0] == ("sh", "-c", RENEW, "renew", "new")
     assert [call[-1] for call in shells["iec01"].calls if ISSUE in call] == list(NODES)

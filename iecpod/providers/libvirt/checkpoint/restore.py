@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.cache.qcow2 import virtual_size_bytes
-from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.deploy.workflow import Phase
 from iecpod.errors import HostError, NodeErrors
-from iecpod.ports import Reporter, Shell
+from iecpod.ports import Reporter
 from iecpod.provider import MachineState
 from iecpod.providers.libvirt.checkpoint.memory_file import decompressed_memory
 from iecpod.providers.libvirt.objects import Kind
@@ -24,14 +22,9 @@ from iecpod.providers.libvirt.rendered import RenderedDomain
 from iecpod.providers.libvirt.xml import render_volume
 
 
-def restore_phases(
-    planned: LibvirtPlan, states: Sequence[MachineState], shells: Mapping[str, Shell], shared: PhaseTools
-) -> Sequence[Phase]:
-    return [
-        *planned.phases_before_domains(),
-        RestoredDomainsPhase(planned, {state.hostname: state for state in states}, shared.reporter),
-        ReachablePhase(shells, shared),
-    ]
+def restore_phases(planned: LibvirtPlan, states: Sequence[MachineState], reporter: Reporter) -> Sequence[Phase]:
+    restored = RestoredDomainsPhase(planned, {state.hostname: state for state in states}, reporter)
+    return [*planned.phases_before_domains(), restored]
 
 
 @dataclass(frozen=True, slots=True)

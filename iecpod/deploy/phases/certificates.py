@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography import x509
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
 from iecpod.deploy.kubectl.admin_credentials import read_credentials
+from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
@@ -47,14 +46,13 @@ _RESTART = f"rm -f {_KUBELET_PEM} && cat > {_KUBELET_PEM} && chmod 600 {_KUBELET
 
 @dataclass(frozen=True, slots=True)
 class CertificatesPhase:
-    """`kubeconfig` is that of the POD on this host, whose certificate is as old as kubeadm's others.
-
-    While that is valid for long, no node is asked.
+    """The certificate of the POD's kubeconfig on this host is as old as kubeadm's others: while it is valid for long,
+    no node is asked. Else all are renewed, and that one last.
     """
 
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
-    kubeconfig: Path
+    kubeconfig: KubeconfigPhase
     today: Callable[[], datetime.date]
     soon_days: int = SOON_DAYS
     name: str = "certificates"
@@ -65,16 +63,18 @@ class CertificatesPhase:
         return self.shells[self.cluster.control_plane.hostname]
 
     def probe(self) -> str | None:
-        days = self._days_left("localhost", str(self.kubeconfig), read_own(self.kubeconfig))
-        if days is None:
-            days = self._days_left(self._first.node, ADMIN_CONF, self._first.read_file(ADMIN_CONF))
-        return None if days is None else f"valid for {days} days"
+        path = self.kubeconfig.path
+        found = read_credentials("localhost", str(path), read_own(path), f"https://{self.cluster.api_endpoint}")
+        end = x509.load_pem_x509_certificate(found.client_certificate).not_valid_after_utc
+        days = (end.date() - self.today()).days
+        return None if days < self.soon_days else f"valid for {days} days"
 
     def run(self) -> None:
         form = "old" if kubernetes_minor(self.cluster.release.kubernetes_version) < (1, 20) else "new"
         self._first.run(["sh", "-c", RENEW, "renew", form], timeout_seconds=_RENEW_SECONDS)
         pems = {node: self._issue(form, node) for node in self.shells}
         run_on_nodes(tuple(pems), lambda node: self.shells[node].run(["sh", "-c", _RESTART], stdin=pems[node]))
+        self.kubeconfig.run()
 
     def _issue(self, form: str, hostname: str) -> bytes:
         issued = self._first.run(["sh", "-c", ISSUE, "issue", form, hostname], timeout_seconds=_RENEW_SECONDS)
@@ -82,10 +82,3 @@ class CertificatesPhase:
         if b"BEGIN CERTIFICATE" not in pem or b"PRIVATE KEY" not in pem:
             raise NodeError(self._first.node, f"kubeadm issued no certificate for the kubelet of {hostname}")
         return pem
-
-    def _days_left(self, node: str, file: str, text: bytes) -> int | None:
-        """None where it ends soon."""
-        found = read_credentials(node, file, text, f"https://{self.cluster.api_endpoint}")
-        end = x509.load_pem_x509_certificate(found.client_certificate).not_valid_after_utc
-        days = (end.date() - self.today()).days
-        return None if days < self.soon_days else days
