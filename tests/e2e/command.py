@@ -23,6 +23,9 @@ from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 LAB, POD = "local", "virtual1"
 RELEASE = "k8s-1.37-go"
 HOSTNAMES = ("iec01", "iec02", "iec03")
+#: For work on the tests themselves, a state that stands already (in ROOT/state and ROOT/run): a POD, which is left
+#: alone, or the checkpoint of one.
+REUSED_ROOT = os.environ.get("IECPOD_E2E_ROOT")
 CACHE_DIR = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
 
 

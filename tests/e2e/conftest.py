@@ -14,7 +14,7 @@ import pytest
 
 from iecpod.cache.artifacts import Cache
 from iecpod.progress.reporters import LogReporter
-from tests.e2e.command import CACHE_DIR, RELEASE, Iecpod, deploy_in_phase
+from tests.e2e.command import CACHE_DIR, RELEASE, REUSED_ROOT, Iecpod, deploy_in_phase
 from tests.e2e.teardown import HostSnapshot, check_teardown
 from tests.e2e.time_budget import TimeBudget, place_of
 from tests.e2e.verified_pod import remove_checkpoints
@@ -55,6 +55,9 @@ def cache() -> Cache:
 @pytest.fixture(scope="session")
 def shared_lab(baked: None) -> Iterator[Iecpod]:
     """For directories that begin with a verified local/virtual1: one installation, so that a checkpoint serves all."""
+    if REUSED_ROOT:
+        yield Iecpod(Path(REUSED_ROOT))
+        return
     with tempfile.TemporaryDirectory(prefix="iecpod-e2e-shared-") as directory:
         command = Iecpod(Path(directory))
         yield command

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.e2e.command import Iecpod, kill_deploy_in_phase
+from tests.e2e.command import REUSED_ROOT, Iecpod, kill_deploy_in_phase
 from tests.e2e.teardown import torn_down
-
-#: A POD that stands already (in ROOT/state and ROOT/run), for work on the tests themselves; it is left alone.
-REUSED_ROOT = os.environ.get("IECPOD_E2E_ROOT")
 
 _FILES = (("--report", "report.json"), ("--junit", "junit.xml"), ("--events", "events"))
 

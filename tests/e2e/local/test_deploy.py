@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import Iecpod
-from tests.e2e.local.conftest import REUSED_ROOT
+from tests.e2e.command import REUSED_ROOT, Iecpod
 
 pytestmark = [
     pytest.mark.killed_deploy,
