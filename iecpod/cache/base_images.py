@@ -6,7 +6,6 @@ What `find` and `ensure` return is held (`lease`): nobody removes it before this
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,13 @@ from iecpod.cache.hashed_files import (
 from iecpod.files.trust import is_ours, make_directory
 from iecpod.files.writer import commit_file
 from iecpod.ports import BaseImage
+from iecpod.sha256 import is_sha256
 
 #: Of an entry that says nothing of what its image is.
 NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 #: They are suffixes of files, too.
 FORMATS = ("qcow2", "raw")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ class ImageStore:
         wanted = {"sha256", "format", "virtual_size_bytes", "seen"}
         if not isinstance(entry, dict) or not wanted <= entry.keys() or entry["format"] not in FORMATS:
             return None
-        return entry if _SHA256.fullmatch(str(entry["sha256"])) else None
+        return entry if is_sha256(str(entry["sha256"])) else None
 
     def _quarantine(self, key: str) -> None:
         """Sets a damaged file aside: overlays of running guests keep what they have open."""

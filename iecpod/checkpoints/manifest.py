@@ -11,13 +11,13 @@ from pathlib import PurePath
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
 from iecpod.outside_json import Bounds, Json, parse_json
+from iecpod.sha256 import SHA256
 
 #: A checkpoint of another one is not read: what it consists of may be another.
 VERSION = 2
 
 _ID = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}Z")
 _BOUNDS = Bounds(size_bytes=4 << 20, values=50_000)
 
@@ -125,7 +125,7 @@ def _machine(found: Json) -> CheckpointMachine:
 
 
 def _file(found: Json) -> StoredFile:
-    sha256 = _matching(_SHA256, found.text("sha256"), "digest")
+    sha256 = _matching(SHA256, found.text("sha256"), "digest")
     return StoredFile(_relative(found.text("name")), sha256, found.integer("size_bytes"))
 
 

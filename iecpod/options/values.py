@@ -6,19 +6,18 @@ read.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iecpod.options.choices import VirtType
 from iecpod.outside_json import Json
+from iecpod.sha256 import is_sha256
 from iecpod.units import parse_size_bytes
 
 if TYPE_CHECKING:
     from iecpod.release.container_environment import ContainerEnvironment
     from iecpod.release.mirrors import Supply
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MIB = 1024 * 1024
 #: With less, no kernel of a cloud image gets as far as cloud-init.
 _LEAST_MEMORY_MIB = 512
@@ -38,7 +37,7 @@ def parse_virt_type(text: str) -> VirtType | None:
 
 def parse_digest(text: str) -> str:
     digest = text.lower().removeprefix("sha256:")
-    if not _SHA256.fullmatch(digest):
+    if not is_sha256(digest):
         raise ValueError(f"{text!r} is not a SHA-256: 64 hexadecimal digits")
     return digest
 

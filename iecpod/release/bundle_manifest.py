@@ -16,6 +16,7 @@ from typing import Any
 from iecpod.errors import PreflightError, Problem, UsageError
 from iecpod.model import Arch
 from iecpod.outside_json import Bounds, Json, parse_json
+from iecpod.sha256 import is_oci_digest, is_sha256
 
 MANIFEST = "manifest.json"
 
@@ -33,9 +34,7 @@ DIRECTORIES = ("base", "bin", "debs", "helm", "images", "manifests")
 
 #: Nothing is deeper, and nothing is elsewhere. These are the characters of Debian's packages and of our own files.
 _FILE = re.compile(rf"({'|'.join(DIRECTORIES)})/[A-Za-z0-9_][A-Za-z0-9_.,+~:%@=-]{{0,254}}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,510}")
-_DIGEST = re.compile(r"(sha256:[0-9a-f]{64})?")
 _FORMATS = ("", "qcow2", "raw")
 
 
@@ -45,7 +44,7 @@ class BundledFile:
     sha256: str
 
     def __post_init__(self) -> None:
-        _demand(_is_count(self.size_bytes) and bool(_SHA256.fullmatch(self.sha256)))
+        _demand(_is_count(self.size_bytes) and is_sha256(self.sha256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class BundledImage:
     digest: str
 
     def __post_init__(self) -> None:
-        _demand(bool(_REFERENCE.fullmatch(self.reference) and _SHA256.fullmatch(self.image_id)))
-        _demand(bool(_DIGEST.fullmatch(self.digest)))
+        _demand(bool(_REFERENCE.fullmatch(self.reference)) and is_sha256(self.image_id))
+        _demand(not self.digest or is_oci_digest(self.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ class BundleManifest:
 
 def check_digest(text: str) -> str:
     """The digest of a manifest, as it is: it names a directory. Raises `ValueError`."""
-    if not _SHA256.fullmatch(text):
+    if not is_sha256(text):
         raise ValueError(f"{text!r} is not the digest of a bundle")
     return text
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from iecpod.errors import Problem
 from iecpod.model import Arch
 from iecpod.outside_json import Json
 from iecpod.release.image_reference import is_tagged
+from iecpod.sha256 import is_sha256
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN_DIGITS = 12
 
 
@@ -26,7 +25,7 @@ class ArchivedImage:
     image_id: str
 
     def __post_init__(self) -> None:
-        if not (is_tagged(self.reference) and _SHA256.fullmatch(self.image_id)):
+        if not (is_tagged(self.reference) and is_sha256(self.image_id)):
             raise ValueError("this is no image of an archive")
 
 
@@ -55,7 +54,7 @@ def archive_file(arch: Arch) -> str:
 
 def check_archive_digest(text: str) -> str:
     """A digest as it is: it names a directory. Raises `ValueError`."""
-    if not _SHA256.fullmatch(text):
+    if not is_sha256(text):
         raise ValueError(f"{text!r} is not the digest of an archive of images")
     return text
 

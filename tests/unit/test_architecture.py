@@ -17,7 +17,7 @@ PACKAGE = ROOT / "iecpod"
 #: Lowest first; a module imports from its own floor and from those below. The longest matching prefix counts.
 FLOORS = (
     (
-        *("errors", "outside_json", "units", "printable", "processes", "layout", "locks", "ssh_login"),
+        *("errors", "outside_json", "units", "sha256", "printable", "processes", "layout", "locks", "ssh_login"),
         *("yaml", "files", "http"),
     ),
     ("hypervisor_uri", "model", "naming"),

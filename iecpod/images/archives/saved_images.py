@@ -6,7 +6,6 @@ Sources: Docker Image Specification v1.2; OCI Image Specification 1.1 (image lay
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,9 +13,9 @@ from iecpod.images.archives.members import Member, Members
 from iecpod.model import Arch
 from iecpod.outside_json import Json
 from iecpod.release.image_reference import full_reference, is_tagged, without_digest
+from iecpod.sha256 import is_oci_digest
 
 _MANIFEST, _INDEX = "manifest.json", "index.json"
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 #: As buildx and containerd write it, and as the specification has it: there it may be a tag alone.
 _NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _DEEPEST_INDEX = 3
@@ -109,7 +108,7 @@ def _of_descriptor(members: Members, entry: Json, names: tuple[str, ...], deeper
 def _find_blob(members: Members, entry: Json) -> Member | None:
     """Raises `UsageError` where the bytes under that digest have another one."""
     digest = entry.text("digest")
-    if not _DIGEST.fullmatch(digest):
+    if not is_oci_digest(digest):
         raise entry.refuse(f"{entry.path}: {digest[:80]!a} is no digest of SHA-256")
     member = members.find(f"blobs/sha256/{digest.removeprefix('sha256:')}")
     if member is not None and member.digest != digest:
@@ -136,7 +135,7 @@ def _image(
     """Nothing for an architecture that no node has."""
     data = members.json(config)
     diff_ids = [layer.as_text() for layer in data.at("rootfs").entries("diff_ids")]
-    if len(diff_ids) != len(layers) or not all(map(_DIGEST.fullmatch, diff_ids)):
+    if len(diff_ids) != len(layers) or not all(map(is_oci_digest, diff_ids)):
         raise members.refuse(f"{config.name} does not name the digests of its {len(layers)} layers")
     arch = next((arch for arch in Arch if arch.debian == data.text("architecture", "")), None)
     if arch is None or data.text("os", "linux") != "linux":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -16,11 +15,11 @@ from iecpod.images.fetch.prebuilt import fetch_bytes
 from iecpod.model import Arch
 from iecpod.ports import Reporter
 from iecpod.release.release import HelmSource
+from iecpod.sha256 import SHA256
 
 #: Helm 3 and Tiller are 20 MiB of archive and 120 MiB of programs.
 _ARCHIVE_LIMIT_BYTES = 128 * 1024 * 1024
 _BOUNDS = TarBounds(total_bytes=512 * 1024 * 1024, members=1000)
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def fetch_helm(source: HelmSource, arch: Arch, cache_dir: Path, reporter: Reporter) -> tuple[Path, ...]:
@@ -49,7 +48,7 @@ def fetch_helm(source: HelmSource, arch: Arch, cache_dir: Path, reporter: Report
 def _fetch_digest(sums_url: str) -> str:
     """The file holds the digest alone, or the archive's name behind it."""
     text = fetch_bytes(sums_url, limit_bytes=4096).decode(errors="replace")
-    found = _DIGEST.match(text.strip())
+    found = SHA256.match(text.strip())
     if found is None:
         raise ImageError(f"{sums_url} holds no SHA-256", "correct `helm.sha256sums` of the release")
     return found[0]

@@ -21,6 +21,7 @@ from iecpod.model import Arch
 from iecpod.outside_json import Bounds, Json, parse_json
 from iecpod.ports import Clock
 from iecpod.release.mirrors import registry_server
+from iecpod.sha256 import OCI_DIGEST, is_oci_digest
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -32,9 +33,8 @@ _MANIFESTS = (
 )
 _REFERENCE = re.compile(
     r"(?P<registry>[a-z0-9.-]+(?::[0-9]+)?)/(?P<name>[a-z0-9._/-]+):(?P<tag>[A-Za-z0-9._-]+)"
-    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    rf"(?:@(?P<digest>{OCI_DIGEST.pattern}))?"
 )
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _CHALLENGE = re.compile(r'\b(\w{1,40})="([^"]*)"')
 _CHALLENGE_CHARACTERS = 4096
 
@@ -154,7 +154,7 @@ class Registries:
 
     def _read_manifest(self, base: str, reference: str) -> tuple[str, Json]:
         url = f"{base}/manifests/{reference}"
-        wanted = Blob(reference if _DIGEST.fullmatch(reference) else "", None)
+        wanted = Blob(reference if is_oci_digest(reference) else "", None)
         content = self._read(url, wanted, _MANIFEST_LIMIT_BYTES)
         manifest = _parse(url, content, "a manifest")
         manifest.members()
@@ -194,7 +194,7 @@ class Registries:
 def _blob(entry: Json, limit_bytes: int) -> Blob:
     """Raises `ImageError` for one that could not be kept or verified."""
     digest, size = entry.text("digest"), entry.get("size")
-    if not _DIGEST.fullmatch(digest):
+    if not is_oci_digest(digest):
         raise entry.refuse(f"{entry.path} names blobs by other digests than SHA-256")  # they become parts of addresses
     size_bytes = None if size is None else size.as_integer()
     if size_bytes is not None and not 0 <= size_bytes <= limit_bytes:
