@@ -64,7 +64,7 @@ ONLY_IMPORTERS = {
         "descriptors.eyaml_keys",
         "deploy.kubectl.admin_credentials",
         "deploy.kubectl.bootstrap_token",
-        "deploy.kubectl.certificates",
+        "deploy.phases.certificates",
     ),
     "platformdirs": ("layout",),
     "rich": ("progress.live_display", "progress.reporters"),

@@ -20,9 +20,10 @@ from iecpod.commands.checkpoint.save import checkpoints_provider
 from iecpod.commands.deploy import make_report, phase_tools, withdraw
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.kubectl.admin_conf import AdminConf
-from iecpod.deploy.kubectl.node_leases import KnownByLeases, RenewedLeases
+from iecpod.deploy.kubectl.node_leases import RenewedLeases
 from iecpod.deploy.node.guest_instant import ClockPhase
 from iecpod.deploy.phases.certificates import CertificatesPhase
+from iecpod.deploy.phases.known_by_leases import KnownByLeases
 from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.deploy.phases.ready import ReadyPhase

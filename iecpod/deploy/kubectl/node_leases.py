@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, api_awaited, internal_ip, is_ready, name_of
 from iecpod.deploy.kubectl.network_health import find_pod_faults
 from iecpod.deploy.waiting.waits import Waits
-from iecpod.deploy.workflow import Phase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
 from iecpod.outside_json import Json
@@ -76,25 +75,3 @@ def _renewed_at(lease: Json) -> float:
         return parse_utc(f"{text.removesuffix('Z').partition('.')[0]}Z")
     except ValueError:
         return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class KnownByLeases:
-    """A phase of nodes that need not be asked themselves once their leases are renewed."""
-
-    phase: Phase
-    leases: RenewedLeases
-
-    @property
-    def name(self) -> str:
-        return self.phase.name
-
-    @property
-    def summary(self) -> str:
-        return self.phase.summary
-
-    def probe(self) -> str | None:
-        return self.leases.find() or self.phase.probe()
-
-    def run(self) -> None:
-        self.phase.run()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from iecpod.deploy.kubectl.kubectl import NODES, Kubectl
-from iecpod.deploy.kubectl.node_leases import LEASES, KnownByLeases, RenewedLeases
+from iecpod.deploy.kubectl.node_leases import LEASES, RenewedLeases
+from iecpod.deploy.phases.known_by_leases import KnownByLeases
 from iecpod.design.cluster import DesiredCluster
 from iecpod.units import format_utc
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
