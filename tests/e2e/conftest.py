@@ -53,7 +53,7 @@ def cache() -> Cache:
 
 
 @pytest.fixture(scope="session")
-def shared_lab(baked: None) -> Iterator[Iecpod]:
+def shared_lab(as_root: None) -> Iterator[Iecpod]:
     """For directories that begin with a verified local/virtual1: one installation, so that a checkpoint serves all."""
     if REUSED_ROOT:
         yield Iecpod(Path(REUSED_ROOT))
@@ -67,6 +67,16 @@ def shared_lab(baked: None) -> Iterator[Iecpod]:
 @pytest.fixture(scope="session")
 def baked(as_root: None) -> None:
     """All programs are compiled, those of the conformance tests, too: beside guests that takes four times as long."""
+    _bake("--tests")
+
+
+@pytest.fixture(scope="session")
+def base_image(as_root: None) -> None:
+    """As `baked`, without the conformance tests, for those that do not run them."""
+    _bake()
+
+
+def _bake(*options: str) -> None:
     with tempfile.TemporaryDirectory(prefix="iecpod-e2e-bake-") as directory:
-        argv = [sys.executable, "-m", "iecpod", "image", "bake", "--release", RELEASE, "--tests"]
+        argv = [sys.executable, "-m", "iecpod", "image", "bake", "--release", RELEASE, *options]
         subprocess.run(argv, env=Iecpod(Path(directory)).environ, stdin=subprocess.DEVNULL, check=True)

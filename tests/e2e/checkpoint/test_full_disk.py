@@ -42,7 +42,7 @@ class SmallDisk:
 
 
 @pytest.fixture(scope="module")
-def disk(baked: None) -> Iterator[SmallDisk]:
+def disk(base_image: None) -> Iterator[SmallDisk]:
     """With all of the machine's cache but checkpoints, which are next to the state: disks are linked, not copied."""
     root = Path(tempfile.mkdtemp(prefix="iecpod-e2e-full-disk-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=0755", "tmpfs", root], check=True)
