@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.processes import find_processes
 from iecpod.providers.libvirt.qemu_account import find_account
 
 #: As distributions set it, but for what needs systemd or AppArmor: QEMU has an account of its own, which is given the
@@ -24,6 +22,8 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 """
 _LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
+#: Whatever runs in the process namespace ends with its first process.
+_UNSHARE = ("unshare", "--net", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc")
 _DIRECTORIES = ("/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt")
 
 # Arguments: the directory that holds all of it, the account files. /sys is that of the new network namespace.
@@ -55,8 +55,8 @@ class SystemLibvirt:
     @property
     def prefix(self) -> tuple[str, ...]:
         """Leads a command there."""
-        namespaces = Path(f"/proc/{self.holder}/ns")
-        return ("nsenter", f"--net={namespaces / 'net'}", f"--mount={namespaces / 'mnt'}", "--")
+        kinds = {"net": "net", "mount": "mnt", "pid": "pid"}
+        return ("nsenter", *(f"--{kind}=/proc/{self.holder}/ns/{file}" for kind, file in kinds.items()), "--")
 
     def run(self, *argv: str) -> str:
         return subprocess.run([*self.prefix, *argv], capture_output=True, text=True, check=True).stdout
@@ -80,22 +80,13 @@ def system_libvirt(root: Path) -> Iterator[SystemLibvirt]:
     (root / "etc/libvirt/qemu.conf").write_text(_QEMU_CONF)
     (root / "etc/libvirt/libvirtd.conf").write_text(_LIBVIRTD_CONF)
     find_account().write_files(root / "etc")
-    argv = ["unshare", "--net", "--mount", "--propagation", "slave", "--", "sh", "-ec", _SCRIPT, "sh", str(root)]
+    argv = [*_UNSHARE, "--", "sh", "-ec", _SCRIPT, "sh", str(root)]
     environ = {**os.environ, "DIRECTORIES": " ".join(_DIRECTORIES)}
     holder = subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "ready\n", "libvirtd has not started"
-        yield SystemLibvirt(root, holder.pid)
+        (first,) = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+        yield SystemLibvirt(root, int(first))
     finally:
-        _end_all(holder.pid)
+        holder.kill()
         holder.wait()
-
-
-def _end_all(holder: int) -> None:
-    """Every process of the holder's network namespace, which is not ours, and the holder itself."""
-    own, namespace = (Path(f"/proc/{process}/ns/net").stat().st_ino for process in ("self", holder))
-    if namespace != own:
-        for process in find_processes(lambda process: (process / "ns/net").stat().st_ino == namespace):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-    os.kill(holder, signal.SIGKILL)
