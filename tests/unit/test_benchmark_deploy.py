@@ -99,3 +99,10 @@ def test_a_pod_that_stays_ends_the_measurement(directory: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("benchmark: the teardown exited with 7; nothing more is measured\n")
     assert len(calls(directory)) == 2
+
+
+def test_a_peer_that_is_not_installed_is_skipped(directory: Path) -> None:
+    done = run(directory, "--bundle-via", "disk", "--until", "runtime", "--peer", "kcli")
+    assert done.returncode == 0, done.stderr
+    assert "benchmark: kcli is skipped: kcli" in done.stderr
+    assert done.stdout.splitlines()[0].split() == ["seconds", "machines", "alone", "disk"]
