@@ -52,7 +52,8 @@ _BOOT = {
         root_type="4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
         # An emulated guest of several processors takes their counters for unsynchronized, and then reads the time from
         # the emulated HPET: a system call and an exit for what every Go program does all the time. All are the host's.
-        # Under KVM the kernel prefers KVM's own clock, and this changes nothing.
+        # Under KVM the kernel prefers KVM's own clock, and this changes nothing. `guest_clock.py` is for
+        # counters that were measured wrongly.
         kernel_arguments=("console=ttyS0", "tsc=reliable"),
     ),
     Arch.AARCH64: _Boot(

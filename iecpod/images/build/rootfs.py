@@ -11,6 +11,7 @@ from typing import Any
 from iecpod.cache.artifacts import Artifact, Cache
 from iecpod.errors import ImageError
 from iecpod.images.build.apt import AptSuite, check_keyring
+from iecpod.images.build.guest_clock import CLOCK_HOOK
 from iecpod.images.confinement.tool import run_tool
 from iecpod.model import Arch
 from iecpod.naming import NAMESPACE
@@ -88,7 +89,7 @@ def ensure_rootfs(cache: Cache, source: ImageSource, arch: Arch, apt_mirror: str
         customize = _SYSTEM_HOOK.replace("@ROOT_UUID@", root_uuid(arch))
         hooks = [
             f"--essential-hook={_ESSENTIAL_HOOK}",
-            *(f"--customize-hook={hook}" for hook in (customize, _SOURCES_HOOK, _STATUS_HOOK)),
+            *(f"--customize-hook={hook}" for hook in (customize, CLOCK_HOOK, _SOURCES_HOOK, _STATUS_HOOK)),
         ]
         variables = {"IECPOD_SOURCES": _sources(source), "IECPOD_STATUS": str(directory / "status")}
         tree = _Tree(cache, source, arch, apt_mirror)
@@ -100,7 +101,7 @@ def ensure_rootfs(cache: Cache, source: ImageSource, arch: Arch, apt_mirror: str
 
 
 def rootfs_recipe(source: ImageSource, arch: Arch) -> dict[str, Any]:
-    return layer_recipe(source, source.packages, arch) | {"hooks": [_ESSENTIAL_HOOK, _SYSTEM_HOOK]}
+    return layer_recipe(source, source.packages, arch) | {"hooks": [_ESSENTIAL_HOOK, _SYSTEM_HOOK, CLOCK_HOOK]}
 
 
 def ensure_layer(
