@@ -32,6 +32,7 @@ USUAL_SECONDS: Table = (
     ("bundle/test_bundle.py", 700),
     ("connected/test_node.py", 700),
     ("connected/test_cluster.py", 1600),
+    ("clock/test_clock.py", 150),
     ("wrecked", 810),
     ("wrecked/test_nodes.py", 500),
     ("wrecked/test_redeploy.py", 500),

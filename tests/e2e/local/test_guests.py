@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_names_keys_and_time(guests: Iecpod, hostname: str) -> None:
         hostname, "sh", "-c", "systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer || true"
     )
     assert timers.split() == ["masked", "masked"]
+
+
+@pytest.mark.parametrize("hostname", HOSTNAMES)
+def test_time_is_that_of_the_host(guests: Iecpod, hostname: str) -> None:
+    """No server of time is reached here: it has passed as on the host since the boot."""
+    asked_at = time.time()
+    at = float(guests.on_node(hostname, "date", "+%s.%N"))
+    assert asked_at - 3 < at < time.time() + 3
 
 
 def test_a_wrong_host_key_is_refused(guests: Iecpod, tmp_path: Path) -> None:
