@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -133,3 +134,13 @@ def _design_domain(inputs: _Design, index: int, node: Node) -> DesiredDomain:
 def volume_names(hostname: str) -> tuple[str, str]:
     """A domain's root disk and its seed, in the POD's pool."""
     return f"{hostname}.qcow2", f"{hostname}-seed.iso"
+
+
+def overlay_name(hostname: str, checkpoint: str) -> str:
+    """The disk that a domain writes to since that checkpoint was saved, in the POD's pool."""
+    return f"{hostname}-{checkpoint}.qcow2"
+
+
+def is_overlay(hostname: str, volume: str) -> bool:
+    """Whether a volume of the POD's pool is such a disk, of whichever checkpoint."""
+    return re.fullmatch(overlay_name(re.escape(hostname), "[0-9a-f]{12}"), volume) is not None

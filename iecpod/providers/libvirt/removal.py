@@ -10,7 +10,7 @@ from iecpod.design.owner import Owner
 from iecpod.naming import pool_name, resource_name
 from iecpod.ports import Reporter
 from iecpod.provider import Kept, Removed
-from iecpod.providers.libvirt.design import volume_names
+from iecpod.providers.libvirt.design import is_overlay, volume_names
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import claims_to_be, find_foreign, is_owned
 from iecpod.providers.libvirt.ports import Hypervisor
@@ -40,10 +40,10 @@ class Removal:
         return Removed(tuple(names), kept, left, keeps_state=bool(used))
 
     def remove_domains(self, names: Sequence[str]) -> Removed:
-        """Volumes stay, and are replaced when used."""
-        return Removed(
-            tuple(self._remove([seen for seen in self._owned() if seen.kind is Kind.DOMAIN and seen.name in names]))
-        )
+        """Volumes stay, and are replaced when used; disks on top of checkpoints would not be used again, and go."""
+        removed = self._remove([seen for seen in self._owned() if seen.kind is Kind.DOMAIN and seen.name in names])
+        hostnames = [name.removeprefix(resource_name(self._owner.ref, "")) for name in names]
+        return Removed((*removed, *self._remove(self._unused_overlays(hostnames))))
 
     def remove_machines(self, hostnames: Sequence[str]) -> Removed:
         """Domains with NVRAM and volumes."""
@@ -52,6 +52,18 @@ class Removal:
         pool = pool_name(self._owner.ref)
         volumes = {f"{pool}/{volume}" for hostname in hostnames for volume in volume_names(hostname)}
         return Removed((*removed.names, *self._remove([seen for seen in self._owned() if seen.name in volumes])))
+
+    def _unused_overlays(self, hostnames: Sequence[str]) -> list[ObservedResource]:
+        """Of machines without a domain. A name may look like that of another's disk, which its domain uses."""
+        owned = self._owned()
+        used = {PurePath(disk).name for seen in owned if seen.kind is Kind.DOMAIN for disk in seen.disks}
+        return [
+            seen
+            for seen in owned
+            if seen.kind is Kind.VOLUME
+            and (volume := seen.name.partition("/")[2]) not in used
+            and any(is_overlay(hostname, volume) for hostname in hostnames)
+        ]
 
     def _owned(self) -> list[ObservedResource]:
         return [resource for resource in self._hypervisor.observe() if is_owned(resource, self._owner)]

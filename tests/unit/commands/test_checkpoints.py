@@ -18,6 +18,7 @@ from iecpod.deploy.node.guest_instant import SETTLE
 from iecpod.errors import HostError, PreflightError, UsageError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.providers.libvirt.objects import Kind
+from iecpod.providers.libvirt.removal import Removal
 from tests import pods
 from tests.pods import site
 from tests.unit.command_line import layout_below
@@ -168,6 +169,24 @@ def test_missing_layers_and_images_are_found_together(pod: CheckpointPod) -> Non
         "it is missing",
         "the base image of its disks is missing",
     ]
+
+
+def test_a_machine_that_goes_takes_the_disks_that_checkpoints_gave_it(pod: CheckpointPod) -> None:
+    first, second = pod.save("first").checkpoint.id, pod.save("second").checkpoint.id
+    volumes = _volumes(pod)
+    assert {f"iec03-{first}.qcow2", f"iec03-{second}.qcow2"} <= volumes
+    removal = Removal(pod.tools.hypervisor, pod.tools.owner, pod.tools.reporter)
+    removal.remove_domains(["local-virtual1-iec03"])
+    assert volumes - _volumes(pod) == {f"iec03-{first}.qcow2", f"iec03-{second}.qcow2"}
+    removal.remove_machines(["iec02"])
+    assert not [name for name in _volumes(pod) if name.startswith("iec02")]
+    assert len([name for name in _volumes(pod) if name.startswith("iec01")]) == 4, "those of others stay"
+    assert pod.store.layer(f"{first}-iec03.qcow2").exists()
+
+
+def _volumes(pod: CheckpointPod) -> set[str]:
+    """Names in the POD's pool."""
+    return {seen.name.partition("/")[2] for seen in pod.tools.hypervisor.observe() if seen.kind is Kind.VOLUME}
 
 
 def test_memory_that_does_not_load_boots_all_machines(pod: CheckpointPod) -> None:

@@ -15,6 +15,7 @@ from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.provider import MachineState
 from iecpod.providers.libvirt.checkpoint.guard import resumed_if_killed
+from iecpod.providers.libvirt.design import overlay_name
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.ports import Hypervisor
@@ -52,7 +53,7 @@ class StateSaving:
         names = [domain.name for domain in domains.values()]
         clock = self.planned.tools.run.clock
         pool = Path(self.planned.desired.pool_path)
-        overlays = {state.hostname: pool / f"{state.hostname}-{label}.qcow2" for state in states}
+        overlays = {state.hostname: pool / overlay_name(state.hostname, label) for state in states}
         try:
             for state in states:
                 self._add_overlay(overlays[state.hostname], domains[state.hostname], state)
