@@ -13,6 +13,7 @@ from iecpod.release.kubernetes_version import kubeadm_api_version, kubernetes_mi
 from iecpod.release.release import Release
 from iecpod.render.low_overhead import (
     LEADER_ARGUMENTS,
+    MANAGER_ARGUMENTS,
     PATCHES_DIR,
     api_server_arguments,
     cheap_keys,
@@ -130,7 +131,10 @@ def _cluster_configuration(cluster: DesiredCluster, api: str, timeout_seconds: f
     release = cluster.release
     version = release.kubernetes_version
     leader = LEADER_ARGUMENTS if cluster.low_overhead else {}
-    manager = {**leader, **({"allocate-node-cidrs": "false"} if cluster.cni.has_planned_cidrs else {})}
+    manager = {
+        **(MANAGER_ARGUMENTS if cluster.low_overhead else {}),
+        **({"allocate-node-cidrs": "false"} if cluster.cni.has_planned_cidrs else {}),
+    }
     address = str(cluster.control_plane.address)
     names = [name for node in cluster.control_planes for name in (str(node.address), node.hostname)]
     # Probes, components and nodes use that address; its default is every network that the node is on.

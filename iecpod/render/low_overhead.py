@@ -22,6 +22,10 @@ PATCHES_DIR = "/etc/kubernetes/iecpod-patches"
 #: The control plane has one node: there is nobody to lead instead.
 LEADER_ARGUMENTS = {"leader-elect": "false"}
 
+#: A node that is silent for longer becomes NotReady until its kubelet reports the next time (`_STATUS_PERIODS`).
+#: Kubernetes' 50 seconds can pass while nodes are saved, restored, or wait for a busy host.
+MANAGER_ARGUMENTS = {**LEADER_ARGUMENTS, "node-monitor-grace-period": "2m0s"}
+
 #: Go's scheduler wakes a thread on each processor to look for work, and each wake costs an emulated guest a switch of
 #: its address space. With one processor the first node of an idle cluster took 0.66 cores of this host instead of 1.25.
 GO_ENVIRONMENT = {"GOMAXPROCS": "1"}
