@@ -63,16 +63,16 @@ class Policy(enum.Enum):
 
 
 def check_reach(shell: Shell, own: IPv4Address, other: IPv4Address, network_remedy: str) -> None:
-    """The page at `other`, and packets of the pods' full MTU. Raises `NodeError`; `NotYet` where the node is silent."""
+    """The page at `other`, and packets of the pods' full MTU. Raises `NodeError`.
+
+    Raises `NotYet` where the node is silent or the page does not come: nginx listens some time after its pod runs, and
+    the pod network lets traffic to a new pod through some time after that.
+    """
     result = _run(shell, REACH, own, other)
     if result.returncode == _NO_NAMESPACE:
         raise NodeError(shell.node, f"no namespace has the address {own} of a pod", network_remedy)
     if result.returncode == _NO_PAGE or WELCOME not in result.stdout:
-        raise NodeError(
-            shell.node,
-            f"pod {own} does not reach pod {other}: {(result.stderr or result.stdout).strip()[-300:]}",
-            network_remedy,
-        )
+        raise NotYet(f"pod {own} does not reach pod {other}: {(result.stderr or result.stdout).strip()[-300:]}")
     if result.returncode != 0:
         last = result.stderr.strip().splitlines()[-1:] or ["no answer"]
         raise NodeError(

@@ -56,6 +56,7 @@ class PodChecks:
                     partial(check_reach, self.shells[hostname], own, other, remedy),
                     seconds=_ANSWER_SECONDS,
                     node=hostname,
+                    remedy=remedy,
                 )
 
         run_on_nodes(tuple(ways), check)

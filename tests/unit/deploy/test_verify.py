@@ -280,21 +280,13 @@ def test_an_api_server_that_restarts_is_waited_for(
     ("result", "cause"),
     [
         (
-            CommandResult(4, "", "curl: (7) Couldn't connect to server\n"),
-            "pod 100.100.1.2 does not reach pod 100.100.2.3: curl: (7) Couldn't connect to server",
-        ),
-        (
-            CommandResult(0, "<h1>It works!</h1>", ""),
-            "pod 100.100.1.2 does not reach pod 100.100.2.3: <h1>It works!</h1>",
-        ),
-        (
             CommandResult(1, PAGE, "PING\nmessage too long\n"),
             "packets of full size do not get from pod 100.100.1.2 to pod 100.100.2.3: message too long",
         ),
         (CommandResult(3, "", ""), "no namespace has the address 100.100.1.2 of a pod"),
     ],
 )
-def test_a_pod_that_does_not_reach_another_is_named_at_once(
+def test_what_does_not_change_by_waiting_is_named_at_once(
     cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, result: CommandResult, cause: str
 ) -> None:
     shells["iec02"].replace(("sh", "-c", REACH), result)
@@ -302,6 +294,32 @@ def test_a_pod_that_does_not_reach_another_is_named_at_once(
         _phase(cluster, shells, port).run()
     assert caught.value.cause == f"iec02: {cause}" and caught.value.remedy
     assert sum(REACH in call for call in shells["iec02"].calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "seen"),
+    [
+        (CommandResult(4, "", "curl: (7) Couldn't connect to server\n"), "curl: (7) Couldn't connect to server"),
+        (CommandResult(0, "<h1>It works!</h1>", ""), "<h1>It works!</h1>"),
+    ],
+)
+def test_a_pod_that_does_not_reach_another_is_waited_for(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int, result: CommandResult, seen: str
+) -> None:
+    shells["iec02"].replace(("sh", "-c", REACH), result)
+    with pytest.raises(WaitTimeout) as caught:
+        _phase(cluster, shells, port).run()
+    assert f"pod 100.100.1.2 does not reach pod 100.100.2.3: {seen}" in caught.value.cause and caught.value.remedy
+    assert sum(REACH in call for call in shells["iec02"].calls) > 1
+
+
+def test_a_pod_that_reaches_another_a_moment_later_is_well(
+    cluster: DesiredCluster, shells: dict[str, FakeShell], port: int
+) -> None:
+    shells["iec02"].replace(("sh", "-c", REACH), CommandResult(4, "", "curl: (7) Couldn't connect to server\n"))
+    shells["iec02"].on("sh", "-c", REACH, stdout=PAGE)
+    _phase(cluster, shells, port).run()
+    assert sum(REACH in call for call in shells["iec02"].calls) == 2
 
 
 def test_a_node_that_is_silent_in_between_is_asked_again(
