@@ -22,7 +22,8 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 """
 _LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
-#: Whatever runs in the process namespace ends with its first process.
+#: Whatever runs in the process namespace ends with its first process, the script, which takes note of what ends there:
+#: libvirtd waits for that where it asks QEMU what it can do.
 _UNSHARE = ("unshare", "--net", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--mount-proc")
 _DIRECTORIES = ("/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt")
 
@@ -41,7 +42,8 @@ done
 virtlogd -d
 libvirtd -d
 echo ready
-exec sleep infinity
+sleep infinity &
+wait
 """
 
 

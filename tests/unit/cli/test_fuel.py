@@ -36,6 +36,8 @@ from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 #: As IEC's jobs wrote it, but for the name of the command and -L, which is about logs.
 FUELS_LINE = "-l arm -p virtual2 -s k8-calico-iec-noha -S {dir} -D -o ubuntu1804 -b file://{dir}/ci -L {dir}/x.tar.gz"
 POD = ("-l", "local", "-p", "virtual1")
+#: Without it, the lab's default would ask the network which of its releases can be made.
+_RELEASE = ("--release", "k8s-1.37-go")
 
 
 def parse(*arguments: str) -> Mapping[str, Any]:
@@ -155,7 +157,7 @@ def test_the_base_image_of_the_release_is_taken(layout: Layout) -> None:  # noqa
 
 def test_a_dry_run_refuses_what_a_deploy_would(tmp_path: Path) -> None:
     """libvirt's test driver has no emulators."""
-    result = run(tmp_path, "deploy", *POD, "-d", "-c", "test:///default")
+    result = run(tmp_path, "deploy", *POD, *_RELEASE, "-d", "-c", "test:///default")
     assert isinstance(result.exception, PreflightError)
     assert result.exception.cause == "POD local/virtual1 cannot be deployed here"
     assert result.exception.exit_code == 4 and result.exception.problems
@@ -173,7 +175,7 @@ def test_what_would_be_refused_is_shown_first(
     node = f"<node><cpu><cores>4</cores></cpu><memory>8000000</memory>{network.xml}</node>"
     put_in_place(monkeypatch, node, tmp_path)
     install(tmp_path)
-    result = run(tmp_path, *verb, *POD, "-c", TEST_URI)
+    result = run(tmp_path, *verb, *POD, *_RELEASE, "-c", TEST_URI)
     assert isinstance(result.exception, PreflightError) and result.exception.exit_code == 4
     assert "changed-in-place" in {problem.rule for problem in result.exception.problems}
     lines = [line.split() for line in result.stdout.splitlines()]

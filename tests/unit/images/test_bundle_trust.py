@@ -125,7 +125,7 @@ def test_the_digest_is_kept_with_the_pod(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_a_digest_without_a_bundle_is_wrong_usage(tmp_path: Path) -> None:
-    error = run(tmp_path, "plan", *POD, "--bundle-digest", WRONG).exception
+    error = run(tmp_path, "plan", *POD, "--release", "k8s-1.37-go", "--bundle-digest", WRONG).exception
     assert isinstance(error, UsageError) and error.cause.startswith("--bundle-digest is that of a bundle")
 
 
