@@ -38,7 +38,7 @@ def test_machines_and_networks_are_those_of_the_host(pod: Iecpod, libvirt: Syste
 def test_a_second_deploy_changes_nothing(pod: Iecpod) -> None:
     boots = _boots(pod)
     assert pod.run("plan", "--detailed-exitcode").returncode == 0
-    pod.check("deploy")
+    pod.check("deploy", "--until", "reachable")
     assert {phase["outcome"] for phase in pod.report()["phases"]} == {"in place"}
     assert _boots(pod) == boots
 
