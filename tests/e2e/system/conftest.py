@@ -1,4 +1,4 @@
-"""Two machines of the host's own libvirt, on a bridge of the lab: mgmt as it is, private by its tag on the same NIC."""
+"""Two machines of the host's own libvirt, on a bridge of the lab: mgmt as it is, public by its tag on the same NIC."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def write_descriptors(directory: Path) -> None:
     )
     pdf["nodes"] = pdf["nodes"][:2]
     fuel, networks = idf["idf"]["fuel"], idf["idf"]["net_config"]
-    networks["private"].update(interface=networks["mgmt"]["interface"], vlan=15)
-    fuel["jumphost"]["bridges"].update(mgmt=BRIDGE, private=BRIDGE)
+    networks["public"].update(interface=networks["mgmt"]["interface"], vlan=15)
+    fuel["jumphost"]["bridges"].update(mgmt=BRIDGE, public=BRIDGE)
     fuel["network"]["node"] = fuel["network"]["node"][:2]
     labs = directory / "labs" / LAB
     labs.mkdir(parents=True)

@@ -17,13 +17,13 @@ def _boots(pod: Iecpod) -> dict[str, str]:
     return {node: pod.on_node(node, "cat", "/proc/sys/kernel/random/boot_id") for node in _NODES}
 
 
-def _private(pod: Iecpod, node: str) -> tuple[str, str]:
-    """Device and address of its private network."""
+def _public(pod: Iecpod, node: str) -> tuple[str, str]:
+    """Device and address of its public network."""
     for line in pod.on_node(node, "ip", "-brief", "-4", "address").splitlines():
         device, _state, address, *_rest = line.split()
-        if address.startswith("10.1.0."):
+        if address.startswith("10.0.19."):
             return device.partition("@")[0], address.partition("/")[0]
-    raise AssertionError(f"{node} has no address of its private network")
+    raise AssertionError(f"{node} has no address of its public network")
 
 
 def test_machines_and_networks_are_those_of_the_host(pod: Iecpod, libvirt: SystemLibvirt) -> None:
@@ -44,7 +44,7 @@ def test_a_second_deploy_changes_nothing(pod: Iecpod) -> None:
 
 
 def test_tags_pass_through_the_bridge_of_the_lab(pod: Iecpod, libvirt: SystemLibvirt) -> None:
-    devices, addresses = zip(*(_private(pod, node) for node in _NODES), strict=True)
+    devices, addresses = zip(*(_public(pod, node) for node in _NODES), strict=True)
     assert all(device.endswith(".15") for device in devices), devices
     pod.on_node("iec01", "ping", "-c", "3", "-W", "10", addresses[1])
     ports = libvirt.run("ip", "-brief", "link", "show", "master", BRIDGE).splitlines()
@@ -60,7 +60,7 @@ def test_it_is_saved_and_restored(pod: Iecpod, libvirt: SystemLibvirt) -> None:
         pod.check("checkpoint restore", "mine")
         assert libvirt.objects()["domains"] == _DOMAINS
         assert _boots(pod) == boots
-        pod.on_node("iec01", "ping", "-c", "3", "-W", "10", _private(pod, "iec02")[1])
+        pod.on_node("iec01", "ping", "-c", "3", "-W", "10", _public(pod, "iec02")[1])
     finally:
         remove_checkpoints(pod, but=set())
 
