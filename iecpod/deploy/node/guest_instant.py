@@ -48,7 +48,7 @@ signal() {{
 take_vlans() {{
     [ -e /proc/net/vlan/config ] || return
     while IFS=' |' read -r _ _ nic; do
-        [ -e "/sys/class/net/$nic" ] && ip link set dev "$nic" promisc on
+        [ -n "$nic" ] && [ -e "/sys/class/net/$nic" ] && ip link set dev "$nic" promisc on
     done < /proc/net/vlan/config
 }}
 look

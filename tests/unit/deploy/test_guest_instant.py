@@ -50,6 +50,8 @@ class Node:
             ("CONT kubelet", f"CONT {KUBELET}"),
             ("kube-controller kube-scheduler", CONTROLLER),
             ("sleep 15", "sleep 2"),
+            ("/proc/net/vlan/config", f"{self.directory}/vlans"),
+            ("/sys/class/net/", f"{self.directory}/nics/"),
         ):
             text = text.replace(old, new)
         return text
@@ -101,6 +103,21 @@ def node(tmp_path: Path) -> Iterator[Node]:
     for process in processes.values():
         process.kill()
         process.wait()
+
+
+def test_nics_with_tagged_networks_take_all_frames(node: Node) -> None:
+    """Whatever has their names in the first lines of the kernel's table is no NIC."""
+    vlans = "VLAN Dev name\t | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\nenp2s0.15      | 15  | enp2s0\n"
+    (node.directory / "vlans").write_text(vlans)
+    (node.directory / "nics/enp2s0").mkdir(parents=True)
+    ip = node.directory / "bin/ip"
+    ip.write_text(f'#!/bin/sh\necho "$*" >> {node.directory}/links\n')
+    ip.chmod(0o755)
+    script = node.start(INSTANT)
+    node.wait_for(KUBELET, "T")
+    (node.directory / "over").touch()
+    assert script.wait(timeout=30) == 0
+    assert (node.directory / "links").read_text() == "link set dev enp2s0 promisc on\n"
 
 
 def test_a_kubelet_stands_still_until_its_clock_was_stepped(node: Node) -> None:
