@@ -64,8 +64,8 @@ while [ $(( up - began )) -lt 240 ] && [ ! -e $over ]; do
 done
 [ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && date --set "$moved seconds"
 signal CONT kubelet
-take_vlans
 touch $over
+take_vlans
 sleep 15
 signal CONT "kube-controller kube-scheduler"
 """
