@@ -26,6 +26,10 @@ _LEFT_FREE_MIB = 96
 #: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
 _MOST_SECONDS_OFF = 2
 
+#: The controller manager counts the hour of its tokens by the monotonic clock, which stands still in a paused guest:
+#: after a restore an hour later, its requests were unauthorized, and no worker could join. Its kubelet starts another.
+_MOST_SECONDS_OF_TOKENS = 300
+
 # Nothing is started while it looks, since each program costs an emulated guest tenths of a second, and seconds on a
 # busy host: date(1) adds to the time at which it runs. `uptime` stands still in a guest that is paused, the RTC not.
 INSTANT = f"""
@@ -67,6 +71,7 @@ signal CONT kubelet
 touch $over
 take_vlans
 sleep 15
+[ "${{moved#-}}" -gt {_MOST_SECONDS_OF_TOKENS} ] && signal KILL kube-controller
 signal CONT "kube-controller kube-scheduler"
 """
 

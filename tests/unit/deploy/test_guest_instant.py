@@ -48,6 +48,7 @@ class Node:
             ("/run/iecpod-instant.over", f"{self.directory}/over"),
             ("kubelet kube-controller kube-scheduler", f"{KUBELET} {CONTROLLER}"),
             ("CONT kubelet", f"CONT {KUBELET}"),
+            ("KILL kube-controller\n", f"KILL {CONTROLLER}\n"),
             ("kube-controller kube-scheduler", CONTROLLER),
             ("sleep 15", "sleep 2"),
             ("/proc/net/vlan/config", f"{self.directory}/vlans"),
@@ -132,7 +133,7 @@ def test_a_kubelet_stands_still_until_its_clock_was_stepped(node: Node) -> None:
     assert node.state(CONTROLLER) == "T", "kubelets come first"
     assert (node.directory / "over").exists()
     assert script.wait(20) == 0
-    node.wait_for(CONTROLLER, "S")
+    node.wait_for(CONTROLLER, "Z")
 
 
 def test_a_clock_that_differs_from_the_rtc_keeps_its_difference(node: Node) -> None:
@@ -144,6 +145,7 @@ def test_a_clock_that_differs_from_the_rtc_keeps_its_difference(node: Node) -> N
     node.ahead += 100
     assert script.wait(20) == 0
     assert abs(node.moved - 100) <= 2
+    node.wait_for(CONTROLLER, "S")
 
 
 def test_a_node_that_was_not_paused_goes_on_when_it_is_settled(node: Node) -> None:
