@@ -16,7 +16,7 @@ from iecpod.sha256 import SHA256
 #: A checkpoint of another one is not read: what it consists of may be another.
 VERSION = 2
 
-_ID = re.compile(r"[0-9a-f]{12}")
+ID = re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TIME = re.compile(r"[0-9]{4}(-[0-9]{2}){2}T([0-9]{2}:){2}[0-9]{2}Z")
 _BOUNDS = Bounds(size_bytes=4 << 20, values=50_000)
@@ -94,7 +94,7 @@ def read_manifest(text: bytes) -> Checkpoint:
         raise ValueError(f"it is of format {found.integer('version')}, and this version of iecpod reads {VERSION}")
     name = found.text("name")
     return Checkpoint(
-        id=_matching(_ID, found.text("id"), "id"),
+        id=_matching(ID, found.text("id"), "id"),
         name=check_name(name) if name else "",
         ref=_ref(found),
         installation=found.text("installation"),

@@ -99,6 +99,12 @@ class Iecpod:
     def on_node(self, hostname: str, *command: str) -> str:
         return self.check("ssh", hostname, "--", *command)
 
+    def seconds_off(self, hostname: str) -> float:
+        """By how much its clock is wrong, as far as the time of the question shows."""
+        asked_at = time.time()
+        at = float(self.on_node(hostname, "date", "+%s.%N"))
+        return max(asked_at - at, at - time.time(), 0.0)
+
     def kubectl(self, *arguments: str) -> str:
         return self.check("kubectl", *arguments)
 

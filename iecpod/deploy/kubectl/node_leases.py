@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, api_awaited, internal_ip, is_ready, name_of
 from iecpod.deploy.kubectl.network_health import find_pod_faults
+from iecpod.deploy.node.guest_instant import MOST_SECONDS_OFF
 from iecpod.deploy.waiting.waits import Waits
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
@@ -16,8 +17,6 @@ from iecpod.units import parse_utc
 from iecpod.wait import NotYet
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-#: How far clocks of a POD may differ.
-_MOST_SECONDS_OFF = 2
 _RENEWED_SECONDS = 20.0
 
 
@@ -59,10 +58,10 @@ class RenewedLeases:
     def _missing(self) -> Iterator[str]:
         renewed = {name_of(item): _renewed_at(item) for item in self.kubectl.load(LEASES).entries("items")}
         nodes = {name_of(item): item for item in self.kubectl.load(NODES).entries("items")}
-        latest = self.unix_time() + _MOST_SECONDS_OFF
+        latest = self.unix_time() + MOST_SECONDS_OFF
         for node in self.cluster.nodes:
             seen = nodes.get(node.hostname)
-            if not self._since - _MOST_SECONDS_OFF <= renewed.get(node.hostname, 0.0) <= latest:
+            if not self._since - MOST_SECONDS_OFF <= renewed.get(node.hostname, 0.0) <= latest:
                 yield f"{node.hostname} has not renewed its lease"
             elif seen is None or not is_ready(seen) or internal_ip(seen) != str(node.address):
                 yield f"{node.hostname} is not Ready at {node.address}"

@@ -24,7 +24,7 @@ _TRIES = 5
 #: For what runs on a node while the rest is cleared.
 _LEFT_FREE_MIB = 96
 #: How far clocks of a POD may differ: nodes read their RTC in whole seconds.
-_MOST_SECONDS_OFF = 2
+MOST_SECONDS_OFF = 2
 
 #: The controller manager counts the hour of its tokens by the monotonic clock, which stands still in a paused guest:
 #: after a restore an hour later, its requests were unauthorized, and no worker could join. Its kubelet starts another.
@@ -63,10 +63,10 @@ signal STOP "kubelet kube-controller kube-scheduler"
 while [ $(( up - began )) -lt 240 ] && [ ! -e $over ]; do
     look
     moved=$(( ahead - before ))
-    [ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && break
+    [ "${{moved#-}}" -gt {MOST_SECONDS_OFF} ] && break
     sleep 0.2
 done
-[ "${{moved#-}}" -gt {_MOST_SECONDS_OFF} ] && date --set "$moved seconds"
+[ "${{moved#-}}" -gt {MOST_SECONDS_OFF} ] && date --set "$moved seconds"
 signal CONT kubelet
 touch $over
 take_vlans
@@ -161,7 +161,7 @@ def _look(shell: Shell, unix_time: Callable[[], float]) -> _Clock:
     if not re.fullmatch(r"[0-9]{1,12}\.[0-9]{9}", text, re.ASCII):
         raise NodeError(shell.node, f"its clock cannot be read: {(text or answer.stderr)[:80]!r}")
     at = float(text)
-    is_right = asked_at - _MOST_SECONDS_OFF <= at <= answered_at + _MOST_SECONDS_OFF
+    is_right = asked_at - MOST_SECONDS_OFF <= at <= answered_at + MOST_SECONDS_OFF
     return _Clock(0 if is_right else round((asked_at + answered_at) / 2 - at), answer.returncode == 0)
 
 
@@ -179,7 +179,7 @@ class ClockPhase:
         clocks = run_on_nodes(tuple(self.shells), lambda hostname: _look(self.shells[hostname], self.unix_time))
         if any(clock.behind or not clock.is_settled for clock in clocks.values()):
             return None
-        return f"{len(clocks)} within {_MOST_SECONDS_OFF} s of the host's"
+        return f"{len(clocks)} within {MOST_SECONDS_OFF} s of the host's"
 
     def run(self) -> None:
         for hostname, seconds in settle_nodes(self.shells, self.unix_time).items():

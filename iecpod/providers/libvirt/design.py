@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from iecpod.checkpoints.manifest import ID
 from iecpod.design.deadline_factor import pace_of
 from iecpod.design.machines import BundleDisk
 from iecpod.design.pod import PodDesign, PodOrder, design_pod
@@ -143,4 +144,4 @@ def overlay_name(hostname: str, checkpoint: str) -> str:
 
 def is_overlay(hostname: str, volume: str) -> bool:
     """Whether a volume of the POD's pool is such a disk, of whichever checkpoint."""
-    return re.fullmatch(overlay_name(re.escape(hostname), "[0-9a-f]{12}"), volume) is not None
+    return re.fullmatch(overlay_name(re.escape(hostname), ID.pattern), volume) is not None

@@ -7,7 +7,6 @@ import datetime
 import os
 import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +39,7 @@ class SavedPod:
         return {node: self.command.on_node(node, "cat", "/proc/sys/kernel/random/boot_id") for node in HOSTNAMES}
 
     def seconds_off(self) -> dict[str, float]:
-        """By how much each clock is wrong, as far as the time of the question shows."""
-        off = {}
-        for node in HOSTNAMES:
-            asked_at = time.time()
-            at = float(self.command.on_node(node, "date", "+%s.%N"))
-            off[node] = max(asked_at - at, at - time.time(), 0.0)
-        return off
+        return {node: self.command.seconds_off(node) for node in HOSTNAMES}
 
     def workers_of(self, deployment: str) -> set[tuple[str, int]]:
         """Pods by their uid, with the restarts of their container."""
