@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.checkpoint.later import later
 from tests.e2e.checkpoint.saved_pod import SavedPod
 from tests.e2e.command import HOSTNAMES
 from tests.e2e.verified_pod import checkpoints
@@ -154,3 +157,25 @@ def test_certificates_that_end_soon_are_renewed(pod: SavedPod, saved: str) -> No
     assert pod.ready_nodes() == set(HOSTNAMES)
     assert all(digest != kubelets[node] for node, digest in pod.kubelet_certificates().items())
     assert pod.command.kubectl("exec", "deployment/work", "--", "true") == ""
+
+
+@pytest.mark.parametrize("days", [40, 400])
+def test_days_later_the_whole_cluster_works(pod: SavedPod, saved: str, tmp_path: Path, days: int) -> None:
+    """All tokens have ended after 40 days; after 400, all certificates that kubeadm made have.
+
+    The controller manager has to work for the pods with which the cluster is verified.
+    """
+    pod.command.check("teardown")
+    with later(days, tmp_path) as prefix:
+        later_pod = SavedPod(replace(pod.command, prefix=prefix))
+        try:
+            began_at = time.monotonic()
+            done = later_pod.checkpoint("restore", saved)
+            assert done.returncode == 0, done.stderr
+            print(f"restored {days} days later, after {time.monotonic() - began_at:.1f} s")
+            assert all(abs(seconds - days * 86400) < 60 for seconds in later_pod.seconds_off().values())
+            assert later_pod.ready_nodes() == set(HOSTNAMES)
+            later_pod.verify_anew()
+            assert later_pod.command.kubectl("exec", "deployment/work", "--", "true") == ""
+        finally:
+            later_pod.command.check("teardown")
