@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.deploy.workflow import Phase
 from iecpod.design.changes import Drift, Plan, Replacement
-from iecpod.design.deadline_factor import Pace
+from iecpod.design.deadline_factor import GuestSpeed
 from iecpod.design.machines import Machine
-from iecpod.design.pod import PodDesign, PodOrder
+from iecpod.design.pod_design import PodDesign, PodOrder
 from iecpod.errors import CleanupError, Problem
 from iecpod.options.choices import VirtType
 from iecpod.ports import NodeEndpoint, Reporter, Shell, WayIn
@@ -84,7 +84,7 @@ class MachinePlan(Protocol):
     def plan(self) -> Plan: ...
 
     @property
-    def pace(self) -> Pace:
+    def guest_speed(self) -> GuestSpeed:
         """How fast the machines are, as far as it is known."""
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.cache.artifacts import Cache
-from iecpod.images.archives.given import load_image_archive, take_in
+from iecpod.images.archives.import_archive import load_image_archive, take_in
 from iecpod.release.image_archive import ImageArchive
 from tests.fakes import RecordingReporter
 

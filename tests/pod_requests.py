@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iecpod.options.option import Source
-from iecpod.options.table import OPTIONS, PodOptions
+from iecpod.options.option_table import OPTIONS, PodOptions
 from iecpod.pods.request import GivenFiles, PodRequest
 from iecpod.pods.saved import SavedPod
 

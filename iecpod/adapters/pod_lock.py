@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from iecpod.descriptors.secrets import shown_command
+from iecpod.descriptors.redaction import shown_command
 from iecpod.errors import HostError, PodLocked
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.locks import LockTimeout, closing, open_lock, wait_for_lock

@@ -22,7 +22,7 @@ from iecpod.cache.hashed_files import (
 )
 from iecpod.cache.lease import hold
 from iecpod.cache.work_directory import staging
-from iecpod.files.trust import check_directory, is_ours, make_directory
+from iecpod.files.trusted_paths import check_directory, is_ours, make_directory
 from iecpod.files.writer import commit_tree
 from iecpod.locks import Notify, locked
 from iecpod.ports import Reporter

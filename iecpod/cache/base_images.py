@@ -21,7 +21,7 @@ from iecpod.cache.hashed_files import (
     sha256_of_file,
     write_json,
 )
-from iecpod.files.trust import is_ours, make_directory
+from iecpod.files.trusted_paths import is_ours, make_directory
 from iecpod.files.writer import commit_file
 from iecpod.ports import BaseImage
 from iecpod.sha256 import is_sha256

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.locks import Notify, open_lock, try_lock, wait_for_lock
 
 #: A cache that can only be read is still a cache.

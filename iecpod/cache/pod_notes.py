@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from iecpod.cache.lease import READ_ONLY
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 
 
 def note_pod(cache_dir: Path, pod_dir: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.locks import SHORT_SECONDS, Notify, claimed, locked, open_lock, try_lock
 
 

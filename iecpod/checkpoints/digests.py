@@ -11,7 +11,7 @@ from typing import Any
 
 from iecpod.cache.hashed_files import Fingerprint, plain_status, sha256_of_file
 from iecpod.checkpoints.manifest import StoredFile
-from iecpod.files.trust import is_ours
+from iecpod.files.trusted_paths import is_ours
 
 #: What was seen of files when they were last hashed.
 SEEN = ".seen.json"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from iecpod.cli.options.pod_options import table_option
 from iecpod.cli.options.pod_request import make_request
 from iecpod.cli.options.shared import Invocation, pod_options
-from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_entry
 from iecpod.errors import DescriptorError, IecpodError, PreflightError
 from iecpod.units import parse_duration_seconds, parse_size_bytes
@@ -21,7 +21,7 @@ from iecpod.units import parse_duration_seconds, parse_size_bytes
 if TYPE_CHECKING:
     from iecpod.hypervisor_uri import HypervisorUri
     from iecpod.layout import Layout
-    from iecpod.wiring.after_run import Upkeep
+    from iecpod.wiring.after_run import AfterRun
     from iecpod.wiring.pods import Pods
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,10 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LOG = logging.getLogger("iecpod")
 
 
-def _upkeep(invocation: Invocation, layout: Layout) -> Upkeep:
-    from iecpod.wiring.after_run import Upkeep
+def _after_run(invocation: Invocation, layout: Layout) -> AfterRun:
+    from iecpod.wiring.after_run import AfterRun
 
-    return Upkeep(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
+    return AfterRun(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
 
 
 @click.command()
@@ -47,7 +47,7 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
     """
     layout = invocation.stored_layout(options["storage_dir"])
-    echo(_upkeep(invocation, layout).logs(make_request(layout, options), file))
+    echo(_after_run(invocation, layout).logs(make_request(layout, options), file))
 
 
 def duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
@@ -111,7 +111,7 @@ def gc(
     \b
     Example: iecpod gc --older-than 2d --dry-run
     """
-    gathered = _upkeep(invocation, invocation.stored_layout()).gc(
+    gathered = _after_run(invocation, invocation.stored_layout()).gc(
         older_than_seconds=older_than,
         connect=connect,
         everything=everything,
@@ -162,7 +162,7 @@ def _logs_afterwards(log_file: Path, layout: Layout, options: dict[str, Any]) ->
         raise
     finally:
         try:
-            _upkeep(invocation, layout).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
+            _after_run(invocation, layout).logs(request, log_file, outcome=outcome, nodes_left_out=nodes_left_out)
             echo_entry(f"iecpod: logs: {log_file}")
         except Exception as error:
             _LOG.exception("logs could not be collected")

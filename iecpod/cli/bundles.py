@@ -10,8 +10,8 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options.mirrors import apt_mirror_option, make_supply, source_options
+from iecpod.cli.options.pod_options import table_option
 from iecpod.cli.options.shared import Invocation, bundle_trust_options, image_archive_option
-from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.errors import ImageError
 from iecpod.model import Arch
@@ -72,8 +72,8 @@ def build(
 
 
 def _build(invocation: Invocation, order: BundleOrder) -> Path:
+    from iecpod.wiring.image_building import SoftwareMaking
     from iecpod.wiring.session import Session
-    from iecpod.wiring.software import SoftwareMaking
 
     layout = invocation.stored_layout()
     session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
@@ -90,7 +90,7 @@ def verify(bundle: Path, bundle_digest: str | None, bundle_signers: Path | None)
     With --bundle-signers it also says who has signed it.
     """
     from iecpod.commands.bundles import verify_bundle
-    from iecpod.images.bundle.trust import BundleTrust
+    from iecpod.images.bundle.verification import BundleTrust
 
     signer, faults = verify_bundle(bundle, BundleTrust(digest=bundle_digest, signers=bundle_signers))
     if signer is not None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from iecpod.cli.options.pod_request import make_request
-from iecpod.cli.options.run import events_option, run_options, wait_lock_option
+from iecpod.cli.options.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.options.shared import Invocation, pod_options, storage_dir_option
 from iecpod.cli.output import echo, echo_entry, echo_json
-from iecpod.cli.passing import pass_session
+from iecpod.cli.verb_context import pass_session
 
 if TYPE_CHECKING:
     from iecpod.reports.job_files import RunOutputs

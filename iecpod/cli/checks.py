@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from iecpod.cli.options.pod_options import table_option
 from iecpod.cli.options.shared import (
     Invocation,
     demote_option,
@@ -14,7 +15,6 @@ from iecpod.cli.options.shared import (
     lab_option,
     pod_option,
 )
-from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_document, echo_json
 from iecpod.errors import ExitCode
 from iecpod.model import PodRef
@@ -22,7 +22,7 @@ from iecpod.model import PodRef
 if TYPE_CHECKING:
     from iecpod.commands.validate import Checks
     from iecpod.descriptors.addresses.addressing import Scheme
-    from iecpod.reports.validation import Verdict
+    from iecpod.reports.validation import Validation
 
 #: As in `iecpod.descriptors.schema`, which takes its time to load.
 _SCHEMAS = ("pdf", "idf", "release", "scenario")
@@ -79,12 +79,12 @@ def validate(
         strict=strict,
         demoted=select_demoted(demote),
     )
-    verdict = _validate(checks, default_base=str(invocation.layout.pdf_dir), **what)
+    validation = _validate(checks, default_base=str(invocation.layout.pdf_dir), **what)
     if format == "json":
-        echo_json(verdict.to_json())
+        echo_json(validation.to_json())
     else:
-        echo(verdict.to_junit() if format == "junit" else verdict.to_text())
-    if verdict.errors:
+        echo(validation.to_junit() if format == "junit" else validation.to_text())
+    if validation.errors:
         raise SystemExit(ExitCode.DESCRIPTOR)
 
 
@@ -97,7 +97,7 @@ def _validate(
     pod: str | None,
     base_uri: str | None,
     everything: bool,
-) -> Verdict:
+) -> Validation:
     from iecpod.commands.validate import validate_files, validate_pod, validate_tree
 
     if sum((bool(files), lab is not None or pod is not None, everything)) != 1:

@@ -9,10 +9,10 @@ import click
 
 from iecpod.cli.after_run import duration
 from iecpod.cli.options.pod_request import make_request
-from iecpod.cli.options.run import events_option, wait_lock_option
+from iecpod.cli.options.run_options import events_option, wait_lock_option
 from iecpod.cli.options.shared import pod_options
 from iecpod.cli.output import echo, echo_json
-from iecpod.cli.passing import pass_pods
+from iecpod.cli.verb_context import pass_pods
 from iecpod.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def conformance(
       iecpod conformance -l local -p virtual1 --focus '\\[sig-network\\].*\\[Conformance\\]' --timeout 3h
       iecpod conformance -l local -p virtual1 --full --output results
     """
-    from iecpod.conformance.run import ConformanceOrder
+    from iecpod.conformance.conformance_run import ConformanceOrder
 
     selection = _selection(quick=quick, full=full, focus=focus, skip=skip)
     seconds = timeout or (_DEFAULT_SECONDS_OF_ALL if full else _DEFAULT_SECONDS)

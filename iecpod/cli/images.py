@@ -11,13 +11,13 @@ import click
 from iecpod.cli.after_run import duration
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options.mirrors import apt_mirror_option
+from iecpod.cli.options.pod_options import table_option
 from iecpod.cli.options.shared import Invocation, storage_dir_option
-from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_json
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
-    from iecpod.wiring.image_cache import CacheKeeping
+    from iecpod.wiring.image_cache import ImageCache
 
 
 @click.group()
@@ -38,10 +38,10 @@ def _complete_name(context: click.Context, _parameter: click.Parameter, incomple
     return [item.name for item in find_items(layout.cache_dir) if item.name.startswith(incomplete)]
 
 
-def _keeping(invocation: Invocation, storage_dir: Path | None) -> CacheKeeping:
-    from iecpod.wiring.image_cache import CacheKeeping
+def _keeping(invocation: Invocation, storage_dir: Path | None) -> ImageCache:
+    from iecpod.wiring.image_cache import ImageCache
 
-    return CacheKeeping(invocation.stored_layout(storage_dir))
+    return ImageCache(invocation.stored_layout(storage_dir))
 
 
 @image.command()
@@ -86,8 +86,8 @@ def bake(
 
     With the release's bundle in it, where it has one; others are fetched. What is there already stays as it is.
     """
+    from iecpod.wiring.image_building import SoftwareMaking
     from iecpod.wiring.session import Session
-    from iecpod.wiring.software import SoftwareMaking
 
     layout = invocation.stored_layout(storage_dir)
     session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)

@@ -21,9 +21,9 @@ from iecpod.cli.failures import check_working_directory, closed_output, explain_
 from iecpod.cli.options.shared import Invocation
 from iecpod.cli.output import PrintableFormatter, echo, echo_entry, echo_usage_error
 from iecpod.cli.streams import prepare_streams
-from iecpod.descriptors.secrets import shown_command
+from iecpod.descriptors.redaction import shown_command
 from iecpod.errors import DescriptorError, ExitCode, IecpodError, Interrupted, PathRefused, PreflightError, Problem
-from iecpod.files.trust import check_directory, make_directory
+from iecpod.files.trusted_paths import check_directory, make_directory
 from iecpod.files.writer import PRIVATE, open_append
 from iecpod.layout import find_layout
 

@@ -15,17 +15,17 @@ import click
 from iecpod.cli.after_run import log_file_option
 from iecpod.cli.options.fuel import FuelVerb, fuel_meaning, fuel_options
 from iecpod.cli.options.login import Address, login_options
+from iecpod.cli.options.pod_options import table_option
 from iecpod.cli.options.pod_request import make_request
-from iecpod.cli.options.run import events_option, run_options, wait_lock_option
+from iecpod.cli.options.run_options import events_option, run_options, wait_lock_option
 from iecpod.cli.options.shared import (
     Name,
     design_options,
     pod_options,
     storage_dir_option,
 )
-from iecpod.cli.options.table import table_option
 from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
-from iecpod.cli.passing import pass_access, pass_pods
+from iecpod.cli.verb_context import pass_access, pass_pods
 from iecpod.errors import ExitCode, UsageError
 from iecpod.options.choices import ProviderName
 from iecpod.pods.request import BOOTSTRAP_LAB

@@ -78,8 +78,8 @@ def bump(
     Asks the Go module proxy, and writes `go.mod` and `go.sum` of each module and the versions in the release file: a
     diff to be read before it is committed. `iecpod image bake --release RELEASE` compiles the result.
     """
+    from iecpod.wiring.image_building import SoftwareMaking
     from iecpod.wiring.session import Session
-    from iecpod.wiring.software import SoftwareMaking
 
     layout = invocation.stored_layout(storage_dir)
     session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)

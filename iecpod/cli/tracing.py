@@ -1,4 +1,4 @@
-"""-D/--debug: what `adapters.trace` tells, on standard error and in the log."""
+"""-D/--debug: what `adapters.command_trace` logs, on standard error and in the log."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from iecpod.outside_json import Json
 from iecpod.release.container_environment import ContainerEnvironment
 from iecpod.release.kubernetes_version import kubernetes_minor
 from iecpod.release.release import CniSource, Manifest, Release
-from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in
+from iecpod.render.manifest_patch import ManifestPatch, containers_of, mapping_in
 
 _REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"
 _NODE = "DaemonSet calico-node"

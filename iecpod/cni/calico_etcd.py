@@ -13,7 +13,7 @@ from typing import Any
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.model import Arch
-from iecpod.render.manifest import ManifestPatch, containers_of, mapping_in, mappings_in
+from iecpod.render.manifest_patch import ManifestPatch, containers_of, mapping_in, mappings_in
 
 #: The IEC's scripts take the 136th address of the service CIDR.
 _INDEX = 136

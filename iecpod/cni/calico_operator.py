@@ -15,7 +15,7 @@ from iecpod.design.cluster import DesiredCluster, EtcdTlsMaker
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.options.choices import Encapsulation
 from iecpod.outside_json import Json
-from iecpod.render.manifest import ManifestPatch
+from iecpod.render.manifest_patch import ManifestPatch
 from iecpod.yaml.document import dump_yaml_all
 
 CUSTOM_KINDS = ("installations.operator.tigera.io", "apiservers.operator.tigera.io")

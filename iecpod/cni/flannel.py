@@ -17,7 +17,7 @@ from iecpod.model import Arch
 from iecpod.outside_json import Json, parse_json
 from iecpod.release.container_environment import ContainerEnvironment
 from iecpod.release.release import CniSource, Manifest, Release
-from iecpod.render.manifest import ManifestPatch
+from iecpod.render.manifest_patch import ManifestPatch
 
 _REMEDY = "pin a kube-flannel.yml of flannel-io/flannel, or give one with --manifest"
 CONFIG_NAME = "kube-flannel-cfg"

@@ -15,7 +15,7 @@ from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.outside_json import Json
 from iecpod.render.low_overhead import GO_VARIABLES
-from iecpod.render.manifest import ManifestPatch
+from iecpod.render.manifest_patch import ManifestPatch
 
 NAME = "kube-router"
 _NAMESPACE = "kube-system"

@@ -10,10 +10,10 @@ from typing import Any
 
 from iecpod.errors import ImageError, PreflightError, UsageError
 from iecpod.files.writer import READABLE, replace_file
-from iecpod.images.bundle.reader import open_bundle, signature_path
+from iecpod.images.bundle.opened_bundle import open_bundle, signature_path
 from iecpod.images.bundle.ssh_signature import sign
 from iecpod.images.bundle.transfer import StoredBundle
-from iecpod.images.bundle.trust import BundleTrust
+from iecpod.images.bundle.verification import BundleTrust
 from iecpod.model import Arch
 from iecpod.release.bundle_manifest import BundleManifest, parse_bundle_manifest
 from iecpod.release.mirrors import Supply

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from iecpod.conformance.conformance_run import ConformanceOrder, ConformanceRun, E2eTests, Place
 from iecpod.conformance.e2e_objects import missing_images, remove_namespaces
 from iecpod.conformance.e2e_pod import E2ePod
-from iecpod.conformance.host import Bench, HostTests
-from iecpod.conformance.pod import PodTests
+from iecpod.conformance.in_pod import PodTests
+from iecpod.conformance.on_host import Bench, HostTests
 from iecpod.conformance.report import ConformanceReport, check_output
-from iecpod.conformance.run import ConformanceOrder, ConformanceRun, E2eTests, Place
 from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.design.conformance import image_of_tests
 from iecpod.errors import PreflightError, Problem, UsageError

@@ -19,13 +19,13 @@ from iecpod.deploy.phases.verify import VerifyPhase
 from iecpod.deploy.phases.workers import WorkersPhase
 from iecpod.deploy.waiting.phase_tools import PhaseTools, make_phase_tools
 from iecpod.deploy.workflow import Phase, PhaseFailed, run_phases
-from iecpod.descriptors.addresses.places import places_of
+from iecpod.descriptors.addresses.node_order import places_of
 from iecpod.design.software.image_origin import NeededImage
 from iecpod.errors import IecpodError
 from iecpod.options.option import Source
 from iecpod.pods.cluster_access import kubectl_of
 from iecpod.pods.directory import RESTORING
-from iecpod.pods.manifests import KnownManifests, look_at_manifests
+from iecpod.pods.manifest_check import KnownManifests, look_at_manifests
 from iecpod.pods.ports import PodState, PodTools, RunContext
 from iecpod.pods.refusal import check_plan
 from iecpod.pods.request import PHASES
@@ -135,7 +135,9 @@ def phase_tools(inputs: PodInputs, run: RunContext, provider: Provider, planned:
     hostnames = tuple(machine.hostname for machine in planned.machines)
     find_stopped = partial(provider.find_stopped, hostnames) if isinstance(provider, Power) else tuple
     limits = dict(request.limits)
-    return make_phase_tools(request.command, planned.pace, run.clock, run.reporter, read_console, find_stopped, limits)
+    return make_phase_tools(
+        request.command, planned.guest_speed, run.clock, run.reporter, read_console, find_stopped, limits
+    )
 
 
 def make_report(

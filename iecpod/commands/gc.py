@@ -43,7 +43,7 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GcDecision:
     """`action` is `removed`, `would remove`, `kept` or `failed`."""
 
     action: str
@@ -54,17 +54,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    verdicts: tuple[Verdict, ...]
+    decisions: tuple[GcDecision, ...]
 
     def to_text(self) -> str:
-        if not self.verdicts:
+        if not self.decisions:
             return "nothing is left over"
-        rows = [(verdict.action, verdict.name, verdict.age, verdict.reason) for verdict in self.verdicts]
+        rows = [(decision.action, decision.name, decision.age, decision.reason) for decision in self.decisions]
         return format_table(("", "WHAT", "AGE", "REASON"), rows)
 
     def check(self) -> None:
         """Raises `CleanupError` with what could not be removed."""
-        left = [f"{verdict.name} ({verdict.reason})" for verdict in self.verdicts if verdict.action == "failed"]
+        left = [f"{decision.name} ({decision.reason})" for decision in self.decisions if decision.action == "failed"]
         if left:
             raise CleanupError(left, "see to the reasons, and run gc again", "gc could not remove")
 
@@ -72,14 +72,14 @@ class Gathered:
 def collect_garbage(leftovers: Iterable[Leftover], *, now: float, older_than_seconds: float, dry_run: bool) -> Gathered:
     """Each is judged and removed on its own: one that cannot be removed keeps no other."""
 
-    def judge() -> Iterator[Verdict]:
+    def judge() -> Iterator[GcDecision]:
         for leftover in leftovers:
             age_seconds = float("inf") if leftover.made_at is None else now - leftover.made_at
             is_young = age_seconds <= older_than_seconds
             action, reason = "kept", leftover.in_use or "not old enough"
             if not leftover.in_use and not is_young:
                 action, reason = ("would remove", "") if dry_run else _remove(leftover)
-            yield Verdict(action, leftover.name, _age_text(age_seconds), reason)
+            yield GcDecision(action, leftover.name, _age_text(age_seconds), reason)
 
     return Gathered(tuple(judge()))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from iecpod.commands.validate import load_tree
-from iecpod.descriptors.pod import check_read_pod
+from iecpod.descriptors.load_pod import check_read_pod
 from iecpod.descriptors.pod_files import ReadPod
 from iecpod.errors import IecpodError, count_errors
 from iecpod.layout import Layout

@@ -9,7 +9,7 @@ from iecpod.commands.deploy import withdraw
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.software.image_origin import NeededImage
 from iecpod.errors import ImageError, PreflightError, Problem
-from iecpod.pods.manifests import KnownManifests, look_at_manifests
+from iecpod.pods.manifest_check import KnownManifests, look_at_manifests
 from iecpod.pods.ports import PodTools
 from iecpod.pods.refusal import check_plan
 from iecpod.pods.resolve import PodInputs

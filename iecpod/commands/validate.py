@@ -10,11 +10,11 @@ from iecpod.descriptors.addresses.addressing import Scheme
 from iecpod.descriptors.crosscheck import RULES
 from iecpod.descriptors.encrypted import Decrypt
 from iecpod.descriptors.lab_tree import find_described_pods
-from iecpod.descriptors.pod import check_read_pod
+from iecpod.descriptors.load_pod import check_read_pod
 from iecpod.descriptors.pod_files import NOT_GIVEN, Descriptors, ReadPod, load_descriptors, load_files, local_base
 from iecpod.errors import Problem, Severity, UsageError, sort_problems
 from iecpod.model import PodRef
-from iecpod.reports.validation import PodVerdict, Verdict
+from iecpod.reports.validation import PodValidation, Validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +31,17 @@ class Checks:
     demoted: frozenset[str] = frozenset()
 
 
-def validate_pod(base_uri: str, ref: PodRef, checks: Checks) -> Verdict:
+def validate_pod(base_uri: str, ref: PodRef, checks: Checks) -> Validation:
     """Raises `UsageError` for impossible URIs."""
     return _judge([load_descriptors(base_uri, ref)], checks)
 
 
-def validate_files(paths: Sequence[Path], checks: Checks) -> Verdict:
+def validate_files(paths: Sequence[Path], checks: Checks) -> Validation:
     """Each file with its partner, where that is beside it."""
     return _judge(load_files(paths), checks)
 
 
-def validate_tree(base_uri: str, checks: Checks) -> Verdict:
+def validate_tree(base_uri: str, checks: Checks) -> Validation:
     """Every POD of a base on disk. Raises `UsageError` for a base that cannot be listed or holds none."""
     return _judge(load_tree(base_uri), checks)
 
@@ -65,11 +65,11 @@ def _load_listed(base: Path, lab: str, pod: str) -> ReadPod:
         return ReadPod(name=f"{lab}/{pod}", ref=None, files=(file,), descriptors=nothing, problems=(problem,))
 
 
-def _judge(pods: Iterator[ReadPod] | Sequence[ReadPod], checks: Checks) -> Verdict:
-    return Verdict(tuple(_judge_pod(pod, checks) for pod in pods))
+def _judge(pods: Iterator[ReadPod] | Sequence[ReadPod], checks: Checks) -> Validation:
+    return Validation(tuple(_judge_pod(pod, checks) for pod in pods))
 
 
-def _judge_pod(pod: ReadPod, checks: Checks) -> PodVerdict:
+def _judge_pod(pod: ReadPod, checks: Checks) -> PodValidation:
     problems = check_read_pod(
         pod, checks.schemas_dir, checks.decrypt, demoted=checks.demoted, scheme=checks.scheme
     ).problems
@@ -79,7 +79,7 @@ def _judge_pod(pod: ReadPod, checks: Checks) -> PodVerdict:
             for problem in problems
         )
     is_dialect = any(problem.rule.startswith("dialect-") for problem in problems)
-    return PodVerdict(
+    return PodValidation(
         name=pod.name,
         files=pod.files,
         rules=tuple(rule.name for rule in RULES) if pod.descriptors.are_both_given and not is_dialect else (),

@@ -20,7 +20,7 @@ _MOST_BY_MEASURE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class GuestSpeed:
     """`factor` stretches every deadline; `low_overhead` asks Kubernetes to do less in the background."""
 
     factor: float
@@ -29,12 +29,12 @@ class Pace:
     def seconds(self, on_kvm_seconds: float) -> float:
         return on_kvm_seconds * self.factor
 
-    def measured(self, boot_seconds: float) -> Pace:
+    def measured(self, boot_seconds: float) -> GuestSpeed:
         """Slower where a guest took longer to boot than was expected of it; never faster."""
         slowness = boot_seconds / _BOOT_SECONDS / self.factor
         return replace(self, factor=self.factor * min(max(slowness, 1.0), _MOST_BY_MEASURE))
 
 
-def pace_of(virt_type: VirtType) -> Pace:
+def guest_speed_of(virt_type: VirtType) -> GuestSpeed:
     emulated = virt_type is VirtType.QEMU
-    return Pace(factor=_EMULATION_FACTOR if emulated else 1.0, low_overhead=emulated)
+    return GuestSpeed(factor=_EMULATION_FACTOR if emulated else 1.0, low_overhead=emulated)

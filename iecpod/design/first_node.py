@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from iecpod.design.machines import Machine
-from iecpod.design.pod import PodDesign
+from iecpod.design.pod_design import PodDesign
 from iecpod.errors import Problem, Severity
 from iecpod.release.kubernetes_version import kubernetes_minor
 

@@ -8,11 +8,11 @@ from iecpod.descriptors.addresses.cidrs import TakenNetwork, check_cidrs, idf_ne
 from iecpod.design.first_node import check_first_node
 from iecpod.design.machines import Machine, architectures
 from iecpod.design.outside_addresses import reached_networks
-from iecpod.design.pod import PodDesign
+from iecpod.design.pod_design import PodDesign
 from iecpod.design.software.availability import check_release
 from iecpod.design.software.bundle_check import check_bundle
 from iecpod.design.software.image_origin import check_given_twice
-from iecpod.design.software.trust import check_trust
+from iecpod.design.software.unverified_sources import check_trust
 from iecpod.errors import Problem, Severity
 from iecpod.release.image_archive import check_archives
 

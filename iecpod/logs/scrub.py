@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from iecpod.descriptors.secrets import SHOWN
+from iecpod.descriptors.redaction import SHOWN
 from iecpod.logs.scrub_keys import cut_private_keys
 from iecpod.logs.scrub_known import KnownSecrets
 from iecpod.logs.scrub_named import cut_named_values, is_secret_name

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from iecpod.descriptors.secrets import SHOWN
+from iecpod.descriptors.redaction import SHOWN
 
 #: RFC 7468, and `PGP PRIVATE KEY BLOCK` of RFC 9580.
 _MARKER = re.compile(r"-----(BEGIN|END) (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----")

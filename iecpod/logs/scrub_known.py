@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-from iecpod.descriptors.secrets import SHOWN
+from iecpod.descriptors.redaction import SHOWN
 
 #: Shorter ones are words of everyday, as `admin`: they are cut only where they are called a password.
 LEAST_LENGTH = 6

@@ -9,7 +9,7 @@ import re
 import string
 from dataclasses import dataclass
 
-from iecpod.descriptors.secrets import SHOWN
+from iecpod.descriptors.redaction import SHOWN
 
 #: In lower case. Behind one of them may stand more of the name: `token_value`, `secret_access_key`.
 _NOUNS = (

@@ -10,7 +10,7 @@ from iecpod.files.reader import is_there
 from iecpod.layout import Layout
 from iecpod.options.choices import ProviderName
 from iecpod.options.option import Source
-from iecpod.options.table import DEFAULTS, OPTIONS, PodOptions, overlay
+from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions, overlay
 from iecpod.pods.request import PodRequest, lab_defaults
 from iecpod.release.file import names_file
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from iecpod.cni.registry import CNIS
 from iecpod.errors import UsageError
-from iecpod.images.archives.given import load_image_archive
+from iecpod.images.archives.import_archive import load_image_archive
 from iecpod.layout import Layout
-from iecpod.options.table import PodOptions
+from iecpod.options.option_table import PodOptions
 from iecpod.pods.request import PodRequest
 from iecpod.release.bundle_manifest import bundle_dir, read_bundle_manifest
 from iecpod.release.bundled import load_bundled_release

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iecpod.errors import HostError, ResourceConflict, UsageError
 from iecpod.files.reader import read_own
-from iecpod.files.trust import check_directory, make_directory
+from iecpod.files.trusted_paths import check_directory, make_directory
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from iecpod.errors import HostError
 from iecpod.files.reader import read_own
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.files.writer import READABLE, create_file
 
 _NAME = "installation"

@@ -9,7 +9,7 @@ from pathlib import Path
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.model import PodRef
 from iecpod.options.option import Source
-from iecpod.options.table import DEFAULTS, PodOptions
+from iecpod.options.option_table import DEFAULTS, PodOptions
 from iecpod.ssh_login import Login
 
 #: The phases of a deploy, in order.

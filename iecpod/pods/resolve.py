@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from iecpod.cni.registry import CNIS
 from iecpod.descriptors.addresses.addressing import Allocation, allocate
-from iecpod.descriptors.addresses.places import merged_places, with_places
-from iecpod.descriptors.pod import LoadedPod, load_pod
-from iecpod.design.pod import PodOrder
+from iecpod.descriptors.addresses.node_order import merged_places, with_places
+from iecpod.descriptors.load_pod import LoadedPod, load_pod
+from iecpod.design.pod_design import PodOrder
 from iecpod.design.software.bundle_delivery import choose_bundle_via
 from iecpod.layout import Layout
 from iecpod.model import PodSpec
 from iecpod.options.choices import BundleVia, ProviderName
 from iecpod.options.option import Source
-from iecpod.options.table import PodOptions
+from iecpod.options.option_table import PodOptions
 from iecpod.pods.choose_options import check_existing, choose_options
 from iecpod.pods.chosen_release import load_chosen_release, with_encapsulation
 from iecpod.pods.described_pod import check_names, check_own_cidrs, choose_site, refuse

@@ -14,7 +14,7 @@ class _Step:
     took_seconds: float | None = None
 
 
-class Board:
+class CurrentSteps:
     """Kept by reporters that show the present; times are those of a monotonic clock. Safe for threads."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from iecpod.printable import printable_entry, printable_line
-from iecpod.progress.current_steps import Board
+from iecpod.progress.current_steps import CurrentSteps
 
 _OUTCOME_STYLES = {"done": "green", "in place": "cyan", "failed": "bold red"}
 
@@ -22,17 +22,17 @@ class LiveReporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._board = Board()
+        self._steps = CurrentSteps()
         self._spinner = Spinner("line")
         self._live: Live | None = None
         self._lock = threading.Lock()
 
     def phase_started(self, phase: str, summary: str) -> None:
-        self._board.begin(phase, summary, time.monotonic())
+        self._steps.begin(phase, summary, time.monotonic())
         self._show()
 
     def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
-        self._board.end()
+        self._steps.end()
         line = Text.assemble((f"{outcome:>8}", _OUTCOME_STYLES.get(outcome, "")), f"  {phase:<14}{seconds:8.1f} s")
         self._print(line)
 
@@ -40,7 +40,7 @@ class LiveReporter:
         self._step(node, "started")
 
     def node_finished(self, node: str, outcome: str, seconds: float) -> None:
-        self._board.finish(node, outcome, seconds)
+        self._steps.finish(node, outcome, seconds)
 
     def progress(self, message: str, node: str = "") -> None:
         self._step(node, message)
@@ -59,7 +59,7 @@ class LiveReporter:
             self._live = None
 
     def _step(self, node: str, text: str, last_seen: str = "") -> None:
-        self._board.step(node, text, time.monotonic(), last_seen)
+        self._steps.step(node, text, time.monotonic(), last_seen)
         self._show()
 
     def _show(self) -> None:
@@ -85,12 +85,12 @@ class LiveReporter:
 
     def _render(self) -> Group:
         now = time.monotonic()
-        nodes = [_node_line(line) for line in self._board.lines(now, finished=True)]
-        if not self._board.phase:
+        nodes = [_node_line(line) for line in self._steps.lines(now, finished=True)]
+        if not self._steps.phase:
             return Group(*nodes)
-        elapsed = now - self._board.started_at
+        elapsed = now - self._steps.started_at
         self._spinner.update(
-            text=Text(f"       {self._board.phase:<14}{elapsed:8.0f} s  {printable_line(self._board.summary)}")
+            text=Text(f"       {self._steps.phase:<14}{elapsed:8.0f} s  {printable_line(self._steps.summary)}")
         )
         return Group(self._spinner, *nodes)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TextIO
 
 from iecpod.printable import printable_entry
-from iecpod.progress.current_steps import Board
+from iecpod.progress.current_steps import CurrentSteps
 
 #: A job that prints nothing for long looks dead.
 _SILENT_SECONDS = 60.0
@@ -37,27 +37,27 @@ class PlainReporter:
         self._wrote_at = now()
         self._said: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._board = Board()
+        self._steps = CurrentSteps()
 
     def phase_started(self, phase: str, summary: str) -> None:
-        self._board.begin(phase, summary, self._now())
+        self._steps.begin(phase, summary, self._now())
         self._write(f"phase {phase}: {summary}")
 
     def phase_finished(self, phase: str, outcome: str, seconds: float) -> None:
-        self._board.end()
+        self._steps.end()
         with self._lock:
             self._said.clear()
         self._write(f"{outcome}: {phase}, {seconds:.1f} s")
 
     def node_started(self, node: str) -> None:
-        self._board.step(node, "started", self._now())
+        self._steps.step(node, "started", self._now())
 
     def node_finished(self, node: str, outcome: str, seconds: float) -> None:
-        self._board.finish(node, outcome, seconds)
+        self._steps.finish(node, outcome, seconds)
         self._write(f"  {node}: {outcome}, {seconds:.1f} s")
 
     def progress(self, message: str, node: str = "") -> None:
-        self._board.step(node, message, self._now())
+        self._steps.step(node, message, self._now())
         with self._lock:
             if self._said.get(node) == message:
                 return
@@ -65,7 +65,7 @@ class PlainReporter:
         self._write(f"  {node}: {message}" if node else f"  {message}")
 
     def waiting(self, awaited: str, last_seen: str, node: str = "") -> None:
-        self._board.step(node, f"waits for {awaited}", self._now(), last_seen)
+        self._steps.step(node, f"waits for {awaited}", self._now(), last_seen)
 
     def warn(self, message: str) -> None:
         self._write(f"warning: {message}")
@@ -75,8 +75,8 @@ class PlainReporter:
         now = self._now()
         if now - self._wrote_at < _SILENT_SECONDS:
             return
-        phase = [f"{self._board.phase}, {now - self._board.started_at:.0f} s"] if self._board.phase else []
-        lines = self._board.lines(now, finished=False)
+        phase = [f"{self._steps.phase}, {now - self._steps.started_at:.0f} s"] if self._steps.phase else []
+        lines = self._steps.lines(now, finished=False)
         more = [f"and {len(lines) - _MOST_NODES} more"] if len(lines) > _MOST_NODES else []
         if phase or lines:
             self._write("still " + " | ".join([*phase, *lines[:_MOST_NODES], *more]))

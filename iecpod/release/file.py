@@ -25,7 +25,7 @@ from iecpod.release.release import (
     Manifest,
     Release,
 )
-from iecpod.release.rules import check_release_rules, cni_sections
+from iecpod.release.release_rules import check_release_rules, cni_sections
 from iecpod.yaml.builder import MAX_BYTES
 from iecpod.yaml.document import load_yaml
 

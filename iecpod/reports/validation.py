@@ -10,11 +10,10 @@ from iecpod.errors import Problem, Severity, count_errors, sort_problems
 from iecpod.reports.junit import Case, CaseFailure, Suite, to_junit
 
 #: Rules about a file as such begin so.
-_RULES_OF_FILES = ("yaml-", "schema-", "dialect-", "descriptor-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodVerdict:
+class PodValidation:
     """`problems` are sorted: errors first, then warnings, each by place. `name` is `lab/pod`, or the path of a file.
 
     `rules` are the names of the rules that look at both files; none where one of them could not be read.
@@ -27,8 +26,8 @@ class PodVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    pods: tuple[PodVerdict, ...]
+class Validation:
+    pods: tuple[PodValidation, ...]
 
     @property
     def problems(self) -> list[Problem]:
@@ -79,7 +78,7 @@ def _problem_data(problem: Problem) -> dict[str, object]:
     }
 
 
-def _cases(pod: PodVerdict) -> tuple[Case, ...]:
+def _cases(pod: PodValidation) -> tuple[Case, ...]:
     """What is wrong with a file as such stands under the file, the rest by rule."""
     cases: dict[str, list[Problem]] = {name: [] for name in (*pod.files, *pod.rules)}
     for problem in pod.problems:

@@ -13,7 +13,7 @@ import iecpod
 from iecpod.adapters.log_archive import new_archive
 from iecpod.adapters.pod_lock import pod_lock
 from iecpod.cache.work_directory import find_abandoned, remove_abandoned
-from iecpod.checkpoints.store import checkpoints_dir
+from iecpod.checkpoints.checkpoint_store import checkpoints_dir
 from iecpod.commands.gc import NOT_FROM_HERE, Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.descriptors.pod_files import load_descriptors
@@ -33,14 +33,14 @@ from iecpod.pods.saved import SavedPod
 from iecpod.ports import Reporter
 from iecpod.progress.reporters import make_reporter
 from iecpod.providers.libvirt.connection.marks import find_marked_pods
-from iecpod.providers.libvirt.embedded.left_behind import find_orphans
+from iecpod.providers.libvirt.embedded.stale_hypervisors import find_orphans
 from iecpod.units import format_utc
 from iecpod.wiring.bootstrap import described_base, find_described, remove_described
 from iecpod.wiring.checkpoints import CheckpointKeeping
 from iecpod.wiring.pod_tools import PodAdapters
 
 
-class Upkeep:
+class AfterRun:
     """Runs these commands with everything they need, for the command line."""
 
     def __init__(self, layout: Layout, *, environ: Mapping[str, str], is_terminal: bool) -> None:
@@ -93,7 +93,7 @@ class Upkeep:
                 everything=everything,
                 dry_run=dry_run,
             )
-            return Gathered((*gathered.verdicts, *checkpoints.verdicts))
+            return Gathered((*gathered.decisions, *checkpoints.decisions))
 
     def _noted_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
         for ref in find_noted_pods(self._layout):

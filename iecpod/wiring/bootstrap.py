@@ -8,9 +8,9 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.descriptors.pod import load_pod
+from iecpod.descriptors.load_pod import load_pod
 from iecpod.errors import DescriptorError, HostError, UsageError
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.files.writer import READABLE, replace_file
 from iecpod.layout import Layout
 from iecpod.model import PodRef

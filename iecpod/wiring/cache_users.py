@@ -19,7 +19,7 @@ from iecpod.hypervisor_uri import SYSTEM, HypervisorUri
 from iecpod.processes import find_processes
 from iecpod.providers.libvirt.connection.disks import find_domain_disks
 from iecpod.providers.libvirt.connection.observed import find_disk_paths, find_disk_sources
-from iecpod.providers.libvirt.embedded.left_behind import find_domain_files
+from iecpod.providers.libvirt.embedded.stale_hypervisors import find_domain_files
 
 _SYSTEM_SOCKETS = ("run/libvirt/libvirt-sock-ro", "run/libvirt/virtqemud-sock-ro")
 _DEFINED_DOMAINS = "etc/libvirt/qemu"

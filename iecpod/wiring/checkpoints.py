@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from iecpod.checkpoints.store import CheckpointStore, Kept
+from iecpod.checkpoints.checkpoint_store import CheckpointStore, Kept
 from iecpod.commands.checkpoint.choice import choose_checkpoint, select_kept
 from iecpod.commands.checkpoint.listing import ShownCheckpoint
 from iecpod.commands.checkpoint.restore import find_problems, restore_checkpoint
 from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
-from iecpod.commands.gc import Gathered, Leftover, Verdict, collect_garbage
+from iecpod.commands.gc import Gathered, GcDecision, Leftover, collect_garbage
 from iecpod.commands.images import A_RUN
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.layout import Layout
@@ -26,7 +26,7 @@ from iecpod.progress.event_lines import Run
 from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.units import format_age, format_size
-from iecpod.wiring.image_cache import CacheKeeping
+from iecpod.wiring.image_cache import ImageCache
 from iecpod.wiring.pods import report_saver
 from iecpod.wiring.run_of_pod import new_run_id
 from iecpod.wiring.session import Session
@@ -75,7 +75,7 @@ class CheckpointKeeping:
         chosen = select_kept(kept, names) if names else kept
         owners = Counter(layer.name for one in kept if one.checkpoint for layer in one.checkpoint.layers)
         layers = {one.id: self._layers(one) for one in chosen}
-        users = CacheKeeping(self._layout).users_of([path for paths in layers.values() for path in paths])
+        users = ImageCache(self._layout).users_of([path for paths in layers.values() for path in paths])
         return [
             ShownCheckpoint(
                 kept=one,
@@ -133,12 +133,12 @@ class CheckpointKeeping:
                     chosen.add(one.id)
                     total -= sizes[one.id]
         gathered = self._collect([one for one in kept if one.id in chosen], dry_run)
-        stays = [self._verdict(one, ages[one.id], one.id in removable) for one in kept if one.id not in chosen]
-        return Gathered((*stays, *gathered.verdicts))
+        stays = [self._decision(one, ages[one.id], one.id in removable) for one in kept if one.id not in chosen]
+        return Gathered((*stays, *gathered.decisions))
 
-    def _verdict(self, kept: Kept, age_seconds: float, is_removable: bool) -> Verdict:
+    def _decision(self, kept: Kept, age_seconds: float, is_removable: bool) -> GcDecision:
         reason = "not old enough" if is_removable else "a state of its user's own (--all takes it, too)"
-        return Verdict("kept", self._described(kept), format_age(age_seconds), reason)
+        return GcDecision("kept", self._described(kept), format_age(age_seconds), reason)
 
     def _described(self, kept: Kept) -> str:
         size = format_size(self._store.size_bytes(kept))
@@ -175,7 +175,7 @@ class CheckpointKeeping:
     def _remove_free_layers(self) -> None:
         with self._store.alone_with_layers() as is_alone:
             free = self._store.free_layers() if is_alone else []
-            users = CacheKeeping(self._layout).users_of(free) if free else {}
+            users = ImageCache(self._layout).users_of(free) if free else {}
             for layer in free:
                 if not users[layer]:
                     with contextlib.suppress(OSError):

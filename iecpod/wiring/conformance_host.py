@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from iecpod.adapters.long_program import run_long_program
 from iecpod.cache.artifacts import Cache
-from iecpod.conformance.host import E2ePrograms
+from iecpod.conformance.on_host import E2ePrograms
 from iecpod.errors import ImageError
 from iecpod.images.build.e2e_test import ensure_e2e
 from iecpod.layout import Layout

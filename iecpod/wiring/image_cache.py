@@ -12,18 +12,18 @@ from iecpod.cache.hashed_files import explain_os_error
 from iecpod.cache.inventory import CacheItem, find_items, remove_item
 from iecpod.cache.lease import alone, is_held
 from iecpod.cache.pod_notes import noted_pod_dirs
-from iecpod.checkpoints.store import MANIFEST, CheckpointStore
+from iecpod.checkpoints.checkpoint_store import MANIFEST, CheckpointStore
 from iecpod.commands.gc import Gathered, collect_garbage
 from iecpod.commands.images import A_RUN, UsedItem, check_unused, leftover_of, select_items
 from iecpod.errors import IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.layout import Layout
 from iecpod.pods.directory import NOTE, find_noted_pods, load_saved, pod_dir_of
-from iecpod.providers.libvirt.embedded.left_behind import find_embedded_pods
+from iecpod.providers.libvirt.embedded.stale_hypervisors import find_embedded_pods
 from iecpod.wiring.cache_users import KnownPod, find_users, system_uris
 
 
-class CacheKeeping:
+class ImageCache:
     """Runs these commands with everything they need, for the command line."""
 
     def __init__(self, layout: Layout) -> None:

@@ -9,22 +9,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.checkpoints.store import checkpoints_dir
+from iecpod.checkpoints.checkpoint_store import checkpoints_dir
 from iecpod.design.machines import Seed
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.images.build.release_images import ReleaseImages
-from iecpod.images.bundle.disk import ReleaseBundleDisks
+from iecpod.images.bundle.bundle_disk import ReleaseBundleDisks
 from iecpod.logs.archive import read_end
 from iecpod.model import Arch, PodRef
 from iecpod.options.choices import BundleVia
 from iecpod.ports import BaseImage, BundleDisks, Images, Reporter
 from iecpod.providers.libvirt.connection.system import SystemHost
+from iecpod.providers.libvirt.dependencies import NodeSecrets
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
 from iecpod.providers.libvirt.kvm_probe import kvm_boots
 from iecpod.providers.libvirt.objects import Emulator
 from iecpod.providers.libvirt.ports import HypervisorHost
 from iecpod.providers.libvirt.seed_iso import make_seed_iso
-from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.release.release import Release
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.wiring.run_of_pod import RunOfPod

@@ -8,7 +8,7 @@ from iecpod.adapters.api_client import ApiClient
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.cache.artifacts import Cache
 from iecpod.design.cluster import DesiredCluster
-from iecpod.images.build.go.software import find_kubernetes
+from iecpod.images.build.go.go_software import find_kubernetes
 from iecpod.layout import Layout
 from iecpod.options.choices import ProviderName
 from iecpod.options.site import Site

@@ -8,15 +8,15 @@ from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from iecpod.checkpoints.store import CheckpointStore
+from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.commands import deploy, plan, redeploy, status, teardown
 from iecpod.commands.checkpoint.choice import find_fit, fit_text
 from iecpod.commands.checkpoint.redeploy import redeploy_with_checkpoint
 from iecpod.commands.conformance import run_conformance
 from iecpod.commands.exports import write_exports
 from iecpod.commands.plan import PlanResult
+from iecpod.conformance.conformance_run import ConformanceOrder
 from iecpod.conformance.report import ConformanceReport
-from iecpod.conformance.run import ConformanceOrder
 from iecpod.errors import IecpodError, PreflightError
 from iecpod.files.writer import READABLE, replace_file
 from iecpod.options.choices import ProviderName

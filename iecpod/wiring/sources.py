@@ -7,13 +7,13 @@ from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
-from iecpod.images.archives.given import check_image_archives, take_in_all
+from iecpod.images.archives.import_archive import check_image_archives, take_in_all
 from iecpod.images.build.go_sources import check_go_sources
 from iecpod.images.bundle.transfer import StoredBundle, check_taken_in
-from iecpod.images.bundle.trust import BundleTrust
+from iecpod.images.bundle.verification import BundleTrust
 from iecpod.layout import Layout
 from iecpod.model import Arch
-from iecpod.options.table import PodOptions
+from iecpod.options.option_table import PodOptions
 from iecpod.pods.choose_options import choose_options
 from iecpod.pods.request import PodRequest, lab_defaults
 from iecpod.pods.resolve import PodInputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iecpod.design.deadline_factor import Pace
+from iecpod.design.deadline_factor import GuestSpeed
 from iecpod.errors import WaitTimeout
 from iecpod.wait import Deadline, Extension, NotYet, poll
 from tests.fakes import FakeClock
@@ -66,4 +66,4 @@ def test_every_observation_is_told() -> None:
 def test_a_slow_boot_stretches_deadlines_and_a_fast_one_never_shortens_them(
     assumed: float, boot_seconds: float, factor: float
 ) -> None:
-    assert Pace(assumed, low_overhead=True).measured(boot_seconds) == Pace(factor, low_overhead=True)
+    assert GuestSpeed(assumed, low_overhead=True).measured(boot_seconds) == GuestSpeed(factor, low_overhead=True)

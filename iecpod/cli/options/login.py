@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from iecpod.cli.options.table import table_option, with_options
+from iecpod.cli.options.pod_options import table_option, with_options
 from iecpod.cli.output import ask_password
 from iecpod.errors import UsageError
 from iecpod.files.reader import read_small

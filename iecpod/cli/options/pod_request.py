@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iecpod.cli.options.mirrors import make_supply
-from iecpod.cli.options.table import given_options
+from iecpod.cli.options.pod_options import given_options
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.pods.request import GivenFiles, PodRequest

@@ -11,9 +11,9 @@ import click
 
 from iecpod.cli.completion import complete_lab, complete_pod, complete_rule
 from iecpod.cli.options.mirrors import apt_mirror_option, supply_options
-from iecpod.cli.options.table import table_option, with_options
+from iecpod.cli.options.pod_options import table_option, with_options
 from iecpod.errors import UsageError
-from iecpod.files.trust import check_layout
+from iecpod.files.trusted_paths import check_layout
 from iecpod.layout import Layout
 from iecpod.model import check_name
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from iecpod.checkpoints.checkpoint_store import CheckpointStore, Kept
 from iecpod.checkpoints.manifest import Checkpoint
-from iecpod.checkpoints.store import CheckpointStore, Kept
 from iecpod.commands.selection import find_meant, select_meant
 from iecpod.errors import UsageError
 from iecpod.model import PodRef

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from iecpod.checkpoints.manifest import Checkpoint
 from iecpod.files.reader import read_own
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.pods.directory import KUBECONFIG
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from iecpod.checkpoints.store import Kept
+from iecpod.checkpoints.checkpoint_store import Kept
 from iecpod.reports.table import format_table
 from iecpod.units import format_age, format_size, format_utc, parse_utc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from iecpod.checkpoints.store import CheckpointStore
+from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.commands.checkpoint.choice import Fit, find_fit
 from iecpod.commands.checkpoint.restore import check_whole, remove_pod, restore_fitting
 from iecpod.commands.checkpoint.save import checkpoints_provider, save_checkpoint

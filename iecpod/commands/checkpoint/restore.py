@@ -11,9 +11,9 @@ from iecpod.cache.base_images import lease_of_image_file
 from iecpod.cache.hashed_files import read_json
 from iecpod.cache.inventory import IMAGES
 from iecpod.cache.lease import hold
+from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.checkpoints.digests import SEEN, find_damage
 from iecpod.checkpoints.manifest import Checkpoint
-from iecpod.checkpoints.store import CheckpointStore
 from iecpod.commands.checkpoint.choice import describe_difference
 from iecpod.commands.checkpoint.files import put_files_back
 from iecpod.commands.checkpoint.save import checkpoints_provider

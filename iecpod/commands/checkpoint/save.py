@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.cache.qcow2 import find_chain
+from iecpod.checkpoints.checkpoint_store import CheckpointStore, Kept, NewCheckpoint
 from iecpod.checkpoints.digests import stored_files
 from iecpod.checkpoints.manifest import Checkpoint, CheckpointMachine, StoredFile
-from iecpod.checkpoints.store import CheckpointStore, Kept, NewCheckpoint
 from iecpod.commands.checkpoint.choice import checkpoints_of
 from iecpod.commands.checkpoint.files import own_file, take_files
 from iecpod.deploy.node.guest_instant import prepare_nodes, settle_nodes

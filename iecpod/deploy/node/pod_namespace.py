@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from ipaddress import IPv4Address
 
-from iecpod.deploy.node.look import look
+from iecpod.deploy.node.node_poll import look
 from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
 from iecpod.ports import CommandResult, Shell
 from iecpod.wait import NotYet

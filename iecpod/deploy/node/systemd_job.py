@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from iecpod.deploy.node.look import look
+from iecpod.deploy.node.node_poll import look
 from iecpod.deploy.waiting.console import last_line
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.errors import CommandFailed

@@ -9,7 +9,7 @@ from iecpod.deploy.waiting.advice import Advice
 from iecpod.deploy.waiting.deadlines import Deadlines
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.waits import Waits
-from iecpod.design.deadline_factor import Pace
+from iecpod.design.deadline_factor import GuestSpeed
 from iecpod.ports import Clock, Reporter
 
 
@@ -33,7 +33,7 @@ class PhaseTools:
 
 def make_phase_tools(
     command: Callable[..., str],
-    pace: Pace,
+    guest_speed: GuestSpeed,
     clock: Clock,
     reporter: Reporter,
     read_console: Callable[[str], str] | None,
@@ -41,7 +41,7 @@ def make_phase_tools(
     limits: Mapping[str, float],
 ) -> PhaseTools:
     """For one POD's run; the arguments are those of the parts. `read_console` is None where nodes have no console."""
-    deadlines = Deadlines(pace, clock, limits)
+    deadlines = Deadlines(guest_speed, clock, limits)
     advice = Advice(command, read_console)
     read = read_console or _no_console
     return PhaseTools(

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Literal, TypeAlias
 
+from iecpod.descriptors.addresses.default_route import find_way_out
 from iecpod.descriptors.addresses.dhcp_range import AddressRange, check_dhcp_range
-from iecpod.descriptors.addresses.way_out import find_way_out
 from iecpod.errors import Problem
 from iecpod.model import IpAddress, IpNetwork, Network, NetworkName, PodSpec, StatedAddress
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from iecpod.errors import ImageError
 from iecpod.images.build.node_software import Software
-from iecpod.images.confinement.beneath import Beneath, Links
 from iecpod.images.confinement.overlay_xattrs import settle_overlay_marks
 from iecpod.images.confinement.program import (
     FOR_A_TREE,
@@ -22,6 +21,7 @@ from iecpod.images.confinement.program import (
     of_this_host,
 )
 from iecpod.images.confinement.tool import run_tool
+from iecpod.images.confinement.untrusted_tree import Beneath, Links
 from iecpod.release.release import Release
 from iecpod.render.bundle_install import import_script, install_script, render_bundle_files
 

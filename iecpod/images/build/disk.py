@@ -16,8 +16,8 @@ from pathlib import Path
 
 from iecpod.errors import ImageError
 from iecpod.images.build.rootfs import root_uuid
-from iecpod.images.confinement.beneath import Beneath, Links
 from iecpod.images.confinement.tool import run_tool
+from iecpod.images.confinement.untrusted_tree import Beneath, Links
 from iecpod.model import Arch
 from iecpod.naming import NAMESPACE
 

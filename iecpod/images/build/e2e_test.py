@@ -6,8 +6,8 @@ from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
+from iecpod.images.build.go.go_software import start_build
 from iecpod.images.build.go.modules import module_version
-from iecpod.images.build.go.software import start_build
 from iecpod.model import Arch
 from iecpod.release.release import Release
 

@@ -14,7 +14,7 @@ from iecpod.images.archives.docker_archive import ContainerImage, write_archive
 from iecpod.images.build.apt import AptRoot
 from iecpod.images.build.debian_kubernetes import kubernetes_recipe
 from iecpod.images.build.debian_software import compile_debian_release
-from iecpod.images.build.go.software import compile_go_release, go_recipe
+from iecpod.images.build.go.go_software import compile_go_release, go_recipe
 from iecpod.images.build.rootfs import ensure_layer, ensure_rootfs, image_archives, layer_recipe
 from iecpod.model import Arch
 from iecpod.release.image_archive import ImageArchive, images_recipe

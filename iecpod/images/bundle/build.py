@@ -27,7 +27,7 @@ from iecpod.release.bundled import manifest_file
 from iecpod.release.image_archive import images_recipe
 from iecpod.release.image_reference import full_reference, without_digest
 from iecpod.release.release import ImageSourceType, Manifest, Release
-from iecpod.render.manifest import image_names
+from iecpod.render.manifest_patch import image_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,17 @@ from iecpod.cache.artifacts import Cache
 from iecpod.cache.hashed_files import place_file
 from iecpod.errors import ImageError
 from iecpod.images.build.debian_packages import PackageSources
-from iecpod.images.confinement.beneath import Beneath, Links
 from iecpod.images.confinement.program import FOR_A_QUESTION, of_this_host
 from iecpod.images.confinement.tool import run_tool
+from iecpod.images.confinement.untrusted_tree import Beneath, Links
+from iecpod.images.fetch.container_registry import Registries
 from iecpod.images.fetch.manifests import load_manifest
 from iecpod.images.fetch.pulled_images import PulledImage, pull_image
-from iecpod.images.fetch.registry import Registries
 from iecpod.model import Arch
 from iecpod.release.image_reference import digest_of, full_reference, without_digest
 from iecpod.release.release import Release
 from iecpod.render.kubeadm import render_images_config
-from iecpod.render.manifest import image_names
+from iecpod.render.manifest_patch import image_names
 
 _LIST_IMAGES = 'exec "$1" config images list --config "$2" > "$3"'
 _MOST_CHARACTERS = 64 * 1024

@@ -16,10 +16,10 @@ from typing import BinaryIO
 from iecpod.cache.artifacts import Artifact, Cache, artifact_lease, find_damage, write_seen
 from iecpod.cache.hashed_files import explain_os_error, place_file, place_open_file, sha256_of_file
 from iecpod.errors import PreflightError, Problem, UsageError
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.files.writer import READABLE, commit_tree, new_directory, new_file, replace_file, try_new_file
-from iecpod.images.bundle.reader import Member, OpenBundle, open_bundle
-from iecpod.images.bundle.trust import ANY_BUNDLE, BundleTrust
+from iecpod.images.bundle.opened_bundle import Member, OpenBundle, open_bundle
+from iecpod.images.bundle.verification import ANY_BUNDLE, BundleTrust
 from iecpod.release.bundle_manifest import (
     MANIFEST,
     SIGNATURE,

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from iecpod.errors import ImageError
-from iecpod.images.confinement.beneath import Beneath, Links
+from iecpod.images.confinement.untrusted_tree import Beneath, Links
 
 _FOUND, _WANTED = "user.overlay.", "trusted.overlay."
 _OPAQUE = "opaque"

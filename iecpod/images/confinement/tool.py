@@ -13,8 +13,8 @@ from typing import BinaryIO, cast
 from iecpod.adapters.command_trace import trace_command
 from iecpod.adapters.host_programs import NOT_FOUND, call_program, follow_log
 from iecpod.errors import CommandFailed, ImageError
+from iecpod.images.confinement.confined_process import LimitReached, run_confined
 from iecpod.images.confinement.program import Confinement
-from iecpod.images.confinement.run import LimitReached, run_confined
 from iecpod.ports import CommandResult
 from iecpod.printable import overwritten
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from iecpod.cache.artifacts import Cache
 from iecpod.images.archives.docker_archive import PackedImage, pack_images
-from iecpod.images.fetch.registry import Registries
+from iecpod.images.fetch.container_registry import Registries
 from iecpod.model import Arch
 from iecpod.release.image_reference import without_digest
 

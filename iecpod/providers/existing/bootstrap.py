@@ -7,11 +7,11 @@ from ipaddress import IPv4Address
 
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import PreflightError
+from iecpod.providers.existing.dependencies import ExistingTools
 from iecpod.providers.existing.description import Description, check_addresses, describe
-from iecpod.providers.existing.login import open_shell
+from iecpod.providers.existing.first_login import open_shell
 from iecpod.providers.existing.node_facts import NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
-from iecpod.providers.existing.tools import ExistingTools
 
 
 def describe_machines(tools: ExistingTools, addresses: Sequence[IPv4Address], user: str) -> Description:

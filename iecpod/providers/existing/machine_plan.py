@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.deploy.workflow import Phase
 from iecpod.design.changes import Action, Change, Drift, Plan, Replacement
-from iecpod.design.deadline_factor import Pace, pace_of
+from iecpod.design.deadline_factor import GuestSpeed, guest_speed_of
 from iecpod.design.machines import Machine
-from iecpod.design.pod import PodDesign, PodOrder
+from iecpod.design.pod_design import PodDesign, PodOrder
 from iecpod.design.preflight import check_pod, check_pod_cidrs
 from iecpod.errors import Problem
 from iecpod.model import Arch
 from iecpod.options.choices import VirtType
 from iecpod.ports import Shell
 from iecpod.provider import Table
-from iecpod.providers.existing.changes import NodeChanges, planned_changes
-from iecpod.providers.existing.login import LoginPhase
+from iecpod.providers.existing.dependencies import ExistingTools
+from iecpod.providers.existing.first_login import LoginPhase
 from iecpod.providers.existing.machine_rules import Candidate
+from iecpod.providers.existing.node_changes import NodeChanges, planned_changes
 from iecpod.providers.existing.node_facts import NodeFacts
 from iecpod.providers.existing.node_preparation import PreparePhase
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.preflight import check_nodes, taken_networks
-from iecpod.providers.existing.tools import ExistingTools
 from iecpod.release.scenario import Role
 
 _MIB = 1 << 20
@@ -53,8 +53,8 @@ class ExistingPlan:
         return Plan(changes=(*map(self._change, self.order.hostnames), *surplus), conflicts=())
 
     @property
-    def pace(self) -> Pace:
-        return pace_of(self.virt_type or VirtType.KVM)
+    def guest_speed(self) -> GuestSpeed:
+        return guest_speed_of(self.virt_type or VirtType.KVM)
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -9,10 +9,10 @@ from iecpod.deploy.node.file_digests import CHECK_DIGESTS, digest_lines
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.owner import Owner
-from iecpod.design.pod import PodDesign
+from iecpod.design.pod_design import PodDesign
 from iecpod.errors import IecpodError, NodeError
 from iecpod.ports import Reporter, Shell
-from iecpod.providers.existing.changes import DPKG_CONF, ENVIRONMENT_CONF, NodeChanges
+from iecpod.providers.existing.node_changes import DPKG_CONF, ENVIRONMENT_CONF, NodeChanges
 from iecpod.providers.existing.node_facts import RECORD_DIR
 from iecpod.providers.existing.record import begin_record, claim
 from iecpod.release.release import ImageSourceType

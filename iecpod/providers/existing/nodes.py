@@ -11,8 +11,8 @@ from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import HostError, NodeError
 from iecpod.outside_json import Json, parse_json
 from iecpod.ports import NodeEndpoint
+from iecpod.providers.existing.dependencies import ExistingTools
 from iecpod.providers.existing.host_keys import judge_host_key
-from iecpod.providers.existing.tools import ExistingTools
 from iecpod.ssh_login import HostKey, check_user
 
 _NOTE = "machines.json"

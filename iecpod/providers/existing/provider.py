@@ -6,19 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.design.pod import PodOrder, design_pod
+from iecpod.design.pod_design import PodOrder, design_pod
 from iecpod.errors import CleanupError, IecpodError
 from iecpod.options.choices import VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
-from iecpod.providers.existing.login import open_shell
+from iecpod.providers.existing.dependencies import ExistingTools
+from iecpod.providers.existing.first_login import open_shell
 from iecpod.providers.existing.machine_plan import ExistingPlan
 from iecpod.providers.existing.machine_rules import Candidate
 from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
-from iecpod.providers.existing.restore import Restored, restore_nodes
-from iecpod.providers.existing.tools import ExistingTools
+from iecpod.providers.existing.removal import Restored, restore_nodes
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0
@@ -161,7 +161,7 @@ class ExistingProvider:
 
 
 def _virt_type(facts: Mapping[str, NodeFacts]) -> VirtType | None:
-    """Emulated where any machine is: the slowest sets the pace."""
+    """Emulated where any machine is: the slowest sets the deadlines."""
     kinds = {found.virtualization for found in facts.values()}
     if "qemu" in kinds:
         return VirtType.QEMU

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from iecpod.design.owner import Owner
 from iecpod.errors import NodeError
 from iecpod.ports import Shell
-from iecpod.providers.existing.changes import NodeChanges
+from iecpod.providers.existing.node_changes import NodeChanges
 from iecpod.providers.existing.node_facts import RECORD_DIR
 
 FOREIGN = 3

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from iecpod.checkpoints.manifest import ID
-from iecpod.design.deadline_factor import pace_of
+from iecpod.design.deadline_factor import guest_speed_of
 from iecpod.design.machines import BundleDisk
-from iecpod.design.pod import PodDesign, PodOrder, design_pod
+from iecpod.design.pod_design import PodDesign, PodOrder, design_pod
 from iecpod.model import Arch, Node, PodSpec
 from iecpod.naming import resource_name, resource_uuid
 from iecpod.options.choices import VirtType
@@ -94,7 +94,7 @@ def design_machines(order: PodOrder, host: HypervisorInputs) -> DesiredMachines:
     inputs = _Design(order, host, wires, MachineNics(order, wires))
     networks = design_networks(order, wires)
     return DesiredMachines(
-        pod=design_pod(order, low_overhead=pace_of(host.virt_type).low_overhead),
+        pod=design_pod(order, low_overhead=guest_speed_of(host.virt_type).low_overhead),
         networks=networks,
         vlan_links=design_vlan_links(spec, wires, networks),
         pool_path=str(host.pod_dir / "pool"),

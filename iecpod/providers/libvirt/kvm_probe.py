@@ -14,7 +14,7 @@ from typing import Any
 from iecpod.cache.hashed_files import Fingerprint, read_json, recipe_key, write_json
 from iecpod.cache.work_directory import staging
 from iecpod.errors import HostError
-from iecpod.files.trust import make_directory
+from iecpod.files.trusted_paths import make_directory
 from iecpod.model import Arch
 from iecpod.options.choices import VirtType
 from iecpod.ports import BaseImage

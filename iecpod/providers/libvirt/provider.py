@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.workflow import Phase
 from iecpod.design.machines import BundleDisk
-from iecpod.design.pod import PodOrder, design_alone
+from iecpod.design.pod_design import PodOrder, design_alone
 from iecpod.errors import ImageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
@@ -24,6 +24,7 @@ from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
 from iecpod.providers.libvirt.checkpoint.memory_file import compress_memory
 from iecpod.providers.libvirt.checkpoint.restore import restore_phases
 from iecpod.providers.libvirt.checkpoint.save import StateSaving
+from iecpod.providers.libvirt.dependencies import LibvirtTools
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
@@ -34,7 +35,6 @@ from iecpod.providers.libvirt.ports import Hypervisor, HypervisorHost
 from iecpod.providers.libvirt.power import GuestPower
 from iecpod.providers.libvirt.removal import Removal
 from iecpod.providers.libvirt.rendered import render_pod
-from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.xml import Stamp
 from iecpod.units import format_utc, parse_utc
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from iecpod.design.machines import Seed
-from iecpod.design.pod import PodDesign
+from iecpod.design.pod_design import PodDesign
 from iecpod.model import Arch
+from iecpod.providers.libvirt.dependencies import NodeSecrets
 from iecpod.providers.libvirt.design import DesiredMachines
 from iecpod.providers.libvirt.objects import DesiredDomain, Resource
-from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.providers.libvirt.xml import Stamp, pool_resource, resource_of
 from iecpod.release.release import ImageSourceType
 from iecpod.render.cloud_init import render_seed

@@ -13,7 +13,7 @@ import pytest
 from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError, UsageError
 from iecpod.images.archives.docker_archive import read_image_ids
-from iecpod.images.archives.given import load_image_archive, take_in
+from iecpod.images.archives.import_archive import load_image_archive, take_in
 from iecpod.model import Arch
 from tests.fakes import RecordingReporter
 from tests.image_archives import CALICO, docker_files, layout_files, sha256, tar_of, write, zstd

@@ -22,7 +22,7 @@ from iecpod.model import PodRef
 from iecpod.pods.resolve import resolve_request
 from iecpod.ports import Shell
 from iecpod.release.mirrors import Supply
-from iecpod.render.manifest import ManifestPatch
+from iecpod.render.manifest_patch import ManifestPatch
 from iecpod.wait import NotYet, SystemClock, poll
 from iecpod.wiring.pod_tools import PodAdapters
 from tests.e2e.command import HOSTNAMES, LAB, POD, Iecpod

@@ -17,7 +17,7 @@ from iecpod.cache.lease import alone
 from iecpod.cache.qcow2 import find_backing
 from iecpod.errors import PreflightError
 from iecpod.ports import BaseImage
-from iecpod.wiring.image_cache import CacheKeeping
+from iecpod.wiring.image_cache import ImageCache
 from tests.fakes import RecordingReporter
 from tests.unit.command_line import layout_below
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 _MAKER = """
 import sys, time
 from pathlib import Path
-from iecpod.wiring.image_cache import CacheKeeping
+from iecpod.wiring.image_cache import ImageCache
 from iecpod.errors import PreflightError
 from iecpod.cache.artifacts import Cache
 from iecpod.cache.inventory import find_items
@@ -187,7 +187,7 @@ def wait_until_asked(deploy: subprocess.Popen[str]) -> None:
 
 
 def test_what_a_deploy_has_asked_for_stays_until_its_disks_are_there(tmp_path: Path) -> None:
-    keeping = CacheKeeping(layout_below(tmp_path))
+    keeping = ImageCache(layout_below(tmp_path))
     deploy = start_deploy(tmp_path, "pod1")
     wait_until_asked(deploy)
     ((item, users),) = [(used.item, used.users) for used in keeping.items()]
@@ -195,7 +195,7 @@ def test_what_a_deploy_has_asked_for_stays_until_its_disks_are_there(tmp_path: P
     with pytest.raises(PreflightError) as refused:
         keeping.remove([item.name], dry_run=False)
     assert "is needed by a run that is at work" in refused.value.problems[0].message
-    assert keeping.remove_unused(parts=True, older_than_seconds=-1, dry_run=False).verdicts[0].action == "kept"
+    assert keeping.remove_unused(parts=True, older_than_seconds=-1, dry_run=False).decisions[0].action == "kept"
     begin(deploy)
     assert deploy.wait(60) == 0 and item.path.exists()
     (used,) = keeping.items()
@@ -203,7 +203,7 @@ def test_what_a_deploy_has_asked_for_stays_until_its_disks_are_there(tmp_path: P
 
 
 def test_a_killed_deploy_keeps_nothing(tmp_path: Path) -> None:
-    keeping = CacheKeeping(layout_below(tmp_path))
+    keeping = ImageCache(layout_below(tmp_path))
     deploy = start_deploy(tmp_path, "pod1")
     wait_until_asked(deploy)
     deploy.kill()
@@ -235,7 +235,7 @@ def test_who_asks_during_a_removal_waits_and_makes_it_anew(tmp_path: Path) -> No
 
 def test_deploys_and_removals_at_once(tmp_path: Path) -> None:
     """Whatever order they come in: each disk that was made rests on an image that is there."""
-    keeping = CacheKeeping(layout_below(tmp_path))
+    keeping = ImageCache(layout_below(tmp_path))
     removed = 0
     for number in range(3):
         deploys = [start_deploy(tmp_path, f"pod{number}-{one}") for one in range(3)]
@@ -243,7 +243,7 @@ def test_deploys_and_removals_at_once(tmp_path: Path) -> None:
             begin(deploy)
         while any(deploy.poll() is None for deploy in deploys):
             gathered = keeping.remove_unused(parts=True, older_than_seconds=float("-inf"), dry_run=False)
-            removed += sum(verdict.action == "removed" for verdict in gathered.verdicts)
+            removed += sum(decision.action == "removed" for decision in gathered.decisions)
         disks = list((tmp_path / "elsewhere").rglob("disk.qcow2"))
         assert len(disks) == 3 and [deploy.returncode for deploy in deploys] == [0, 0, 0]
         for disk in disks:
@@ -251,5 +251,5 @@ def test_deploys_and_removals_at_once(tmp_path: Path) -> None:
             assert backing is not None and Path(backing).exists()
             disk.unlink()
         gathered = keeping.remove_unused(parts=True, older_than_seconds=float("-inf"), dry_run=False)
-        removed += sum(verdict.action == "removed" for verdict in gathered.verdicts)
+        removed += sum(decision.action == "removed" for decision in gathered.decisions)
     assert removed >= 3

@@ -15,7 +15,7 @@ from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.deploy.kubectl.network_health import find_pod_faults
 from iecpod.deploy.phases.pod_network import PodNetworkPhase
 from iecpod.deploy.phases.verify import record_of
-from iecpod.descriptors.rules.links import MADE_ON_NODES
+from iecpod.descriptors.rules.device_names import MADE_ON_NODES
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs, NodeTraces
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.outside_json import Json

@@ -8,7 +8,7 @@ import struct
 import time
 from pathlib import Path
 
-from iecpod.checkpoints.store import CheckpointStore
+from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.commands.checkpoint.restore import restore_checkpoint
 from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy

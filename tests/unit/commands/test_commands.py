@@ -43,10 +43,10 @@ from iecpod.ports import (
     Shell,
     WayIn,
 )
+from iecpod.providers.libvirt.dependencies import NodeSecrets
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.provider import LibvirtProvider
-from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.release.mirrors import Supply
 from iecpod.release.release import AptRepository, Release
 from iecpod.release.scenario import Role

@@ -55,7 +55,7 @@ def leftover(name: str, made_at: float | None, gone: list[str], in_use: str = ""
 
 
 def actions(gathered: Gathered) -> dict[str, tuple[str, str]]:
-    return {verdict.name: (verdict.action, verdict.reason) for verdict in gathered.verdicts}
+    return {decision.name: (decision.action, decision.reason) for decision in gathered.decisions}
 
 
 def test_what_is_old_goes_and_what_is_young_or_in_use_stays() -> None:
@@ -78,7 +78,7 @@ def test_what_is_old_goes_and_what_is_young_or_in_use_stays() -> None:
         "timeless": ("removed", ""),
         "used": ("kept", "a run is at work"),
     }
-    assert [verdict.age for verdict in done.verdicts] == ["3d", "2d", "0s", "unknown", "9d"]
+    assert [decision.age for decision in done.decisions] == ["3d", "2d", "0s", "unknown", "9d"]
     done.check()
 
 

@@ -20,7 +20,7 @@ from iecpod.images.archives.docker_archive import ContainerImage, read_image_ids
 from iecpod.images.build.node_software import find_software
 from iecpod.images.build.release_images import ReleaseImages
 from iecpod.images.bundle.build import BundleBuild
-from iecpod.images.bundle.disk import ReleaseBundleDisks
+from iecpod.images.bundle.bundle_disk import ReleaseBundleDisks
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.pods.resolve import PodInputs, resolve_request
@@ -32,7 +32,7 @@ from iecpod.release.image_archive import ImageArchive
 from iecpod.release.mirrors import Supply
 from iecpod.release.release import Manifest, ProvidedBundle, Release
 from iecpod.render.bundle_install import import_script
-from iecpod.render.manifest import image_names
+from iecpod.render.manifest_patch import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.jobs import on_job
 from tests.image_archives import CALICO as NODE
@@ -43,8 +43,8 @@ from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below, run
 from tests.unit.commands.test_commands import REF
 from tests.unit.conftest import make_release
-from tests.unit.images.test_bundles import manifest_of, parse
-from tests.unit.images.test_bundles import taken_in as bundle_taken_in
+from tests.unit.images.bundle.test_bundles import manifest_of, parse
+from tests.unit.images.bundle.test_bundles import taken_in as bundle_taken_in
 
 ROOT = Path(__file__).parents[3]
 GO = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")

@@ -12,7 +12,7 @@ import pytest
 from iecpod.commands.deploy import deploy
 from iecpod.commands.redeploy import redeploy, redeploy_changed
 from iecpod.design.machines import Route, Seed
-from iecpod.design.pod import PodOrder
+from iecpod.design.pod_design import PodOrder
 from iecpod.errors import CleanupError, HostError, PreflightError
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout

@@ -16,7 +16,7 @@ import pytest
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.rules import select_demoted
 from iecpod.descriptors.formats import FORMATS
-from iecpod.descriptors.pod import load_pod
+from iecpod.descriptors.load_pod import load_pod
 from iecpod.descriptors.rule_catalog import RULE_BOOK
 from iecpod.design.machines import Route
 from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, UsageError

@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 from iecpod.commands.conformance import run_conformance
+from iecpod.conformance.conformance_run import ConformanceOrder
 from iecpod.conformance.ginkgo import FAILED, NOT_RUN, PASSED, SKIPPED, SpecResult
-from iecpod.conformance.host import E2ePrograms
+from iecpod.conformance.on_host import E2ePrograms
 from iecpod.conformance.report import ConformanceReport, check_output
-from iecpod.conformance.run import ConformanceOrder
 from iecpod.design.conformance import (
     QUICK,
     E2eCall,

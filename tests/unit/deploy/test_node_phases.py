@@ -21,7 +21,7 @@ from iecpod.deploy.phases.runtime import RuntimePhase
 from iecpod.deploy.phases.workers import HAS_JOINED, WorkersPhase
 from iecpod.deploy.phases.workers import LOOK as LOOK_AT_JOIN
 from iecpod.design.cluster import DesiredCluster
-from iecpod.design.deadline_factor import Pace
+from iecpod.design.deadline_factor import GuestSpeed
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.ports import BundleFiles, CommandResult
 from iecpod.release.mirrors import Supply
@@ -111,7 +111,7 @@ def _no_bundle(_hostname: str, _is_sent: bool) -> BundleFiles:
 def _runtime(
     shell: FakeShell, find_bundle: Callable[[str, bool], BundleFiles] = _no_bundle, *, low_overhead: bool
 ) -> RuntimePhase:
-    tools = fake_phase_tools(Pace(1.0, low_overhead=low_overhead))
+    tools = fake_phase_tools(GuestSpeed(1.0, low_overhead=low_overhead))
     return RuntimePhase(make_release(), Supply(), {"iec01": shell}, lambda _: b"", find_bundle, tools)
 
 
@@ -244,7 +244,7 @@ def test_emulated_guests_start_clients_of_the_api_server_after_it(cluster: Desir
     on_job(shell)
     release = dataclasses.replace(cluster.release, coredns=False)
     cluster = dataclasses.replace(cluster, release=release, low_overhead=True)
-    tools = fake_phase_tools(Pace(8.0, low_overhead=True))
+    tools = fake_phase_tools(GuestSpeed(8.0, low_overhead=True))
     ControlPlanePhase(cluster, shell, tools, AdminConf(cluster, shell)).run()
     (script,) = (job[-1] for job in jobs_of(shell))
     config = "--config=/etc/kubernetes/iecpod-init.yaml"
@@ -261,7 +261,7 @@ def test_since_1_33_emulated_guests_have_a_plain_init_with_patches(cluster: Desi
     shell = _looks(FakeShell(), "inactive").on("rm").on("sh", "-euc").on("sh", "-c")
     on_job(shell)
     cluster = dataclasses.replace(with_release(cluster, "1.37.2"), low_overhead=True)
-    tools = fake_phase_tools(Pace(8.0, low_overhead=True))
+    tools = fake_phase_tools(GuestSpeed(8.0, low_overhead=True))
     ControlPlanePhase(cluster, shell, tools, AdminConf(cluster, shell)).run()
     (started,) = jobs_of(shell)
     config = "--config=/etc/kubernetes/iecpod-init.yaml"

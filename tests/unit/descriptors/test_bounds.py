@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iecpod.descriptors.pod import check_descriptors
+from iecpod.descriptors.load_pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import DescriptorError
 from iecpod.yaml.builder import MAX_BYTES, MAX_DEPTH, MAX_VALUES

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from iecpod.descriptors.addresses.addressing import allocate
+from iecpod.descriptors.load_pod import check_descriptors
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.descriptors.schema import check_schema
 from iecpod.errors import Severity

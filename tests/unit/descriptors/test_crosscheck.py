@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from iecpod.descriptors.crosscheck import RULES, check_pod
-from iecpod.descriptors.pod import check_descriptors
+from iecpod.descriptors.load_pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import Severity
 from iecpod.yaml.document import load_yaml

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from iecpod.descriptors.addresses.addressing import allocate
 from iecpod.descriptors.encrypted import check_needed
+from iecpod.descriptors.load_pod import check_descriptors, check_read_pod, load_pod
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.pod import check_descriptors, check_read_pod, load_pod
 from iecpod.descriptors.pod_files import Descriptors, ReadPod, load_descriptors
 from iecpod.errors import DescriptorError, ExitCode, Severity, UsageError
 from iecpod.model import PodRef

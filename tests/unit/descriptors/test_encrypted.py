@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from iecpod.descriptors.encrypted import check_needed
 from iecpod.descriptors.eyaml_keys import load_eyaml_keys
+from iecpod.descriptors.load_pod import CheckedDescriptors, check_descriptors, decrypt_and_check, load_pod
 from iecpod.descriptors.parse import parse_pod
-from iecpod.descriptors.pod import CheckedDescriptors, check_descriptors, decrypt_and_check, load_pod
 from iecpod.descriptors.pod_files import Descriptors
-from iecpod.descriptors.secrets import Secrets
+from iecpod.descriptors.redaction import Secrets
 from iecpod.errors import DescriptorError, HostError, PreflightError, Problem, UsageError
 from iecpod.model import PodRef
 from iecpod.yaml.document import Document, dotted_path, dump_yaml, load_yaml

@@ -17,7 +17,7 @@ from iecpod.cli.main import cli
 from iecpod.yaml.document import dump_yaml, load_yaml
 from tests.unit.descriptors.broken_pod import edited, sound_text
 from tests.unit.descriptors.mutator import places
-from tests.unit.images.test_hostile_bundles import FILES, manifest_bytes
+from tests.unit.images.bundle.test_hostile_bundles import FILES, manifest_bytes
 
 #: OUT is a directory that no command was given, URL a server of ours.
 TEXTS = (

@@ -20,8 +20,8 @@ import click
 import iecpod
 from iecpod.cache.artifacts import Cache
 from iecpod.cli.main import cli, main
+from iecpod.images.fetch.container_registry import Registries
 from iecpod.images.fetch.pulled_images import pull_image
-from iecpod.images.fetch.registry import Registries
 from iecpod.model import Arch
 from tests.fakes import FakeClock
 from tests.fakes.reporter import RecordingReporter

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from iecpod.adapters.log_archive import check_writable, new_archive
 from iecpod.cli.after_run import log_file_option
 from iecpod.cli.options.shared import Invocation, pod_options
-from iecpod.cli.passing import pass_pods
+from iecpod.cli.verb_context import pass_pods
 from iecpod.commands.logs import LogRequest, collect_logs
 from iecpod.deploy.kubectl.bootstrap_token import make_token
 from iecpod.descriptors.pod_files import load_descriptors

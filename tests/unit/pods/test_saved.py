@@ -15,7 +15,7 @@ from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout
 from iecpod.options.choices import BundleVia, Encapsulation, ProviderName, VirtType
 from iecpod.options.option import Source
-from iecpod.options.table import OPTIONS, PodOptions
+from iecpod.options.option_table import OPTIONS, PodOptions
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod, check_saved
 from iecpod.release.container_environment import ContainerEnvironment

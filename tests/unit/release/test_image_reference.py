@@ -20,7 +20,7 @@ from iecpod.release.release import ProvidedBundle
 from iecpod.render.node_files import render_node_files
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL
-from tests.unit.images.test_bundles import manifest_of
+from tests.unit.images.bundle.test_bundles import manifest_of
 from tests.unit.release.test_release import ROOT, load, problems_of, shipped
 
 DIGEST = "sha256:" + "ab" * 32

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from iecpod.design.deadline_factor import pace_of
+from iecpod.design.deadline_factor import guest_speed_of
 from iecpod.design.machines import Seed
 from iecpod.options.choices import VirtType
 from iecpod.providers.libvirt.objects import DesiredDomain, Vnic
@@ -75,7 +75,7 @@ def render(domain: DesiredDomain | None = None, **changes: Any) -> Seed:
         "templates_dir": TEMPLATES,
     }
     made = domain or make_domain()
-    values["low_overhead"] = pace_of(made.virt_type).low_overhead
+    values["low_overhead"] = guest_speed_of(made.virt_type).low_overhead
     return render_seed(made.hostname, made.vnics, **{**values, **changes})
 
 

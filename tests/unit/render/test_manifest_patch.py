@@ -14,7 +14,7 @@ from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.errors import DescriptorError, UsageError
 from iecpod.layout import Layout
-from iecpod.options.table import PodOptions
+from iecpod.options.option_table import PodOptions
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod, check_saved
 from iecpod.release.container_environment import ContainerEnvironment, read_manifest_patch

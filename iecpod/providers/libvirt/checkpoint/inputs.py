@@ -7,9 +7,9 @@ from dataclasses import replace
 from iecpod.design.value_digest import value_digest
 from iecpod.options.choices import VirtType
 from iecpod.provider import INSIDE, CheckpointInputs
+from iecpod.providers.libvirt.dependencies import NodeSecrets
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedPod
-from iecpod.providers.libvirt.tools import NodeSecrets
 from iecpod.render.kubeadm import render_init_config
 from iecpod.render.low_overhead import render_patches
 

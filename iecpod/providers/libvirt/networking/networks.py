@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-from iecpod.descriptors.addresses.way_out import find_way_out
-from iecpod.design.pod import PodOrder
+from iecpod.descriptors.addresses.default_route import find_way_out
+from iecpod.design.pod_design import PodOrder
 from iecpod.model import Network, NetworkName, PodRef, PodSpec
 from iecpod.naming import resource_name, resource_uuid
 from iecpod.providers.libvirt.networking.wires import Wire, bridge_names

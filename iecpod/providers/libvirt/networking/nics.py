@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from iecpod.descriptors.addresses.way_out import find_way_out
+from iecpod.descriptors.addresses.default_route import find_way_out
 from iecpod.descriptors.parse import DEFAULT_DNS
 from iecpod.design.machines import NicNetwork
-from iecpod.design.pod import PodOrder, guest_device
+from iecpod.design.pod_design import PodOrder, guest_device
 from iecpod.model import Network, NetworkName
 from iecpod.naming import mac_address
 from iecpod.providers.libvirt.networking.networks import carrier_name, gateway_of

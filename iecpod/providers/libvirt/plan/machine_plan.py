@@ -9,16 +9,17 @@ from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.deploy.workflow import Phase
 from iecpod.design.changes import Drift, Plan, Replacement
-from iecpod.design.deadline_factor import Pace, pace_of
+from iecpod.design.deadline_factor import GuestSpeed, guest_speed_of
 from iecpod.design.machines import Machine
 from iecpod.design.owner import Owner
-from iecpod.design.pod import PodDesign, PodOrder
+from iecpod.design.pod_design import PodDesign, PodOrder
 from iecpod.design.preflight import check_pod
 from iecpod.errors import Problem
 from iecpod.naming import resource_name
 from iecpod.options.choices import BundleVia, VirtType
 from iecpod.ports import BaseImage, Images, Shell
 from iecpod.provider import Table
+from iecpod.providers.libvirt.dependencies import LibvirtTools
 from iecpod.providers.libvirt.design import DesiredMachines
 from iecpod.providers.libvirt.objects import HostFacts, Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
@@ -34,7 +35,6 @@ from iecpod.providers.libvirt.plan.tables import (
 )
 from iecpod.providers.libvirt.ports import Hypervisor, HypervisorHost
 from iecpod.providers.libvirt.rendered import Render, RenderedDomain, RenderedPod
-from iecpod.providers.libvirt.tools import LibvirtTools
 from iecpod.providers.libvirt.xml import render_volume
 
 _KVM_REMEDY = "KVM may be listed here and still not run guests: tear the POD down and try --virt-type qemu"
@@ -74,8 +74,8 @@ class LibvirtPlan:
         return tuple(machine_of(domain) for domain in self.desired.domains)
 
     @property
-    def pace(self) -> Pace:
-        return pace_of(self.seen.virt_type)
+    def guest_speed(self) -> GuestSpeed:
+        return guest_speed_of(self.seen.virt_type)
 
     @property
     def virt_type(self) -> VirtType:

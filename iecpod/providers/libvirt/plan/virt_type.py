@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from iecpod.design.pod import PodOrder
+from iecpod.design.pod_design import PodOrder
 from iecpod.options.choices import VirtType
 from iecpod.ports import Images
+from iecpod.providers.libvirt.dependencies import LibvirtTools
 from iecpod.providers.libvirt.objects import HostFacts
 from iecpod.providers.libvirt.plan.preflight import KVM_REMEDY, kvm_is_barred
-from iecpod.providers.libvirt.tools import LibvirtTools
 
 
 def assumed_virt_type(order: PodOrder, facts: HostFacts) -> VirtType:

@@ -16,8 +16,8 @@ from iecpod.adapters.host_programs import run_program
 from iecpod.design.owner import Owner
 from iecpod.errors import HostError
 from iecpod.providers.libvirt.objects import VlanLink
+from iecpod.providers.libvirt.vlan.bpf_programs import pop_program, push_program
 from iecpod.providers.libvirt.vlan.kernel import Direction, attach
-from iecpod.providers.libvirt.vlan.programs import pop_program, push_program
 
 #: Calls an action in the network namespace of the bridges.
 RunInside = Callable[[Callable[[], None]], None]

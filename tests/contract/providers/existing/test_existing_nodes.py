@@ -12,14 +12,14 @@ import pytest
 
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.owner import Owner
-from iecpod.design.pod import PodDesign
+from iecpod.design.pod_design import PodDesign
 from iecpod.errors import NodeError
 from iecpod.model import Idf, Pdf, PodRef, PodSpec
-from iecpod.providers.existing.changes import NodeChanges, planned_changes
+from iecpod.providers.existing.node_changes import NodeChanges, planned_changes
 from iecpod.providers.existing.node_facts import RECORD_DIR, gather_facts
 from iecpod.providers.existing.node_preparation import PreparePhase, switch_swap_off
 from iecpod.providers.existing.record import add_key, begin_record, claim
-from iecpod.providers.existing.restore import Restored, restore_nodes
+from iecpod.providers.existing.removal import Restored, restore_nodes
 from iecpod.providers.existing.restore_scripts import FILES, NETWORK, PACKAGES
 from iecpod.release.mirrors import Supply
 from iecpod.release.scenario import load_scenarios

@@ -92,8 +92,8 @@ def test_logs_of_a_half_made_pod_with_libvirtd_alive_and_dead(tools: PodAdapters
 def test_gc_takes_it_once_it_is_old(tools: PodAdapters) -> None:
     def gather(now: float) -> str:
         leftovers = [examine_pod(tools, site(EMBEDDED), everything=False)]
-        (verdict,) = collect_garbage(leftovers, now=now, older_than_seconds=3600, dry_run=False).verdicts
-        return verdict.action
+        (decision,) = collect_garbage(leftovers, now=now, older_than_seconds=3600, dry_run=False).decisions
+        return decision.action
 
     assert gather(time.time()) == "kept", "its deploy has just started, old as its network says that it is"
     (pid,) = libvirtd(tools)

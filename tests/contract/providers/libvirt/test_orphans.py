@@ -13,8 +13,8 @@ from iecpod.design.owner import Owner
 from iecpod.errors import ResourceConflict
 from iecpod.model import PodRef
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
-from iecpod.providers.libvirt.embedded.left_behind import Orphan, find_orphans
 from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark, NetworkNamespace, namespace_name
+from iecpod.providers.libvirt.embedded.stale_hypervisors import Orphan, find_orphans
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
 

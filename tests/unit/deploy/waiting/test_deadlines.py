@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from iecpod.deploy.waiting.deadlines import Deadlines
-from iecpod.design.deadline_factor import Pace
+from iecpod.design.deadline_factor import GuestSpeed
 from tests.fakes import FakeClock
 
 
 def deadlines(clock: FakeClock, **limits: float) -> Deadlines:
-    return Deadlines(Pace(8.0, low_overhead=True), clock, limits)
+    return Deadlines(GuestSpeed(8.0, low_overhead=True), clock, limits)
 
 
 def test_deadlines_are_scaled_by_the_slowest_guest_measured() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from iecpod.deploy.waiting.phase_tools import PhaseTools
-from iecpod.design.deadline_factor import Pace
+from iecpod.design.deadline_factor import GuestSpeed
 from iecpod.errors import (
     GuestStopped,
     WaitTimeout,
@@ -75,7 +75,10 @@ def test_a_console_that_moves_gets_a_wait_more_time() -> None:
 def test_time_that_a_person_gave_a_phase_is_for_all_of_its_waits_and_holds_as_given() -> None:
     clock = FakeClock()
     tools = fake_phase_tools(
-        Pace(8.0, low_overhead=True), clock=clock, limits={"reachable": 50}, console=lambda _node: f"line {clock.now()}"
+        GuestSpeed(8.0, low_overhead=True),
+        clock=clock,
+        limits={"reachable": 50},
+        console=lambda _node: f"line {clock.now()}",
     )
     tools.begin("reachable")
     assert "not within 50 s" in expire(tools, seconds=100, node="iec01").cause

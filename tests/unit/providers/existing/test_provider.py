@@ -267,7 +267,7 @@ def test_every_machine_that_is_not_believed_is_told(inputs: PodInputs, tools: Fa
 def test_emulated_machines_are_treated_as_such(inputs: PodInputs, tools: FakeMachines) -> None:
     tools.facts[2] = said_by(2, virtualization=(0, "qemu"))
     planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False)
-    assert planned.virt_type is VirtType.QEMU and planned.pod.cluster.low_overhead and planned.pace.factor > 1
+    assert planned.virt_type is VirtType.QEMU and planned.pod.cluster.low_overhead and planned.guest_speed.factor > 1
 
 
 def test_sudo_that_asks_is_one_error_with_a_remedy(inputs: PodInputs, tools: FakeMachines) -> None:

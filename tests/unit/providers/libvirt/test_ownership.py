@@ -22,8 +22,8 @@ from iecpod.pods.directory import NOTE, is_of_earlier_version, load_saved, save_
 from iecpod.pods.installation import ensure_installation, find_installation
 from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.connection.observed import parse_domain, parse_network
-from iecpod.providers.libvirt.embedded.left_behind import Orphan
 from iecpod.providers.libvirt.embedded.namespaces import NamespaceMark
+from iecpod.providers.libvirt.embedded.stale_hypervisors import Orphan
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import find_foreign, is_owned
 from iecpod.providers.libvirt.plan.compare import make_plan
