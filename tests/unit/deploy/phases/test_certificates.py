@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF, AdminConf
 from iecpod.deploy.phases.certificates import ISSUE, RENEW, CertificatesPhase
@@ -61,26 +64,30 @@ def test_a_kubelet_keeps_its_certificate_where_none_is_issued(tmp_path: Path, cl
     assert not any("restart kubelet" in " ".join(call) for shell in _shells(phase).values() for call in shell.calls)
 
 
-def _issue(directory: Path, kubeadm: str) -> subprocess.CompletedProcess[str]:
+def _issue(pki: Path) -> subprocess.CompletedProcess[str]:
     """By the sh of this host, which is dash on Debian and Ubuntu, as on nodes."""
-    program = directory / "kubeadm"
-    program.write_text(f"#!/bin/sh\n{kubeadm}\n")
-    program.chmod(0o755)
-    environ = {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
-    return subprocess.run(["sh", "-c", ISSUE, "issue", "new", "iec02"], env=environ, capture_output=True, text=True)
+    return subprocess.run(["sh", "-c", ISSUE, "issue", str(pki), "iec02"], capture_output=True, text=True, check=False)
 
 
-def test_the_script_prints_what_kubeadm_issues(tmp_path: Path) -> None:
-    (tmp_path / "admin.conf").write_bytes(admin_conf())
-    done = _issue(tmp_path, f'echo "$*" > {tmp_path}/asked; cat {tmp_path}/admin.conf')
+def test_the_script_issues_what_an_api_server_takes_for_the_kubelet(tmp_path: Path) -> None:
+    make_ca = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=kubernetes", "-days", "10"]
+    subprocess.run(
+        [*make_ca, "-keyout", tmp_path / "ca.key", "-out", tmp_path / "ca.crt"], check=True, capture_output=True
+    )
+    done = _issue(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "asked").read_text() == "kubeconfig user --org system:nodes --client-name system:node:iec02\n"
-    assert done.stdout.startswith("-----BEGIN CERTIFICATE-----\n") and "PRIVATE KEY-----\n" in done.stdout
+    certificate = x509.load_pem_x509_certificate(done.stdout.encode())
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate((tmp_path / "ca.crt").read_bytes()))
+    assert certificate.subject.rfc4514_string() == "CN=system:node:iec02,O=system:nodes"
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    key = load_pem_private_key(done.stdout[done.stdout.index("-----BEGIN EC") :].encode(), None)
+    assert isinstance(key, EllipticCurvePrivateKey) and key.public_key() == certificate.public_key()
 
 
-def test_the_script_fails_with_what_kubeadm_says(tmp_path: Path) -> None:
-    done = _issue(tmp_path, "echo 'no CA here' >&2; exit 1")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "no CA here\n")
+def test_the_script_fails_where_there_is_no_ca(tmp_path: Path) -> None:
+    done = _issue(tmp_path)
+    assert done.returncode != 0 and done.stdout == "" and "ca.crt" in done.stderr
 
 
 def _shells(phase: CertificatesPhase) -> dict[str, FakeShell]:
