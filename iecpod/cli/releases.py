@@ -9,7 +9,7 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options.shared import Invocation, storage_dir_option
-from iecpod.cli.output import echo, echo_document, echo_json
+from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 
 if TYPE_CHECKING:
     from iecpod.commands.releases import ReleaseBook
@@ -37,12 +37,16 @@ def _book(invocation: Invocation) -> ReleaseBook:
 @click.option("--format", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def list_(invocation: Invocation, /, format: str) -> None:
-    """Lists the releases that iecpod brings."""
+    """Lists the releases that iecpod brings, and warns of those that upstream no longer supports."""
+    from iecpod.wait import SystemClock
+
     book = _book(invocation)
     if format == "json":
         echo_json(book.list_json())
     else:
         echo(book.list_text())
+    for problem in book.check_support(SystemClock().today()):
+        echo_entry(str(problem))
 
 
 @releases.command()
