@@ -80,7 +80,9 @@ def bump(
     """Moves the Go modules of RELEASE to newer patch versions, in this checkout of iecpod.
 
     Asks the Go module proxy, and writes `go.mod` and `go.sum` of each module and the versions in the release file: a
-    diff to be read before it is committed. `iecpod image bake --release RELEASE` compiles the result.
+    diff to be read before it is committed. Releases that fetch packages of the same Kubernetes move along. Then it lists
+    values that no module has, each with its place and where upstream says it. `iecpod image bake --release RELEASE`
+    compiles the result.
     """
     from iecpod.wiring.image_building import SoftwareMaking
     from iecpod.wiring.session import Session
@@ -88,8 +90,11 @@ def bump(
     layout = invocation.stored_layout(storage_dir)
     session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
     making = SoftwareMaking(session)
-    bumps = making.bump_release(release, module, version)
+    bumps, reviews = making.bump_release(release, module, version)
     echo("\n".join(f"{moved.module}: {moved.old} -> {moved.new}" for moved in bumps) or "all modules are the newest")
+    echo("to look at, since no module proxy knows it:")
+    for review in reviews:
+        echo(f"  {review}")
 
 
 COMMANDS = (releases,)
