@@ -80,8 +80,8 @@ def bump(
     """Moves the Go modules of RELEASE to newer patch versions, in this checkout of iecpod.
 
     Asks the Go module proxy, and writes `go.mod` and `go.sum` of each module and the versions in the release file: a
-    diff to be read before it is committed. Releases that fetch packages of the same Kubernetes move along. Then it lists
-    values that no module has, each with its place and where upstream says it. `iecpod image bake --release RELEASE`
+    diff to be read before it is committed. Releases that fetch packages of the same Kubernetes move along. Values that
+    no module has are listed with their places and where upstream says them. `iecpod image bake --release RELEASE`
     compiles the result.
     """
     from iecpod.wiring.image_building import SoftwareMaking

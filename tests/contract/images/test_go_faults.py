@@ -25,6 +25,7 @@ from iecpod.images.build.c_toolchain import CToolchain
 from iecpod.images.build.go import build as go_build
 from iecpod.images.build.go import modules as go_modules
 from iecpod.images.build.go import progress as go_progress
+from iecpod.images.build.go import work_directory as go_work
 from iecpod.images.build.go.build import GoBuild
 from iecpod.images.build.go.toolchain import ensure_go
 from iecpod.model import Arch
@@ -191,7 +192,7 @@ def test_a_module_whose_sum_differs_is_refused(tmp_path: Path, proxy: Proxy, mod
 def test_a_disk_that_fills_while_it_compiles(
     tmp_path: Path, proxy: Proxy, modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(go_build, "_WORK_BYTES", 0)
+    monkeypatch.setattr(go_work, "USUAL_BYTES", 0)
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", str(small)], check=True)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
 from iecpod.errors import ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, write_archive, write_layer
 from iecpod.images.build.busybox import write_busybox_layer
+from iecpod.images.build.c_toolchain import CToolchain
 from iecpod.images.build.conformance_images import ConformanceImages
-from iecpod.images.build.go.build import compile_recipe
+from iecpod.images.build.go.build import GoBuild, compile_recipe
 from iecpod.images.build.go.go_software import go_recipe
 from iecpod.images.build.go.modules import module_digest, module_dir, module_files, module_version
 from iecpod.images.build.go.progress import CompileProgress, DownloadWatch
@@ -25,6 +27,7 @@ from iecpod.release.file import load_release
 from iecpod.release.go_source import GoModule, GoSource, required_version, source_digest
 from iecpod.release.release import Release
 from iecpod.render.bundle_install import install_script, render_bundle_files
+from tests.fakes import FakeClock
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
 
@@ -114,14 +117,49 @@ def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
 
 
 def test_progress_counts_packages_once_and_estimates_late() -> None:
-    shown = Recorded()
-    progress = CompileProgress(shown, "etcd", 100)
+    shown, clock = Recorded(), FakeClock()
+    progress = CompileProgress(shown, "etcd (module 2 of 9)", 100, clock.now)
     progress.look(b"internal/goarch\n")
     progress.look(b"")
+    clock.sleep(50)
     progress.look(b"go: a warning\n# a note\n" + b"a/b\n" * 49 + b"half of a li")
     assert shown.messages == [
-        "compiling etcd: 1 of 100 packages",
-        "compiling etcd: 50 of 100 packages, about a minute left",
+        "compiling etcd (module 2 of 9): 1 of 100 packages",
+        "compiling etcd (module 2 of 9): 50 of 100 packages, about a minute left",
+    ]
+
+
+def test_progress_claims_no_minute_that_has_passed() -> None:
+    """Go links for minutes without a word, and names no package that it has from an earlier build."""
+    shown, clock = Recorded(), FakeClock()
+    progress = CompileProgress(shown, "kubernetes", 100, clock.now)
+    clock.sleep(600)
+    progress.look(b"a/b\n" * 80)
+    for _ in range(4):
+        clock.sleep(60)
+        progress.look(b"")
+    progress.look(b"a/b\n" * 20)
+    clock.sleep(600)
+    progress.look(b"")
+    assert [message.removeprefix("compiling kubernetes: ") for message in shown.messages] == [
+        "80 of 100 packages, about 2 min left",
+        "80 of 100 packages, about a minute left",
+        "80 of 100 packages, linking, or longer than estimated",
+        "100 of 100 packages, linking",
+    ]
+
+
+def test_progress_says_which_module_of_those_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = RELEASE.image
+    cache = Cache(tmp_path, LogReporter())
+    build = GoBuild(cache=cache, toolchain=SOURCE.toolchain, go_root=tmp_path, c_toolchain=CToolchain(cache, image))
+    modules = [SOURCE.module(name) for name in ("etcd", "runc", "helm")]
+    monkeypatch.setattr(GoBuild, "is_compiled", lambda _build, module, _arch: module.name == "runc")
+    monkeypatch.setattr(GoBuild, "ensure", lambda _build, module, _arch, place: f"{module.name}{place}")
+    assert list(build.ensure_all(modules, Arch.X86_64).values()) == [
+        "etcd (module 1 of 2)",
+        "runc",
+        "helm (module 2 of 2)",
     ]
 
 
