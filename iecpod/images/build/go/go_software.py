@@ -74,6 +74,7 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
         tags=source.test_images,
         agnhost=programs["e2e"].path / "agnhost",
         busybox=ensure_busybox(cache, release.image, arch, apt_mirror),
+        suite=release.image.suite,
         labels=_labels(source.module("e2e"), programs["e2e"]),
         vendor={_VENDOR_LABEL: _VENDOR},
     )
