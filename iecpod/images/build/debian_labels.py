@@ -28,7 +28,7 @@ def installed_version(layer: Path, package: str) -> str:
         status = next((tar.extractfile(member) for member in tar if member.name.removeprefix("./") == _STATUS), None)
         text = status.read().decode(errors="replace") if status is not None else ""
     for paragraph in text.split("\n\n"):
-        fields = dict(re.findall(r"(?m)^(Package|Version): (\S+)$", paragraph))
+        fields: dict[str, str] = dict(re.findall(r"(?m)^(Package|Version): (\S+)$", paragraph))
         if fields.get("Package") == package:
             return fields.get("Version", "")
     return ""

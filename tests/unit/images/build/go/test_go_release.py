@@ -158,7 +158,7 @@ def test_progress_says_which_module_of_those_that_are_missing(tmp_path: Path, mo
     modules = [SOURCE.module(name) for name in ("etcd", "runc", "helm")]
     monkeypatch.setattr(GoBuild, "is_compiled", lambda _build, module, _arch: module.name == "runc")
     monkeypatch.setattr(GoBuild, "ensure", lambda _build, module, _arch, place: f"{module.name}{place}")
-    assert list(build.ensure_all(modules, Arch.X86_64).values()) == [
+    assert [str(made) for made in build.ensure_all(modules, Arch.X86_64).values()] == [
         "etcd (module 1 of 2)",
         "runc",
         "helm (module 2 of 2)",
