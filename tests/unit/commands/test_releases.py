@@ -13,7 +13,10 @@ from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import PodRef
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
+from iecpod.release.bump_review import Review
+from iecpod.release.go_bump import Bump
 from iecpod.wait import SystemClock
+from iecpod.wiring.image_building import SoftwareMaking
 from iecpod.yaml.document import load_yaml
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
@@ -135,3 +138,16 @@ def test_bump_says_how_another_release_is_moved(tmp_path: Path, name: str) -> No
     assert isinstance(result.exception, UsageError)
     assert result.exception.cause == f"{name} is no release of Go modules that iecpod brings"
     assert result.exception.remedy.startswith(f"move versions in a copy: `iecpod releases show {name} > mine.yaml`")
+
+
+@pytest.mark.parametrize(("bumps", "first"), [((Bump("etcd", "3.7.3", "3.7.4"),), "etcd: 3.7.3 -> 3.7.4"), ((), None)])
+def test_bump_lists_what_a_person_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bumps: tuple[Bump, ...], first: str | None
+) -> None:
+    review = Review("k8s-1.37-go.yaml:38: supported_until", "2027-10-28", "https://kubernetes.io/releases")
+    monkeypatch.setattr(SoftwareMaking, "bump_release", lambda *_: (bumps, (review,)))
+    assert run(tmp_path, "releases", "bump", "k8s-1.37-go").stdout.splitlines() == [
+        first or "all modules are the newest",
+        "to look at, since no module proxy knows it:",
+        "  k8s-1.37-go.yaml:38: supported_until: 2027-10-28 (https://kubernetes.io/releases)",
+    ]
