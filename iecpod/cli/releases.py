@@ -9,7 +9,7 @@ import click
 
 from iecpod.cli.completion import complete_release
 from iecpod.cli.options.shared import Invocation, storage_dir_option
-from iecpod.cli.output import echo, echo_document, echo_json
+from iecpod.cli.output import echo, echo_document, echo_entry, echo_json
 
 if TYPE_CHECKING:
     from iecpod.commands.releases import ReleaseBook
@@ -37,12 +37,16 @@ def _book(invocation: Invocation) -> ReleaseBook:
 @click.option("--format", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_obj
 def list_(invocation: Invocation, /, format: str) -> None:
-    """Lists the releases that iecpod brings."""
+    """Lists the releases that iecpod brings, and warns of those that upstream no longer supports."""
+    from iecpod.wait import SystemClock
+
     book = _book(invocation)
     if format == "json":
         echo_json(book.list_json())
     else:
         echo(book.list_text())
+    for problem in book.check_support(SystemClock().today()):
+        echo_entry(str(problem))
 
 
 @releases.command()
@@ -76,7 +80,9 @@ def bump(
     """Moves the Go modules of RELEASE to newer patch versions, in this checkout of iecpod.
 
     Asks the Go module proxy, and writes `go.mod` and `go.sum` of each module and the versions in the release file: a
-    diff to be read before it is committed. `iecpod image bake --release RELEASE` compiles the result.
+    diff to be read before it is committed. Releases that fetch packages of the same Kubernetes move along. Values that
+    no module has are listed with their places and where upstream says them. `iecpod image bake --release RELEASE`
+    compiles the result.
     """
     from iecpod.wiring.image_building import SoftwareMaking
     from iecpod.wiring.session import Session
@@ -84,8 +90,11 @@ def bump(
     layout = invocation.stored_layout(storage_dir)
     session = Session(layout, environ=invocation.environ, is_terminal=invocation.is_terminal)
     making = SoftwareMaking(session)
-    bumps = making.bump_release(release, module, version)
+    bumps, reviews = making.bump_release(release, module, version)
     echo("\n".join(f"{moved.module}: {moved.old} -> {moved.new}" for moved in bumps) or "all modules are the newest")
+    echo("to look at, since no module proxy knows it:")
+    for review in reviews:
+        echo(f"  {review}")
 
 
 COMMANDS = (releases,)

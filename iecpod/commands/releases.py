@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iecpod.errors import Problem
+from iecpod.images.build.go.modules import module_version
 from iecpod.model import Arch
 from iecpod.release.file import known_releases, load_release, read_release, select_variant
 from iecpod.release.release import Release
+from iecpod.release.support import check_support
 from iecpod.reports.table import format_table
 from iecpod.yaml.document import dump_yaml
 
@@ -46,6 +50,14 @@ class ReleaseBook:
     def list_json(self) -> str:
         return json.dumps(list(self._facts()), indent=2)
 
+    def check_support(self, today: datetime.date) -> tuple[Problem, ...]:
+        """A warning for each release that upstream no longer supports."""
+        return tuple(
+            problem
+            for name in known_releases(self.releases_dir)
+            for problem in check_support(load_release(name, self.releases_dir, self.schemas_dir), today)
+        )
+
     def show(self, name: str, base_os: str | None) -> str:
         """The release as YAML that can be given to `--release`; with `base_os`, as it is on that operating system."""
         data = self._read(name)
@@ -75,12 +87,20 @@ class ReleaseBook:
                 "kubernetes": release.kubernetes_version,
                 "runtime": release.runtime,
                 "cnis": list(release.cnis),
-                "helm": release.helm.version if release.helm else "",
+                "helm": _helm_version(release),
                 "base_os": [release.base_os, *self._read(name).get("variants", {})],
                 "architectures": [arch.value for arch in _architectures(release)],
                 "packages": _origin(release),
                 "supported_until": str(release.supported_until or ""),
             }
+
+
+def _helm_version(release: Release) -> str:
+    """Of the archive that is fetched, or of the module that is compiled; empty where the release has neither."""
+    if release.helm is not None:
+        return release.helm.version
+    modules = release.go.modules if release.go is not None else ()
+    return next((module_version(module) for module in modules if module.name == "helm"), "")
 
 
 def _architectures(release: Release) -> list[Arch]:

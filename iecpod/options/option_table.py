@@ -110,7 +110,7 @@ class PodOptions:
         label="scenario",
         command=CommandOption(
             flags=("-s", "--scenario"),
-            help="Scenario. Default: k8-calico-iec-noha; lab local: k8-bridge-iec-noha.",
+            help="Scenario. Default: k8-calico-iec-noha; lab local: k8-kube-router-iec-noha, or k8-bridge-iec-noha.",
         ),
     )
     release: str | None = declare(

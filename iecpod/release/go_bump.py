@@ -57,6 +57,26 @@ def bump_release(text: str, bumps: Iterable[Bump]) -> str:
     return text
 
 
+def bump_connected(text: str, bump: Bump) -> str:
+    """The file of a release that fetches packages of the same Kubernetes, at the new patch version.
+
+    Unchanged where it is of another Kubernetes, or `bump` is to another minor version: repositories are of one.
+    """
+    if _minor(bump.old) != _minor(bump.new) or not _is_of(text, bump.old):
+        return text
+    old = re.escape(bump.old)
+    text = re.sub(rf"(?m)^(kubernetes_version: ){old}$", rf"\g<1>{bump.new}", text)
+    return re.sub(rf"(?m)^(\s*- kube(?:adm|let|ctl)=){old}(?=-)", rf"\g<1>{bump.new}", text)
+
+
+def _is_of(text: str, version: str) -> bool:
+    return re.search(rf"(?m)^kubernetes_version: {re.escape(version)}$", text) is not None
+
+
+def _minor(version: str) -> str:
+    return version.rpartition(".")[0]
+
+
 def parse_versions(answers: str) -> Mapping[str, tuple[str, ...]]:
     """Of lines of `go list -m -versions`: a module, then its versions."""
     return {words[0]: tuple(words[1:]) for line in answers.splitlines() if (words := line.split())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import time
@@ -20,6 +21,7 @@ from iecpod.descriptors.pod_files import load_descriptors
 from iecpod.design.owner import Owner
 from iecpod.errors import HostError, IecpodError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
+from iecpod.images.build.go.work_directory import find_abandoned_work, remove_abandoned_work
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.options.choices import ProviderName
@@ -153,6 +155,11 @@ class AfterRun:
         for stage in (*find_abandoned(cache_dir), *find_abandoned(checkpoints_dir(cache_dir))):
             remove = functools.partial(_remove_stage, stage)
             yield Leftover(name=f"directory {stage}", made_at=stage.stat().st_mtime, in_use="", remove=remove)
+        work = find_abandoned_work(cache_dir)
+        if work is not None:
+            in_use = "a build is at work there" if work.is_in_use else ""
+            remove = functools.partial(_remove_go_work, cache_dir)
+            yield Leftover(name=f"directory {work.path}", made_at=work.changed_at, in_use=in_use, remove=remove)
 
     def _log_request(self, request: PodRequest, tools: PodAdapters, outcome: str, nodes_left_out: str) -> LogRequest:
         known = SavedPod()
@@ -181,7 +188,18 @@ class AfterRun:
 
 
 def _remove_stage(stage: Path) -> None:
-    try:
+    with _explained():
         remove_abandoned(stage)
+
+
+def _remove_go_work(cache_dir: Path) -> None:
+    with _explained():
+        remove_abandoned_work(cache_dir)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise HostError(f"{error.filename}: {error.strerror}", "check the owner and the permissions there") from error

@@ -16,6 +16,7 @@ from iecpod.images.build.release_images import ReleaseImages
 from iecpod.images.bundle.build import BundleBuild
 from iecpod.images.bundle.transfer import check_copy, write_copy
 from iecpod.model import Arch
+from iecpod.release.bump_review import Review
 from iecpod.release.file import known_releases, load_release, parse_release, read_release, select_variant
 from iecpod.release.go_bump import Bump
 from iecpod.release.image_archive import check_archives
@@ -69,8 +70,13 @@ class SoftwareMaking:
             loaded = load_release(release, self._session.layout.releases_dir, self._session.layout.schemas_dir)
             ConformanceBench(self._session.layout, reporter).programs(loaded)
 
-    def bump_release(self, release: str, module: str | None, version: str | None) -> tuple[Bump, ...]:
-        """Modules that are of newer versions now. Raises `UsageError`, `ImageError`."""
+    def bump_release(
+        self, release: str, module: str | None, version: str | None
+    ) -> tuple[tuple[Bump, ...], tuple[Review, ...]]:
+        """Modules that are of newer versions now, and what a person has to look at.
+
+        Raises `UsageError`, `ImageError`.
+        """
         with self._session.reporter() as reporter:
             loaded = load_release(release, self._session.layout.releases_dir, self._session.layout.schemas_dir)
             source = loaded.go
@@ -80,6 +86,6 @@ class SoftwareMaking:
                     f"move versions in a copy: `iecpod releases show {release} > mine.yaml` (README: Newer versions)",
                 )
             go = ensure_go(Cache(self._session.layout.cache_dir, reporter), source.toolchain) / "bin/go"
-            return GoBump(go, source, self._session.layout.releases_dir / f"{release}.yaml", reporter).run(
-                module, version
-            )
+            bump = GoBump(go, source, self._session.layout.releases_dir / f"{release}.yaml", reporter)
+            bumps = bump.run(module, version)
+            return bumps, bump.reviews(bumps)

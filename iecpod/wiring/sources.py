@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
+from iecpod.cni.registry import CNIS
 from iecpod.errors import ImageError
 from iecpod.images.archives.import_archive import check_image_archives, take_in_all
 from iecpod.images.build.go_sources import check_go_sources
@@ -15,11 +16,15 @@ from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.options.option_table import PodOptions
 from iecpod.pods.choose_options import choose_options
-from iecpod.pods.request import PodRequest, lab_defaults
+from iecpod.pods.request import DefaultSoftware, PodRequest, lab_defaults
 from iecpod.pods.resolve import PodInputs
 from iecpod.ports import Reporter
 from iecpod.release.bundle_manifest import not_whole
 from iecpod.release.file import load_release
+from iecpod.release.release import Release
+from iecpod.release.scenario import load_scenarios
+from iecpod.release.support import check_support
+from iecpod.wait import SystemClock
 
 
 class GivenSources:
@@ -59,13 +64,13 @@ class GivenSources:
             return request
         *preferred, last = defaults.software
         for software in preferred:
-            release = load_release(software.release, self._layout.releases_dir, self._layout.schemas_dir)
+            release = self._load(software)
             try:
                 check_go_sources(self._cache, release, Arch.of_this_machine())
             except ImageError as error:
                 self._reporter.warn(
                     f"release {software.release} cannot be made here: {error.cause}; {error.remedy}. "
-                    f"Falling back to release {last.release}, which upstream no longer supports"
+                    f"Falling back to release {last.release}: {self._what_is_missing(last)}"
                 )
                 continue
             self._reporter.progress(
@@ -73,6 +78,24 @@ class GivenSources:
             )
             return replace(request, software=software)
         return replace(request, software=last)
+
+    def _load(self, software: DefaultSoftware) -> Release:
+        return load_release(software.release, self._layout.releases_dir, self._layout.schemas_dir)
+
+    def _what_is_missing(self, software: DefaultSoftware) -> str:
+        """What a user of the fallback would miss, of what users of a cluster expect."""
+        release = self._load(software)
+        scenarios = load_scenarios(self._layout.scenarios_dir, self._layout.schemas_dir)
+        cni = CNIS[next(scenario.cni for scenario in scenarios if scenario.name == software.scenario)]
+        is_old = check_support(release, SystemClock().today())
+        return ", ".join(
+            [
+                f"Kubernetes {release.kubernetes_version}",
+                *([f"out of upstream's support since {release.supported_until}"] if is_old else []),
+                *([] if release.coredns else ["no DNS for services"]),
+                *([] if cni.enforces_policies else [f"no NetworkPolicy is enforced (pod network {cni.name})"]),
+            ]
+        )
 
     def check(self, inputs: PodInputs) -> None:
         """Whether what was taken in before is still whole, and what is demanded now."""

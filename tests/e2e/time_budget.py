@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ Table = Sequence[tuple[str, float]]
 
 #: By importance, with the seconds that they take on a usual machine of two cores without KVM. A directory stands for
 #: the deploy of its POD, which its first file takes besides its own seconds. What is not listed comes last.
+#: Contract tests of compiled programs are skipped in `tox -e contract` of a fresh machine: here those are compiled.
 USUAL_SECONDS: Table = (
     ("faults/test_faults.py", 120),
     ("faults/test_refused.py", 90),
@@ -28,11 +30,17 @@ USUAL_SECONDS: Table = (
     ("local/test_secrets.py", 90),
     ("local/test_unpullable.py", 500),
     ("local/test_upstream.py", 2200),
+    ("../contract/render/test_kubeadm.py", 90),
+    ("../contract/render/test_kubelet.py", 90),
+    ("../contract/images/test_containerd.py", 90),
     ("nics/test_trunk.py", 300),
     ("bundle/test_bundle.py", 700),
     ("connected/test_node.py", 700),
     ("connected/test_cluster.py", 1600),
     ("clock/test_clock.py", 150),
+    ("../contract/phases/test_api.py", 300),
+    ("../contract/cni/test_pod_networks_applied.py", 300),
+    ("../contract/cni/test_kube_router_runs.py", 300),
     ("wrecked", 810),
     ("wrecked/test_nodes.py", 500),
     ("wrecked/test_redeploy.py", 500),
@@ -44,7 +52,7 @@ _OTHERS = 90.0
 
 
 def place_of(file: str, table: Table = USUAL_SECONDS) -> tuple[int, str, int]:
-    """To sort by: the directory, whose files stay together, then the file. Tests from elsewhere are "", and first."""
+    """To sort by: the directory, whose files stay together, then the file. Unlisted tests from elsewhere are ""."""
     if not file:
         return (-1, "", 0)
     listed = [path for path, _ in table]
@@ -103,5 +111,5 @@ class TimeBudget:
             return ""
         return (
             f"time budget: {file} takes about {needed:.0f} s on this machine, and {max(left, 0):.0f} s are left; "
-            f"run it by hand: pytest tests/e2e/{file}"
+            f"run it by hand: pytest {posixpath.normpath(f'tests/e2e/{file}')}"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from configparser import ConfigParser
 from pathlib import Path
+from posixpath import normpath
 
 from tests.e2e import time_budget
 from tests.e2e.time_budget import USUAL_SECONDS, TimeBudget, place_of
@@ -54,3 +56,18 @@ def test_files_are_in_the_order_of_the_table_and_those_of_a_pod_together() -> No
 
 def test_the_table_names_what_there_is() -> None:
     assert [path for path, _ in USUAL_SECONDS if not (E2E / path).exists()] == []
+
+
+def test_contract_tests_of_the_table_are_those_of_the_environment() -> None:
+    """They need what the first POD has compiled, and are none of a POD: nothing waits for them."""
+    listed = [normpath(f"tests/e2e/{path}") for path, _ in USUAL_SECONDS if path.startswith("../")]
+    environments = ConfigParser(interpolation=None)
+    environments.read(E2E.parents[1] / "tox.ini")
+    words = environments["testenv:e2e"]["commands"].split()
+    assert [word for word in words if word.startswith("tests/contract/")] == listed
+    files = [path for path, _ in USUAL_SECONDS]
+    assert files.index("local/test_upstream.py") < files.index("../contract/render/test_kubeadm.py")
+    budget = TimeBudget(1.0, started=0.0)
+    assert budget.refusal("../contract/render/test_kubelet.py", 0.0).endswith(
+        "run it by hand: pytest tests/contract/render/test_kubelet.py"
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from iecpod.cache.artifacts import Cache
 from iecpod.images.build.apt import AptRoot
+from iecpod.images.build.debian_labels import debian_labels, version_of_file
 from iecpod.images.build.rootfs import image_archives
 from iecpod.images.confinement.tool import run_tool
 from iecpod.model import Arch
@@ -37,8 +39,16 @@ _ACCOUNTS = {
 _DIRECTORIES = {"bin": 0o755, "etc": 0o755, "root": 0o700, "tmp": 0o1777}
 
 
-def ensure_busybox(cache: Cache, image: ImageSource, arch: Arch, apt_mirror: str) -> Path:
-    """Its layer, of the package of the suite that guests have. Raises `ImageError`."""
+@dataclass(frozen=True, slots=True)
+class BusyboxLayer:
+    """`labels` say of which package it is."""
+
+    path: Path
+    labels: Mapping[str, str]
+
+
+def ensure_busybox(cache: Cache, image: ImageSource, arch: Arch, apt_mirror: str) -> BusyboxLayer:
+    """Of the package of the suite that guests have. Raises `ImageError`."""
 
     def make(directory: Path) -> Mapping[str, Any]:
         log_path = cache.log_path(f"busybox-{arch.debian}")
@@ -54,7 +64,9 @@ def ensure_busybox(cache: Cache, image: ImageSource, arch: Arch, apt_mirror: str
             write_busybox_layer(directory / "layer.tar", work / "root/bin/busybox")
         return {"package": package.name}
 
-    return cache.ensure("busybox", busybox_recipe(image, arch), make, f"fetching {_PACKAGE}").path / "layer.tar"
+    made = cache.ensure("busybox", busybox_recipe(image, arch), make, f"fetching {_PACKAGE}")
+    path, version = made.path / "layer.tar", version_of_file(str(made.facts["package"]))
+    return BusyboxLayer(path, debian_labels(path, image.suite, _PACKAGE, version))
 
 
 def busybox_recipe(image: ImageSource, arch: Arch) -> dict[str, Any]:

@@ -11,21 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.images.archives.docker_archive import ContainerImage, write_layer
+from iecpod.images.build.busybox import BusyboxLayer
+from iecpod.images.build.debian_labels import debian_labels, installed_version
 
 #: A change of what is in them.
-CONFORMANCE_IMAGES_VERSION = 1
+CONFORMANCE_IMAGES_VERSION = 2
 
+#: What has dig in the layer that images of a release share.
+_DIG_PACKAGE = "bind9-dnsutils"
 _TITLE = "org.opencontainers.image.title"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceImages:
-    """`agnhost` is the program, `busybox` a layer; `labels` say whose build agnhost is, `vendor` whose the rest."""
+    """`agnhost` is the program; `labels` say whose build agnhost is, `vendor` whose the rest.
+
+    `suite` is that of Debian's packages.
+    """
 
     repository: str
     tags: Mapping[str, tuple[str, ...]]
     agnhost: Path
-    busybox: Path
+    busybox: BusyboxLayer
+    suite: str
     labels: Mapping[str, str]
     vendor: Mapping[str, str]
 
@@ -50,9 +58,10 @@ class ConformanceImages:
         )
 
     def _busybox(self, reference: str, _layer: Path, _work: Path) -> ContainerImage:
-        labels = {**self.vendor, _TITLE: "busybox of Debian"}
-        return ContainerImage(reference=reference, layers=(self.busybox,), command=("sh",), labels=labels)
+        labels = {**self.vendor, _TITLE: "busybox of Debian", **self.busybox.labels}
+        return ContainerImage(reference=reference, layers=(self.busybox.path,), command=("sh",), labels=labels)
 
     def _glibc_dns_testing(self, reference: str, layer: Path, _work: Path) -> ContainerImage:
-        labels = {**self.vendor, _TITLE: "dig and glibc of Debian"}
+        of_package = debian_labels(layer, self.suite, _DIG_PACKAGE, installed_version(layer, _DIG_PACKAGE))
+        labels = {**self.vendor, _TITLE: "dig and glibc of Debian", **of_package}
         return ContainerImage(reference=reference, layers=(layer,), command=("bash",), labels=labels)

@@ -29,21 +29,22 @@ def check_go_sources(cache: Cache, release: Release, arch: Arch) -> None:
     module = release.go.module(_MAIN_MODULE)
     wanted = f"{module.source}@v{module_version(module)}"
     with tempfile.TemporaryDirectory(prefix="iecpod-go-") as directory:
-        answer = _ask_proxy(go, wanted, Path(directory))
-    if answer:
+        refusal = _ask_proxy(go, wanted, Path(directory))
+    if refusal:
         raise ImageError(
-            f"the Go module proxy does not have {wanted}: {answer}",
-            "check GOPROXY, network and proxy; modules of Kubernetes are compiled into the base image",
+            refusal, "check GOPROXY, network and proxy; modules of Kubernetes are compiled into the base image"
         )
 
 
 def _ask_proxy(go: Path, wanted: str, directory: Path) -> str:
-    """What Go says where there is no answer; empty where there is."""
+    """Why the module is not available; empty where it is. Silence is reported as such."""
     try:
         done = ask_go(
             go, ["list", "-m", "-json", wanted], directory, home=directory, seconds=_ANSWER_SECONDS, check_sums=False
         )
     except CommandFailed as error:
-        return error.tail
-    lines = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else (lines[-1] if lines else f"go exited with {done.returncode}")
+        return f"the Go module proxy did not answer for {wanted}: {error.tail}"
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines() or [f"go exited with {done.returncode}"]
+    return f"the Go module proxy does not provide {wanted}: {lines[-1]}"

@@ -25,6 +25,7 @@ from iecpod.images.build.c_toolchain import CToolchain
 from iecpod.images.build.go import build as go_build
 from iecpod.images.build.go import modules as go_modules
 from iecpod.images.build.go import progress as go_progress
+from iecpod.images.build.go import work_directory as go_work
 from iecpod.images.build.go.build import GoBuild
 from iecpod.images.build.go.toolchain import ensure_go
 from iecpod.model import Arch
@@ -48,11 +49,21 @@ def _find_go() -> Path | None:
     return next((path.parents[1] for path in CACHE_DIR.glob("go/*/go/bin/go")), None)
 
 
-GO_ROOT = _find_go()
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root"),
-    pytest.mark.skipif(GO_ROOT is None, reason="there is no Go on this machine yet"),
-]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="images are built by root")
+
+
+@pytest.fixture(scope="session")
+def go_root() -> Path:
+    """Fetched into the machine's cache where there is none yet: the next deploy needs it, too."""
+    found = _find_go()
+    if found is not None:
+        return found
+    source = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas").go
+    assert source is not None
+    try:
+        return ensure_go(Cache(CACHE_DIR, LogReporter()), source.toolchain)
+    except ImageError as error:
+        pytest.skip(f"there is no Go on this machine, and none can be fetched: {error.cause}")
 
 
 def _digest(files: dict[str, str]) -> str:
@@ -140,31 +151,34 @@ def _write_module(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def _build(cache_dir: Path) -> GoBuild:
-    assert GO_ROOT is not None
+def _build(cache_dir: Path, go_root: Path) -> GoBuild:
     release = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
     cache = Cache(cache_dir, LogReporter())
     toolchain = GoToolchain(version="1.27.3", sha256={})
-    return GoBuild(cache=cache, toolchain=toolchain, go_root=GO_ROOT, c_toolchain=CToolchain(cache, release.image))
+    return GoBuild(cache=cache, toolchain=toolchain, go_root=go_root, c_toolchain=CToolchain(cache, release.image))
 
 
 def _said(program: Path) -> str:
     return subprocess.run([str(program)], capture_output=True, text=True, check=True).stderr
 
 
-def test_two_builds_in_different_places_are_equal_byte_for_byte(tmp_path: Path, proxy: Proxy, modules: Path) -> None:
-    programs = [_build(tmp_path / place).ensure(MODULE, Arch.X86_64).path / "hello" for place in ("one", "other/place")]
+def test_two_builds_in_different_places_are_equal_byte_for_byte(
+    tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path
+) -> None:
+    programs = [
+        _build(tmp_path / place, go_root).ensure(MODULE, Arch.X86_64).path / "hello" for place in ("one", "other/place")
+    ]
     assert _said(programs[0]) == "compiled\n" if Arch.of_this_machine() is Arch.X86_64 else True
     assert programs[0].read_bytes() == programs[1].read_bytes()
 
 
 @pytest.mark.parametrize("silent_at", ["v1.0.0.mod", "v1.0.0.zip"], ids=["at the start", "half-way"])
 def test_a_proxy_that_falls_silent(
-    tmp_path: Path, proxy: Proxy, modules: Path, monkeypatch: pytest.MonkeyPatch, silent_at: str
+    tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path, monkeypatch: pytest.MonkeyPatch, silent_at: str
 ) -> None:
     monkeypatch.setattr(go_progress.DownloadWatch.__init__, "__defaults__", _with_silence(2.0))
     proxy.silent_at = silent_at
-    build, start = _build(tmp_path / "cache"), time.monotonic()
+    build, start = _build(tmp_path / "cache", go_root), time.monotonic()
     with pytest.raises(ImageError) as caught:
         build.ensure(MODULE, Arch.X86_64)
     assert "nothing arrived from the Go module proxy for 2 s" in caught.value.cause
@@ -179,9 +193,9 @@ def _with_silence(seconds: float) -> tuple[object, ...]:
     return tuple(seconds if value == go_progress.SILENCE_SECONDS else value for value in defaults)
 
 
-def test_a_module_whose_sum_differs_is_refused(tmp_path: Path, proxy: Proxy, modules: Path) -> None:
+def test_a_module_whose_sum_differs_is_refused(tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path) -> None:
     proxy.files["dep.go"] = 'package dep\n\nconst Word = "altered"\n'
-    build = _build(tmp_path / "cache")
+    build = _build(tmp_path / "cache", go_root)
     with pytest.raises(ImageError) as caught:
         build.ensure(MODULE, Arch.X86_64)
     assert f"verifying {DEP}@v1.0.0: checksum mismatch" in caught.value.cause
@@ -189,14 +203,14 @@ def test_a_module_whose_sum_differs_is_refused(tmp_path: Path, proxy: Proxy, mod
 
 
 def test_a_disk_that_fills_while_it_compiles(
-    tmp_path: Path, proxy: Proxy, modules: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(go_build, "_WORK_BYTES", 0)
+    monkeypatch.setattr(go_work, "USUAL_BYTES", 0)
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs", str(small)], check=True)
     try:
-        build = _build(small)
+        build = _build(small, go_root)
         with pytest.raises(ImageError, match="no space left on device"):
             build.ensure(MODULE, Arch.X86_64)
         subprocess.run(["mount", "-o", "remount,size=1g", str(small)], check=True)
@@ -205,13 +219,13 @@ def test_a_disk_that_fills_while_it_compiles(
         subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
-def test_a_disk_that_is_too_small_is_told_before(tmp_path: Path, proxy: Proxy, modules: Path) -> None:
+def test_a_disk_that_is_too_small_is_told_before(tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(small)], check=True)
     try:
         with pytest.raises(ImageError, match="GiB are missing"):
-            _build(small).ensure(MODULE, Arch.X86_64)
+            _build(small, go_root).ensure(MODULE, Arch.X86_64)
     finally:
         subprocess.run(["umount", "--lazy", str(small)], check=True)
 
@@ -223,13 +237,14 @@ import pytest
 from tests.contract.images import test_go_faults as faults
 from iecpod.images.build.go import modules as go_modules
 go_modules.module_dir = lambda _name: Path(sys.argv[1])
-print("built", faults._build(Path(sys.argv[2])).ensure(faults.MODULE, faults.Arch.X86_64).path, flush=True)
+build = faults._build(Path(sys.argv[2]), Path(sys.argv[3]))
+print("built", build.ensure(faults.MODULE, faults.Arch.X86_64).path, flush=True)
 """
 
 
-def test_a_build_that_was_killed_goes_on(tmp_path: Path, proxy: Proxy, modules: Path) -> None:
+def test_a_build_that_was_killed_goes_on(tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path) -> None:
     cache_dir = tmp_path / "cache"
-    argv = [sys.executable, "-c", _BUILD_APART, str(modules), str(cache_dir)]
+    argv = [sys.executable, "-c", _BUILD_APART, str(modules), str(cache_dir), str(go_root)]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not _objects(cache_dir):
@@ -242,7 +257,7 @@ def test_a_build_that_was_killed_goes_on(tmp_path: Path, proxy: Proxy, modules: 
         assert time.monotonic() < deadline, "what it had started has ended with it"
         time.sleep(0.1)
     proxy.silent_at = ".zip"  # what was fetched is not fetched again
-    build = _build(cache_dir)
+    build = _build(cache_dir, go_root)
     assert (build.ensure(MODULE, Arch.X86_64).path / "hello").exists() and kept <= _objects(cache_dir)
     build.finish()
     assert not build.work_dir.exists()

@@ -48,8 +48,15 @@ def test_its_kubeadm_names_the_images_that_were_made(kubeadm: Path, tmp_path: Pa
     argv = [str(kubeadm), "config", "images", "list", "--config", str(tmp_path / "config.yaml")]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env={"PATH": "/nowhere"})
     assert done.stdout.split() == [
-        *(f"k8s.gcr.io/kube-{name}:v1.20.2" for name in ("apiserver", "controller-manager", "scheduler", "proxy")),
-        *("k8s.gcr.io/pause:3.2", "k8s.gcr.io/etcd:3.4.13-0", "k8s.gcr.io/coredns:1.7.0"),
+        *(
+            f"registry.iecpod.internal/kube-{name}:v1.20.2"
+            for name in ("apiserver", "controller-manager", "scheduler", "proxy")
+        ),
+        *(
+            "registry.iecpod.internal/pause:3.2",
+            "registry.iecpod.internal/etcd:3.4.13-0",
+            "registry.iecpod.internal/coredns:1.7.0",
+        ),
     ]
 
 

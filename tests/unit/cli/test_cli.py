@@ -17,6 +17,7 @@ from iecpod.cli.options.pod_request import make_request
 from iecpod.cli.options.shared import Invocation
 from iecpod.design.deadline_factor import PHASES_THAT_WAIT
 from iecpod.errors import DescriptorError
+from iecpod.pods.request import lab_defaults
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
 from tests.unit.command_line import layout_below, run, write_pod
@@ -61,6 +62,13 @@ def test_help_loads_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
 )
 def test_validate_loads_what_descriptors_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert libraries_of(tmp_path, *arguments) == OF_DESCRIPTORS
+
+
+def test_help_names_the_default_software_of_lab_local(tmp_path: Path) -> None:
+    text = " ".join(run(tmp_path, "deploy", "--help").stdout.replace("-\n", "-").split()).replace("- ", "-")
+    first, last = lab_defaults("local").software
+    assert f"lab local: {first.scenario}, or {last.scenario}." in text
+    assert f"lab local: {first.release}, or {last.release} as a fallback." in text
 
 
 @pytest.mark.parametrize("kind", ["pdf", "idf", "release", "scenario"])

@@ -217,7 +217,7 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     kube_system = "namespaces/kube-system"
     shell.on(*kubectl, f"--raw=/apis/apps/v1/{kube_system}/daemonsets/kube-proxy", stdout='{"kind": "DaemonSet"}')
     checks = "cluster-ip node-port jumpserver pod-to-pod full-packets"
-    record = {"data": {"nodes": " ".join(NODES), "image": "docker.io/library/nginx:stable", "checks": checks}}
+    record = {"data": {"nodes": " ".join(NODES), "image": "registry.iecpod.internal/nginx:bookworm", "checks": checks}}
     shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
     shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
     # What the CNI phase writes is what the node has from then on.

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from iecpod.adapters.pod_lock import pod_lock
+from iecpod.cache.artifacts import Cache
 from iecpod.cache.work_directory import find_abandoned, remove_abandoned
 from iecpod.commands.gc import Gathered, Leftover, collect_garbage, examine_pod
 from iecpod.errors import CleanupError, HostError, HypervisorUnavailable, PodLocked
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
+from iecpod.images.build.go.work_directory import held_for_build
 from iecpod.layout import Layout
 from iecpod.locks import claimed
 from iecpod.model import PodRef
@@ -25,7 +27,7 @@ from iecpod.pods.directory import NOTE, make_pod_dir, save_pod
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
-from tests.fakes import FakeHypervisor
+from tests.fakes import FakeHypervisor, RecordingReporter
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
@@ -228,6 +230,21 @@ def test_the_verb(tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatc
         locked = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run")
     (line,) = (line for line in locked.stdout.splitlines() if "POD arm/virtual1" in line)
     assert line.startswith("kept") and f"process {os.getpid()}" in line
+
+
+def test_what_a_build_of_go_modules_left(tmp_path: Path, layout: Layout) -> None:
+    """The limit is as in `test_the_verb`."""
+    work = layout.cache_dir / "go-work"
+    work.mkdir(parents=True, mode=0o700)
+    os.utime(work, (0, 0))
+    with held_for_build(Cache(layout.cache_dir, RecordingReporter())):
+        busy = run(tmp_path, "gc", "--older-than", "1000w", "-c", "embedded")
+    (line,) = (line for line in busy.stdout.splitlines() if f"directory {work}" in line)
+    assert line.startswith("kept") and line.endswith("a build is at work there")
+    dry = run(tmp_path, "gc", "--older-than", "1000w", "--dry-run")
+    assert f"would remove  directory {work}" in dry.stdout and work.is_dir()
+    done = run(tmp_path, "gc", "--older-than", "1000w")
+    assert f"removed  directory {work}" in done.stdout and not work.exists()
 
 
 def test_descriptors_of_bootstrap_go_with_their_pod(tmp_path: Path, layout: Layout) -> None:

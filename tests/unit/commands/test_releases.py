@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from pathlib import Path
@@ -12,9 +13,15 @@ from iecpod.errors import DescriptorError, UsageError
 from iecpod.model import PodRef
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
+from iecpod.release.bump_review import Review
+from iecpod.release.go_bump import Bump
+from iecpod.wait import SystemClock
+from iecpod.wiring.image_building import SoftwareMaking
 from iecpod.yaml.document import load_yaml
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_list(tmp_path: Path) -> None:
@@ -44,6 +51,35 @@ def test_list_as_json(tmp_path: Path) -> None:
     }
     assert found["iec-r1"]["base_os"] == ["ubuntu1804", "ubuntu1604"]
     assert found["debian12"]["architectures"] == ["x86_64", "aarch64"]
+
+
+def test_list_has_the_helm_that_is_compiled(tmp_path: Path) -> None:
+    found = {facts["name"]: facts for facts in json.loads(run(tmp_path, "releases", "list", "--format", "json").stdout)}
+    go_mod = (ROOT / "iecpod/releases/modules/helm/go.mod").read_text()
+    assert f"helm.sh/helm/v4 v{found['k8s-1.37-go']['helm']} //" in go_mod
+    assert found["debian12"]["helm"] == ""
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+@pytest.mark.parametrize(
+    ("day", "old"),
+    [
+        (datetime.date(2022, 2, 28), ["iec-r1"]),
+        (datetime.date(2022, 3, 1), ["debian12", "iec-r1"]),
+        (datetime.date(2027, 10, 29), ["debian12", "iec-r1", "k8s-1.37", "k8s-1.37-go"]),
+    ],
+)
+def test_list_warns_of_releases_past_their_support(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, day: datetime.date, old: list[str]
+) -> None:
+    """On standard error: JSON stays JSON."""
+    monkeypatch.setattr(SystemClock, "today", lambda _clock: day)
+    result = run(tmp_path, "releases", "list", "--format", output)
+    assert (
+        re.findall(r"(?m)^warning: release (\S+) is past its support: .* \[release-unsupported\]$", result.stderr)
+        == old
+    )
+    assert result.exit_code == 0 and "warning" not in result.stdout
 
 
 def test_what_show_prints_is_a_release(tmp_path: Path) -> None:
@@ -102,3 +138,16 @@ def test_bump_says_how_another_release_is_moved(tmp_path: Path, name: str) -> No
     assert isinstance(result.exception, UsageError)
     assert result.exception.cause == f"{name} is no release of Go modules that iecpod brings"
     assert result.exception.remedy.startswith(f"move versions in a copy: `iecpod releases show {name} > mine.yaml`")
+
+
+@pytest.mark.parametrize(("bumps", "first"), [((Bump("etcd", "3.7.3", "3.7.4"),), "etcd: 3.7.3 -> 3.7.4"), ((), None)])
+def test_bump_lists_what_a_person_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bumps: tuple[Bump, ...], first: str | None
+) -> None:
+    review = Review("k8s-1.37-go.yaml:38: supported_until", "2027-10-28", "https://kubernetes.io/releases")
+    monkeypatch.setattr(SoftwareMaking, "bump_release", lambda *_: (bumps, (review,)))
+    assert run(tmp_path, "releases", "bump", "k8s-1.37-go").stdout.splitlines() == [
+        first or "all modules are the newest",
+        "to look at, since no module proxy knows it:",
+        "  k8s-1.37-go.yaml:38: supported_until: 2027-10-28 (https://kubernetes.io/releases)",
+    ]

@@ -51,6 +51,15 @@ def test_debian12_needs_no_network() -> None:
     assert not release.coredns
 
 
+@pytest.mark.parametrize("name", ["debian12", "k8s-1.37-go"])
+def test_images_that_are_made_here_have_no_name_of_upstream(name: str) -> None:
+    release = load(name)
+    assert release.bundle is not None, "what is in its images is compiled here, or Debian's"
+    assert release.image_repository == "registry.iecpod.internal"
+    for image in (release.pause_image, release.nginx_image, release.kube_router_image):
+        assert image == "" or image.startswith(f"{release.image_repository}/")
+
+
 def test_connected_release_pins_what_it_fetches() -> None:
     release = load("k8s-1.37")
     assert release.bundle is None

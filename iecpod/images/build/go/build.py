@@ -13,10 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from iecpod.cache.artifacts import Artifact, Cache
-from iecpod.errors import IecpodError, ImageError
+from iecpod.errors import IecpodError
 from iecpod.images.build.c_toolchain import CToolchain, c_recipe
 from iecpod.images.build.go.modules import copy_module, module_files, module_version
 from iecpod.images.build.go.progress import CompileProgress, DownloadWatch
+from iecpod.images.build.go.work_directory import WorkBound, held_for_build, make_room, remove_work, work_directory
 from iecpod.images.confinement.tool import run_tool
 from iecpod.model import Arch
 from iecpod.release.go_source import GoModule, GoToolchain
@@ -37,18 +38,19 @@ _YIELDING = ("nice", "-n", "10")
 #: A compiler process takes up to this much, and the linker of Kubernetes twice as much.
 _BYTES_A_JOB = 1536 * 1024 * 1024
 
-#: What modules and objects take at most while they are needed (Kubernetes alone: 3.5 GB).
-_WORK_BYTES = 6 * 1024 * 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A module on its way; `packages` are those that its programs are made of, once they are fetched."""
+    """A module on its way; `packages` are those that its programs are made of, once they are fetched.
+
+    `label` is what progress calls it.
+    """
 
     module: GoModule
     arch: Arch
     work: Path
     log_path: Path
+    label: str
     packages: tuple[str, ...] = ()
 
 
@@ -61,11 +63,17 @@ class GoBuild:
     go_root: Path
     c_toolchain: CToolchain
 
-    def ensure(self, module: GoModule, arch: Arch) -> Artifact:
-        """The programs of a module, static. Raises `ImageError`."""
+    def ensure_all(self, modules: Sequence[GoModule], arch: Arch) -> dict[str, Artifact]:
+        """By the names of the modules. Raises `ImageError`."""
+        missing = [module.name for module in modules if not self.is_compiled(module, arch)]
+        places = {name: f" (module {index} of {len(missing)})" for index, name in enumerate(missing, start=1)}
+        return {module.name: self.ensure(module, arch, places.get(module.name, "")) for module in modules}
+
+    def ensure(self, module: GoModule, arch: Arch, place: str = "") -> Artifact:
+        """The programs of a module, static; progress has its `place` among others. Raises `ImageError`."""
 
         def make(directory: Path) -> Mapping[str, Any]:
-            with self._prepared(module, arch, module.programs) as job:
+            with self._prepared(module, arch, module.programs, place=place) as job:
                 self._compile(job, directory)
             return {"version": module_version(module), "packages": len(job.packages)}
 
@@ -98,44 +106,35 @@ class GoBuild:
     @property
     def work_dir(self) -> Path:
         """Modules and compiled packages: what was fetched and compiled before a kill is there for the next run."""
-        return self.cache.root / "go-work"
+        return work_directory(self.cache.root)
 
     def finish(self) -> None:
         """Removes what only compiling needs."""
-        with self.cache.lock("go-build"):
-            shutil.rmtree(self.work_dir, ignore_errors=True)
+        with held_for_build(self.cache):
+            remove_work(self.cache.root)
 
     def prefetch(self, modules: Sequence[GoModule], arch: Arch) -> None:
         """Fetches what later modules need while another is compiled; what fails here fails again where it is needed."""
         for module in modules:
             with contextlib.suppress(IecpodError, OSError), self.cache.staging("go-prefetch") as work:
-                job = _Job(module, arch, work / module.name, self.cache.log_path(f"go-prefetch-{module.name}"))
+                log_path = self.cache.log_path(f"go-prefetch-{module.name}")
+                job = _Job(module, arch, work / module.name, log_path, module.name)
                 copy_module(module, job.work)
                 self._fetch(job, module.programs, (), lambda _log: None)
 
-    def _check_room(self) -> None:
-        shutil.rmtree(self.work_dir / "tmp", ignore_errors=True)  # of a build that was killed
-        (self.work_dir / "tmp").mkdir(parents=True)
-        used = sum(path.lstat().st_size for path in self.work_dir.rglob("*") if path.is_file())
-        missing = _WORK_BYTES - used - shutil.disk_usage(self.work_dir).free
-        if missing > 0:
-            raise ImageError(
-                f"compiling takes up to {_WORK_BYTES >> 30} GiB of disk in {self.cache.root} for as long as it runs; "
-                f"{-(-missing >> 30)} GiB are missing",
-                "free some disk space, or name a cache on another disk with IECPOD_CACHE_DIR",
-            )
-
     @contextlib.contextmanager
-    def _prepared(self, module: GoModule, arch: Arch, programs: Mapping[str, str], *flags: str) -> Iterator[_Job]:
+    def _prepared(
+        self, module: GoModule, arch: Arch, programs: Mapping[str, str], *flags: str, place: str = ""
+    ) -> Iterator[_Job]:
         """Held by one build at a time; the sources of `programs` are there."""
-        with self.cache.lock("go-build"):
-            self._check_room()
+        with held_for_build(self.cache):
+            make_room(self.cache)
             what = f"{module.name}-tests" if programs is module.tests else module.name
             log_path = self.cache.log_path(f"go-{what}-{arch.debian}")
-            job = _Job(module, arch, self.work_dir / module.name, log_path)
+            job = _Job(module, arch, self.work_dir / module.name, log_path, f"{module.name}{place}")
             shutil.rmtree(job.work, ignore_errors=True)
             copy_module(module, job.work)
-            watch = DownloadWatch(self.work_dir / "modules", self.cache.reporter, module.name)
+            watch = DownloadWatch(self.work_dir / "modules", self.cache.reporter, job.label)
             yield replace(job, packages=self._fetch(job, programs, flags, watch.look))
 
     def _fetch(
@@ -175,14 +174,21 @@ class GoBuild:
 
     def _run(self, job: _Job, command: str, *arguments: str) -> None:
         """Without a network. With `-v`, Go names each package as it begins to compile it."""
-        progress = CompileProgress(self.cache.reporter, job.module.name, len(job.packages))
+        progress = CompileProgress(self.cache.reporter, job.label, len(job.packages))
+        bound = WorkBound(self.work_dir)
+
+        def look(written: bytes) -> None:
+            bound.look()
+            if "-v" in arguments:
+                progress.look(written)
+
         run_tool(
             [*_YIELDING, str(self.go_root / "bin/go"), command, "-mod=readonly", *_tags(job.module), *arguments],
             purpose=f"compiling {job.module.name}",
             log_path=job.log_path,
             directory=job.work,
             environment={**self._environment(job.module, job.arch), "GOPROXY": "off"},
-            watch=progress.look if "-v" in arguments else None,
+            watch=look,
         )
 
     def _environment(self, module: GoModule, arch: Arch) -> dict[str, str]:

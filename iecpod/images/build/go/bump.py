@@ -1,4 +1,4 @@
-"""Moves a release of Go modules to newer versions: asks the module proxy, writes `go.mod`, `go.sum` and the release.
+"""Moves a release of Go modules to newer versions: asks the module proxy, writes `go.mod`, `go.sum` and the releases.
 
 What it writes is a diff to be read, and compiled, before it is committed.
 """
@@ -6,7 +6,7 @@ What it writes is a diff to be read, and compiled, before it is committed.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,18 @@ from iecpod.errors import CommandFailed, ImageError, UsageError
 from iecpod.images.build.go.modules import copy_module, module_dir, module_version
 from iecpod.images.build.go.toolchain import ask_go
 from iecpod.ports import Reporter
-from iecpod.release.go_bump import KUBERNETES, Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
+from iecpod.release.bump_review import Review, find_reviews
+from iecpod.release.go_bump import (
+    KUBERNETES,
+    Bump,
+    bump_connected,
+    bump_kubernetes,
+    bump_release,
+    newest_patch,
+    parse_versions,
+)
 from iecpod.release.go_source import GoModule, GoSource
+from iecpod.yaml.document import load_yaml
 
 _SECONDS = 1800.0
 _TAIL_LINES = 10
@@ -47,7 +57,33 @@ class GoBump:
                     (module_dir(module.directory) / name).write_bytes((work / bump.module / name).read_bytes())
         if bumps:
             self.release_file.write_text(bump_release(self.release_file.read_text(), bumps))
+            self._move_connected(bumps)
         return bumps
+
+    def reviews(self, bumps: Sequence[Bump]) -> tuple[Review, ...]:
+        """What no module proxy knows, of the release and of those that fetch the same Kubernetes, or did before."""
+        versions = {self._kubernetes_version(self.release_file), *(bump.old for bump in bumps)}
+        files = [self.release_file, *(file for file in self._others() if self._kubernetes_version(file) in versions)]
+        return tuple(review for file in files for review in find_reviews(file.read_text(), file.name))
+
+    def _others(self) -> Iterator[Path]:
+        return (file for file in sorted(self.release_file.parent.glob("*.yaml")) if file != self.release_file)
+
+    @staticmethod
+    def _kubernetes_version(file: Path) -> str:
+        data = load_yaml(file.read_bytes(), str(file)).data
+        return str(data.get("kubernetes_version")) if isinstance(data, dict) else ""
+
+    def _move_connected(self, bumps: Sequence[Bump]) -> None:
+        """Releases that fetch packages of the Kubernetes that is compiled stay releases of the same."""
+        for bump in bumps:
+            if self.source.module(bump.module).source != KUBERNETES:
+                continue
+            for file in self._others():
+                old = file.read_text()
+                if (new := bump_connected(old, bump)) != old:
+                    file.write_text(new)
+                    self.reporter.progress(f"{file.name}: Kubernetes {bump.old} -> {bump.new}")
 
     def _wanted(self, work: Path, only: str | None, version: str | None) -> Iterator[Bump]:
         modules = {module.name: module for module in self._modules()}

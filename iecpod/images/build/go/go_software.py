@@ -65,7 +65,7 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
     build = start_build(cache, release, source, apt_mirror)
     later = [module for module in source.modules[1:] if not build.is_compiled(module, arch)]
     threading.Thread(target=build.prefetch, args=(later, arch), daemon=True).start()
-    programs = {module.name: build.ensure(module, arch) for module in source.modules}
+    programs = build.ensure_all(source.modules, arch)
     build.finish()
     if not source.test_images:
         return GoSoftware(release, source, programs)
@@ -74,6 +74,7 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
         tags=source.test_images,
         agnhost=programs["e2e"].path / "agnhost",
         busybox=ensure_busybox(cache, release.image, arch, apt_mirror),
+        suite=release.image.suite,
         labels=_labels(source.module("e2e"), programs["e2e"]),
         vendor={_VENDOR_LABEL: _VENDOR},
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from iecpod.errors import ImageError
+from iecpod.images.build.go.work_directory import bytes_below
 from iecpod.ports import Reporter
 
 #: Go itself waits for a silent proxy for as long as the kernel keeps the connection.
@@ -46,7 +46,7 @@ class DownloadWatch:
     def look(self, written: bytes) -> None:
         """`written` is what Go has printed since the last time. Raises `ImageError` when the proxy is silent."""
         fetched = self._fetched.add(written)
-        seen = (fetched, _bytes_below(self.modules / "cache" / "download"))
+        seen = (fetched, bytes_below(self.modules / "cache" / "download"))
         now = time.monotonic()
         if seen != self._seen:
             self._seen, self._since = seen, now
@@ -67,33 +67,46 @@ class CompileProgress:
     reporter: Reporter
     name: str
     packages: int
+    now: Callable[[], float] = time.monotonic
     _begun: _Lines = field(default_factory=lambda: _Lines(_is_package))
-    _started: float = field(default_factory=time.monotonic)
-    _last: int = -1
+    _started: float = field(init=False)
+    _ends: float | None = field(init=False, default=None)
+    _done: int = field(init=False, default=-1)
+    _shown: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self._started = self.now()
 
     def look(self, written: bytes) -> None:
-        """`written` is what `go build -v` has printed since then: a line a package that it begins to compile."""
+        """`written` is what `go build -v` has printed since then: a line a package that it begins to compile.
+
+        Go does not say when it links, which takes minutes for Kubernetes.
+        """
         done = self._begun.add(written)
-        if done == self._last:
-            return
-        self._last = done
-        left = ""
-        if self.packages > done > self.packages // 10:
-            seconds = (time.monotonic() - self._started) / done * (self.packages - done)
-            left = f", about {seconds / 60:.0f} min left" if seconds > 90 else ", about a minute left"
-        self.reporter.progress(f"compiling {self.name}: {done} of {self.packages} packages{left}")
+        if done != self._done:
+            self._done = done
+            self._ends = self._estimate(done)
+        shown = f"compiling {self.name}: {done} of {self.packages} packages{self._left(done)}"
+        if shown != self._shown:
+            self._shown = shown
+            self.reporter.progress(shown)
+
+    def _estimate(self, done: int) -> float | None:
+        """When the last package begins; None before a tenth of them has."""
+        if done <= self.packages // 10:
+            return None
+        return self.now() + (self.now() - self._started) / done * max(self.packages - done, 0)
+
+    def _left(self, done: int) -> str:
+        if done >= self.packages > 0:
+            return ", linking"
+        if self._ends is None:
+            return ""
+        seconds = self._ends - self.now()
+        if seconds <= 0:
+            return ", linking, or longer than estimated"
+        return f", about {seconds / 60:.0f} min left" if seconds > 90 else ", about a minute left"
 
 
 def _is_package(line: bytes) -> bool:
     return bool(line) and not line.startswith((b"go: ", b"#"))
-
-
-def _bytes_below(directory: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(directory):
-        for name in names:
-            try:
-                total += (Path(parent) / name).lstat().st_size
-            except OSError:  # a partial file that got its name meanwhile
-                continue
-    return total

@@ -15,12 +15,15 @@ from iecpod.deploy.phases.helm import HelmPhase
 from iecpod.errors import ImageError
 from iecpod.images.fetch.helm import fetch_helm
 from iecpod.model import Arch
+from iecpod.release.file import load_release
 from iecpod.release.release import HelmSource
 from tests.fakes import FakeShell, RecordingReporter
 from tests.unit.conftest import make_release
 from tests.unit.images.fetch.test_image_fetch import Site, site
 
 __all__ = ["site"]
+
+ROOT = Path(__file__).parents[4]
 
 
 def _archive(*names: str) -> bytes:
@@ -135,6 +138,22 @@ def test_its_own_word_is_what_counts(version: str, argv: tuple[str, ...], shown:
 
 def test_a_release_without_it_has_nothing_to_do() -> None:
     assert _phase(FakeShell(), None).probe() == "the release has none"
+
+
+@pytest.mark.parametrize(
+    ("shown", "status", "seen"),
+    [
+        ("v4.2.4+g3900f43\n", 0, "Helm 4.2.4, compiled with Kubernetes"),
+        ("v4.2.4\n", 0, "Helm 4.2.4, compiled with Kubernetes"),
+        ("", 127, "compiled with Kubernetes; version unknown, since `helm version` ended with 127"),
+        ("?\n", 0, "compiled with Kubernetes; version unknown, since `helm version` ended with 0"),
+    ],
+)
+def test_a_release_of_go_modules_has_it_compiled(shown: str, status: int, seen: str) -> None:
+    """The node is asked: a bundle may have been made by another version of iecpod."""
+    release = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
+    shell = FakeShell().on("/usr/bin/helm", "version", "--short", stdout=shown, returncode=status)
+    assert HelmPhase(release, shell, lambda: (), RecordingReporter()).probe() == seen
 
 
 def test_programs_are_sent_and_made_executable(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,19 @@ from iecpod.errors import ImageError, UsageError
 from iecpod.images.build.go import bump as go_bump
 from iecpod.images.build.go import modules as go_modules
 from iecpod.images.build.go.bump import GoBump
-from iecpod.release.go_bump import Bump, bump_kubernetes, bump_release, newest_patch, parse_versions
+from iecpod.release.bump_review import find_reviews
+from iecpod.release.go_bump import (
+    Bump,
+    bump_connected,
+    bump_kubernetes,
+    bump_release,
+    newest_patch,
+    parse_versions,
+)
 from iecpod.release.go_source import GoModule, GoSource, GoToolchain
 from tests.fakes import RecordingReporter
 
+RELEASES = Path(__file__).parents[5] / "iecpod/releases"
 GO_MOD = """\
 module iecpod.akraino.org/modules/kubernetes
 
@@ -89,6 +100,69 @@ def test_a_release_names_the_versions_that_its_modules_have() -> None:
     ]
 
 
+CONNECTED = """\
+description: upstream's Kubernetes 1.37, over the internet
+kubernetes_version: 1.37.2
+supported_until: 2027-10-28
+pause_image: registry.example/pause:1.37.2
+helm:
+  version: 4.2.4
+packages:
+  - containerd.io=2.*
+  - kubeadm=1.37.2-*
+  - kubelet=1.37.2-*
+  - kubectl=1.37.2-*
+  - cri-tools=1.37.2-*
+"""
+
+
+def test_a_release_that_fetches_the_same_kubernetes_moves_along() -> None:
+    moved = bump_connected(CONNECTED, Bump("kubernetes", "1.37.2", "1.37.3"))
+    changed = [line.strip() for line in moved.splitlines() if line not in CONNECTED.splitlines()]
+    assert changed == [
+        "kubernetes_version: 1.37.3",
+        *(f"- {program}=1.37.3-*" for program in ("kubeadm", "kubelet", "kubectl")),
+    ]
+    assert len(moved.splitlines()) == len(CONNECTED.splitlines())
+
+
+@pytest.mark.parametrize(("old", "new"), [("1.37.2", "1.38.2"), ("1.36.2", "1.36.3"), ("1.37.20", "1.37.21")])
+def test_a_release_of_another_kubernetes_stays(old: str, new: str) -> None:
+    """Nor does one move to another minor version: its repositories are of one."""
+    assert bump_connected(CONNECTED, Bump("kubernetes", old, new)) == CONNECTED
+
+
+def test_the_shipped_releases_stay_of_one_kubernetes() -> None:
+    compiled, connected = ((RELEASES / f"{name}.yaml").read_text() for name in ("k8s-1.37-go", "k8s-1.37"))
+    (old,) = re.findall(r"(?m)^kubernetes_version: (\S+)$", compiled)
+    bump = Bump("kubernetes", old, f"{old}9")
+    for text, moved in (
+        (compiled, bump_release(compiled, [bump])),
+        (connected, bump_connected(connected, bump)),
+    ):
+        assert f"kubernetes_version: {bump.new}\n" in moved
+        assert moved.replace(bump.new, old) == text and not re.search(rf"{re.escape(old)}(?!9)", moved)
+
+
+def test_what_a_person_looks_at_has_value_and_place() -> None:
+    compiled, connected = (
+        [str(review) for review in find_reviews((RELEASES / file).read_text(), file)]
+        for file in ("k8s-1.37-go.yaml", "k8s-1.37.yaml")
+    )
+    assert [re.sub(r":\d+: | \(.*", " ", line).strip() for line in compiled] == [
+        "k8s-1.37-go.yaml bundle.go.toolchain: 1.27.3",
+        "k8s-1.37-go.yaml bundle.go.test_images: agnhost 2.66.1, 2.55; busybox 1.37.0-2; glibc-dns-testing 2.1.1",
+        "k8s-1.37-go.yaml pause_image: registry.iecpod.internal/pause:3.10.2",
+        "k8s-1.37-go.yaml supported_until: 2027-10-28",
+    ]
+    assert "k8s-1.37.yaml helm: 4.2.4" in [re.sub(r":\d+: | \(.*", " ", line).strip() for line in connected]
+    for line in compiled + connected:
+        file, number, key = line.split(":")[:3]
+        text = (RELEASES / file).read_text().splitlines()[int(number) - 1]
+        assert text.strip().startswith(key.strip().rpartition(".")[2] + ":"), line
+    assert "https://kubernetes.io/releases" in compiled[-1]
+
+
 def test_versions_as_go_lists_them() -> None:
     assert parse_versions("a v1.0.0 v1.1.0\nb\n\n") == {"a": ("v1.0.0", "v1.1.0"), "b": ()}
 
@@ -103,6 +177,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (go_modules, go_bump):
         monkeypatch.setattr(module, "module_dir", lambda name: tmp_path / "modules" / name)
     (tmp_path / "release.yaml").write_text(RELEASE)
+    (tmp_path / "connected.yaml").write_text(CONNECTED)
     return tmp_path / "modules"
 
 
@@ -128,6 +203,26 @@ def test_modules_and_release_are_written(modules: Path) -> None:
     asked = (modules.parent / "asked").read_text()
     assert ": get go.example/etcd@v3.7.10\n" in asked and ": mod tidy\n" in asked and "pause" not in asked
     assert str(modules) not in asked, "Go works on a copy"
+
+
+def test_a_connected_release_moves_with_kubernetes_alone(modules: Path) -> None:
+    bump = _bump(modules)
+    connected = modules.parent / "connected.yaml"
+    assert bump.reviews(bump.run(None, None))
+    assert connected.read_text() == CONNECTED
+    (modules / "kubernetes").mkdir()
+    (modules / "kubernetes/go.mod").write_text(GO_MOD)
+    (modules / "kubernetes/go.sum").write_text("old sums\n")
+    kubernetes = GoModule(name="kubernetes", directory="kubernetes", source="k8s.io/kubernetes", programs={})
+    bump = replace(bump, source=replace(bump.source, modules=(kubernetes,)))
+    bumps = bump.run("kubernetes", "1.37.3")
+    assert connected.read_text() == bump_connected(CONNECTED, bumps[0]) != CONNECTED
+    assert "kubernetes_version: 1.37.3\n" in (modules.parent / "release.yaml").read_text()
+    assert {review.place.partition(":")[0] for review in bump.reviews(bumps)} == {"connected.yaml", "release.yaml"}
+    bump.run("kubernetes", "1.38.0")
+    assert "kubernetes_version: 1.37.3\n" in connected.read_text()
+    places = [review.place for review in bump.reviews((Bump("kubernetes", "1.37.3", "1.38.0"),))]
+    assert "connected.yaml:2: kubernetes_version" in places, "a person moves it"
 
 
 def test_a_version_that_is_named_is_not_looked_for(modules: Path) -> None:

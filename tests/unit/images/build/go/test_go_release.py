@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from iecpod.cache.artifacts import Cache
+from iecpod.cache.hashed_files import sha256_of_file
 from iecpod.errors import ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, write_archive, write_layer
-from iecpod.images.build.busybox import write_busybox_layer
+from iecpod.images.build.busybox import BusyboxLayer, busybox_recipe, ensure_busybox, write_busybox_layer
+from iecpod.images.build.c_toolchain import CToolchain
 from iecpod.images.build.conformance_images import ConformanceImages
-from iecpod.images.build.go.build import compile_recipe
+from iecpod.images.build.debian_labels import debian_labels, installed_version, version_of_file
+from iecpod.images.build.go.build import GoBuild, compile_recipe
 from iecpod.images.build.go.go_software import go_recipe
 from iecpod.images.build.go.modules import module_digest, module_dir, module_files, module_version
 from iecpod.images.build.go.progress import CompileProgress, DownloadWatch
@@ -25,6 +29,7 @@ from iecpod.release.file import load_release
 from iecpod.release.go_source import GoModule, GoSource, required_version, source_digest
 from iecpod.release.release import Release
 from iecpod.render.bundle_install import install_script, render_bundle_files
+from tests.fakes import FakeClock
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
 
@@ -114,14 +119,49 @@ def test_a_silent_proxy_ends_the_download(tmp_path: Path) -> None:
 
 
 def test_progress_counts_packages_once_and_estimates_late() -> None:
-    shown = Recorded()
-    progress = CompileProgress(shown, "etcd", 100)
+    shown, clock = Recorded(), FakeClock()
+    progress = CompileProgress(shown, "etcd (module 2 of 9)", 100, clock.now)
     progress.look(b"internal/goarch\n")
     progress.look(b"")
+    clock.sleep(50)
     progress.look(b"go: a warning\n# a note\n" + b"a/b\n" * 49 + b"half of a li")
     assert shown.messages == [
-        "compiling etcd: 1 of 100 packages",
-        "compiling etcd: 50 of 100 packages, about a minute left",
+        "compiling etcd (module 2 of 9): 1 of 100 packages",
+        "compiling etcd (module 2 of 9): 50 of 100 packages, about a minute left",
+    ]
+
+
+def test_progress_claims_no_minute_that_has_passed() -> None:
+    """Go links for minutes without a word, and names no package that it has from an earlier build."""
+    shown, clock = Recorded(), FakeClock()
+    progress = CompileProgress(shown, "kubernetes", 100, clock.now)
+    clock.sleep(600)
+    progress.look(b"a/b\n" * 80)
+    for _ in range(4):
+        clock.sleep(60)
+        progress.look(b"")
+    progress.look(b"a/b\n" * 20)
+    clock.sleep(600)
+    progress.look(b"")
+    assert [message.removeprefix("compiling kubernetes: ") for message in shown.messages] == [
+        "80 of 100 packages, about 2 min left",
+        "80 of 100 packages, about a minute left",
+        "80 of 100 packages, linking, or longer than estimated",
+        "100 of 100 packages, linking",
+    ]
+
+
+def test_progress_says_which_module_of_those_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = RELEASE.image
+    cache = Cache(tmp_path, LogReporter())
+    build = GoBuild(cache=cache, toolchain=SOURCE.toolchain, go_root=tmp_path, c_toolchain=CToolchain(cache, image))
+    modules = [SOURCE.module(name) for name in ("etcd", "runc", "helm")]
+    monkeypatch.setattr(GoBuild, "is_compiled", lambda _build, module, _arch: module.name == "runc")
+    monkeypatch.setattr(GoBuild, "ensure", lambda _build, module, _arch, place: f"{module.name}{place}")
+    assert [str(made) for made in build.ensure_all(modules, Arch.X86_64).values()] == [
+        "etcd (module 1 of 2)",
+        "runc",
+        "helm (module 2 of 2)",
     ]
 
 
@@ -170,14 +210,35 @@ def test_images_of_the_tests_decide_the_images_and_compile_nothing() -> None:
     assert go_recipe(RELEASE, dataclasses.replace(SOURCE, test_images={}), Arch.X86_64) == recipe[:-1]
 
 
+#: As dpkg keeps it.
+_STATUS = """\
+Package: bind9-dnsutils-extra
+Status: install ok installed
+Version: 2:1
+
+Package: bind9-dnsutils
+Status: install ok installed
+Depends: bind9-host, libc6 (>= 2.34)
+Version: 1:9.18.49-1~deb12u3
+
+Package: zlib1g
+Version: 3:1
+"""
+
+
 def images_of_tests(tmp_path: Path) -> list[ContainerImage]:
-    for name in ("agnhost", "busybox", "layer.tar", "busybox.tar"):
+    for name in ("agnhost", "busybox.tar", "status"):
         (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "status").write_text(_STATUS)
+    with tarfile.open(tmp_path / "layer.tar", "w") as tar:
+        tar.add(tmp_path / "status", "./var/lib/dpkg/status")
+    busybox = BusyboxLayer(tmp_path / "busybox.tar", {"org.opencontainers.image.version": "1:1.35.0-4"})
     images = ConformanceImages(
         repository=RELEASE.image_repository,
         tags=SOURCE.test_images,
         agnhost=tmp_path / "agnhost",
-        busybox=tmp_path / "busybox.tar",
+        busybox=busybox,
+        suite="bookworm",
         labels={"org.opencontainers.image.version": "1.37.2"},
         vendor={"org.opencontainers.image.vendor": "iecpod"},
     )
@@ -198,10 +259,48 @@ def test_the_tests_find_their_images_under_our_name(tmp_path: Path) -> None:
     assert (agnhost.entrypoint, agnhost.command) == (("/agnhost",), ("pause",))
     assert agnhost.labels == {"org.opencontainers.image.version": "1.37.2"}
     assert busybox.layers == (tmp_path / "busybox.tar",) and dns.layers == (tmp_path / "layer.tar",)
-    assert busybox.labels["org.opencontainers.image.title"] == "busybox of Debian"
+    assert busybox.labels == {
+        "org.opencontainers.image.vendor": "iecpod",
+        "org.opencontainers.image.title": "busybox of Debian",
+        "org.opencontainers.image.version": "1:1.35.0-4",
+    }
+    assert dns.labels == {
+        "org.opencontainers.image.vendor": "iecpod",
+        "org.opencontainers.image.title": "dig and glibc of Debian",
+        "org.opencontainers.image.source": "https://packages.debian.org/bookworm/bind9-dnsutils",
+        "org.opencontainers.image.version": "1:9.18.49-1~deb12u3",
+        "org.opencontainers.image.revision": f"sha256:{sha256_of_file(tmp_path / 'layer.tar')}",
+    }
     with tarfile.open(agnhost.layers[1]) as tar:
         assert tar.getnames() == ["agnhost", "agnhost-2"]
         assert tar.getmember("agnhost-2").linkname == "agnhost"
+
+
+def test_versions_are_those_of_the_package_and_no_guess(tmp_path: Path) -> None:
+    images_of_tests(tmp_path)
+    assert installed_version(tmp_path / "layer.tar", "dig") == ""
+    assert "org.opencontainers.image.version" not in debian_labels(tmp_path / "layer.tar", "bookworm", "dig", "")
+    assert version_of_file("busybox-static_1%3a1.35.0-4+deb12u1+b1_amd64.deb") == "1:1.35.0-4+deb12u1+b1"
+    write_busybox_layer(tmp_path / "no-record.tar", tmp_path / "agnhost")
+    assert installed_version(tmp_path / "no-record.tar", "busybox-static") == ""
+
+
+def test_the_layer_of_busybox_says_of_which_package_it_is(tmp_path: Path) -> None:
+    """Where it was made before, nothing is fetched."""
+    cache = Cache(tmp_path, LogReporter())
+
+    def make(directory: Path) -> dict[str, str]:
+        write_busybox_layer(directory / "layer.tar", Path(__file__))
+        return {"package": "busybox-static_1%3a1.35.0-4_amd64.deb"}
+
+    made = cache.ensure("busybox", busybox_recipe(RELEASE.image, Arch.X86_64), make, "")
+    layer = ensure_busybox(cache, RELEASE.image, Arch.X86_64, "")
+    assert layer.path == made.path / "layer.tar"
+    assert layer.labels == {
+        "org.opencontainers.image.source": "https://packages.debian.org/bookworm/busybox-static",
+        "org.opencontainers.image.version": "1:1.35.0-4",
+        "org.opencontainers.image.revision": f"sha256:{made.files['layer.tar']['sha256']}",
+    }
 
 
 def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
