@@ -36,6 +36,7 @@ from iecpod.wiring.session import Session
 class SoftwareMaking:
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._warned = set[str]()
 
     def build_bundle(self, order: BundleOrder) -> Path:
         """Where the bundle is: in the cache, or where a copy was asked for."""
@@ -75,11 +76,11 @@ class SoftwareMaking:
             return images.ensure(arch or Arch.of_this_machine()).path
 
     def _warn_of_file(self, name_or_path: str, release: Release, reporter: Reporter) -> None:
-        """What is built runs as root."""
-        for problem in check_release_file(
-            foreign_release_file(name_or_path, self._session.layout.releases_dir), release
-        ):
+        """Once, before anything of it runs."""
+        file = foreign_release_file(name_or_path, self._session.layout.releases_dir)
+        for problem in check_release_file(file, release) if file not in self._warned else ():
             reporter.warn(str(problem))
+        self._warned.add(file)
 
     def compile_tests(self, release: str) -> None:
         """The programs that `conformance` runs on this host. Raises `ImageError`, also for a release without any."""
