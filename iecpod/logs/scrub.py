@@ -39,12 +39,13 @@ _SHAPES = (
         r"dckr_pat_[\w-]{10,}|npm_[A-Za-z0-9]{20,}|pypi-AgE[\w-]{20,}|hv[bs]\.[\w-]{20,}|AIza[\w-]{35}", re.ASCII
     ),
     re.compile(r"AGE-SECRET-KEY-1[A-Z0-9]{20,}"),
-    # Access keys of AWS, and the secret before or behind one.
-    re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?=[^A-Za-z0-9/+]{1,16}A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9]))"),
+    # Secrets before and behind access keys of AWS, and these.
+    re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?=[^A-Za-z0-9+]{1,16}A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9]))"),
     re.compile(
-        r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}(?![A-Za-z0-9])"
-        r"(?:[^A-Za-z0-9/+]{1,16}(?:[A-Za-z_-]{1,24}[^A-Za-z0-9/+]{1,16})?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=]))?"
+        r"(A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+]{1,16}(?:[A-Za-z_-]{1,24}[^A-Za-z0-9+]{1,16})?)"
+        r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
     ),
+    re.compile(r"A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
     # `{"auths":` of a docker configuration in base64.
     re.compile(r"eyJhdXRocyI[A-Za-z0-9+/]{10,}={0,2}"),
     re.compile(r"([Bb](?i:earer)[ \t]{1,8})[A-Za-z0-9._~+/-]{16,}={0,2}"),

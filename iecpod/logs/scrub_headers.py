@@ -11,7 +11,7 @@ _NAME = re.compile(
     r"[ \t]{0,8}(?:[:=]|%3[AaDd])(?:[ \t+]|%20){0,8}\[?(?P<opening>\\?[\"'])?"
 )
 #: `X-Forwarded-`, and what quotes the whole header.
-_BEFORE = re.compile(r"(\\?[\"'])[\w-]{0,40}$", re.ASCII)
+_BEFORE = re.compile(r"(\\?[\"'])[\w-]{0,40}\Z", re.ASCII)
 _LONGEST_BEFORE = 42
 
 #: What ends a header: a line's end, as it is and escaped, and the quote that opened it.

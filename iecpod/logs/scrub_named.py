@@ -64,7 +64,7 @@ NEXT_WORD = re.compile(
     rf"|[ \t]{{0,80}}\r?\n(?:[ \t]{{1,80}}{_ANOTHER}(?=[^-\s])|{_ANOTHER}(?=[^-\s]\S*[ \t\r]{{0,80}}(?:\n|$)))",
     re.ASCII,
 )
-_LINE_END = re.compile(r"(?P<bar>[|>][0-9+-]{0,2})?[ \t]{0,80}\\?\r?\n")
+LINE_END = re.compile(r"(?P<bar>[|>][0-9+-]{0,2})?[ \t]{0,80}\\?\r?\n")
 
 _ESCAPED = re.compile(r'\\"([^"\\\n]*(?:(?:\\\\\\"|\\(?!"))[^"\\\n]*)*)')
 _DOUBLE = re.compile(r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)')
@@ -77,13 +77,13 @@ _REST_OF_ENTRY = re.compile(r"([^\s,}](?:[^\n,}]*[^\s,}])?)")
 _URL_ENCODED = re.compile(r"(?:%2[27])?((?:[^\s\"',;<\\\0&%]|%(?!26|0[AaDd]|2[27]))+)")
 
 #: `<`, also as XML in XML and in JSON have it, and a name.
-_ELEMENT_NAME = re.compile(r"(?:<|&lt;|\\u003[cC])(?:[\w.-]{1,40}:)?[\w.-]{0,40}$", re.ASCII)
+_ELEMENT_NAME = re.compile(r"(?:<|&lt;|\\u003[cC])(?:[\w.-]{1,40}:)?[\w.-]{0,40}\Z", re.ASCII)
 _ATTRIBUTES = re.compile(r"\s(?:(?!&gt;|\\u003[eE])[^<>]){0,200}(?<!/)(?:>|&gt;|\\u003[eE])")
 _CONTENT = re.compile(r"\s{0,80}(?:<!\[CDATA\[)?((?:(?!&lt;|\\u003[cC]|\]\]>)[^<\n])*)")
 
 _BLOCK = re.compile(r"(?P<indent>[ \t]{1,80})(\S[^\n]*(?:\n(?P=indent)[^\n]*)*)")
 _ITEMS = re.compile(rf"((?:[ \t]{{0,80}}- {_ANOTHER}\S[^\n]*(?:\n|$))+)")
-_INDENTED = re.compile(rf"(?P<indent>[ \t]{{1,80}}){_ANOTHER}(?=\S)")
+_INDENTED = re.compile(rf"[ \t]{{1,80}}{_ANOTHER}(?=\S)")
 _CONTINUATION = re.compile(rf"(?P<indent>[ \t]{{1,80}}){_ANOTHER}{_ASSIGNMENT}(?=\S)")
 _ALONE = re.compile(rf"{_ANOTHER}(?=\S+[ \t\r]{{0,80}}(?:\n|$))")
 
@@ -147,9 +147,11 @@ def _value_of(text: str, name: re.Match[str]) -> tuple[int, int] | None:
         return _content(text, sign.end()) if place.is_element and sign.start("sign") == name.end() else None
     if sign["sign"].startswith("%"):
         return span_of_value(text, sign.end(), _URL_ENCODED)
-    line_end = _LINE_END.match(text, sign.end())
+    line_end = LINE_END.match(text, sign.end())
     if line_end is not None:
-        return _on_next_lines(text, line_end, sign["sign"], place)
+        if sign["sign"] == ":":
+            return span_on_next_lines(text, line_end.end(), is_block=bool(line_end["bar"]))
+        return _continuation(text, line_end.end(), place.indent)
     if place.quote and sign["quote"] is None:
         return _until_quote(text, place.quote, sign.end())
     if place.is_in_braces and sign[0] == ": ":
@@ -188,17 +190,21 @@ def _until_quote(text: str, quote: str, at: int) -> tuple[int, int]:
     return at, found.end() if found else at
 
 
-def _on_next_lines(text: str, line_end: re.Match[str], sign: str, place: _Place) -> tuple[int, int] | None:
-    if sign != ":":
-        further = _CONTINUATION.match(text, line_end.end())
-        is_further = further is not None and len(further["indent"]) > place.indent
-        return span_of_value(text, further.end(), _REST_OF_LINE) if further and is_further else None
-    if line_end["bar"]:
-        block = _BLOCK.match(text, line_end.end())
+def _continuation(text: str, at: int, indent: int) -> tuple[int, int] | None:
+    """A line that is indented more than the one before."""
+    found = _CONTINUATION.match(text, at)
+    is_further = found is not None and len(found["indent"]) > indent
+    return span_of_value(text, found.end(), _REST_OF_LINE) if found and is_further else None
+
+
+def span_on_next_lines(text: str, at: int, *, is_block: bool, end: int = sys.maxsize) -> tuple[int, int] | None:
+    """Of YAML, from a line's begin on and before `end`; a block is what `|` or `>` announces."""
+    if is_block:
+        block = _BLOCK.match(text, at, end)
         return block.span(2) if block else None
-    if (items := _ITEMS.match(text, line_end.end())) is not None:
+    if (items := _ITEMS.match(text, at, end)) is not None:
         return items.start(1), items.end(1) - items[1].endswith("\n")
-    if (indent := _INDENTED.match(text, line_end.end())) is not None:
-        return span_of_value(text, indent.end(), _REST_OF_LINE)
-    alone = _ALONE.match(text, line_end.end())
-    return span_of_value(text, alone.end(), _LONG_WORD) if alone else None
+    if (indent := _INDENTED.match(text, at, end)) is not None:
+        return span_of_value(text, indent.end(), _REST_OF_LINE, end)
+    alone = _ALONE.match(text, at, end)
+    return span_of_value(text, alone.end(), _LONG_WORD, end) if alone else None

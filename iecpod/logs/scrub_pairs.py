@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 
 from iecpod.descriptors.redaction import SHOWN
-from iecpod.logs.scrub_named import WORD, is_secret_name, span_of_value
+from iecpod.logs.scrub_named import LINE_END, WORD, is_secret_name, span_of_value, span_on_next_lines
 
 _KEY = re.compile(
     r"(?:[Nn]ame|[Vv]alue|[Kk]ey|NAME|VALUE|KEY)(?P<quote>\\?[\"'])?[ \t]{0,8}[:=](?!=)[ \t]{0,80}", re.ASCII
 )
 #: `\\n` ends a line.
-_IN_A_WORD = re.compile(r"[A-Za-z0-9_.-](?<!\\[nrt])$", re.ASCII)
+_IN_A_WORD = re.compile(r"[A-Za-z0-9_.-](?<!\\[nrt])\Z", re.ASCII)
 _SECRET = re.compile(r"(?P<quote>\\?[\"'])?(?P<name>[\w.-]{1,80})(?P=quote)?", re.ASCII)
 
 #: Between a name and its value: other entries, but no other object or item.
 _MOST_BETWEEN, _MOST_LINES, _MOST_KEYS = 200, 4, 3
-_ANOTHER_OBJECT = re.compile(r"[{}]|\n[ \t]{0,80}- |- [\"'\\]{0,2}$")
+_ANOTHER_OBJECT = re.compile(r"[{}]|\n[ \t]{0,80}- |- [\"'\\]{0,2}\Z")
 _REST_OF_LINE = re.compile(r"([^\s](?:[^\n]*\S)?)")
 _REST_OF_ENTRY = re.compile(r"([^\s,}](?:[^\n,}]*[^\s,}])?)")
 #: As Go prints a structure.
@@ -65,6 +65,8 @@ def _is_value(key: re.Match[str]) -> bool:
 
 
 def _value_behind(text: str, key: re.Match[str], *, has_line: bool) -> tuple[int, int] | None:
+    if (line_end := LINE_END.match(text, key.end())) is not None:
+        return span_on_next_lines(text, line_end.end(), is_block=bool(line_end["bar"]))
     if key[0] == "Value:" and (found := _GO.match(text, key.end())) is not None:
         return found.span(1)
     if has_line and not key["quote"]:
@@ -73,9 +75,13 @@ def _value_behind(text: str, key: re.Match[str], *, has_line: bool) -> tuple[int
 
 
 def _value_before(text: str, key: re.Match[str], name: re.Match[str]) -> tuple[int, int] | None:
-    has_line = "\n" in text[key.end() : name.start()]
-    found = span_of_value(text, key.end(), _REST_OF_LINE if has_line else _REST_OF_ENTRY, name.start())
-    return found if found is not None and _is_one_object(text, found[1], name.start()) else None
+    end = name.start()
+    if (line_end := LINE_END.match(text, key.end(), end)) is not None:
+        found = span_on_next_lines(text, line_end.end(), is_block=bool(line_end["bar"]), end=end)
+    else:
+        has_line = "\n" in text[key.end() : end]
+        found = span_of_value(text, key.end(), _REST_OF_LINE if has_line else _REST_OF_ENTRY, end)
+    return found if found is not None and _is_one_object(text, found[1], end) else None
 
 
 def _is_one_object(text: str, begin: int, end: int) -> bool:
