@@ -132,6 +132,7 @@ _DEPLOY_WARNS = {
     "node-has-runtime": ("what runs under it is restarted", _MACHINE),
     "key-not-pinned": ("the server at its address decides what nodes install", "apt-secure(8)"),
     "helm-not-pinned": ("one server gives the program and its digest", "the release"),
+    "release-builds-as-root": ("scripts of packages run on this host as root", "mmdebstrap(1)"),
     "release-unsupported": ("faults that are found in it are not fixed", "kubernetes.io, Patch Releases"),
     "plain-http": ("anybody on the way can change it", "RFC 9110"),
 }

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from iecpod.descriptors.redaction import SHOWN
+from iecpod.logs.scrub_headers import cut_headers
 from iecpod.logs.scrub_keys import cut_private_keys
 from iecpod.logs.scrub_known import KnownSecrets
+from iecpod.logs.scrub_logins import cut_logins
 from iecpod.logs.scrub_named import cut_named_values, is_secret_name
+from iecpod.logs.scrub_pairs import cut_paired_values
 
 #: A private key's lines are longer; its last one may be shorter, and is cut with the key.
 _KEY_LENGTH = 32
 
-_AUTHORIZATION = r"[Aa](?i:uthorization)\\?[\"']?[ \t]{0,8}[:=][ \t]{0,8}\[?\\?[\"']?"
-_SCHEMES = r"(?i:bearer|basic|negotiate|ntlm|token|apikey)(?:[ \t+]|%20){1,8}"
-_LISTS = r"(?i:digest|hmac|aws4-hmac-sha256)[ \t]{1,8}"
 _NOT_SHOWN = r"(?!\(secret\))"
 
 #: What is left of each match is its first group, where it has one. A literal or a class comes first, so that most of
@@ -30,13 +30,25 @@ _SHAPES = (
     # Kubernetes, "Authenticating with Bootstrap Tokens".
     re.compile(r"(?<![\w-])(?<!\w\.)[a-z0-9]{6}\.[a-z0-9]{16}(?![\w-]|\.\w)"),
     # Service account and OIDC tokens (RFC 7519).
-    re.compile(r"eyJ(?<![\w-]eyJ)[\w-]{10,}\.[\w-]{10,}\.[\w-]*"),
-    # RFC 9110, section 11.6.2: schemes with one word, with a list of values, and what names no scheme.
-    re.compile(rf"({_AUTHORIZATION}{_SCHEMES}){_NOT_SHOWN}[^\s\"',;\\]+"),
-    re.compile(rf"({_AUTHORIZATION}{_LISTS})[^\n'\\]+"),
-    re.compile(rf"({_AUTHORIZATION})(?!{_SCHEMES}|{_LISTS}){_NOT_SHOWN}[^\s\"',;{{}}\[\]\\]+"),
+    re.compile(r"eyJ(?:(?<![\w-]eyJ)|(?<=%[0-9A-Fa-f]{2}eyJ)|(?<=\\[nrt]eyJ))[\w-]{10,}\.[\w-]{10,}\.[\w-]*"),
+    # Tokens of GitHub, GitLab, Slack, Docker Hub, npm, PyPI, Vault, Google and age, by their prefixes.
+    re.compile(r"gh[oprsu]_[A-Za-z0-9]{10,}|github_pat_\w{10,}", re.ASCII),
+    re.compile(r"gl(?:agent|cbt|dt|ffct|ft|imt|oas|pat|ptt|rt|soat)-[\w.-]{10,}", re.ASCII),
+    re.compile(r"x(?:ox[a-z](?:\.xox[a-z])?|app-\d)-[\w-]{10,}", re.ASCII),
+    re.compile(
+        r"dckr_pat_[\w-]{10,}|npm_[A-Za-z0-9]{20,}|pypi-AgE[\w-]{20,}|hv[bs]\.[\w-]{20,}|AIza[\w-]{35}", re.ASCII
+    ),
+    re.compile(r"AGE-SECRET-KEY-1[A-Z0-9]{20,}"),
+    # Secrets before and behind access keys of AWS, and these.
+    re.compile(r"(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?=[^A-Za-z0-9+]{1,16}A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9]))"),
+    re.compile(
+        r"(A(?:KIA|SIA)[A-Z0-9]{16}[^A-Za-z0-9+]{1,16}(?:[A-Za-z_-]{1,24}[^A-Za-z0-9+]{1,16})?)"
+        r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])"
+    ),
+    re.compile(r"A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    # `{"auths":` of a docker configuration in base64.
+    re.compile(r"eyJhdXRocyI[A-Za-z0-9+/]{10,}={0,2}"),
     re.compile(r"([Bb](?i:earer)[ \t]{1,8})[A-Za-z0-9._~+/-]{16,}={0,2}"),
-    re.compile(rf"([Cc](?i:ookie)\\?[\"']?:[ \t]{{0,8}}\\?[\"']?){_NOT_SHOWN}[^\s\"'\\][^\n\"'\\]*"),
     # User and password of a URL: up to the last @ before the path, since passwords may hold one.
     re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/\"'<>]{1,200}(?=@)"),
     # crypt(5).
@@ -67,7 +79,7 @@ class Scrubber:
         text = self._known_secrets.cut(cut_private_keys(text))
         for shape in _SHAPES:
             text = shape.sub(rf"\1{SHOWN}" if shape.groups else SHOWN, text)
-        return cut_named_values(text)
+        return cut_named_values(cut_logins(cut_paired_values(cut_headers(text))))
 
 
 def secrets_of_key(text: str) -> Iterator[str]:

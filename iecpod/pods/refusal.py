@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from iecpod.design.changes import check_nothing_to_create
 from iecpod.design.machines import architectures
 from iecpod.design.software.image_origin import NeededImage, check_origins
+from iecpod.design.software.unverified_sources import check_release_file
 from iecpod.errors import PreflightError, Problem, count_errors
 from iecpod.pods.ports import RunContext
 from iecpod.pods.resolve import PodInputs
@@ -34,7 +35,8 @@ def check_plan(
     old = check_support(inputs.order.release, run.clock.today())
     missing = () if inputs.request.may_create else check_nothing_to_create(planned.plan)
     surplus = () if may_prune else _check_surplus(planned, inputs)
-    against = (*found, *unknown, *missing, *surplus, *old)
+    foreign = check_release_file(inputs.release_file, inputs.order.release)
+    against = (*found, *unknown, *missing, *surplus, *old, *foreign)
     problems = [problem.demoted(inputs.request.demoted) for problem in against]
     if count_errors(problems):
         raise PreflightError(problems, f"POD {run.ref} cannot be deployed here; nothing was changed")

@@ -23,6 +23,7 @@ from iecpod.pods.eyaml_keys import load_keys
 from iecpod.pods.request import PodRequest, lab_defaults
 from iecpod.pods.saved import SavedPod
 from iecpod.release.container_environment import read_manifest_patch
+from iecpod.release.file import foreign_release_file
 from iecpod.release.release import Release
 from iecpod.release.scenario import Scenario, load_scenarios, select_scenario
 
@@ -31,13 +32,15 @@ from iecpod.release.scenario import Scenario, load_scenarios, select_scenario
 class PodInputs:
     """A request that is valid in itself, and the order that it is; `loaded` is what its `spec` was made from.
 
-    `places` are those of all nodes that have or had one, by their names in the PDF.
+    `places` are those of all nodes that have or had one, by their names in the PDF. `release_file` is the file that
+    the release was read from, empty where it is one of iecpod's own or a bundle's.
     """
 
     request: PodRequest
     order: PodOrder
     loaded: LoadedPod
     places: Mapping[str, int] = field(repr=False)  # names may be secrets of the PDF
+    release_file: str = ""
 
     @property
     def to_save(self) -> SavedPod:
@@ -75,7 +78,13 @@ def resolve_request(request: PodRequest, layout: Layout, saved: SavedPod) -> Pod
         release=release,
         options=chosen,
     )
-    return PodInputs(request=request, order=order, loaded=loaded, places=merged_places(spec, saved.places))
+    return PodInputs(
+        request=request,
+        order=order,
+        loaded=loaded,
+        places=merged_places(spec, saved.places),
+        release_file="" if release.provided else foreign_release_file(chosen.release or "", layout.releases_dir),
+    )
 
 
 def _with_manifest_patch(request: PodRequest, layout: Layout) -> PodRequest:

@@ -83,6 +83,12 @@ def names_file(name_or_path: str) -> bool:
     return "/" in name_or_path or name_or_path.endswith(".yaml")
 
 
+def foreign_release_file(name_or_path: str, releases_dir: Path) -> str:
+    """The path of a release file that is not one of iecpod's own; empty for those and for names."""
+    is_foreign = names_file(name_or_path) and Path(name_or_path).resolve().parent != releases_dir.resolve()
+    return name_or_path if is_foreign else ""
+
+
 def find_release_file(name_or_path: str, releases_dir: Path) -> Path:
     if names_file(name_or_path):
         path = Path(name_or_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iecpod.cache.artifacts import Cache
 from iecpod.commands.bundles import BundleOrder
-from iecpod.design.software.unverified_sources import check_trust
+from iecpod.design.software.unverified_sources import check_release_file, check_trust
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.archives.import_archive import take_in_all
 from iecpod.images.build.go.bump import GoBump
@@ -16,11 +16,20 @@ from iecpod.images.build.release_images import ReleaseImages
 from iecpod.images.bundle.build import BundleBuild
 from iecpod.images.bundle.transfer import check_copy, write_copy
 from iecpod.model import Arch
+from iecpod.ports import Reporter
 from iecpod.release.bump_review import Review
-from iecpod.release.file import known_releases, load_release, parse_release, read_release, select_variant
+from iecpod.release.file import (
+    foreign_release_file,
+    known_releases,
+    load_release,
+    parse_release,
+    read_release,
+    select_variant,
+)
 from iecpod.release.go_bump import Bump
 from iecpod.release.image_archive import check_archives
 from iecpod.release.mirrors import apply_supply
+from iecpod.release.release import Release
 from iecpod.wiring.conformance_host import ConformanceBench
 from iecpod.wiring.session import Session
 
@@ -28,6 +37,7 @@ from iecpod.wiring.session import Session
 class SoftwareMaking:
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._warned = set[str]()
 
     def build_bundle(self, order: BundleOrder) -> Path:
         """Where the bundle is: in the cache, or where a copy was asked for."""
@@ -44,6 +54,7 @@ class SoftwareMaking:
                 raise PreflightError(problems, "no bundle can be built with these archives of images")
             for problem in check_trust(release, order.arch, order.supply):
                 reporter.warn(str(problem))
+            self._warn_of_file(order.release, release, reporter)
             build = BundleBuild(
                 cache=Cache(self._session.layout.cache_dir, reporter),
                 release=release,
@@ -61,13 +72,22 @@ class SoftwareMaking:
         """The image that a deploy of the release would rest on."""
         with self._session.reporter() as reporter:
             loaded = load_release(release, self._session.layout.releases_dir, self._session.layout.schemas_dir, base_os)
+            self._warn_of_file(release, loaded, reporter)
             images = ReleaseImages(loaded, self._session.layout.cache_dir, apt_mirror, reporter)
             return images.ensure(arch or Arch.of_this_machine()).path
+
+    def _warn_of_file(self, name_or_path: str, release: Release, reporter: Reporter) -> None:
+        """Once, before anything of it runs."""
+        file = foreign_release_file(name_or_path, self._session.layout.releases_dir)
+        for problem in check_release_file(file, release) if file not in self._warned else ():
+            reporter.warn(str(problem))
+        self._warned.add(file)
 
     def compile_tests(self, release: str) -> None:
         """The programs that `conformance` runs on this host. Raises `ImageError`, also for a release without any."""
         with self._session.reporter() as reporter:
             loaded = load_release(release, self._session.layout.releases_dir, self._session.layout.schemas_dir)
+            self._warn_of_file(release, loaded, reporter)
             ConformanceBench(self._session.layout, reporter).programs(loaded)
 
     def bump_release(

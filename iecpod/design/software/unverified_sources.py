@@ -22,6 +22,23 @@ def check_trust(release: Release, arch: Arch, supply: Supply) -> list[Problem]:
     ]
 
 
+def check_release_file(file: str, release: Release) -> list[Problem]:
+    """`file` is a release file that is not one of iecpod's own; empty where the release is."""
+    is_built_here = release.image.type is ImageSourceType.MMDEBSTRAP or release.bundle is not None
+    if not file or not is_built_here or release.provided is not None:
+        return []
+    return [
+        _warning(
+            "release-builds-as-root",
+            f"{file} is not one of iecpod's own releases, and its software is built on this host: scripts of packages, "
+            "and compilers that it names, run as root and are not confined. The file also names the mirrors, and the "
+            "key ring that their packages are verified with: its maker is root on this host while that is built",
+            "continue only if you trust whoever made the file, and read it first; or deploy a bundle of it "
+            "(--bundle), which was built elsewhere: its scripts are confined here",
+        )
+    ]
+
+
 def _check_image(release: Release, arch: Arch) -> Iterator[Problem]:
     """Its sums vouch for it, so what matters is who vouches for those."""
     image, sums_url = release.image, release.image.sha256sums.get(arch, "")

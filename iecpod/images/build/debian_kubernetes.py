@@ -12,6 +12,7 @@ from iecpod.cache.artifacts import Artifact, Cache
 from iecpod.errors import ImageError
 from iecpod.images.build.apt import AptRoot, AptSuite, host_debian_arch
 from iecpod.images.build.go.modules import module_files
+from iecpod.images.confinement.program import FOR_ONE_PACKAGE, FOR_UNPACKING, of_this_host
 from iecpod.images.confinement.tool import run_tool
 from iecpod.images.sources import read_source
 from iecpod.model import Arch
@@ -94,10 +95,13 @@ def _fetch_go(work: Path, image: ImageSource, source: KubernetesSource, apt_mirr
     packages = work / "go-packages"
     packages.mkdir()
     apt.download(source.go_packages, packages)
+    tree = work / "go"
+    tree.mkdir()
     for package in sorted(packages.glob("*.deb")):
-        unpack = ["dpkg-deb", "--extract", str(package), str(work / "go")]
-        run_tool(unpack, purpose=f"unpacking {package.name}", log_path=log_path)
-    found = sorted((work / "go/usr/lib").glob("go-*"))
+        unpack = ["dpkg-deb", "--extract", str(package), str(tree)]
+        confined = of_this_host(limits=FOR_ONE_PACKAGE, readable=[package], writable=[tree], capabilities=FOR_UNPACKING)
+        run_tool(unpack, purpose=f"unpacking {package.name}", log_path=log_path, confined=confined)
+    found = sorted((tree / "usr/lib").glob("go-*"))
     if not found:
         raise ImageError(f"{' and '.join(source.go_packages)} hold no Go below /usr/lib", "correct go_packages")
     return found[0]
@@ -129,11 +133,19 @@ def _fetch_source(
             f"the source package {source.package} of {source.suite} is {found}, not {version}",
             "give the release the kubernetes_version that its suite has",
         )
+    unpack_source(description, tree, log_path)
+    return found
+
+
+def unpack_source(description: Path, tree: Path, log_path: Path) -> None:
+    """Beside the description are the files that it names; nothing is written but in the directory that holds `tree`."""
     tree.parent.mkdir(parents=True)
     # apt has verified the files by the archive's signed index; the key that signed the .dsc may have expired since.
-    unpack = ["dpkg-source", "--no-check", "--extract", str(description), str(tree)]
-    run_tool(unpack, purpose=f"unpacking {description.name}", log_path=log_path)
-    return found
+    unpack = ["dpkg-source", "--no-check", "--no-copy", "--extract", str(description), str(tree)]
+    confined = of_this_host(
+        limits=FOR_ONE_PACKAGE, readable=[description.parent], writable=[tree.parent], capabilities=()
+    )
+    run_tool(unpack, purpose=f"unpacking {description.name}", log_path=log_path, confined=confined)
 
 
 def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) -> None:

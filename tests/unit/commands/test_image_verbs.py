@@ -481,3 +481,13 @@ def test_bake(tmp_path: Path, layout: Layout, release_file: Path) -> None:
     assert item.what == f"k8s-1.37 for {Arch.of_this_machine().value}, copied"
     other = run(tmp_path, "image", "bake", "--release", str(release_file), "-o", "beos")
     assert other.exit_code == 1 and "has no base image 'beos'" in str(other.exception)
+
+
+def test_bake_warns_of_a_release_file_whose_image_is_built_here(tmp_path: Path, release_file: Path) -> None:
+    data: Any = load_yaml(release_file.read_text(), "release").data
+    built: Any = load_yaml(run(tmp_path, "releases", "show", "debian12").stdout, "release").data
+    data["image"] = {**built["image"], "keyring": "/does/not/exist.gpg"}
+    release_file.write_text(dump_yaml(data))
+    done = run(tmp_path, "image", "bake", "--release", str(release_file))
+    assert done.exit_code != 0 and "/does/not/exist.gpg" in str(done.exception)
+    assert "[release-builds-as-root]" in done.stderr and str(release_file) in done.stderr

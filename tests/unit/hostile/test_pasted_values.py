@@ -14,9 +14,10 @@ import pytest
 from iecpod.cache.artifacts import Cache
 from iecpod.commands.guest_access import GuestAccess, ssh_argv
 from iecpod.errors import HostError, ImageError
-from iecpod.images.build import apt, rootfs
+from iecpod.images.build import apt, debian_kubernetes, rootfs
 from iecpod.images.build.apt import AptRoot, AptSuite
 from iecpod.images.build.rootfs import ensure_rootfs
+from iecpod.images.confinement.program import Confinement
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.options.choices import VirtType
@@ -42,15 +43,24 @@ class Tool:
 
     def __init__(self) -> None:
         self.calls: list[tuple[list[str], Mapping[str, str]]] = []
+        self.confined: list[Confinement | None] = []
 
-    def __call__(self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None, **_options: Any) -> None:
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        confined: Confinement | None = None,
+        **_options: Any,
+    ) -> None:
         self.calls.append((list(argv), environment or {}))
+        self.confined.append(confined)
 
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> Tool:
     tool = Tool()
-    for module in (apt, rootfs):
+    for module in (apt, rootfs, debian_kubernetes):
         monkeypatch.setattr(module, "run_tool", tool)
     return tool
 
@@ -111,6 +121,16 @@ def test_names_of_packages_are_no_options_of_apt(tmp_path: Path, tool: Tool) -> 
         ["--", "golang", "curl"],
         ["--", "runc"],
     ]
+
+
+def test_a_source_package_is_unpacked_in_confinement(tmp_path: Path, tool: Tool) -> None:
+    """It writes beside nothing of this host; tests/contract/images/test_source_package.py unpacks one."""
+    tree = tmp_path / "work/gopath/src/kubernetes"
+    debian_kubernetes.unpack_source(tmp_path / "source/x.dsc", tree, tmp_path / "log")
+    ((argv, _),), (confined,) = tool.calls, tool.confined
+    assert argv[0] == "dpkg-source" and confined is not None
+    assert (confined.root, confined.written, confined.capabilities) == (None, (tree.parent,), ())
+    assert list(confined.readable.values()) == [tmp_path / "source"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree
 
@@ -175,10 +176,108 @@ NAMED = [
     ("fetch https://me:hunter2@mirror.example/debian", "fetch https://(secret)@mirror.example/debian"),
     ("psql://u:p@ss@h/x", "psql://(secret)@h/x"),
     ("root:$6$salt$0123456789abcdef/ABC:19000:0", "root:(secret):19000:0"),
+    (f"x%3D{JWT}%26", "x%3D(secret)%26"),
+    ("SSHPASS=x DBPASS=x MYPASS=x DBPWD=x", "SSHPASS=(secret) DBPASS=(secret) MYPASS=(secret) DBPWD=(secret)"),
+    ("dbpass: x\nuserPass: x y", "dbpass: (secret)\nuserPass: (secret)"),
+    (".dockerconfigjson: abc", ".dockerconfigjson: (secret)"),
+    # values on the next line
+    ("x --password \\\n  hunter2 -v", "x --password \\\n  (secret) -v"),
+    ("x --password \\\n  'two words' -v", "x --password \\\n  '(secret)' -v"),
+    (r"x --password \\\n  hunter2 -v", r"x --password \\\n  (secret) -v"),
+    ("x --password \\\n  -v", "x --password \\\n  -v"),
+    ("--password\n  x\n-v", "--password\n  (secret)\n-v"),
+    ("--password\nx\n-v", "--password\n(secret)\n-v"),
+    ("--password\n  -v\n", "--password\n  -v\n"),
+    ("password=\n  x\nuser=b", "password=\n  (secret)\nuser=b"),
+    ("password=\\\n  x", "password=\\\n  (secret)"),
+    ('["--password","two words"]', '["--password","(secret)"]'),
+    # URLs and XML
+    ("a=b%26password%3Dx%26c%3Dd", "a=b%26password%3D(secret)%26c%3Dd"),
+    ("a%253D1&password%253dx%20y&c", "a%253D1&password%253d(secret)&c"),
+    ("%22password%22%3A%22x%22%2C%22a%22", "%22password%22%3A%22(secret)%22%2C%22a%22"),
+    ('<password type="x">two words</password>', '<password type="x">(secret)</password>'),
+    ('<db:password\n  type="x">x</db:password>', '<db:password\n  type="x">(secret)</db:password>'),
+    ("<password>\n  x\n</password>", "<password>\n  (secret)\n</password>"),
+    ("<password><![CDATA[x<y]]></password>", "<password><![CDATA[(secret)<y]]></password>"),
+    ('&lt;password type="x"&gt;x&lt;/password&gt;', '&lt;password type="x"&gt;(secret)&lt;/password&gt;'),
+    (r"\u003cpassword\u003ex\u003c/password\u003e", r"\u003cpassword\u003e(secret)\u003c/password\u003e"),
+    # headers
+    ('Authorization: Token token="x", b="c d"\nA: b', "Authorization: Token (secret)\nA: b"),
+    (r'"Authorization":["Token token=\"x\""],"A":"b"', '"Authorization":["Token (secret)"],"A":"b"'),
+    (r'curl -H "Authorization: Token token=\"x\"" a', 'curl -H "Authorization: Token (secret)" a'),
+    ("curl -H 'Authorization: Token token=\"x\"' a", "curl -H 'Authorization: Token (secret)' a"),
+    (r'"GET / \r\nAuthorization: Digest a=\"b\"\r\nB: c"', r'"GET / \r\nAuthorization: Digest (secret)\r\nB: c"'),
+    ('Authorization: Hawk id="a", mac="b"', "Authorization: Hawk (secret)"),
+    ("Authorization: SharedKey acct:abcd1234==\nA: b", "Authorization: (secret)\nA: b"),
+    ('"Authorization":"SharedKey some words"', '"Authorization":"(secret)"'),
+    ("Authorization%3A%20Bearer%20abc", "Authorization%3A%20Bearer%20(secret)"),
+    ('"cookie":["a=\\"b\\"; c"],"d":1', '"cookie":["(secret)"],"d":1'),
+    # user and password
+    ('[a."r".auth]\n  auth = "dXNlcjpwYXNz"', '[a."r".auth]\n  auth = "(secret)"'),
+    ("auth: dXNlcjpwYXNz\nauth: 'dXNlcjpwYXNzMQ=='", "auth: (secret)\nauth: '(secret)'"),
+    ("crictl pull --auth dXNlcjpwYXNz x", "crictl pull --auth (secret) x"),
+    ("curl -u a:x h", "curl -u a:(secret) h"),
+    ("curl -sSku 'a:two words' -v", "curl -sSku 'a:(secret)' -v"),
+    ("curl -ua:x -U b:y h", "curl -ua:(secret) -U b:(secret) h"),
+    ("curl -s \\\n  -u a:x \\\n  h", "curl -s \\\n  -u a:(secret) \\\n  h"),
+    ("x --user a:x --proxy-user=b:y", "x --user a:(secret) --proxy-user=b:(secret)"),
+    ("x --user \\\n  a:x", "x --user \\\n  a:(secret)"),
+    ('["curl","-u","a:x","--user","a:x"]', '["curl","-u","a:(secret)","--user","a:(secret)"]'),
+    ("- curl\n- -u\n- a:x", "- curl\n- -u\n- a:(secret)"),
+    ("skopeo copy --src-creds a:x b", "skopeo copy --src-creds a:(secret) b"),
+    # tokens by their prefixes
+    ("a ghp_0123456789abcdefghijABCDEFGHIJ012345 b", "a (secret) b"),
+    ("a=gho_0123456789abcdefghijABCDEFGHIJ012345&b", "a=(secret)&b"),
+    ("a github_pat_11ABCDEFG0123456789_abcdefghij b", "a (secret) b"),
+    ("a glpat-abcdefghij-123456789 b", "a (secret) b"),
+    ("xoxb-123456789012-abc xoxp-123456789012-abc xoxa-2-1234567890", "(secret) (secret) (secret)"),
+    ("a AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY b", "a (secret) (secret) b"),
+    ("AKIAIOSFODNN7EXAMPLE/wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "(secret)/(secret)"),
+    ("AKIAIOSFODNN7EXAMPLE\nsk: wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "(secret)\nsk: (secret)"),
+    ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY,AKIAIOSFODNN7EXAMPLE", "(secret),(secret)"),
+    ("join --a abcdef.0123456789abcdef b", "join --a (secret) b"),
+]
+
+#: Names and values that are values themselves.
+PAIRED = [
+    ('[{"name":"DB_PASSWORD","value":"x"}]', '[{"name":"DB_PASSWORD","value":"(secret)"}]'),
+    ('{ "value" : "x y", "name" : "DB_PASSWORD" }', '{ "value" : "(secret)", "name" : "DB_PASSWORD" }'),
+    ('{"name":"A_TOKEN","optional":true,"value":"x"}', '{"name":"A_TOKEN","optional":true,"value":"(secret)"}'),
+    (r"{\"name\":\"A_TOKEN\",\"value\":\"x\"}", r"{\"name\":\"A_TOKEN\",\"value\":\"(secret)\"}"),
+    ('{\n  "name": "A_TOKEN",\n  "value": "x"\n}', '{\n  "name": "A_TOKEN",\n  "value": "(secret)"\n}'),
+    (
+        '{"name":"A","value":"a"},{"name":"MYPASS","value":"x"},{"name":"B","value":"b"}',
+        '{"name":"A","value":"a"},{"name":"MYPASS","value":"(secret)"},{"name":"B","value":"b"}',
+    ),
+    (
+        "- name: PASSWORD\n  value: x y\n- name: B\n  value: b",
+        "- name: PASSWORD\n  value: (secret)\n- name: B\n  value: b",
+    ),
+    (
+        "- value: x y\n  name: PASSWORD\n- name: B\n  value: b",
+        "- value: (secret)\n  name: PASSWORD\n- name: B\n  value: b",
+    ),
+    (
+        "- value: b\n  name: B\n- value: x\n  name: PASSWORD",
+        "- value: b\n  name: B\n- value: (secret)\n  name: PASSWORD",
+    ),
+    ("name: PASSWORD\nvalue: x\nname: B\nvalue: b", "name: PASSWORD\nvalue: (secret)\nname: B\nvalue: b"),
+    (
+        "- name: PASSWORD\n  value: >-\n    x\n    y\n- name: B",
+        "- name: PASSWORD\n  value: >-\n    (secret)\n- name: B",
+    ),
+    ("- name: PASSWORD\n  value:\n    x y\n- name: B", "- name: PASSWORD\n  value:\n    (secret)\n- name: B"),
+    ("- value: |\n    x\n    y\n  name: PASSWORD", "- value: |\n    (secret)\n  name: PASSWORD"),
+    ("- {name: PASSWORD, value: x y}", "- {name: PASSWORD, value: (secret)}"),
+    ('<env name="DB_PASSWORD" value="x y"/>', '<env name="DB_PASSWORD" value="(secret)"/>'),
+    (
+        "EnvVar{Name:A_TOKEN,Value:a,b,ValueFrom:nil,},EnvVar{Name:B,Value:b,ValueFrom:nil,},",
+        "EnvVar{Name:A_TOKEN,Value:(secret),ValueFrom:nil,},EnvVar{Name:B,Value:b,ValueFrom:nil,},",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), NAMED)
+@pytest.mark.parametrize(("text", "expected"), NAMED + PAIRED)
 def test_secrets_by_name_and_shape(text: str, expected: str) -> None:
     assert scrub(text) == expected
     assert scrub(expected) == expected
@@ -198,10 +297,64 @@ def test_secrets_by_name_and_shape(text: str, expected: str) -> None:
         "Authorization:{Mode:Webhook} authorization-mode=[Node RBAC]",
         "compass: north, tokens > 3",
         '"auth": true',
+        "compass=north BYPASS=1 bypass: true ENCOMPASS=a OLDPWD=/root multipass: started",
+        "auth: webhooks\nauth = disabled\nauth: required password-auth",
+        "[db]\n  password=\n  user=b",
+        "password=\nuser=b",
+        "- name: A_TOKEN\n  valueFrom:\n    secretKeyRef:\n      name: db\n      key: password\n- name: B\n  value: b",
+        '{"name":"B","value":"b"},{"name":"A_TOKEN","valueFrom":{"key":"x"}},{"name":"C","value":"c"}',
+        '- name: tls-private-key-file\n  value: "/etc/x.key"\n- name: enable-bootstrap-token-auth\n  value: "true"',
+        "<secret type='ceph' uuid='1-2'/>\n<a/>",
+        "docker run --user 1000:1000 x; ps -u root:x; systemctl --user status; curl -u http://a/b",
+        "xapp-onboarder-5c8f9-x2x4k AKIA glpat- ghp_ 172.16.10.36:6443 eyJhdXRocyI",
+        "NOPASSWD:ALL\nlock_passwd: true",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
     assert scrub(text) == text
+
+
+#: As kubelet, kubeadm, sshd, sudo and cloud-init print it.
+LOG_LINES = """\
+sshd[812]: Accepted publickey for root from 172.16.10.1 port 51234 ssh2: ED25519 SHA256:jT7o3cVbE6Jv1u0V8KkPbbFf1VhUO5oC
+sshd[812]: Failed password for invalid user admin from 172.16.10.1 port 51234 ssh2
+sshd[812]: pam_unix(sshd:session): session opened for user root(uid=0) by (uid=0)
+sshd[812]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=172.16.10.1 user=root
+sshd[812]: Connection closed by authenticating user root 172.16.10.1 port 51234 [preauth]; see /var/log/auth.log
+sshd[812]: userauth_pubkey: password authentication is off, keyboard-interactive/pam is off
+sudo:  iec : TTY=pts/0 ; PWD=/home/iec ; USER=root ; COMMAND=/usr/bin/kubeadm token list
+systemd[1]: Dispatch Password Requests to Console Directory Watch was skipped because of an unmet condition check
+cloud-init[512]: ci-info: no authorized SSH keys fingerprints found for user root
+[preflight] Running pre-flight checks
+[certs] Generating "apiserver-kubelet-client" certificate and key
+[certs] Using certificateDir folder "/etc/kubernetes/pki"
+[kubelet-start] Writing kubelet environment file with flags to file "/var/lib/kubelet/kubeadm-flags.env"
+[bootstrap-token] configured RBAC rules to allow Node Bootstrap tokens to get nodes
+[bootstrap-token] Configuring bootstrap tokens, cluster-info ConfigMap, RBAC Roles
+[upload-certs] Skipping phase. Please see --upload-certs
+[discovery] Successfully established connection with API Server "172.16.10.36:6443"
+kubelet[812]: I1124 10:00:00.123456     812 server.go:212] "--pod-infra-container-image will not be pruned by the image"
+kubelet[812]: I1124 10:00:00.1 reconciler_common.go:251] "operationExecutor.VerifyControllerAttachedVolume started for \
+volume \\"kube-api-access-x2x4k\\" (UniqueName: \\"kubernetes.io/projected/9a1b-kube-api-access-x2x4k\\") pod \\"a\\""
+kubelet[812]: E1124 10:00:00.1 secret.go:189] Couldn't get secret kube-system/regcred: failed to sync secret cache
+kubelet[812]: W1124 10:00:00.1 reflector.go:561] object-"kube-system"/"coredns": failed to list *v1.ConfigMap
+kubelet[812]: E1124 10:00:00.1 pod_workers.go:1301] "Error syncing pod, skipping" err="network is not ready" pod="a/b"
+kube-apiserver[9]: I1124 10:00:00.1 plugins.go:160] Loaded 12 mutating admission controller(s): ServiceAccount,Priority
+kube-apiserver[9]: Flag --service-account-signing-key-file="/etc/kubernetes/pki/sa.key" --token-auth-file=""
+etcd[9]: {"level":"info","msg":"auth token simple","key":"value","name":"iec01","value-size":"3"}
+GET https://172.16.10.36:6443/api/v1/namespaces/kube-system/secrets?limit=500&resourceVersion=0 200 OK in 3 milliseconds
+"""
+
+
+@pytest.mark.parametrize("line", LOG_LINES.splitlines())
+def test_lines_of_ordinary_logs_stay(line: str) -> None:
+    assert scrub(f"{line}\n{line}\n") == f"{line}\n{line}\n"
+
+
+def test_ordinary_logs_stay_as_a_whole() -> None:
+    recorded = Path(__file__).parents[1] / "recorded/e2e"
+    for text in (LOG_LINES, *(path.read_text() for path in sorted(recorded.glob("*.log")))):
+        assert scrub(text) == text
 
 
 PGP = (
@@ -364,6 +517,35 @@ WORST: dict[str, Callable[[int], str]] = {
     "newlines": lambda size: "\n" * size,
     "a word": lambda size: "a" * size,
     "known": lines("hunter-2 hunter-22 "),
+    "headers without credentials": lines("authorization: { "),
+    "headers that are lists": lines("authorization: a b=c "),
+    "headers that were cut": lines("authorization: digest (secret) "),
+    "cookies without end": lines("cookie: "),
+    "schemes without words": lines("authorization: bearer "),
+    "pairs": lines("name: token value: "),
+    "pairs in quotes": lines(r"name=token value='\\''"),
+    "values before names": lines(r"value='\\''name=token,"),
+    "blocks before names": lines(" value: |\n name: token\n"),
+    "blocks behind names": lines(" name: token\n value: |\n"),
+    "names without values": lines("name: token,"),
+    "values without names": lines('value:"'),
+    "pairs of Go": lines("Name:token,Value:"),
+    "options with users": lines("--user "),
+    "users in quotes": lines(r"--user '\''"),
+    "short options": lines(" curl -u"),
+    "options that continue": lines("--token \\\n"),
+    "options on lines": lines("--token\n"),
+    "users in base64": lines("auth:dXNl"),
+    "one user in base64": lambda size: "auth: " + "QUFB" * (size // 4),
+    "elements": lines("<token a"),
+    "opened elements": lines("<token>"),
+    "values in URLs": lines("token%3D"),
+    "one value in a URL": lambda size: "token%3D" + "%20" * (size // 3),
+    "names that end in pass": lines("apass"),
+    "access keys": lines("AKIAIOSFODNN7EXAMPLE "),
+    "secrets of access keys": lines("A" * 40 + " "),
+    "tokens with prefixes": lines("ghp_glpat-xoxb-AKIA"),
+    "docker configurations": lines("eyJhdXRocyI"),
 }
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from iecpod.commands.plan import make_pod_plan
-from iecpod.design.software.unverified_sources import check_trust
+from iecpod.design.software.unverified_sources import check_release_file, check_trust
 from iecpod.errors import Severity
 from iecpod.model import Arch
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.release.bundle_manifest import parse_bundle_manifest
-from iecpod.release.file import load_release
+from iecpod.release.file import foreign_release_file, load_release
 from iecpod.release.mirrors import Supply, apply_supply
 from iecpod.release.release import ProvidedBundle, Release
 from tests.pod_requests import pod_request
@@ -113,6 +113,39 @@ def test_images_of_nodes_that_pull_none_and_of_bundles_are_no_matter(tmp_path: P
     assert rules(dataclasses.replace(shipped("iec-r1"), provided=provided), supply, Arch.AARCH64) == []
 
 
+def test_a_release_file_whose_software_is_built_here(tmp_path: Path) -> None:
+    (problem,) = check_release_file("/srv/x.yaml", shipped("debian12"))
+    assert (problem.rule, problem.severity) == ("release-builds-as-root", Severity.WARNING)
+    assert problem.message == (
+        "/srv/x.yaml is not one of iecpod's own releases, and its software is built on this host: scripts of packages, "
+        "and compilers that it names, run as root and are not confined. The file also names the mirrors, and the key "
+        "ring that their packages are verified with: its maker is root on this host while that is built"
+    )
+    assert "--bundle" in problem.remedy
+    assert [problem.rule for problem in check_release_file("/srv/x.yaml", shipped("k8s-1.37-go"))] == [problem.rule]
+    assert check_release_file("/srv/x.yaml", shipped("k8s-1.37")) == []  # its image is fetched
+    assert check_release_file("", shipped("debian12")) == []
+    manifest = parse_bundle_manifest(json.dumps(manifest_of("debian12")).encode(), "b.tar")
+    provided = ProvidedBundle(path=tmp_path, manifest=manifest)
+    assert check_release_file("/srv/x.yaml", dataclasses.replace(shipped("debian12"), provided=provided)) == []
+
+
+def test_which_release_files_are_not_iecpods_own(tmp_path: Path) -> None:
+    own = ROOT / "iecpod/releases"
+    link = tmp_path / "link"
+    link.symlink_to(own)
+    for name in (
+        "debian12",
+        str(own / "debian12.yaml"),
+        str(own / "../releases/debian12.yaml"),
+        f"{link}/debian12.yaml",
+    ):
+        assert foreign_release_file(name, own) == ""
+    (tmp_path / "debian12.yaml").symlink_to("mine")
+    for name in ("./debian12.yaml", "debian12.yaml", str(tmp_path / "debian12.yaml"), f"{own}/modules/x.yaml"):
+        assert foreign_release_file(name, own) == name
+
+
 def warnings_of_plan(tmp_path: Path, text: str) -> list[str]:
     """What `plan` warns of with that release, each by its first line."""
     path, layout = tmp_path / "release.yaml", layout_below(tmp_path)
@@ -128,3 +161,17 @@ def test_plan_warns_and_refuses_nothing(tmp_path: Path) -> None:
     (warning,) = warnings_of_plan(tmp_path, "".join(line for line in lines if "DE15B144" not in line))
     assert warning.startswith("warning: warning: nothing says which key signs the repository kubernetes: ")
     assert warning.endswith(" [key-not-pinned]")
+
+
+def test_plan_warns_of_a_release_file_that_is_built_here(tmp_path: Path) -> None:
+    (warning,) = warnings_of_plan(tmp_path, (ROOT / "iecpod/releases/k8s-1.37-go.yaml").read_text())
+    assert warning.startswith(f"warning: warning: {tmp_path}/release.yaml is not one of iecpod's own releases")
+    assert warning.endswith(" [release-builds-as-root]")
+
+
+def test_plan_does_not_warn_of_iecpods_own_release(tmp_path: Path) -> None:
+    layout = layout_below(tmp_path)
+    request = pod_request(ref=REF, base_uri=str(layout.pdf_dir), release="k8s-1.37-go", scenario="k8-bridge-iec-noha")
+    tools = FakeTools(tmp_path, layout)
+    assert make_pod_plan(resolve_request(request, layout, SavedPod()), tools).problems == ()
+    assert not [line for line in tools.reporter.lines if "release-builds-as-root" in line]
