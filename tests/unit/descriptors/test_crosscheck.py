@@ -871,6 +871,17 @@ def test_a_vlan_device_that_is_another_nic() -> None:
     assert found.message == "the node's device of mgmt would be named 'enp2s0.15', which is that of another NIC"
 
 
+def test_a_vlan_device_of_a_nic_without_a_name() -> None:
+    """Its NIC, the second, is named after the first: that has the name of the second."""
+    edits: Edits = {
+        "idf.net_config.mgmt.vlan": 15,
+        "idf.fuel.network.node[0].interfaces": ["enp2s0", None, "enp1s0.15", "enp4s0"],
+    }
+    found = check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)
+    assert [problem.rule for problem in found] == ["vlan-device-name", "device-missing"]
+    assert found[0].message == "the node's device of mgmt would be named 'enp1s0.15', which is that of another NIC"
+
+
 @pytest.mark.parametrize(
     ("idf", "rules"),
     [
