@@ -1,7 +1,7 @@
 """How values of options are read, where that takes more than a type: from the command line, and from a POD's note.
 
-All raise `ValueError` with a sentence for people. Modules that take their time to load are imported where a note is
-read.
+All raise `ValueError` with a sentence for people, unless they say otherwise. Modules that take their time to load are
+imported where a note is read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iecpod.home import absolute_path
 from iecpod.options.choices import VirtType
 from iecpod.outside_json import Json
 from iecpod.sha256 import is_sha256
@@ -42,9 +43,9 @@ def parse_digest(text: str) -> str:
     return digest
 
 
-def parse_file(text: str) -> str:
-    """A later command may be called elsewhere."""
-    return str(Path(text).expanduser().absolute())
+def parse_signers(text: str) -> str:
+    """Absolute: a later command may be called elsewhere. Raises `UsageError` for a file in no home."""
+    return str(absolute_path(Path(text), "--bundle-signers"))
 
 
 def read_addressing(found: Json) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from iecpod.cli.failures import explain_os_failure
 from iecpod.cli.main import main
+from iecpod.cli.options.login import make_login
 from iecpod.errors import ExitCode
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +96,16 @@ def test_a_reader_that_goes_away_is_no_error(environ: dict[str, str]) -> None:
             "IECPOD_STATE_DIR: there is no home directory for ~nosuchuser/x",
         ),
         ("$I status -l arm -p virtual1 -S '~nosuchuser/x'", 2, "-S: there is no home directory for ~nosuchuser/x"),
+        (
+            "$I plan -l arm -p virtual1 --bundle-signers '~nosuchuser/f'",
+            2,
+            "--bundle-signers: there is no home directory for ~nosuchuser/f",
+        ),
+        (
+            "$I bundle verify /missing --bundle-signers '~nosuchuser/f'",
+            2,
+            "--bundle-signers: there is no home directory for ~nosuchuser/f",
+        ),
         ("IECPOD_STATE_DIR=/etc/passwd $I labs", 4, "/etc/passwd cannot be used: Not a directory"),
         (
             "IECPOD_STATE_DIR=/etc/passwd/x $I status -l arm -p virtual1",
@@ -134,6 +146,20 @@ def test_a_user_without_a_home_is_told(environ: dict[str, str]) -> None:
         "iecpod: error: this user has no home directory, where iecpod keeps its state and its cache\n"
         "iecpod: remedy: set HOME, or name a directory in IECPOD_STATE_DIR\n"
     )
+
+
+def test_a_user_without_a_home_has_no_known_hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of the host stay."""
+
+    def find_no_user(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", find_no_user)
+    assert make_login({}, {}).known_hosts == (Path("/etc/ssh/ssh_known_hosts"),)
+    for name in ("STATE", "CACHE", "RUNTIME"):
+        monkeypatch.setenv(f"IECPOD_{name}_DIR", str(tmp_path / name.lower()))
+    assert main(["plan", "-l", "arm", "-p", "missing"]) == ExitCode.DESCRIPTOR
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root reads what it makes unreadable")
