@@ -123,6 +123,36 @@ def test_paths_that_cannot_be_are_told(environ: dict[str, str], command: str, co
     assert cause in done.stdout + done.stderr and "bug" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        ("LC_ALL=C PYTHONUTF8=0", "5 \u20ac"),  # click writes UTF-8 where Python says ASCII
+        ("LC_ALL=C PYTHONIOENCODING=latin-1:strict", r"5 \u20ac"),
+        ("LC_ALL=C", "5 \u20ac"),
+    ],
+)
+def test_a_locale_without_utf_8_breaks_no_message(
+    environ: dict[str, str], tmp_path: Path, locale: str, shown: str
+) -> None:
+    (tmp_path / "pod.yaml").write_text("5 \u20ac: 1\n", encoding="utf-8")
+    as_user = f"env -u PYTHONIOENCODING -u PYTHONUTF8 -u LANG PYTHONCOERCECLOCALE=0 {locale}"
+    done = shell(f"{as_user} $I validate {tmp_path}/pod.yaml", environ)
+    assert done.returncode == ExitCode.DESCRIPTOR, done.stderr
+    assert f"the key '{shown}' is unknown here" in done.stdout
+    done = shell(f"{as_user} $I plan -l arm -p virtual1 --release {tmp_path}/\u20ac.yaml", environ)
+    assert done.returncode == ExitCode.USAGE and "there is no release file" in done.stderr
+
+
+def test_a_file_that_the_locale_cannot_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = UnicodeEncodeError("ascii", "/srv/g\u00e4ste.img", 6, 7, "ordinal not in range(128)")
+    assert explain_os_failure(error) is None, "a bug, where names of files are UTF-8"
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    explained = explain_os_failure(error)
+    assert explained is not None
+    assert explained.cause == "the characters of '/srv/g\u00e4ste.img' are not those of the locale"
+    assert "C.UTF-8" in explained.remedy
+
+
 @pytest.mark.parametrize("verb", ["plan -l arm -p virtual1 -b some", "validate pod.yaml"])
 def test_a_working_directory_that_is_gone_is_told(environ: dict[str, str], tmp_path: Path, verb: str) -> None:
     (tmp_path / "gone").mkdir()
