@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iecpod.home import absolute_path
+from iecpod.model import LEAST_MEMORY_MIB
 from iecpod.options.choices import VirtType
 from iecpod.outside_json import Json
 from iecpod.sha256 import is_sha256
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
     from iecpod.release.mirrors import Supply
 
 _MIB = 1024 * 1024
-#: With less, no kernel of a cloud image gets as far as cloud-init.
-_LEAST_MEMORY_MIB = 512
 
 
 def parse_memory_mib(text: str) -> int:
     """A size such as `2G` or `1536M`, in MiB."""
     memory_mib = parse_size_bytes(text) // _MIB
-    if memory_mib < _LEAST_MEMORY_MIB:
-        raise ValueError(f"{text} is too little for a node; the least is {_LEAST_MEMORY_MIB}M")
+    if memory_mib < LEAST_MEMORY_MIB:
+        raise ValueError(f"{text} is too little for a node; the least is {LEAST_MEMORY_MIB}M")
     return memory_mib
 
 

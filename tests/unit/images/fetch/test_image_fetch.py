@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -226,10 +226,11 @@ def test_qemu_img_does_not_see_images_of_other_formats(
     url, sums = site.publish("disk.img", content)
     (tmp_path / "source").write_bytes(content)
     (tmp_path / "work").mkdir()
-    for origin, load in (
-        (url, lambda: fetch_image(url, sums, tmp_path / "work", RecordingReporter())),
-        (f"{tmp_path}/source", lambda: copy_image(f"{tmp_path}/source", tmp_path / "work")),
-    ):
+    ways: dict[str, Callable[[], object]] = {
+        url: lambda: fetch_image(url, sums, tmp_path / "work", RecordingReporter()),
+        f"{tmp_path}/source": lambda: copy_image(f"{tmp_path}/source", tmp_path / "work"),
+    }
+    for origin, load in ways.items():
         with pytest.raises(ImageError) as caught:
             load()
         assert caught.value.cause == f"{origin} is of format {name}"
