@@ -9,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from iecpod.errors import HostError, UsageError
+from iecpod.home import absolute_path
 
 #: Directories of data that are beside the package in a checkout and under `share/iecpod` once installed.
 DATA_DIRS = ("pdf", "schemas", "cloud-init")
@@ -37,7 +38,7 @@ class Layout:
         """
         if directory is None:
             return self
-        base = _absolute(directory, "-S")
+        base = absolute_path(directory, "-S")
         return replace(self, state_dir=base / "state", cache_dir=base / "cache")
 
 
@@ -110,17 +111,10 @@ def _user_defaults(environ: Mapping[str, str]) -> _Defaults:
 def _directory(environ: Mapping[str, str], variable: str, defaults: _Defaults) -> Path:
     value = environ.get(variable)
     try:
-        return _absolute(Path(value) if value else defaults[variable](), variable)
+        path = Path(value) if value else defaults[variable]()
     except RuntimeError:
         raise UsageError(
             "this user has no home directory, where iecpod keeps its state and its cache",
             f"set HOME, or name a directory in {variable}",
         ) from None
-
-
-def _absolute(path: Path, name: str) -> Path:
-    """Made absolute: daemons that we start change their working directory. Raises `UsageError` for ~nobody/x."""
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError:
-        raise UsageError(f"{name}: there is no home directory for {path}", "write the whole path") from None
+    return absolute_path(path, variable)

@@ -17,6 +17,9 @@ from iecpod.hypervisor_uri import HypervisorUri
 IpAddress: TypeAlias = IPv4Address
 IpNetwork: TypeAlias = IPv4Network
 
+#: With less, no kernel of a cloud image gets as far as cloud-init.
+LEAST_MEMORY_MIB = 512
+
 
 class Arch(str, enum.Enum):
     X86_64 = "x86_64"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
+from collections.abc import Sequence
 
 from iecpod.model import NetworkName, PodRef
 
@@ -44,3 +46,28 @@ def mac_address(ref: PodRef, hostname: str, network: NetworkName) -> str:
     """A stable MAC in QEMU's 52:54:00 range, from POD, node and network."""
     digest = hashlib.sha256(f"{ref.lab}/{ref.pod}/{hostname}/{network.value}".encode()).digest()
     return ":".join(["52", "54", "00", *(f"{octet:02x}" for octet in digest[:3])])
+
+
+def nic_name(names: Sequence[str], interface: int) -> str:
+    """What a node calls one of its NICs; `names` are those of the IDF by index, empty where it has none.
+
+    A NIC without a name gets the kernel's, `enpNs0`. Where the IDF gives that to another NIC, it gets the first one
+    that a NIC with another name does not use, so that no two NICs have one name.
+    """
+    named = {index: name for index, name in enumerate(names) if name}
+    own = named.get(interface, _kernel_name(interface))
+    taken = set(named.values())
+    if interface in named or own not in taken:
+        return own
+    displaced = sorted(index for index in map(_kernel_index, taken) if index is not None and index not in named)
+    unused = (name for name in map(_kernel_name, named) if name not in taken)
+    return dict(zip(displaced, unused, strict=False)).get(interface, own)
+
+
+def _kernel_name(index: int) -> str:
+    return f"enp{index + 1}s0"
+
+
+def _kernel_index(name: str) -> int | None:
+    found = re.fullmatch(r"enp([1-9][0-9]{0,9})s0", name)
+    return int(found[1]) - 1 if found else None

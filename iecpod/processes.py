@@ -55,7 +55,7 @@ def start_ticks(pid: int) -> int:
     Raises `OSError` where there is no such process, or it is dead and its parent has not asked for it yet.
     """
     # proc(5): the name, before the last bracket, may hold anything; the state is field 3, the start field 22.
-    state, *fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    state, *fields = (_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
     if state in ("Z", "X"):
         raise ProcessLookupError(pid)
     return int(fields[18])

@@ -41,7 +41,9 @@ def make_wiring(chance: random.Random) -> Wiring:
         for name in ("admin", "mgmt", "private", "public")
     }
     for node in range(3):
-        idf[f"idf.fuel.network.node[{node}].interfaces"] = _names(chance)
+        names = _names(chance)
+        idf[f"idf.fuel.network.node[{node}].interfaces"] = names
+        idf[f"idf.fuel.network.node[{node}].busaddr"] = [f"0000:{bus:02x}:00.0" for bus in range(1, len(names) + 1)]
     pdf = {
         f"nodes[{node}].interfaces[{nic}].mac_address": "00:00:00:00:00:00"
         for node in range(3)
@@ -65,15 +67,22 @@ def _network(chance: random.Random, name: str) -> Edits:
     return edits
 
 
-def _names(chance: random.Random) -> list[str]:
-    """Of one node's NICs: as the kernel would, from another bus on, in another order, or nothing like that."""
+def _names(chance: random.Random) -> list[str | None]:
+    """Of one node's NICs: as the kernel would, from another bus on, in another order, nothing like that, or not all."""
     first = chance.choice((1, 1, 2, 3, 30, 129))
-    names = [f"enp{first + nic}s0" for nic in _NICS]
-    kind = chance.randrange(4)
+    names: list[str | None] = [f"enp{first + nic}s0" for nic in _NICS]
+    kind = chance.randrange(6)
     if kind == 1:
         chance.shuffle(names)
     elif kind == 2:
         names = chance.sample((*names[:2], "eth0", "eth1", "eno1", "ens3", "enp5s0f1", "enp1s0f0np0"), 4)
     elif kind == 3:
         names[chance.choice(_NICS)] = "mgmt0"
+    elif kind == 4:
+        chance.shuffle(names)
+        for nic in chance.sample(_NICS, chance.randint(1, 3)):
+            names[nic] = None
+    elif kind == 5:
+        chance.shuffle(names)
+        del names[chance.randint(1, 3) :]
     return names

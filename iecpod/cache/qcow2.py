@@ -71,6 +71,12 @@ def _features(header: bytes) -> int:
     return int(_INCOMPATIBLE.unpack_from(header, _INCOMPATIBLE_OFFSET)[0]) if version >= 3 else 0
 
 
+def is_qcow2(path: Path) -> bool:
+    """By its first bytes. Raises `OSError`."""
+    with _open_disk(path) as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def names_other_files(path: Path) -> bool:
     """Whether it is a qcow2 that rests on another file, or that keeps its data in one."""
     with path.open("rb") as file:

@@ -14,6 +14,7 @@ from iecpod.cli.options.pod_options import table_option
 from iecpod.cli.options.shared import Invocation, bundle_trust_options, image_archive_option
 from iecpod.cli.output import echo, echo_entry, echo_json
 from iecpod.errors import ImageError
+from iecpod.home import expanded_path
 from iecpod.model import Arch
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def verify(bundle: Path, bundle_digest: str | None, bundle_signers: Path | None)
     from iecpod.commands.bundles import verify_bundle
     from iecpod.images.bundle.verification import BundleTrust
 
-    signer, faults = verify_bundle(bundle, BundleTrust(digest=bundle_digest, signers=bundle_signers))
+    signers = bundle_signers and expanded_path(bundle_signers, "--bundle-signers")
+    signer, faults = verify_bundle(bundle, BundleTrust(digest=bundle_digest, signers=signers))
     if signer is not None:
         echo(f"signed by {signer}")
     for line in faults:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 from iecpod.cli.streams import STANDARD_OUTPUT
 from iecpod.errors import FileError
+from iecpod.units import shorten
 
 _NO_ROOM = "make room where iecpod keeps its state and its cache, and run the command again: it resumes"
 _PERMISSION = "check its owner and permissions, or run the command as a user who may use it"
@@ -27,8 +29,13 @@ _REMEDIES = {
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
-def explain_os_failure(error: OSError) -> FileError | None:
+def explain_os_failure(error: Exception) -> FileError | None:
     """None for an error that names nothing and is no fault of the machine: that is a bug."""
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        cause = f"the characters of {shorten(error.object, 200)} are not those of the locale"
+        return FileError(cause, "set LC_ALL=C.UTF-8, or another locale with UTF-8")
+    if not isinstance(error, OSError):
+        return None
     reason = error.strerror or str(error)
     remedy = _REMEDIES.get(error.errno or 0, "see to the reason, and run the command again")
     if error.filename == STANDARD_OUTPUT:

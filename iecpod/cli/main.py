@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return int(ExitCode.FAILED)
     except Exception as bug:
-        explained = explain_os_failure(bug) if isinstance(bug, OSError) else None
+        explained = explain_os_failure(bug)
         if explained is not None:
             _LOG.info("the operating system refused", exc_info=bug)
             return _end_by_error(explained, log_file)

@@ -61,7 +61,7 @@ def _named(number: int, stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter((_StandardError if number == 2 else _StandardOutput)(number, "w", closefd=False)),
         encoding=stream.encoding if stream else "utf-8",
-        errors=stream.errors if stream else "backslashreplace",
+        errors="backslashreplace",  # not every locale has the characters that descriptors and messages have
         line_buffering=stream is None or stream.line_buffering or number == 2,
     )
 

@@ -9,6 +9,9 @@ from iecpod.yaml.document import Document
 
 _REMEDY = "describe the POD as PDF 1.0 and IDF 0.1; `pdf/labs/arm/virtual2.yaml` and its IDF are an example"
 
+#: In the file of the machine that XCI itself runs on.
+_XCI_VM = "opnfv_vm_pdf"
+
 
 def check_dialect(document: Document, kind: Literal["pdf", "idf"]) -> Problem | None:
     """The problem of a descriptor that is written in a known dialect; None for all others."""
@@ -29,19 +32,25 @@ def _check_idf(document: Document, data: dict[str, object]) -> Problem | None:
 
 
 def _check_pdf(document: Document, data: dict[str, object]) -> Problem | None:
-    """A kuberef PDF has no mark of its own; two of its habits together are never seen in a PDF 1.0."""
+    """Neither dialect has a mark of its own, but two of these habits together are never seen in a PDF 1.0.
+
+    All PDFs of kuberef have the second one, and none of XCI's.
+    """
     details = data.get("details")
     kind = details.get("type") if isinstance(details, dict) else None
+    names_kind = "details.type is the kind of its machines"
     habits = {
         "it has no version": "version" not in data,
-        "details.type is the kind of its machines": kind in ("virtual", "baremetal"),
+        names_kind: kind in ("virtual", "baremetal"),
         "remote management types are lists": _has_listed_type(data.get("jumphost"), data.get("nodes")),
+        f"it has the top-level key {_XCI_VM!r}": _XCI_VM in data,
     }
     seen = [habit for habit, is_there in habits.items() if is_there]
     if len(seen) < 2:
         return None
-    message = f"this is a PDF of opnfv/kuberef, a dialect that iecpod does not read: {', '.join(seen)}"
-    return document.problem((), message, _REMEDY, rule="dialect-kuberef")
+    name, rule = ("opnfv/kuberef", "dialect-kuberef") if names_kind in seen else ("OPNFV XCI", "dialect-xci")
+    message = f"this is a PDF of {name}, a dialect that iecpod does not read: {', '.join(seen)}"
+    return document.problem((), message, _REMEDY, rule=rule)
 
 
 def _has_listed_type(jumphost: object, nodes: object) -> bool:

@@ -31,6 +31,7 @@ FORMATS: dict[str, Callable[[Any], object]] = {
     "device": value_parsers.check_device_name,
     "bridge": value_parsers.check_bridge_name,
     "host": value_parsers.check_host,
+    "installer": value_parsers.check_installer,
 }
 
 #: Formats of values that may be text or a number.

@@ -9,6 +9,18 @@ from typing import Any
 from iecpod.descriptors.formats import check_format
 from iecpod.units import shorten
 
+_IDF_KEYS = ("installer", "net_config", "fuel", "compass", "daisy", "osa", "kubespray")
+#: Of top-level keys of the two descriptors that stand in another place: where they belong.
+_MISPLACED = {
+    "pdf": {
+        **dict.fromkeys(_IDF_KEYS, "it belongs in the IDF, under `idf`"),
+        **dict.fromkeys(("idf", "xci"), "it belongs in the IDF"),
+    },
+    "idf": {
+        **dict.fromkeys(("version", *_IDF_KEYS), "it belongs under `idf`"),
+        **dict.fromkeys(("details", "jumphost", "nodes"), "it belongs in the PDF"),
+    },
+}
 #: A secret is never shown, not even a wrong one.
 _SECRET = "the secret"
 _TYPE_WORDS = {
@@ -59,8 +71,9 @@ def _explain_choice(shown: str, value: object, choices: Sequence[object], remedy
     return f"{shown} is not one of: {names}", guess or remedy
 
 
-def explain_unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
-    guess = suggest(key, known)
+def explain_unknown_key(key: str, known: Sequence[str], top_level_of: str = "") -> tuple[str, str]:
+    """`top_level_of` is the kind of document where the key stands at its top level."""
+    guess = _MISPLACED.get(top_level_of, {}).get(key, "") or suggest(key, known)
     return f"the key {shorten(key)} is unknown here", guess or f"keys known here: {', '.join(known) or 'none'}"
 
 

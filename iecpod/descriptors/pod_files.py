@@ -20,6 +20,8 @@ NOT_GIVEN = Document(None, "", 0)
 
 #: A user, a host and a path, as scp writes them.
 _SCP = re.compile(r"[^/@\s]+@[^/:\s]+:")
+#: HTML or XML; no key of a descriptor begins so.
+_WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<[!?A-Za-z]")
 _BASE_IS_A_FILE = "give the directory that holds labs/ with -b; `iecpod validate FILE` checks a file alone"
 
 
@@ -132,7 +134,10 @@ def local_base(base_uri: str) -> Path:
 
 def _document(file: str, read: Callable[[str], bytes], problems: list[Problem]) -> Document:
     try:
-        return load_yaml(read(file), file)
+        content = read(file)
+        if _WEB_PAGE.match(content):
+            raise _web_page(file, is_fetched=read is _fetch)
+        return load_yaml(content, file)
     except DescriptorError as error:
         problems.extend(error.problems)
         return NOT_GIVEN
@@ -194,6 +199,13 @@ def _fetch(uri: str) -> bytes:
         return fetch(uri, MAX_BYTES)
     except FetchFailed as error:
         raise _unreadable(uri, str(error), error.remedy) from None
+
+
+def _web_page(file: str, *, is_fetched: bool) -> DescriptorError:
+    if is_fetched:
+        message = "the server answered a web page, such as for a login, instead of a descriptor"
+        return _unreadable(file, message, "give the URI of raw files that can be read without a login (-b)")
+    return _unreadable(file, "it is a web page, such as for a login, and no descriptor", "fetch the raw file")
 
 
 def _unreadable(file: str, message: str, remedy: str) -> DescriptorError:

@@ -25,6 +25,7 @@ _READING = {
     "descriptor-missing": ("a POD needs a PDF and an IDF", "the layout of Pharos' labs/"),
     "descriptor-name": ("names of labs and PODs become names of libvirt objects", "libvirt, RFC 1123"),
     "dialect-kuberef": ("iecpod reads PDF 1.0 and IDF 0.1 only", "opnfv/kuberef"),
+    "dialect-xci": ("iecpod reads PDF 1.0 and IDF 0.1 only", "opnfv/releng-xci"),
     "yaml-syntax": ("what is no YAML says nothing", _YAML),
     "yaml-encoding": ("descriptors are text in UTF-8 or UTF-16", _YAML),
     "yaml-too-large": ("files are read in bounded time and memory", _SIZES),
@@ -78,6 +79,7 @@ _SCHEMA = {
     "uri": ("people may want to open it", "RFC 3986"),
     "features": ("a NIC has dpdk, sriov or both", _PHAROS),
     "bus-address": ("NICs are found by it", "ethtool -i"),
+    "installer": ("installers look for their names there", _PHAROS),
 }
 
 #: Of release files alone.

@@ -28,7 +28,7 @@ _extend: Any = extend
 
 #: What breaks these can be parsed all the same: iecpod makes no use of the value, or needs it as text only.
 HARMLESS_RULES = frozenset(
-    f"schema-{name}" for name in ("unknown-key", "pattern", "emails", "uri", "features", "bus-address")
+    f"schema-{name}" for name in ("unknown-key", "pattern", "emails", "uri", "features", "bus-address", "installer")
 )
 #: JSON Schema takes 2.0 for a whole number; installers that read a descriptor do not.
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
@@ -44,7 +44,7 @@ def check_schema(document: Document, kind: SchemaKind, schemas_dir: Path) -> lis
     found: dict[tuple[object, ...], Problem] = {}
     errors = (error for error in validator.iter_errors(document.data) if not _is_hidden(error))
     for error in islice(errors, _MAX_PROBLEMS):
-        for problem in _problems_of(error, document):
+        for problem in _problems_of(error, document, kind):
             # What several aliases share is one fault in one place, not one for each alias.
             found.setdefault((problem.line, problem.column, problem.rule, problem.message), problem)
         if len(found) >= _MAX_PROBLEMS:
@@ -100,17 +100,17 @@ def _is_hidden(error: ValidationError) -> bool:
     return error.validator != "type" and is_encrypted(error.instance)
 
 
-def _problems_of(error: ValidationError, document: Document) -> Iterator[Problem]:
+def _problems_of(error: ValidationError, document: Document, kind: SchemaKind) -> Iterator[Problem]:
     path: _Path = tuple(error.absolute_path)
     keyword = str(error.validator)
     schema: Any = error.schema if isinstance(error.schema, dict) else {}
     if keyword in ("anyOf", "oneOf") and error.context:
-        yield from _problems_of(best_match(error.context) or error.context[0], document)
+        yield from _problems_of(best_match(error.context) or error.context[0], document, kind)
     elif keyword == "additionalProperties" and isinstance(error.instance, dict):
         known = list(schema.get("properties", {}))
         extra = (key for key in error.instance if key not in known)
         for key in islice(extra, _MAX_PROBLEMS):
-            message, remedy = explain_unknown_key(key, known)
+            message, remedy = explain_unknown_key(key, known, "" if path else kind)
             yield document.problem((*path, key), message, remedy, rule="schema-unknown-key")
     elif keyword in ("required", "dependentRequired") and isinstance(error.instance, dict):
         for key in _missing_keys(keyword, error):

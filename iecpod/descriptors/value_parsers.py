@@ -14,6 +14,7 @@ _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\Z")
 _VLAN_RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})\Z")
 _PCI_ADDRESS = re.compile(r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-1][0-9a-fA-F]\.[0-7]\Z")
 _OTHER_BUS_ADDRESS = re.compile(r"(?:usb-\S{1,60}|[^\s:.]{1,40}\.[^\s:]{1,20})\Z")
+_INSTALLERS = ("apex", "compass4nfv", "daisy", "fuel", "joid", "osa", "kubespray", "iecpod")
 _DEVICE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}\Z")
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}\Z")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -170,6 +171,12 @@ def check_features(text: str) -> None:
     for part in text.split("|"):
         if part not in ("", "dpdk", "sriov"):
             raise ValueError(f"{shorten(part)} is not a NIC feature: dpdk, sriov, or both as dpdk|sriov")
+
+
+def check_installer(text: str) -> None:
+    """One that descriptors were written for; there may be others, and iecpod makes no use of the name."""
+    if text not in _INSTALLERS:
+        raise ValueError(f"{shorten(text)} is none of the installers that are known: {', '.join(_INSTALLERS)}")
 
 
 def check_bus_address(text: str) -> None:

@@ -14,6 +14,7 @@ from iecpod.design.docker_bridge import plan_docker_bridge
 from iecpod.design.machines import network_device
 from iecpod.design.outside_addresses import reached_networks
 from iecpod.model import NetworkName, PodSpec
+from iecpod.naming import nic_name
 from iecpod.options.choices import ProviderName
 from iecpod.options.option_table import PodOptions
 from iecpod.options.site import Site
@@ -160,6 +161,4 @@ def _cluster_nodes(order: PodOrder) -> Iterator[ClusterNode]:
 def guest_device(spec: PodSpec, index: int, interface: int) -> str:
     """What a node calls one of its NICs: by the IDF, else by the PCI bus that iecpod puts it on."""
     devices = spec.idf.node_devices
-    names = devices[index].interfaces if index < len(devices) else ()
-    named = names[interface] if interface < len(names) else ""
-    return named or f"enp{interface + 1}s0"
+    return nic_name(devices[index].interfaces if index < len(devices) else (), interface)

@@ -16,8 +16,8 @@ from iecpod.options.site import Site
 from iecpod.options.value_readers import (
     join_supply,
     parse_digest,
-    parse_file,
     parse_memory_mib,
+    parse_signers,
     parse_virt_type,
     read_addressing,
     read_bundle,
@@ -234,7 +234,7 @@ class PodOptions:
         Json.as_text,
         command=CommandOption(
             flags=("--bundle-signers",),
-            parse=parse_file,
+            parse=parse_signers,
             is_path=True,
             metavar="FILE",
             variable="IECPOD_BUNDLE_SIGNERS",

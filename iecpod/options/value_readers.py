@@ -1,7 +1,7 @@
 """How values of options are read, where that takes more than a type: from the command line, and from a POD's note.
 
-All raise `ValueError` with a sentence for people. Modules that take their time to load are imported where a note is
-read.
+All raise `ValueError` with a sentence for people, unless they say otherwise. Modules that take their time to load are
+imported where a note is read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iecpod.home import absolute_path
+from iecpod.model import LEAST_MEMORY_MIB
 from iecpod.options.choices import VirtType
 from iecpod.outside_json import Json
 from iecpod.sha256 import is_sha256
@@ -19,15 +21,13 @@ if TYPE_CHECKING:
     from iecpod.release.mirrors import Supply
 
 _MIB = 1024 * 1024
-#: With less, no kernel of a cloud image gets as far as cloud-init.
-_LEAST_MEMORY_MIB = 512
 
 
 def parse_memory_mib(text: str) -> int:
     """A size such as `2G` or `1536M`, in MiB."""
     memory_mib = parse_size_bytes(text) // _MIB
-    if memory_mib < _LEAST_MEMORY_MIB:
-        raise ValueError(f"{text} is too little for a node; the least is {_LEAST_MEMORY_MIB}M")
+    if memory_mib < LEAST_MEMORY_MIB:
+        raise ValueError(f"{text} is too little for a node; the least is {LEAST_MEMORY_MIB}M")
     return memory_mib
 
 
@@ -42,9 +42,9 @@ def parse_digest(text: str) -> str:
     return digest
 
 
-def parse_file(text: str) -> str:
-    """A later command may be called elsewhere."""
-    return str(Path(text).expanduser().absolute())
+def parse_signers(text: str) -> str:
+    """Absolute: a later command may be called elsewhere. Raises `UsageError` for a file in no home."""
+    return str(absolute_path(Path(text), "--bundle-signers"))
 
 
 def read_addressing(found: Json) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import paramiko
 
 from iecpod.errors import NodeUnreachable
+from iecpod.files.reader import read_regular
 from iecpod.ssh_login import HostKey
 
 _SECONDS = 60.0
@@ -52,8 +53,8 @@ def known_host_keys(files: Sequence[Path], address: str, port: int) -> tuple[fro
 
 def _lines(path: Path) -> list[str]:
     """None of a file that is not there."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(_MOST_BYTES).decode(errors="replace").splitlines()
+    with contextlib.suppress(OSError):
+        return read_regular(path, _MOST_BYTES).decode(errors="replace").splitlines()
     return []
 
 

@@ -154,7 +154,8 @@ class Builder:
         anchored = self._anchors.get(name)
         if anchored is None or any(frame.anchor == name for frame in self._stack):
             message = f"the alias *{name} has no anchor &{name} that ends above it"
-            self.report(mark, message, "define the anchor before its first use", "yaml-alias")
+            remedy = "define the anchor before its first use; quote the value if it is text"
+            self.report(mark, message, remedy, "yaml-alias")
             raise Stop
         if self._stack and self._stack[-1].wants_key:
             if not isinstance(anchored.value, str):

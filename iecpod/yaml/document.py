@@ -200,11 +200,15 @@ def _load(text: str | bytes, file: str) -> tuple[Document, ...]:
     return tuple(Document(value, file, marks, tuple(builder.warnings)) for value, marks in builder.documents)
 
 
+#: Complaints about what does not end well: shown where quote, bracket, alias, anchor or key begin.
+_SHOWN_AT_BEGIN = ("unexpected end of stream", "expected ',' or", "find expected ':'", "alphabetic or numeric")
+
+
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
     complaint, context = str(error.problem or ""), str(error.context or "")
     place = error.problem_mark or error.context_mark
-    if any(part in complaint for part in ("unexpected end of stream", "expected ',' or", "find expected ':'")):
-        place = error.context_mark or place  # where the quote or bracket was opened, or the key begins
+    if any(part in complaint for part in _SHOWN_AT_BEGIN):
+        place = error.context_mark or place
     line, column = (place.line, place.column) if place else (0, 0)
     if "nesting depth" in complaint:  # libyaml has a bound of its own from 0.2.6 on, and reads ahead of what it reports
         message = f"values are nested more than {MAX_DEPTH} levels deep"

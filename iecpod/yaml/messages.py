@@ -48,6 +48,10 @@ def explain_syntax_error(complaint: str, context: str, line: int, column: int, t
     message, remedy = f"not YAML: {complaint}", "correct the syntax at this place"
     if here == "\t" or "\t" in source[: len(source) - len(source.lstrip())]:
         message, remedy = "a tab is used for indentation, which YAML does not allow", "indent with spaces"
+    elif "alphabetic or numeric character" in complaint and "scanning an" in context:
+        kind, sign = ("alias", "*") if "alias" in context else ("anchor", "&")
+        message = f"a value that begins with '{sign}' is the {kind} of a value, and none can be named so"
+        remedy = f"quote it if it is text, such as '{sign}…'"
     elif "cannot start any token" in complaint and here:
         message = f"a value cannot begin with {here!r}"
         remedy = "put the value in quotes"

@@ -56,3 +56,13 @@ def test_a_process_that_is_dead_has_no_start(sleeper: subprocess.Popen[bytes]) -
     with pytest.raises(OSError):
         start_ticks(sleeper.pid)
     assert started_at(sleeper.pid) == 0.0
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    program = tmp_path / os.fsdecode(b"caf\xe9")
+    program.symlink_to("/usr/bin/sleep")
+    with subprocess.Popen([program, "60"]) as process:
+        while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            time.sleep(0.01)
+        assert start_ticks(process.pid) > 0
+        process.kill()

@@ -13,7 +13,8 @@ import click
 from iecpod.cli.options.pod_options import table_option, with_options
 from iecpod.cli.output import ask_password
 from iecpod.errors import UsageError
-from iecpod.files.reader import read_small
+from iecpod.files.reader import is_file, read_small
+from iecpod.home import in_home
 from iecpod.ssh_login import ExpectedKey, Login, Password
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,15 +87,21 @@ def login_options(function: F) -> F:
 
 
 def make_login(options: Mapping[str, Any], environ: Mapping[str, str]) -> Login:
-    """Asks for a password where that is wanted. Raises `UsageError`."""
+    """Asks for a password where that is wanted. Users without a home have no known_hosts. Raises `UsageError`."""
     return Login(
         user=options.get("user"),
         password=_password(options, environ),
-        key_files=tuple(path.expanduser().absolute() for path in options.get("key_files", ())),
+        key_files=tuple(map(_key_file, options.get("key_files", ()))),
         expected=tuple(options.get("host_keys", ())),
-        known_hosts=tuple(Path(path).expanduser() for path in _KNOWN_HOSTS),
+        known_hosts=tuple(found for path in _KNOWN_HOSTS if (found := in_home(Path(path))) is not None),
         accept_new=bool(options.get("accept_new_host_keys")),
     )
+
+
+def _key_file(path: Path) -> Path:
+    if not is_file(path):
+        raise UsageError(f"--key: {path} is not a plain file", "give the file of a private key")
+    return path.absolute()
 
 
 def _password(options: Mapping[str, Any], environ: Mapping[str, str]) -> Password | None:
@@ -109,9 +116,17 @@ def _password(options: Mapping[str, Any], environ: Mapping[str, str]) -> Passwor
             )
         return Password(ask_password(f"Password of {options.get('user') or 'the user'} on the machines"))
     if file is not None:
-        lines = read_small(file, _MOST_PASSWORD_BYTES).decode(errors="surrogateescape").splitlines()
-        if not lines or not lines[0]:
-            raise UsageError(f"--password-file: {file} has no password in its first line", "write it there")
-        return Password(lines[0])
+        return _read_password(file)
     text = environ.get(_PASSWORD_VARIABLE)
     return Password(text) if text else None
+
+
+def _read_password(file: Path) -> Password:
+    try:
+        content = read_small(file, _MOST_PASSWORD_BYTES)
+    except OSError as error:
+        raise UsageError(f"--password-file: {file}: {error.strerror}", "give a file that you may read") from error
+    lines = content.decode(errors="surrogateescape").splitlines()
+    if not lines or not lines[0]:
+        raise UsageError(f"--password-file: {file} has no password in its first line", "write it there")
+    return Password(lines[0])

@@ -73,6 +73,11 @@ class DevicesView:
     interfaces: list[Any] | None
     busaddr: list[Any] | None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of NICs, by their index; empty for one without a name."""
+        return tuple(name if isinstance(name, str) else "" for name in self.interfaces or ())
+
 
 @dataclass(frozen=True, slots=True)
 class PdfView:

@@ -9,12 +9,13 @@ from iecpod.descriptors.encrypted import is_encrypted
 from iecpod.descriptors.rules.documents import MachineView, Path, PodView, read
 from iecpod.descriptors.rules.rule import Finding, error, warning
 from iecpod.descriptors.value_parsers import ZERO_MAC, is_hostname_label, parse_ipv4_interface, parse_mac
+from iecpod.model import LEAST_MEMORY_MIB
 from iecpod.units import parse_size_bytes
 from iecpod.yaml.document import Document
 
 _LABS = "34 descriptor pairs that labs used"
 _GIB = 1 << 30
-_LEAST_MEMORY_BYTES = 64 << 20
+_LEAST_MEMORY_BYTES = LEAST_MEMORY_MIB << 20
 _SMALLEST_ROOT_BYTES = 4 * _GIB
 _MOST_VCPUS = 512
 
@@ -98,7 +99,7 @@ def _mixed(pod: PodView, key: str, found: list[str | None], what: str) -> Iterat
 
 @error(
     "memory-too-small",
-    reason="no kernel boots in so little",
+    reason="no cloud image boots in so little",
     source="cloud images of Debian and Ubuntu",
     fixed="no such machine would start",
 )
@@ -108,7 +109,7 @@ def memory_too_small(pod: PodView) -> Iterator[Finding]:
             yield Finding(
                 pod.pdf,
                 (*node.path, "node", "memory"),
-                f"no machine starts with {memory} of memory",
+                f"no node starts with {memory} of memory; the least is {LEAST_MEMORY_MIB}M",
                 "give at least 1536M to a worker and 2560M to the first node",
             )
 

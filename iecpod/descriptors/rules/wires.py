@@ -8,6 +8,7 @@ from itertools import combinations
 from iecpod.descriptors.rules.documents import NetworkView, PodView
 from iecpod.descriptors.rules.machines import repeated
 from iecpod.descriptors.rules.rule import Finding, error, warning
+from iecpod.naming import nic_name
 
 #: IFNAMSIZ, without the final zero.
 _MOST_CHARACTERS = 15
@@ -79,14 +80,13 @@ def _are_one_trunk(one: NetworkView | None, other: NetworkView | None) -> bool:
 )
 def vlan_device_name(pod: PodView) -> Iterator[Finding]:
     for network in pod.core_networks:
-        if not network.tag.isdecimal() or network.interface is None or network.name == "storage":
+        if not network.tag.isdecimal() or network.name == "storage":
+            continue
+        if network.interface is None or network.interface < 0:
             continue
         for devices in pod.devices or ():
-            names = devices.interfaces or []
-            nic = names[network.interface] if 0 <= network.interface < len(names) else None
-            if not isinstance(nic, str) or not nic:
-                continue
-            name = f"{nic}.{network.tag}"
+            names = devices.names
+            name = f"{nic_name(names, network.interface)}.{network.tag}"
             if len(name) > _MOST_CHARACTERS or name in names:
                 why = "is that of another NIC" if name in names else f"has more than {_MOST_CHARACTERS} characters"
                 yield Finding(

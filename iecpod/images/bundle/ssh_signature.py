@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iecpod.errors import ImageError, UsageError
+from iecpod.files.reader import is_file, read_small
 from iecpod.images.confinement.tool import call_tool
 
 #: What a signature is for is signed, too: one that the same key made of something else is none of a bundle.
@@ -15,13 +16,15 @@ NAMESPACE = "iecpod-bundle"
 #: For a key that waits to be touched, or an agent that asks its user.
 _MOST_SECONDS = 120.0
 
+_MOST_SIGNERS_BYTES = 1024 * 1024
+
 
 def sign(content: bytes, key: Path, *, may_ask: bool) -> bytes:
     """A signature by a private key, or by the one in the agent that a public key (`.pub`) is of.
 
     Without `may_ask`, no passphrase is asked for. Raises `ImageError`.
     """
-    if not key.is_file():
+    if not is_file(key):
         raise UsageError(
             f"there is no key {key}", "give the file of a private key, or of the public key of one in ssh-agent"
         )
@@ -35,15 +38,16 @@ def find_signer(content: bytes, signature: bytes, signers: Path) -> str | None:
     Raises `UsageError` where that file cannot be read.
     """
     try:
-        signers.open("rb").close()
+        allowed = read_small(signers, _MOST_SIGNERS_BYTES)
     except OSError as error:
         raise UsageError(
             f"the signers {signers}: {error.strerror}", "give a file of lines such as `NAME ssh-ed25519 AAAA…`"
         ) from error
-    with tempfile.NamedTemporaryFile(prefix="iecpod-signature-") as file:
-        file.write(signature)
-        file.flush()
-        about = ["-f", str(signers), "-s", file.name]
+    with tempfile.TemporaryDirectory(prefix="iecpod-signature-") as directory:
+        signers_copy, signature_file = Path(directory, "signers"), Path(directory, "signature")
+        signers_copy.write_bytes(allowed)
+        signature_file.write_bytes(signature)
+        about = ["-f", str(signers_copy), "-s", str(signature_file)]
         for name in _lines(["-Y", "find-principals", *about], b""):
             if _lines(["-Y", "verify", *about, "-I", name, "-n", NAMESPACE], content):
                 return name

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from iecpod.cache.base_images import FORMATS, NewImage
-from iecpod.cache.qcow2 import names_other_files
+from iecpod.cache.qcow2 import is_qcow2, names_other_files
 from iecpod.errors import ImageError
 from iecpod.files.reader import open_regular
 from iecpod.http.byte_ranges import Part
@@ -24,6 +24,20 @@ from iecpod.ports import Clock, Reporter
 _MIB = 1024 * 1024
 _SUMS_LIMIT_BYTES = _MIB
 _IMAGE_LIMIT_BYTES = 64 * 1024 * _MIB
+
+#: How images of other formats begin (QEMU's block drivers). Whoever opens a VMDK or VHDX opens files that it names.
+_OTHER_FORMATS = {
+    b"# Disk DescriptorFile": "VMDK",
+    b"KDMV": "VMDK",
+    b"COWD": "VMDK",
+    b"<<< ": "VDI",
+    b"vhdxfile": "VHDX",
+    b"conectix": "VHD",
+    b"QED\0": "QED",
+    b"LUKS\xba\xbe": "LUKS",
+    b"WithoutFreeSpace": "Parallels",
+    b"WithouFreSpacExt": "Parallels",
+}
 
 
 def fetch_image(
@@ -104,32 +118,42 @@ def copy_image(location: str, directory: Path) -> NewImage:
 
 
 def describe_image(path: Path, origin: str) -> NewImage:
-    """Format and size as QEMU sees them. Raises `ImageError` where it is no disk that stands alone."""
-    facts = _look_at_image(path, origin)
-    if facts["format"] not in FORMATS:
-        raise ImageError(f"{origin} is of format {facts['format']}", f"use an image of format {' or '.join(FORMATS)}")
-    return NewImage(path, facts["format"], facts["virtual-size"])
+    """Format and size. Raises `ImageError` where it is no disk that stands alone."""
+    image_format = _find_format(path, origin)
+    return NewImage(path, image_format, _find_virtual_size(path, image_format, origin))
 
 
 def check_image(image: NewImage, origin: str) -> NewImage:
     """The same image, if it is as declared and refers to no other file. Raises `ImageError`."""
-    facts = _look_at_image(image.path, origin, image.format)
-    if facts["virtual-size"] != image.virtual_size_bytes:
+    size_bytes = _find_virtual_size(image.path, image.format, origin)
+    if size_bytes != image.virtual_size_bytes:
         raise ImageError(
-            f"{origin} is a disk of {facts['virtual-size']} bytes, not of {image.virtual_size_bytes}",
+            f"{origin} is a disk of {size_bytes} bytes, not of {image.virtual_size_bytes}",
             "build the bundle again",
         )
     return image
 
 
-def _look_at_image(path: Path, origin: str, known_format: str = "") -> dict[str, Any]:
-    """By its header first: QEMU opens a file that holds the data of an image as soon as it looks at that."""
+def _find_format(path: Path, origin: str) -> str:
+    """One of `FORMATS`, by the first bytes; QEMU is not asked, since it opens what other formats refer to."""
+    if is_qcow2(path):
+        return "qcow2"
+    with open_regular(path) as file:
+        start = file.read(max(map(len, _OTHER_FORMATS)))
+    for magic, name in _OTHER_FORMATS.items():
+        if start.startswith(magic):
+            raise ImageError(f"{origin} is of format {name}", f"use an image of format {' or '.join(FORMATS)}")
+    return "raw"
+
+
+def _find_virtual_size(path: Path, image_format: str, origin: str) -> int:
+    """In bytes. By its header first: QEMU opens a file that holds the data of an image as soon as it looks at that."""
     if not names_other_files(path):
-        argv = ["qemu-img", "info", "--output=json", *(["-f", known_format] if known_format else []), str(path)]
+        argv = ["qemu-img", "info", "--output=json", "-f", image_format, str(path)]
         facts: dict[str, Any] = json.loads(read_tool(argv, purpose=f"looking at the image {origin}"))
         details = facts.get("format-specific", {}).get("data", {})
         if not facts.get("backing-filename") and not details.get("data-file"):
-            return facts
+            return int(facts["virtual-size"])
     raise ImageError(f"{origin} refers to other files", "make it whole: qemu-img convert -O qcow2 OLD NEW")
 
 

@@ -45,7 +45,7 @@ class Account:
             return {}
         copies = {path: directory / Path(path).name for path in _ACCOUNTS}
         for path, copy in copies.items():
-            copy.write_text(Path(path).read_text().rstrip("\n") + "\n" + _ACCOUNTS[path])
+            copy.write_bytes(Path(path).read_bytes().rstrip(b"\n") + b"\n" + _ACCOUNTS[path].encode())
         return copies
 
     def give(self, path: Path) -> None:

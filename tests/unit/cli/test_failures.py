@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from iecpod.cli.failures import explain_os_failure
 from iecpod.cli.main import main
+from iecpod.cli.options.login import make_login
 from iecpod.errors import ExitCode
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +96,16 @@ def test_a_reader_that_goes_away_is_no_error(environ: dict[str, str]) -> None:
             "IECPOD_STATE_DIR: there is no home directory for ~nosuchuser/x",
         ),
         ("$I status -l arm -p virtual1 -S '~nosuchuser/x'", 2, "-S: there is no home directory for ~nosuchuser/x"),
+        (
+            "$I plan -l arm -p virtual1 --bundle-signers '~nosuchuser/f'",
+            2,
+            "--bundle-signers: there is no home directory for ~nosuchuser/f",
+        ),
+        (
+            "$I bundle verify /missing --bundle-signers '~nosuchuser/f'",
+            2,
+            "--bundle-signers: there is no home directory for ~nosuchuser/f",
+        ),
         ("IECPOD_STATE_DIR=/etc/passwd $I labs", 4, "/etc/passwd cannot be used: Not a directory"),
         (
             "IECPOD_STATE_DIR=/etc/passwd/x $I status -l arm -p virtual1",
@@ -109,6 +121,36 @@ def test_paths_that_cannot_be_are_told(environ: dict[str, str], command: str, co
     done = shell(command, environ)
     assert done.returncode == code, done.stderr
     assert cause in done.stdout + done.stderr and "bug" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        ("LC_ALL=C PYTHONUTF8=0", "5 \u20ac"),  # click writes UTF-8 where Python says ASCII
+        ("LC_ALL=C PYTHONIOENCODING=latin-1:strict", r"5 \u20ac"),
+        ("LC_ALL=C", "5 \u20ac"),
+    ],
+)
+def test_a_locale_without_utf_8_breaks_no_message(
+    environ: dict[str, str], tmp_path: Path, locale: str, shown: str
+) -> None:
+    (tmp_path / "pod.yaml").write_text("5 \u20ac: 1\n", encoding="utf-8")
+    as_user = f"env -u PYTHONIOENCODING -u PYTHONUTF8 -u LANG PYTHONCOERCECLOCALE=0 {locale}"
+    done = shell(f"{as_user} $I validate {tmp_path}/pod.yaml", environ)
+    assert done.returncode == ExitCode.DESCRIPTOR, done.stderr
+    assert f"the key '{shown}' is unknown here" in done.stdout
+    done = shell(f"{as_user} $I plan -l arm -p virtual1 --release {tmp_path}/\u20ac.yaml", environ)
+    assert done.returncode == ExitCode.USAGE and "there is no release file" in done.stderr
+
+
+def test_a_file_that_the_locale_cannot_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = UnicodeEncodeError("ascii", "/srv/g\u00e4ste.img", 6, 7, "ordinal not in range(128)")
+    assert explain_os_failure(error) is None, "a bug, where names of files are UTF-8"
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    explained = explain_os_failure(error)
+    assert explained is not None
+    assert explained.cause == "the characters of '/srv/g\u00e4ste.img' are not those of the locale"
+    assert "C.UTF-8" in explained.remedy
 
 
 @pytest.mark.parametrize("verb", ["plan -l arm -p virtual1 -b some", "validate pod.yaml"])
@@ -134,6 +176,20 @@ def test_a_user_without_a_home_is_told(environ: dict[str, str]) -> None:
         "iecpod: error: this user has no home directory, where iecpod keeps its state and its cache\n"
         "iecpod: remedy: set HOME, or name a directory in IECPOD_STATE_DIR\n"
     )
+
+
+def test_a_user_without_a_home_has_no_known_hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of the host stay."""
+
+    def find_no_user(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", find_no_user)
+    assert make_login({}, {}).known_hosts == (Path("/etc/ssh/ssh_known_hosts"),)
+    for name in ("STATE", "CACHE", "RUNTIME"):
+        monkeypatch.setenv(f"IECPOD_{name}_DIR", str(tmp_path / name.lower()))
+    assert main(["plan", "-l", "arm", "-p", "missing"]) == ExitCode.DESCRIPTOR
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root reads what it makes unreadable")

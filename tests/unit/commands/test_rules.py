@@ -135,6 +135,7 @@ BROKEN: list[tuple[str, Edits, Edits]] = [
         for name, edits, expected in SCHEMA_CASES
     ),
     ("schema-uri", {"details.link": "somewhere"}, {}),
+    ("schema-installer", {}, {"idf.installer": ["osh"]}),
     ("gateway-unreachable", {}, {"idf.net_config.public.gateway": "10.0.20.1"}),
     ("address-beyond-range", {}, {"idf.net_config.mgmt.ip-range": "172.16.10.10-172.16.10.20"}),
     ("address-taken", {}, {"idf.net_config.mgmt.gateway": "172.16.10.36"}),

@@ -10,6 +10,7 @@ from iecpod.descriptors.crosscheck import RULES, check_pod
 from iecpod.descriptors.load_pod import check_descriptors
 from iecpod.descriptors.pod_files import Descriptors
 from iecpod.errors import Severity
+from iecpod.options.value_readers import parse_memory_mib
 from iecpod.yaml.document import load_yaml
 from tests.unit.descriptors.broken_pod import REMOVED, SCHEMAS_DIR, Edits, break_pod, line_at, sound_text
 
@@ -123,7 +124,7 @@ CASES = (
         severity=Severity.ERROR,
         path="nodes[1].node.memory",
         source="memory: 900K",
-        message="no machine starts with 900K of memory",
+        message="no node starts with 900K of memory; the least is 512M",
         remedy="give at least 1536M to a worker and 2560M to the first node",
     ),
     Case(
@@ -829,9 +830,9 @@ def test_a_fault_that_aliases_share_is_told_once() -> None:
 @pytest.mark.parametrize(
     ("memory", "machine", "rules"),
     [
-        ("63M", "virtual", ["memory-too-small"]),
+        ("511M", "virtual", ["memory-too-small"]),
         ("64K", "virtual", ["memory-too-small"]),
-        ("64M", "virtual", ["memory-tiny"]),
+        ("512M", "virtual", ["memory-tiny"]),
         ("64K", "baremetal", ["memory-tiny"]),
         ("1G", "virtual", []),
     ],
@@ -839,6 +840,18 @@ def test_a_fault_that_aliases_share_is_told_once() -> None:
 def test_memory_breaks_one_rule(memory: str, machine: str, rules: list[str]) -> None:
     edits = {**(BAREMETAL if machine == "baremetal" else {}), "nodes[1].node.memory": memory}
     assert [problem.rule for problem in check_descriptors(break_pod(edits), SCHEMAS_DIR)] == rules
+
+
+@pytest.mark.parametrize("memory", ["64M", "511M", "512M", "1G"])
+def test_the_least_memory_is_that_of_the_option(memory: str) -> None:
+    found = check_descriptors(break_pod({"nodes[1].node.memory": memory}), SCHEMAS_DIR)
+    is_refused = "memory-too-small" in [problem.rule for problem in found]
+    try:
+        parse_memory_mib(memory)
+    except ValueError:
+        assert is_refused
+    else:
+        assert not is_refused
 
 
 @pytest.mark.parametrize("name", ["docker0", "flannel.1", "vxlan.calico", "cali0123", "vethx", "tunl0", "kube-bridge"])
@@ -869,6 +882,17 @@ def test_a_vlan_device_that_is_another_nic() -> None:
     (found,) = check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)
     assert found.rule == "vlan-device-name"
     assert found.message == "the node's device of mgmt would be named 'enp2s0.15', which is that of another NIC"
+
+
+def test_a_vlan_device_of_a_nic_without_a_name() -> None:
+    """Its NIC, the second, is named after the first: that has the name of the second."""
+    edits: Edits = {
+        "idf.net_config.mgmt.vlan": 15,
+        "idf.fuel.network.node[0].interfaces": ["enp2s0", None, "enp1s0.15", "enp4s0"],
+    }
+    found = check_descriptors(break_pod(idf=edits), SCHEMAS_DIR)
+    assert [problem.rule for problem in found] == ["vlan-device-name", "device-missing"]
+    assert found[0].message == "the node's device of mgmt would be named 'enp1s0.15', which is that of another NIC"
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,8 @@ class Server(BaseHTTPRequestHandler):
             self._answer(200, sound_text(files[self.path]).encode())
         elif self.path.startswith("/huge/"):
             self._answer(200, b"x" * 6_000_000)
+        elif self.path.startswith("/login/"):
+            self._answer(200, b"\xef\xbb\xbf\n<!DOCTYPE html>\n<html><title>Sign in: to the lab</title></html>\n")
         elif self.path.startswith("/forbidden/"):
             self._answer(403, b"")
         elif self.path.startswith("/nonsense/"):
@@ -219,10 +221,29 @@ def test_base_over_http(server: str) -> None:
         ("forbidden", "the server answers 403 Forbidden", "check the base URI (-b) and your access"),
         ("nonsense", "it cannot be fetched: nonsense", "check the base URI (-b) and the network"),
         ("huge", "the file is larger than 5 MB", "split it"),
+        (
+            "login",
+            "the server answered a web page, such as for a login, instead of a descriptor",
+            "give the URI of raw files that can be read without a login (-b)",
+        ),
     ],
 )
 def test_bad_answers(server: str, path: str, message: str, remedy: str) -> None:
     assert refusal(f"{server}/{path}")[0][1:] == (message, remedy)
+
+
+def test_a_web_page_that_was_saved(base: Path) -> None:
+    (base / "labs/lab/pod.yaml").write_text('<html lang="en">\n<head><title>Sign in: to the lab</title>')
+    assert refusal(str(base))[0][1:] == (
+        "it is a web page, such as for a login, and no descriptor",
+        "fetch the raw file",
+    )
+
+
+def test_a_merge_key_is_no_web_page(base: Path) -> None:
+    pdf = base / "labs/lab/pod.yaml"
+    pdf.write_text("<<: {}\n" + pdf.read_text().removeprefix("---\n"))
+    assert load_pod(str(base), REF, SCHEMAS_DIR).spec.pdf.nodes
 
 
 def test_no_server() -> None:

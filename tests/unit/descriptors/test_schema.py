@@ -6,16 +6,20 @@ import functools
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from iecpod.descriptors.formats import FORMATS
 from iecpod.descriptors.messages import explain
+from iecpod.descriptors.parse import parse_pod
+from iecpod.descriptors.rule_catalog import RULE_BOOK
 from iecpod.descriptors.schema import check_schema
+from iecpod.errors import Severity
+from iecpod.model import PodRef
 from iecpod.yaml.document import load_yaml
-from tests.unit.descriptors.broken_pod import REMOVED, ROOT, SCHEMAS_DIR, break_document, line_at
+from tests.unit.descriptors.broken_pod import REMOVED, ROOT, SCHEMAS_DIR, Edits, break_document, break_pod, line_at
 
 PDF, IDF = "virtual.yaml", "idf-virtual.yaml"
 LONG = "x" * 500
@@ -579,6 +583,65 @@ def test_dialects_are_named() -> None:
             "does not read",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("edits", "seen"),
+    [
+        (
+            {"version": REMOVED, "nodes[0].remote_management.type": [{"ipmi": [2.0]}], "net_config": {}},
+            "it has no version, remote management types are lists",
+        ),
+        (
+            {"version": REMOVED, "opnfv_vm_pdf": {"name": "opnfv"}},
+            "it has no version, it has the top-level key 'opnfv_vm_pdf'",
+        ),
+    ],
+)
+def test_xci_is_not_kuberef(edits: Edits, seen: str) -> None:
+    """As `xci/var/pdf.yml` and `opnfv_vm_pdf.yml` of releng-xci are: `details.type` is what the POD is for."""
+    (found,) = check_schema(break_document(PDF, edits), "pdf", SCHEMAS_DIR)
+    assert (found.rule, found.message) == (
+        "dialect-xci",
+        f"this is a PDF of OPNFV XCI, a dialect that iecpod does not read: {seen}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "remedy"),
+    [
+        ("pdf", "net_config", "it belongs in the IDF, under `idf`"),
+        ("pdf", "fuel", "it belongs in the IDF, under `idf`"),
+        ("pdf", "idf", "it belongs in the IDF"),
+        ("idf", "net_config", "it belongs under `idf`"),
+        ("idf", "installer", "it belongs under `idf`"),
+        ("idf", "version", "it belongs under `idf`"),
+        ("idf", "nodes", "it belongs in the PDF"),
+        ("idf", "nets_config", "keys known here: idf, xci"),
+    ],
+)
+def test_keys_that_belong_elsewhere(kind: Literal["pdf", "idf"], name: str, remedy: str) -> None:
+    (found,) = check_schema(break_document(PDF if kind == "pdf" else IDF, {name: {}}), kind, SCHEMAS_DIR)
+    assert (found.path, found.rule, found.message, found.remedy) == (
+        name,
+        "schema-unknown-key",
+        f"the key {name!r} is unknown here",
+        remedy,
+    )
+
+
+def test_an_installer_that_is_not_known() -> None:
+    """The list is open: iecpod makes no use of it, so the rule can be demoted."""
+    document = break_document(IDF, {"idf.installer": ["fuel", "osh"]})
+    (found,) = check_schema(document, "idf", SCHEMAS_DIR)
+    assert (found.path, found.rule) == ("idf.installer[1]", "schema-installer")
+    assert found.message == (
+        "'osh' is none of the installers that are known: apex, compass4nfv, daisy, fuel, joid, osa, kubespray, iecpod"
+    )
+    assert found.demoted({"schema-installer"}).severity is Severity.WARNING
+    assert RULE_BOOK["schema-installer"].fixed == ""
+    loaded = break_pod(idf={"idf.installer": ["osh"]})
+    assert parse_pod(PodRef("lab", "pod"), loaded).idf.networks
 
 
 def test_aliases_cost_no_time() -> None:

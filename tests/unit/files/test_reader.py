@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from iecpod.files.reader import is_directory, is_file, open_regular, read_own, read_regular
+from tests.unit.images.bundle.test_hostile_bundles import make_directory
 
 ROOT = Path(__file__).parents[3]
 
@@ -95,6 +96,10 @@ POD = ("-l", "arm", "-p", "virtual1")
         (("plan", *POD, "--repository-key", "kubernetes=PIPE"), 2, "there is no file PIPE"),
         (("plan", *POD, "--bundle", "PIPE"), 2, "PIPE is neither a directory nor a file"),
         (("bundle", "show", "PIPE"), 2, "PIPE is neither a directory nor a file"),
+        (("bundle", "verify", "BUNDLE", "--bundle-signers", "PIPE"), 2, "the signers PIPE: It is a pipe, not a file"),
+        (("bundle", "sign", "BUNDLE", "--key", "PIPE"), 2, "there is no key PIPE"),
+        (("deploy", *POD, "--provider", "existing", "--key", "PIPE"), 2, "--key: PIPE is not a plain file"),
+        (("deploy", *POD, "--password-file", "PIPE"), 2, "--password-file: PIPE: It is a pipe, not a file"),
         (("bundle", "verify", "PIPE"), 2, "PIPE is neither a directory nor a file"),
         (("deploy", *POD, "--report", "PIPE"), 2, "--report: PIPE cannot be written"),
         (("deploy", *POD, "--events", "PIPE"), 2, "events cannot be written to PIPE"),
@@ -109,7 +114,10 @@ def test_no_command_waits_for_a_pipe(tmp_path: Path, arguments: tuple[str, ...],
     (tmp_path / "labs" / "lab").mkdir(parents=True)
     for name in ("pod.yaml", "idf-pod.yaml"):
         (tmp_path / "labs" / "lab" / name).symlink_to(pipe)
-    meant = [word.replace("PIPE", str(pipe)).replace("BASE", str(tmp_path)) for word in arguments]
+    bundle = make_directory(tmp_path / "bundle")
+    (bundle / "manifest.json.sig").write_bytes(b"no signature")
+    places = {"PIPE": pipe, "BASE": tmp_path, "BUNDLE": bundle}
+    meant = [str(places.get(word, word.replace("PIPE", str(pipe)))) for word in arguments]
     environ = {f"IECPOD_{name}_DIR": str(tmp_path / name.lower()) for name in ("STATE", "CACHE", "RUNTIME")}
     done = subprocess.run(
         [sys.executable, "-m", "iecpod", *meant],

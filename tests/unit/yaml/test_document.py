@@ -201,14 +201,29 @@ def test_dotted_path() -> None:
             "    -> correct the syntax at this place",
         ),
         (
+            "arch: *****\n",
+            "pod.yaml:1:7: error: a value that begins with '*' is the alias of a value, and none can be named so "
+            "[yaml-syntax]\n    -> quote it if it is text, such as '*…'",
+        ),
+        (
+            "files: [*.yaml]\n",
+            "pod.yaml:1:9: error: a value that begins with '*' is the alias of a value, and none can be named so "
+            "[yaml-syntax]\n    -> quote it if it is text, such as '*…'",
+        ),
+        (
+            "pass: &!x\n",
+            "pod.yaml:1:7: error: a value that begins with '&' is the anchor of a value, and none can be named so "
+            "[yaml-syntax]\n    -> quote it if it is text, such as '&…'",
+        ),
+        (
             "a: *nowhere\n",
             "pod.yaml:1:4: error: the alias *nowhere has no anchor &nowhere that ends above it [yaml-alias]\n"
-            "    -> define the anchor before its first use",
+            "    -> define the anchor before its first use; quote the value if it is text",
         ),
         (
             "a: &a [*a]\n",
             "pod.yaml:1:8: error: the alias *a has no anchor &a that ends above it [yaml-alias]\n"
-            "    -> define the anchor before its first use",
+            "    -> define the anchor before its first use; quote the value if it is text",
         ),
         (
             "a: !!python/object/apply:os.system [x]\n",

@@ -170,7 +170,8 @@ class EmbeddedHost:
         left = [f"process {process}" for process in self._find_processes()]
         if self._namespace.is_ours():
             left.append(f"namespace {self._namespace.name}")
-        mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+        mounted = [os.fsdecode(line.split()[4]) for line in lines]
         left += [f"mount {path}" for path in mounted if Path(path).is_relative_to(self._base)]
         if self._base.exists():
             left.append(f"directory {self._base}")

@@ -175,6 +175,9 @@ def test_signers_that_cannot_be_read_are_wrong_usage(bundle: Path, tmp_path: Pat
     run(tmp_path, "bundle", "sign", "b", "--key", str(make_key(tmp_path, "alice")))
     status, _, error = verify(tmp_path, "b", "--bundle-signers", "nowhere")
     assert status == 2 and error is not None and error.cause == "the signers nowhere: No such file or directory"
+    (tmp_path / "large").write_bytes(b"#" * (1024 * 1024 + 1))
+    status, _, error = verify(tmp_path, "b", "--bundle-signers", "large")
+    assert status == 2 and error is not None and error.cause == "the signers large: It has more than 1048576 bytes"
 
 
 def test_a_run_demands_a_signature_by_option_or_environment(bundle: Path, tmp_path: Path) -> None:

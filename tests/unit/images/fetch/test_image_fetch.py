@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -200,6 +200,56 @@ def test_image_on_another_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         describe_image(path, "the image")
     assert caught.value.cause == "the image refers to other files"
+
+
+VMDK = b"""# Disk DescriptorFile
+version=1
+CID=12345678
+parentCID=ffffffff
+createType="monolithicFlat"
+RW 2048 FLAT "OTHER" 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [(VMDK, "VMDK"), (b"KDMV\1\0\0\0", "VMDK"), (b"<<< Oracle VM", "VDI"), (b"vhdxfile", "VHDX"), (b"QED\0", "QED")],
+)
+def test_qemu_img_does_not_see_images_of_other_formats(
+    monkeypatch: pytest.MonkeyPatch, site: Site, tmp_path: Path, start: bytes, name: str
+) -> None:
+    """A VMDK names the files that hold its data, which QEMU opens at once: any file of this host, as root."""
+    monkeypatch.setenv("PATH", "")  # no program can be started
+    other = tmp_path / "other"
+    other.write_bytes(RAW_DISK)
+    content = start.replace(b"OTHER", bytes(other)).ljust(4096, b"\0")
+    url, sums = site.publish("disk.img", content)
+    (tmp_path / "source").write_bytes(content)
+    (tmp_path / "work").mkdir()
+    ways: dict[str, Callable[[], object]] = {
+        url: lambda: fetch_image(url, sums, tmp_path / "work", RecordingReporter()),
+        f"{tmp_path}/source": lambda: copy_image(f"{tmp_path}/source", tmp_path / "work"),
+    }
+    for origin, load in ways.items():
+        with pytest.raises(ImageError) as caught:
+            load()
+        assert caught.value.cause == f"{origin} is of format {name}"
+        assert caught.value.remedy == "use an image of format qcow2 or raw"
+
+
+def test_qemu_img_never_guesses_the_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A line before the descriptor hides it from no reader but ours: QEMU skips comments and empty lines."""
+    seen: list[list[str]] = []
+
+    def read_tool(argv: list[str], *, purpose: str) -> str:
+        seen.append(argv)
+        return '{"virtual-size": 1}'
+
+    monkeypatch.setattr("iecpod.images.fetch.prebuilt.read_tool", read_tool)
+    for content, wanted in ((b"\n" + VMDK, "raw"), (make_qcow2(), "qcow2"), (b"", "raw")):
+        (tmp_path / "disk").write_bytes(content)
+        assert describe_image(tmp_path / "disk", "the image").format == wanted
+        assert seen.pop() == ["qemu-img", "info", "--output=json", "-f", wanted, f"{tmp_path}/disk"]
 
 
 def test_raw_image_is_told_from_qcow2(tmp_path: Path) -> None:

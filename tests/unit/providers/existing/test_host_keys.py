@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 import subprocess
 from collections.abc import Iterable
@@ -31,6 +32,11 @@ def judge(
     offered: HostKey, login: Login = NOTHING_GIVEN, known: Iterable[HostKey] = (), revoked: Iterable[HostKey] = ()
 ) -> bool:
     return judge_host_key("iec01", ADDRESS, offered, login, known=frozenset(known), revoked=frozenset(revoked))
+
+
+def test_known_hosts_that_is_a_pipe_has_no_keys(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "known_hosts")
+    assert known_host_keys([tmp_path / "known_hosts"], ADDRESS, 22) == (frozenset(), frozenset())
 
 
 def test_a_key_that_is_known_is_believed() -> None:

@@ -88,7 +88,7 @@ class Pod:
         return planned
 
 
-def devices(*names: str) -> Edits:
+def devices(*names: str | None) -> Edits:
     return {f"idf.fuel.network.node[{node}].interfaces": list(names) for node in range(3)}
 
 
@@ -135,6 +135,24 @@ def test_names_that_are_those_of_other_nics_by_their_place(tmp_path: Path) -> No
         ("enp5s0", 5),
         ("enp6s0", 6),
     ]
+
+
+@pytest.mark.parametrize("names", [("enp2s0", None, "enp3s0", "enp4s0"), ("enp2s0",)])
+def test_nics_without_a_name_have_none_of_another(tmp_path: Path, names: tuple[str | None, ...]) -> None:
+    edits: Edits = {
+        f"idf.fuel.network.node[{node}].busaddr": [f"0000:0{bus}:00.0" for bus in range(1, len(names) + 1)]
+        for node in range(3)
+    }
+    pod = Pod(tmp_path, {**edits, **devices(*names)})
+    assert pod.nics() == [
+        ("enp2s0", 2, "admin:-"),
+        ("enp1s0", 1, "mgmt:-"),
+        ("enp3s0", 3, "private:-"),
+        ("enp4s0", 4, "public:-"),
+    ]
+    assert list(pod.network_config["ethernets"]) == ["enp2s0", "enp1s0", "enp3s0", "enp4s0"]
+    assert [node.mgmt_device for node in pod.desired.pod.cluster.nodes] == ["enp1s0"] * 3
+    assert pod.rules() == []
 
 
 def test_a_tag_on_a_network_that_iecpod_makes(tmp_path: Path) -> None:
