@@ -196,7 +196,13 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
         WorkersPhase(cluster, shells, shared, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
         _prune_phase(run, kubectl_at(first), shared),
-        HelmPhase(release, first, lambda: tools.software.helm_programs(release, archs[first.node]), shared.reporter),
+        HelmPhase(
+            release,
+            first,
+            lambda: tools.software.helm_programs(release, archs[first.node]),
+            shared.reporter,
+            shared.waits,
+        ),
         VerifyPhase(cluster, shells, shared, run.provider.way.open_socket, kubectl_at=kubectl_at),
     ]
 

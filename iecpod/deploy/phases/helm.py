@@ -7,10 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from iecpod.deploy.node.node_probe import ask
+from iecpod.deploy.waiting.waits import Waits
 from iecpod.ports import Reporter, Shell
 from iecpod.release.release import Release
 
 _BIN_DIR = "/usr/local/bin"
+#: Arguments: the program, then what it is asked with.
+_SHOW_VERSION = 'if test -e "$1"; then "$@"; else echo none; fi'
+_VERSION = re.compile(r"(?:Client: )?v([0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?)(?:\+[0-9A-Za-z.-]+)?\n", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class HelmPhase:
     shell: Shell
     fetch_programs: Callable[[], tuple[Path, ...]]
     reporter: Reporter
+    waits: Waits
     name: str = "helm"
     summary: str = "Helm on the first node, where the release has it"
 
@@ -29,12 +35,19 @@ class HelmPhase:
             return "the release has none"
         version = self.release.helm.version
         # Helm 2 would ask tiller for its own version, too.
-        ask = ("version", "--client", "--short") if version.startswith("2.") else ("version", "--short")
-        shown = self.shell.run([f"{_BIN_DIR}/helm", *ask], check=False)
-        is_it = re.search(rf"\bv{re.escape(version)}(\+|\s|$)", shown.stdout)
-        return f"Helm {version}" if shown.returncode == 0 and is_it else None
+        options = ("version", "--client", "--short") if version.startswith("2.") else ("version", "--short")
+        found = ask(self.shell, self.waits, _SHOW_VERSION, f"{_BIN_DIR}/helm", *options, read=_read_version)
+        return f"Helm {version}" if found == version else None
 
     def run(self) -> None:
         for program in self.fetch_programs():
             self.reporter.progress(f"receives {program.name}", self.shell.node)
             self.shell.send_file(program, f"{_BIN_DIR}/{program.name}", 0o755)
+
+
+def _read_version(printed: str) -> str | None:
+    """Empty where there is no Helm; None of what is no answer."""
+    if printed == "none\n":
+        return ""
+    found = _VERSION.fullmatch(printed)
+    return found[1] if found else None

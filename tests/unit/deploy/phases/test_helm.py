@@ -16,7 +16,7 @@ from iecpod.errors import ImageError
 from iecpod.images.fetch.helm import fetch_helm
 from iecpod.model import Arch
 from iecpod.release.release import HelmSource
-from tests.fakes import FakeShell, RecordingReporter
+from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.unit.conftest import make_release
 from tests.unit.images.fetch.test_image_fetch import Site, site
 
@@ -114,7 +114,8 @@ def test_an_architecture_that_the_release_lacks(site: Site, tmp_path: Path) -> N
 
 def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = ()) -> HelmPhase:
     source = HelmSource(version=version, location={}) if version else None
-    return HelmPhase(dataclasses.replace(make_release(), helm=source), shell, lambda: programs, RecordingReporter())
+    release = dataclasses.replace(make_release(), helm=source)
+    return HelmPhase(release, shell, lambda: programs, RecordingReporter(), fake_phase_tools().waits)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +130,9 @@ def _phase(shell: FakeShell, version: str | None, programs: tuple[Path, ...] = (
     ],
 )
 def test_its_own_word_is_what_counts(version: str, argv: tuple[str, ...], shown: str, seen: str | None) -> None:
-    shell = FakeShell().on("/usr/local/bin/helm", *argv, stdout=shown)
+    shell = FakeShell().on("sh", "-c", stdout=shown)
     assert _phase(shell, version).probe() == seen
+    assert shell.calls[0][4:] == ("/usr/local/bin/helm", *argv)
 
 
 def test_a_release_without_it_has_nothing_to_do() -> None:

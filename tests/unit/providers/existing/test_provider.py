@@ -17,6 +17,7 @@ from iecpod.errors import (
     CommandFailed,
     DescriptorError,
     HostError,
+    LoginRefused,
     NodeError,
     NodeErrors,
     NodeUnreachable,
@@ -122,7 +123,7 @@ class FakeMachines:
     def _shell(self, endpoint: NodeEndpoint, how: str) -> FakeShell:
         self.logins.append((endpoint.hostname, how))
         if how == "pod key" and str(endpoint.address) not in self.knows:
-            return FakeShell(endpoint.hostname).reply((), NodeUnreachable(endpoint.hostname, "refuses the POD's key"))
+            return FakeShell(endpoint.hostname).reply((), LoginRefused(endpoint.hostname, "refuses the POD's key"))
         shell = self.by_address[str(endpoint.address)]
         shell._node = endpoint.hostname
         return shell
@@ -315,7 +316,7 @@ def restored(tools: FakeMachines, *, left: Mapping[int, str] | None = None) -> N
     tools.knows = {str(address) for address in ADDRESSES}
 
     def answer(argv: Sequence[str], number: int) -> CommandResult:
-        said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "")}
+        said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "") + "compared\n"}
         return CommandResult(0, said.get(argv[3], ""), "")
 
     tools.answer = answer  # type: ignore[method-assign]
