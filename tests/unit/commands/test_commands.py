@@ -208,6 +208,7 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     items = [
         {
             "metadata": {"name": name},
+            "spec": {"podCIDR": f"100.100.{NODES.index(name)}.0/24"},
             "status": {
                 "addresses": [{"type": "InternalIP", "address": f"172.16.10.{36 + NODES.index(name)}"}],
                 "conditions": [{"type": "Ready", "status": "True"}],

@@ -392,6 +392,44 @@ def test_a_machine_that_does_not_answer_is_unknown(tools: FakeMachines) -> None:
     assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
 
 
+def test_a_machine_that_refuses_sudo_answers_and_is_not_logged_in_to_in_another_way(tools: FakeMachines) -> None:
+    restored(tools)
+    refusing = FakeShell("edge2").on("true", stderr="sudo: a password is required", returncode=1)
+    tools.by_address[str(ADDRESSES[1])] = refusing
+    removed = ExistingProvider(tools).remove()
+    assert removed.left == ("edge2: `sudo -n true` is refused to user iec: sudo: a password is required",)
+    assert tools.logins == [("edge1", "pod key"), ("edge2", "pod key")] and removed.keeps_state
+
+
+def test_a_silent_machine_is_not_logged_in_to_in_another_way(tools: FakeMachines) -> None:
+    restored(tools)
+    tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2").reply((), NodeUnreachable("edge2", "no route to host"))
+    ExistingProvider(tools).remove()
+    assert ("edge2", "login") not in tools.logins
+
+
+@pytest.mark.parametrize("word", ["owner", "compare"])
+def test_a_machine_that_does_not_say_what_is_left_is_not_forgotten(tools: FakeMachines, word: str) -> None:
+    restored(tools)
+    sound = tools.answer
+
+    def answer(argv: Sequence[str], number: int) -> CommandResult:
+        return CommandResult(0, "", "") if (argv[3], number) == (word, 2) else sound(argv, number)
+
+    tools.answer = answer  # type: ignore[method-assign]
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == ("node edge1",) and removed.keeps_state
+    (left,) = removed.left
+    assert left.startswith("edge2: it does not say whether it ")
+    assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_a_machine_without_a_record_has_nothing_to_put_back(tools: FakeMachines) -> None:
+    restored(tools)
+    tools.answer = lambda argv, number: CommandResult(0, "none\n" if argv[3] == "owner" else "", "")  # type: ignore[method-assign]
+    assert ExistingProvider(tools).remove().left == ()
+
+
 def test_a_record_of_another_is_left_alone(tools: FakeMachines) -> None:
     restored(tools)
 
