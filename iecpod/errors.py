@@ -12,7 +12,9 @@ IecpodError
 │   ├── LockTimeout             1   a lock was held for longer than iecpod ever does; in `locks`
 │   └── ImageError              1   an image or bundle could not be fetched, built or verified
 ├── NodeError                   1
-│   ├── NodeUnreachable         1
+│   ├── NodeUnreachable         1   nothing is known of what it has
+│   │   ├── LoginRefused        1   it answers, and takes neither key nor password
+│   │   └── HostKeyMismatch     1   another machine answers, or this one has another key
 │   ├── ApiRefused              1   the API server says no, with a status of HTTP
 │   ├── GuestStopped            1   its virtual machine was switched off while something was awaited of the POD
 │   └── CommandFailed           1   argv, exit status and the tail of the output travel together
@@ -182,6 +184,14 @@ class NodeError(IecpodError):
 
 
 class NodeUnreachable(NodeError):
+    pass
+
+
+class LoginRefused(NodeUnreachable):
+    pass
+
+
+class HostKeyMismatch(NodeUnreachable):
     pass
 
 

@@ -191,12 +191,18 @@ def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Ph
             archs,
         ),
         ControlPlanePhase(cluster, first, shared, admin_conf, kubectl_at),
-        KubeconfigPhase(cluster, admin_conf, tools.state.kubeconfig_path),
+        KubeconfigPhase(cluster, admin_conf, tools.state.kubeconfig_path, shared.waits),
         PodNetworkPhase(cluster, shells, lambda: tools.software.cni_manifest(cluster), shared, kubectl_at=kubectl_at),
         WorkersPhase(cluster, shells, shared, kubectl_at=kubectl_at, hosts=pod.host_lines),
         ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at),
         _prune_phase(run, kubectl_at(first), shared),
-        HelmPhase(release, first, lambda: tools.software.helm_programs(release, archs[first.node]), shared.reporter),
+        HelmPhase(
+            release,
+            first,
+            lambda: tools.software.helm_programs(release, archs[first.node]),
+            shared.reporter,
+            shared.waits,
+        ),
         VerifyPhase(cluster, shells, shared, run.provider.way.open_socket, kubectl_at=kubectl_at),
     ]
 

@@ -191,8 +191,12 @@ for reference; do
 
 
 def look_script(release: Release) -> str:
-    """Shell; fails unless all images are there whose references are the arguments."""
-    return f"for reference; do\n    {_load_and_look(release)[1]}\ndone\n"
+    """Shell, for `set -e`: fails with 1 unless all images are there whose references are the arguments.
+
+    A runtime that does not answer has not said what it has: it fails with 2.
+    """
+    answers = "docker version" if release.runtime == "docker" else "ctr --namespace k8s.io images ls --quiet"
+    return f"{answers} > /dev/null || exit 2\nfor reference; do\n    {_load_and_look(release)[1]}\ndone\n"
 
 
 def _load_and_look(release: Release) -> tuple[str, str]:

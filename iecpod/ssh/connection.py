@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import paramiko
 
-from iecpod.errors import NodeUnreachable
+from iecpod.errors import HostKeyMismatch, LoginRefused, NodeUnreachable
 from iecpod.ssh_login import Login
 
 #: Opens a TCP connection to (address, port) within seconds; `HypervisorHost.open_socket` is one.
@@ -33,6 +34,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 #: paramiko says it where the agent has no key and the user neither.
 _NOTHING_TO_LOG_IN_WITH = "No authentication methods available"
+#: What paramiko says of a server that has not answered to a key, with an exception that is otherwise a refusal's.
+_SILENT = re.compile(r"Authentication timeout|Authentication failed: transport shut down")
 
 
 class _HostKeyUnknown(Exception):
@@ -127,16 +130,16 @@ class SshConnection:
         try:
             yield
         except (paramiko.BadHostKeyException, _HostKeyUnknown) as error:
-            raise NodeUnreachable(
+            raise HostKeyMismatch(
                 self._node,
                 f"host key mismatch: {place} does not offer the SSH host key that is pinned for the node",
                 self._mismatch_remedy,
             ) from error
-        except paramiko.AuthenticationException as error:
-            raise self._refused(place, str(error)) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             if str(error) == _NOTHING_TO_LOG_IN_WITH:
                 raise self._refused(place, "there are none") from error
+            if isinstance(error, paramiko.AuthenticationException) and not _SILENT.match(str(error)):
+                raise self._refused(place, str(error)) from error
             reason = str(error) or type(error).__name__
             raise NodeUnreachable(
                 self._node, f"{place}: {what}: {reason}", "see whether the node runs with `iecpod status`"
@@ -196,14 +199,14 @@ class SshConnection:
             "look_for_keys": by_default,
         }
 
-    def _refused(self, place: str, why: str) -> NodeUnreachable:
+    def _refused(self, place: str, why: str) -> LoginRefused:
         if self._login is not None:
-            return NodeUnreachable(
+            return LoginRefused(
                 self._node,
                 f"{place} refuses {self._login.describe()} ({why})",
                 "give the user with --user, and a key with --key or its password with --ask-password",
             )
-        return NodeUnreachable(self._node, f"{place} refuses the POD's key ({why})", self._refused_remedy)
+        return LoginRefused(self._node, f"{place} refuses the POD's key ({why})", self._refused_remedy)
 
 
 def _public_key(line: str) -> paramiko.PKey:

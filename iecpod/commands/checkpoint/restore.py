@@ -254,7 +254,7 @@ class _Restore:
         path = self.tools.state.kubeconfig_path
         if not path.exists():
             return [*machines, *nodes]  # it was saved before it had a cluster
-        kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, first), path)
+        kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, first), path, shared.waits)
         certificates = CertificatesPhase(cluster, shells, kubeconfig, self.tools.run.clock.today)
         ready = ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at)
         verify = VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at)

@@ -19,6 +19,10 @@ class AdminConf:
         self._shell = shell
         self._kept: Credentials | None = None
 
+    @property
+    def node(self) -> str:
+        return self._shell.node
+
     def load(self) -> Credentials:
         """Raises `NodeError` and its kin."""
         if self._kept is None:

@@ -138,6 +138,30 @@ class Kubectl:
         return self._api if self._api is not None and self._api.is_ready() else None
 
 
+def find_nodes(kubectl: Kubectl, waits: Waits) -> dict[str, Json]:
+    """The nodes that the API server lists, by name. Raises `WaitTimeout`.
+
+    A list without the control plane node, which is in it from the init on, is no answer: nothing follows from it.
+    """
+
+    def probe() -> dict[str, Json]:
+        with api_awaited():
+            listing = kubectl.find(NODES)
+        nodes = {name_of(item): item for item in listing.entries("items")} if listing else {}
+        if kubectl.shell.node not in nodes:
+            raise NotYet(f"the API server does not list {kubectl.shell.node}, on which it runs")
+        return nodes
+
+    return waits.wait_for(
+        "the nodes that the API server lists",
+        probe,
+        seconds=_AWAY_SECONDS,
+        node=kubectl.shell.node,
+        interval_seconds=5.0,
+        remedy="where that node was deleted, run `systemctl restart kubelet` there: it registers again",
+    )
+
+
 #: Makes the kubectl of the cluster whose control plane node has that shell.
 KubectlAt = Callable[[Shell], Kubectl]
 

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from iecpod.deploy.node.file_digests import CHECK_DIGESTS, digest_lines
+from iecpod.deploy.node.node_probe import IS_ACTIVE, ask, probe_script, read_probe
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.deploy.waiting.waits import Waits
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import IecpodError
 from iecpod.ports import Shell
 
 #: Arguments: digests of files, the unit. One command, as below: each costs an emulated guest tenths of a second.
-CHECK = f"""
-systemctl is-active --quiet "$2"
+CHECK = probe_script(f"""
+{IS_ACTIVE}
+is_active "$2"
 {CHECK_DIGESTS}
-"""
+""")
 
 #: Arguments: the unit, then path and text of each file. A file is there whole or not at all: the runtime watches CNI's.
 INSTALL = """
@@ -41,12 +43,10 @@ class CniFiles:
     cluster: DesiredCluster
     shells: Mapping[str, Shell]
 
-    def is_in_place(self) -> bool:
-        """On every node."""
-        try:
-            return all(run_on_nodes(tuple(self.shells), self._is_in_place).values())
-        except IecpodError:
-            return False
+    def is_in_place(self, waits: Waits) -> bool:
+        """On every node. Raises `WaitTimeout` where one does not say it."""
+        found = run_on_nodes(tuple(self.shells), lambda hostname: self._is_in_place(hostname, waits))
+        return all(found.values())
 
     def install(self, node_times: NodeTimes) -> None:
         node_times.on_nodes(tuple(self.shells), self._install)
@@ -55,10 +55,9 @@ class CniFiles:
         node = next(node for node in self.cluster.nodes if node.hostname == hostname)
         return self.cluster.cni.node_files(self.cluster, node)
 
-    def _is_in_place(self, hostname: str) -> bool:
+    def _is_in_place(self, hostname: str, waits: Waits) -> bool:
         digests = digest_lines(self._files(hostname))
-        argv = ["sh", "-euc", CHECK, "check-cni", digests, self.cluster.cni.node_unit]
-        return self.shells[hostname].run(argv, check=False).returncode == 0
+        return ask(self.shells[hostname], waits, CHECK, digests, self.cluster.cni.node_unit, read=read_probe)
 
     def _install(self, hostname: str) -> None:
         pairs = [word for path, text in self._files(hostname).items() for word in (path, text)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from iecpod.deploy.node.node_poll import look
 from iecpod.deploy.waiting.console import last_line
 from iecpod.deploy.waiting.phase_tools import PhaseTools
-from iecpod.errors import CommandFailed
+from iecpod.errors import CommandFailed, NodeError
 from iecpod.ports import Shell
 from iecpod.wait import NotYet
 
@@ -17,16 +17,25 @@ from iecpod.wait import NotYet
 START = """
 unit=$1
 shift
-test "$(systemctl is-active "$unit")" != activating || exit 0
+case $(systemctl is-active "$unit") in
+    activating) exit 0 ;;
+    inactive | failed) ;;
+    *) echo "systemd does not say whether $unit runs" >&2; exit 1 ;;
+esac
 systemctl reset-failed "$unit" 2> /dev/null
 exec systemd-run --unit="$unit" --service-type=oneshot --no-block --quiet -- "$@"
 """
 
 #: Arguments: seconds, the unit. Prints `running` and the last line of its journal, or how the job has ended, and of one
-#: that failed the end of its journal.
+#: that failed the end of its journal. Of a job that runs, systemd shows Result=success: it must have ended before.
 WAIT = """
 left=$1
-while [ "$(systemctl is-active "$2")" = activating ]; do
+while :; do
+    case $(systemctl is-active "$2") in
+        activating) ;;
+        inactive | failed) break ;;
+        *) exit 1 ;;
+    esac
     test "$left" -gt 0 || { echo running; journalctl --unit "$2" --lines 1 --output cat; exit; }
     left=$((left - 1))
     sleep 1
@@ -47,17 +56,16 @@ class _Ended:
     tail: str
 
 
-def is_job_running(shell: Shell, unit: str) -> bool:
-    return shell.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "activating"
-
-
 def run_job(shell: Shell, unit: str, argv: Sequence[str], *, seconds: float, tools: PhaseTools, remedy: str) -> None:
     """Runs `argv` as the transient service `unit`, or waits for the one that runs already.
 
-    `seconds` is its deadline with KVM. Raises `CommandFailed` with the last lines of its journal, `WaitTimeout` when
-    it takes too long (it continues).
+    `seconds` is its deadline with KVM. Raises `CommandFailed` with the last lines of its journal only where the job
+    itself has failed, `WaitTimeout` when it takes too long (it continues).
     """
-    shell.run(["sh", "-c", START, "start-job", unit, *argv])
+    started = shell.run(["sh", "-c", START, "start-job", unit, *argv], check=False)
+    if started.returncode != 0:
+        why = last_line(started.stderr or started.stdout) or f"exit status {started.returncode}"
+        raise NodeError(shell.node, f"systemd has not started {unit}: {why}", tools.advice.resume)
     ended = _wait_for_job(shell, unit, seconds, tools, remedy)
     if ended.result != "success":
         raise CommandFailed(shell.node, argv, ended.returncode, ended.tail, f"{remedy}; {tools.advice.resume}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 
@@ -9,10 +10,11 @@ from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF, AdminConf
 from iecpod.deploy.kubectl.bootstrap_token import make_token
 from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, NO_ANSWER, Kubectl, KubectlAt, api_awaited
 from iecpod.deploy.node.clean_up import cleaned_up
+from iecpod.deploy.node.node_probe import UNIT_STATES, ask
 from iecpod.deploy.node.systemd_job import run_job
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import CommandFailed, NodeError
+from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
 from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
@@ -23,11 +25,16 @@ _UNIT = "iecpod-kubeadm-init.service"
 _INIT_SECONDS = 300.0
 #: What the node has of a control plane, in one command. Arguments: admin.conf, the directory of manifests, the unit.
 LOOK = """
-test -e "$1" && echo admin.conf
-test -e "$2" && echo manifests
-test -e "$2/kube-scheduler.yaml" && echo kube-scheduler.yaml
-systemctl is-active "$3"
+said() { if test -e "$2"; then echo "$1=yes"; else echo "$1=no"; fi; }
+said admin.conf "$1"
+said manifests "$2"
+said kube-scheduler.yaml "$2/kube-scheduler.yaml"
+echo "job=$(systemctl is-active "$3")"
+exit 0
 """
+_LOOKED = re.compile(
+    r"admin\.conf=(yes|no)\nmanifests=(yes|no)\nkube-scheduler\.yaml=(yes|no)\njob=([a-z]+)\n", re.ASCII
+)
 #: One command, since each costs an emulated guest a second. Arguments: the directory, then name and text of each file.
 _WRITE_PATCHES = """
 mkdir -p "$1"
@@ -39,6 +46,7 @@ while test $# -gt 0; do
 done
 """
 _RESTART_SECONDS = 120.0
+_KUBE_PROXY = f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy"
 
 #: Both end and restart for as long as the API server does not answer, which keeps it from doing so. In versions without
 #: a plain init they are started after it.
@@ -52,10 +60,24 @@ class _Seen:
     files: frozenset[str]
     job: str
 
+    @classmethod
+    def parse(cls, printed: str) -> _Seen | None:
+        """None where it is not, in full, what `LOOK` prints."""
+        found = _LOOKED.fullmatch(printed)
+        if found is None or found[4] not in UNIT_STATES:
+            return None
+        said = dict(zip(("admin.conf", "manifests", "kube-scheduler.yaml"), found.groups(), strict=False))
+        return cls(frozenset(name for name, word in said.items() if word == "yes"), found[4])
+
     @property
     def is_all_written(self) -> bool:
         """The scheduler's manifest is the last that kubeadm writes."""
         return self.files >= {"admin.conf", "kube-scheduler.yaml"}
+
+    @property
+    def is_made(self) -> bool:
+        """An init has ended well, once."""
+        return self.is_all_written and self.job not in ("activating", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +98,7 @@ class ControlPlanePhase:
         if not seen.is_all_written or seen.job == "activating":
             return None
         try:
-            found = self._kubectl.find(f"/apis/apps/v1/{KUBE_SYSTEM}/daemonsets/kube-proxy")
+            found = self._kubectl.find(_KUBE_PROXY)
         except NO_ANSWER:
             return None  # `run` waits for an API server that was there before
         return f"API server at {self.cluster.api_endpoint}" if found else None
@@ -89,20 +111,20 @@ class ControlPlanePhase:
         return self.kubectl_at(self.shell)
 
     def _look(self) -> _Seen:
-        argv = ["sh", "-c", LOOK, "look", ADMIN_CONF, _MANIFESTS, _UNIT]
-        *files, job = self.shell.run(argv, check=False).stdout.split() or [""]
-        if not job:
-            raise NodeError(self.shell.node, "it does not say what of a control plane it has", "see `iecpod ssh`")
-        return _Seen(frozenset(files), job)
+        """Raises `WaitTimeout` where the node does not say it."""
+        return ask(self.shell, self.tools.waits, LOOK, ADMIN_CONF, _MANIFESTS, _UNIT, read=_Seen.parse)
 
     def _init_or_go_on(self, _hostname: str) -> None:
         seen = self._look()
-        if seen.is_all_written and seen.job not in ("activating", "failed"):
+        if seen.is_made:
             self._await_api_server()
-            if self.probe() is not None:
+            if self._kubectl.find_awaited(_KUBE_PROXY, self.tools.waits):
                 return
         with cleaned_up(self._remove_config):
-            self._init_twice(seen)
+            if seen.is_made:
+                self._repair()
+            else:
+                self._init_twice(seen)
 
     def _await_api_server(self) -> None:
         """A cluster that was made is never reset: where its API server is away, as after a restart, it is awaited."""
@@ -120,10 +142,20 @@ class ControlPlanePhase:
             remedy=f"`{self.tools.advice.command('redeploy')}` recreates the cluster, where it is not worth repairing",
         )
 
+    def _repair(self) -> None:
+        """The API server has answered, and lacks what kubeadm adds last. However this ends, nothing is reset, not even
+        later: a unit that stays failed is that of an init that broke off.
+        """
+        try:
+            self._init(is_running=False, goes_on=True, is_begun=True)
+        except CommandFailed:
+            self.shell.run(["systemctl", "reset-failed", _UNIT], check=False)
+            raise
+
     def _init_twice(self, seen: _Seen) -> None:
         """Without an admin.conf there is no API server that could answer."""
         try:
-            goes_on = "admin.conf" in seen.files and self._api_server_answers()
+            goes_on = "admin.conf" in seen.files and self._api_server_comes(seen.job)
             self._init(is_running=seen.job == "activating", goes_on=goes_on, is_begun="manifests" in seen.files)
         except CommandFailed as first:
             # kubeadm gives single requests ten seconds. What it has made by then stays true.
@@ -185,6 +217,16 @@ class ControlPlanePhase:
     def _ask_api_server(self) -> None:
         """For what it keeps in etcd."""
         self._kubectl.load(f"/api/v1/{KUBE_SYSTEM}", timeout_seconds=60)
+
+    def _api_server_comes(self, job: str) -> bool:
+        """In a job that failed, kubeadm itself has waited for it; where the node was powered off, it may start yet."""
+        if job in ("activating", "failed"):
+            return self._api_server_answers()
+        try:
+            self._await_api_server()
+        except WaitTimeout:
+            return False
+        return True
 
     def _api_server_answers(self) -> bool:
         try:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.deploy.kubectl.admin_conf import AdminConf
+from iecpod.deploy.node.node_probe import node_awaited
+from iecpod.deploy.waiting.waits import Waits
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import IecpodError
+from iecpod.errors import NodeError, NodeUnreachable
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.render.kubeconfig import render_kubeconfig
+
+_ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +23,25 @@ class KubeconfigPhase:
     cluster: DesiredCluster
     admin_conf: AdminConf
     path: Path
+    waits: Waits
     name: str = "kubeconfig"
     summary: str = "admin kubeconfig on this host"
 
     def probe(self) -> str | None:
-        try:
-            wanted = self._render()
-        except IecpodError:
-            return None
+        """A node that does not answer is waited for. Raises `WaitTimeout`."""
+
+        def ask() -> bytes | None:
+            try:
+                with node_awaited(self.admin_conf.node):
+                    return self._render()
+            except NodeUnreachable:
+                raise  # it lets nobody in
+            except NodeError:
+                return None  # `run` raises it
+
+        wanted = self.waits.wait_for(
+            "an answer of the node", ask, seconds=_ANSWER_SECONDS, node=self.admin_conf.node, interval_seconds=5.0
+        )
         return str(self.path) if self.path.exists() and self.path.read_bytes() == wanted else None
 
     def run(self) -> None:

@@ -42,7 +42,7 @@ class PodNetworkPhase:
         cni = self.cluster.cni
         kubectl = self._kubectl
         applied = cni.find_applied(self.cluster, lambda path: kubectl.find_awaited(path, self.tools.waits))
-        if applied is None or (cni.node_unit and not self._files.is_in_place()):
+        if applied is None or (cni.node_unit and not self._files.is_in_place(self.tools.waits)):
             return None
         return applied
 

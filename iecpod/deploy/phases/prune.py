@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, is_ready, name_of
+from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, find_nodes, is_ready
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.errors import CommandFailed
 from iecpod.outside_json import Json
@@ -64,9 +64,8 @@ class PrunePhase:
         names = {*self.former, *self._surplus()}
         if not names:
             return {}
-        listing = self.kubectl.find_awaited(NODES, self.tools.waits)
-        items = listing.entries("items") if listing else ()
-        return {name_of(item): item for item in items if name_of(item) in names}
+        listed = find_nodes(self.kubectl, self.tools.waits)
+        return {name: item for name, item in listed.items() if name in names}
 
     def _drain(self, hostname: str, node: Json) -> None:
         """Pods of a node that does not answer cannot end; the API server forgets them with the node."""

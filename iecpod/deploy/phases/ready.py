@@ -19,6 +19,7 @@ from iecpod.deploy.kubectl.kubectl import (
 from iecpod.deploy.kubectl.network_health import find_network_faults
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
 from iecpod.deploy.kubectl.pods_not_running import describe_pods_not_running
+from iecpod.deploy.node.node_probe import node_awaited
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.design.cluster import DesiredCluster, NodeCidrs
@@ -106,14 +107,24 @@ class ReadyPhase:
 
     def _assign_pod_cidrs(self, kubectl: Kubectl) -> None:
         """Says in the API what the files on the nodes do; a node's podCIDR can be set once and is never changed."""
-        lacking = {name_of(item) for item in kubectl.load(NODES).entries("items") if not _cidr_of(item)}
+        listing = kubectl.find_awaited(NODES, self.tools.waits)
+        lacking = {name_of(item) for item in listing.entries("items") if not _cidr_of(item)} if listing else set()
         if lacking:
             assign_pod_cidrs(kubectl, [node for node in self.cluster.nodes if node.hostname in lacking])
 
     def _boots(self) -> dict[str, str]:
-        """By host name, what distinguishes the present boot of a node from those before it."""
-        read = ["cat", "/proc/sys/kernel/random/boot_id"]
-        return run_on_nodes(tuple(self.shells), lambda hostname: self.shells[hostname].run(read).stdout.strip())
+        """By host name, what distinguishes the present boot of a node from those before it. Raises `WaitTimeout`."""
+
+        def read(hostname: str) -> str:
+            with node_awaited(hostname):
+                return self.shells[hostname].run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
+
+        def read_awaited(hostname: str) -> str:
+            return self.tools.waits.wait_for(
+                "an answer of the node", lambda: read(hostname), seconds=_READY_SECONDS, node=hostname
+            )
+
+        return run_on_nodes(tuple(self.shells), read_awaited)
 
     def _missing(self, items: Iterable[Json], boots: Mapping[str, str]) -> dict[str, str]:
         """What each node lacks; nothing of nodes that are as they should be.

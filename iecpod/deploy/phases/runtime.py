@@ -8,9 +8,10 @@ from ipaddress import IPv4Interface
 
 from iecpod.deploy.node.apt_packages import install_packages
 from iecpod.deploy.node.file_digests import CHECK_DIGESTS, digest_lines
+from iecpod.deploy.node.node_probe import IS_ACTIVE, is_in_place
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.waiting.phase_tools import PhaseTools
-from iecpod.errors import CommandFailed, IecpodError, NodeError
+from iecpod.errors import CommandFailed
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles, Shell
 from iecpod.release.image_archive import ImageArchive
@@ -46,18 +47,29 @@ _BUNDLE_DIR = "/var/cache/iecpod-bundle"
 _ARCHIVES_DIR = "/var/cache/iecpod-images"
 
 _IS_INSTALLED = f"test -x /usr/bin/kubeadm && test ! -e {_BUNDLE_DIR}"
+#: Argument: the unit.
+_IS_ACTIVE = f"""
+{IS_ACTIVE}
+is_active "$1"
+"""
 
 #: How names of files begin that keep what kubeadm said of itself.
 KUBEADM_SAID = "/run/iecpod-kubeadm"
 
-#: One command a node. Arguments: digests of files, the runtime. What kubeadm says is kept until the next boot, for the
-#: program that said it: to start it takes an emulated guest a second.
+#: One command a node. Arguments: digests of files, the runtime, Kubernetes' version. What kubeadm says is kept until
+#: the next boot, for the program that said it: to start it takes an emulated guest a second. A kubeadm
+#: that is killed, such as for want of memory, has not said what it is; one that cannot run or crashes is missing.
 _CHECK = f"""
+{IS_ACTIVE}
 test ! -e {_BUNDLE_DIR}
-said={KUBEADM_SAID}-$(stat --dereference --format=%i-%s-%Y "$(command -v kubeadm)")
-test -s "$said" || {{ kubeadm version --output=short > "$said.new"; mv "$said.new" "$said"; }}
-cat "$said"
-systemctl is-active --quiet "$2"
+kubeadm=$(command -v kubeadm) || exit 1
+said={KUBEADM_SAID}-$(stat --dereference --format=%i-%s-%Y "$kubeadm")
+if test ! -s "$said"; then
+    kubeadm version --output=short > "$said.new" || case $? in 1 | 12[67] | 13[2459]) exit 1 ;; *) exit 2 ;; esac
+    mv "$said.new" "$said"
+fi
+test "$(cat "$said")" = "v$3"
+is_active "$2"
 {CHECK_DIGESTS}
 """
 
@@ -93,9 +105,7 @@ class RuntimePhase:
     summary: str = "container runtime, kubeadm, kubelet and kubectl on every node"
 
     def probe(self) -> str | None:
-        try:
-            run_on_nodes(tuple(self.shells), self._check)
-        except IecpodError:
+        if not all(run_on_nodes(tuple(self.shells), self._is_in_place).values()):
             return None
         return f"{self.release.runtime}, Kubernetes {self.release.kubernetes_version}"
 
@@ -111,13 +121,13 @@ class RuntimePhase:
     def _runtime_files(self) -> dict[str, str]:
         return render_runtime_files(self.release, self.supply, self.docker_bridge)
 
-    def _check(self, hostname: str) -> None:
-        argv = ["sh", "-euc", _CHECK, "check-runtime", digest_lines(self._files()), self.release.runtime]
-        version = self.shells[hostname].run(argv).stdout.strip().removeprefix("v")
-        if version != self.release.kubernetes_version:
-            raise NodeError(hostname, f"kubeadm is {version}, not {self.release.kubernetes_version}")
-        if not self._has_images(hostname):
-            raise NodeError(hostname, "it does not have all images of the archives")
+    def _is_in_place(self, hostname: str) -> bool:
+        wanted = (digest_lines(self._files()), self.release.runtime, self.release.kubernetes_version)
+        return self._has(hostname, _CHECK, *wanted) and self._has_images(hostname)
+
+    def _has(self, hostname: str, check: str, *arguments: str) -> bool:
+        """Raises `WaitTimeout` where the node does not say it."""
+        return is_in_place(self.shells[hostname], self.tools.waits, check, *arguments)
 
     def _prepare(self, hostname: str, keys: Mapping[str, bytes]) -> None:
         shell = self.shells[hostname]
@@ -126,7 +136,7 @@ class RuntimePhase:
             if not self._has_images(hostname):
                 self._send_archives(hostname, shell)
             return
-        if shell.run(["sh", "-c", _IS_INSTALLED], check=False).returncode != 0:
+        if not self._has(hostname, _IS_INSTALLED):
             self._install_bundle(hostname, shell)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
         self._lead_to_mirrors(shell)
@@ -137,13 +147,13 @@ class RuntimePhase:
         """Files first: a package starts what it brings, and docker closes a node to forwarded traffic that it finds
         not forwarding.
         """
-        is_active = shell.run(["systemctl", "is-active", "--quiet", self.release.runtime], check=False)
+        was_active = self._has(hostname, _IS_ACTIVE, self.release.runtime)
         _write_files(shell, self._files())
         shell.run(["sh", "-euc", _APPLY_FILES])
         self.tools.reporter.progress("installing packages", hostname)
         install_packages(shell, self.release, keys, self.tools)
         shell.run(["systemctl", "enable", "--now", self.release.runtime])
-        if is_active.returncode == 0:  # with the files of before
+        if was_active:  # with the files of before
             shell.run(["systemctl", "daemon-reload"])
             shell.run(["systemctl", "restart", self.release.runtime])
 
@@ -165,8 +175,7 @@ class RuntimePhase:
         references = self._references(hostname)
         if not references:
             return True
-        argv = ["sh", "-euc", look_script(self.release), "look-images", *references]
-        return self.shells[hostname].run(argv, check=False).returncode == 0
+        return self._has(hostname, look_script(self.release), *references)
 
     def _send_archives(self, hostname: str, shell: Shell) -> None:
         archives = self._archives(hostname)

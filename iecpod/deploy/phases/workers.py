@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from iecpod.deploy.kubectl.bootstrap_token import ca_cert_hash, registered_token
-from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, KubectlAt, api_awaited, name_of
+from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, KubectlAt, api_awaited, find_nodes, name_of
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs, has_reported
 from iecpod.deploy.node.clean_up import cleaned_up
-from iecpod.deploy.node.systemd_job import is_job_running, run_job
+from iecpod.deploy.node.node_probe import UNIT_STATES, ask
+from iecpod.deploy.node.systemd_job import run_job
 from iecpod.deploy.phases.control_plane import preflight_flags, reset_node
 from iecpod.deploy.phases.verify import RECORD_PATH
 from iecpod.deploy.waiting.parallel import run_on_nodes
@@ -25,15 +27,13 @@ _CA_CERTIFICATE = "/etc/kubernetes/pki/ca.crt"
 _KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 _CONFIG = "/etc/kubernetes/iecpod-join.yaml"
 _MANIFESTS = "/etc/kubernetes/manifests"
-#: Whether a join runs, or has started. The directory of static pods is part of Kubernetes' own package; without it, the
-#: kubelet looks for it each second. Arguments: the kubelet's configuration, that directory, the unit.
+#: How far a join came. Arguments: the kubelet's configuration, the unit.
 LOOK = """
-mkdir -p "$2"
-if [ "$(systemctl is-active "$3")" = activating ]; then echo running
-elif [ -e "$1" ]; then echo started
-else echo fresh
-fi
+if test -e "$1"; then echo kubelet.conf=yes; else echo kubelet.conf=no; fi
+echo "job=$(systemctl is-active "$2")"
+exit 0
 """
+_LOOKED = re.compile(r"kubelet\.conf=(yes|no)\njob=([a-z]+)\n", re.ASCII)
 _UNIT = "iecpod-kubeadm-join.service"
 _JOIN_SECONDS = 150.0
 _REPORT_SECONDS = 60.0
@@ -44,8 +44,28 @@ for line; do
 done
 """
 
-#: A node that is in the API may be that of an earlier machine: the one there now has joined where kubeadm says so.
-HAS_JOINED = 'test -e "$1" && test "$(systemctl is-active "$2")" != activating'
+
+@dataclass(frozen=True, slots=True)
+class _Join:
+    """How far the join of a node came; `job` is the state of its unit, in systemd's words."""
+
+    is_begun: bool
+    job: str
+
+    @classmethod
+    def parse(cls, printed: str) -> _Join | None:
+        """None where it is not, in full, what `LOOK` prints."""
+        found = _LOOKED.fullmatch(printed)
+        return cls(found[1] == "yes", found[2]) if found and found[2] in UNIT_STATES else None
+
+    @property
+    def is_running(self) -> bool:
+        return self.job == "activating"
+
+    @property
+    def is_over(self) -> bool:
+        """A node in the API may be that of an earlier machine: the one there now has joined where kubeadm says so."""
+        return self.is_begun and not self.is_running
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +126,7 @@ class WorkersPhase:
 
     def _find_nodes(self) -> dict[str, bool]:
         """Of the nodes that the API server lists, whether a kubelet has reported."""
-        listing = self._kubectl.find_awaited(NODES, self.tools.waits)
-        return _reports(listing) if listing else {}
+        return {name: has_reported(item) for name, item in find_nodes(self._kubectl, self.tools.waits).items()}
 
     def _missing(self, nodes: Mapping[str, bool]) -> tuple[ClusterNode, ...]:
         """Workers that no kubelet has reported for, or that of the machine that they were before."""
@@ -134,8 +153,11 @@ class WorkersPhase:
         )
 
     def _has_joined(self, hostname: str) -> bool:
-        argv = ["sh", "-c", HAS_JOINED, "has-joined", _KUBELET_CONF, _UNIT]
-        return self.shells[hostname].run(argv, check=False).returncode == 0
+        return self._look(hostname).is_over
+
+    def _look(self, hostname: str) -> _Join:
+        """Raises `WaitTimeout` where the node does not say it."""
+        return ask(self.shells[hostname], self.tools.waits, LOOK, _KUBELET_CONF, _UNIT, read=_Join.parse)
 
     def _discard_former(self, hostnames: list[str]) -> None:
         """Takes machines out of the cluster that are there no more, and the record that the cluster was verified.
@@ -145,7 +167,7 @@ class WorkersPhase:
         kubectl = self._kubectl
         kubectl.discard(RECORD_PATH)
         for hostname in hostnames:
-            if not is_job_running(self.shells[hostname], _UNIT):
+            if not self._look(hostname).is_running:
                 self.tools.reporter.progress("removed from the cluster: its machine was recreated", hostname)
                 kubectl.discard(f"{NODES}/{hostname}")
 
@@ -157,11 +179,13 @@ class WorkersPhase:
 
     def _join(self, hostname: str, config: str) -> None:
         shell = self.shells[hostname]
-        seen = shell.run(["sh", "-c", LOOK, "look", _KUBELET_CONF, _MANIFESTS, _UNIT]).stdout.strip()
-        if seen == "running":
+        # It is part of Kubernetes' own package; without it, the kubelet looks for it each second.
+        shell.run(["mkdir", "-p", _MANIFESTS])
+        seen = self._look(hostname)
+        if seen.is_running:
             self.tools.reporter.progress("resuming the join of an earlier run", hostname)
         else:
-            if seen != "fresh":
+            if seen.is_begun:
                 reset_node(shell, self.cluster)
             shell.write_file(_CONFIG, config.encode(), 0o600)
         with cleaned_up(lambda seconds: shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iecpod.deploy.node.node_probe import node_awaited
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.errors import CommandFailed, IecpodError, NodeError
+from iecpod.deploy.waiting.waits import Waits
+from iecpod.errors import CommandFailed, LoginRefused, NodeError
 from iecpod.ports import NodeEndpoint, Reporter, Shell
 from iecpod.providers.existing.dependencies import ExistingTools
 from iecpod.providers.existing.nodes import MetMachines
@@ -37,7 +39,8 @@ def check_root(shell: Shell, user: str) -> None:
 
 
 def open_shell(tools: ExistingTools, endpoint: NodeEndpoint) -> Shell:
-    """By the POD's key where the node knows it, else by what was given to log in with.
+    """By the POD's key where the node knows it, else by what was given to log in with. Only a node that refuses the
+    key does not know it: silence, and a sudo that is refused, are raised.
 
     Raises `NodeUnreachable`, and `NodeError` as `check_root`.
     """
@@ -46,8 +49,11 @@ def open_shell(tools: ExistingTools, endpoint: NodeEndpoint) -> Shell:
         try:
             check_root(shell, endpoint.user)
             return shell
-        except IecpodError:
+        except LoginRefused:
             shell.close()
+        except BaseException:
+            shell.close()
+            raise
     shell = tools.access.first_shell(endpoint)
     try:
         check_root(shell, endpoint.user)
@@ -66,6 +72,7 @@ class LoginPhase:
     shells: Mapping[str, Shell]
     node_times: NodeTimes
     reporter: Reporter
+    waits: Waits
     name: str = "reachable"
     summary: str = "login to the machines, each with the POD's key"
 
@@ -73,9 +80,7 @@ class LoginPhase:
         met = self.machines.all()
         if not all(met[name].is_changed for name in self.shells):
             return None
-        try:
-            run_on_nodes(tuple(self.shells), lambda name: self.shells[name].run(["true"], timeout_seconds=_SECONDS))
-        except IecpodError:
+        if not all(run_on_nodes(tuple(self.shells), self._takes_key).values()):
             return None
         return f"{len(self.shells)} nodes answer"
 
@@ -84,6 +89,20 @@ class LoginPhase:
         for hostname in self.shells:
             self.machines.note_changed(hostname)  # from here on, a teardown has to look there
         self.node_times.on_nodes(tuple(self.shells), lambda hostname: self._let_in(hostname, line))
+
+    def _takes_key(self, hostname: str) -> bool:
+        """A node that does not answer is waited for. Raises as `check_root`, and `WaitTimeout`."""
+        shell, user = self.shells[hostname], self.machines.all()[hostname].user
+
+        def probe() -> bool:
+            try:
+                with node_awaited(hostname):
+                    check_root(shell, user)
+            except LoginRefused:
+                return False
+            return True
+
+        return self.waits.wait_for("SSH", probe, seconds=_SECONDS, node=hostname, interval_seconds=5.0)
 
     def _let_in(self, hostname: str, line: str) -> None:
         endpoint = self.machines.endpoints((hostname,))[hostname]

@@ -114,9 +114,15 @@ class ExistingPlan:
 
     def phases(self, shells: Mapping[str, Shell], tools: PhaseTools) -> Sequence[Phase]:
         return [
-            LoginPhase(self.tools, self.met, shells, tools.node_times, tools.reporter),
+            LoginPhase(self.tools, self.met, shells, tools.node_times, tools.reporter, tools.waits),
             PreparePhase(
-                self.pod, self.tools.run.owner, shells, self._planned_changes, tools.node_times, tools.reporter
+                self.pod,
+                self.tools.run.owner,
+                shells,
+                self._planned_changes,
+                tools.node_times,
+                tools.reporter,
+                tools.waits,
             ),
         ]
 

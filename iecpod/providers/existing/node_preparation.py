@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from iecpod.deploy.node.file_digests import CHECK_DIGESTS, digest_lines
+from iecpod.deploy.node.node_probe import is_in_place
 from iecpod.deploy.waiting.node_times import NodeTimes
 from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.deploy.waiting.waits import Waits
 from iecpod.design.owner import Owner
 from iecpod.design.pod_design import PodDesign
-from iecpod.errors import IecpodError, NodeError
+from iecpod.errors import NodeError
 from iecpod.ports import Reporter, Shell
 from iecpod.providers.existing.node_changes import DPKG_CONF, ENVIRONMENT_CONF, NodeChanges
 from iecpod.providers.existing.node_facts import RECORD_DIR
@@ -70,9 +72,8 @@ shift
 if test $# -gt 0; then systemctl set-environment "$@"; fi
 """
 
-#: Arguments: lines of /etc/hosts; input: digests of files.
+#: Arguments: digests of files, then lines of /etc/hosts.
 _CHECK = f"""
-set -e
 {CHECK_DIGESTS}
 shift
 test -e {RECORD_DIR}/set-packages
@@ -93,13 +94,12 @@ class PreparePhase:
     find_changes: Callable[[], Mapping[str, NodeChanges]]
     node_times: NodeTimes
     reporter: Reporter
+    waits: Waits
     name: str = "prepare"
     summary: str = "what was there is recorded; swap off, kernel modules, names of the nodes"
 
     def probe(self) -> str | None:
-        try:
-            run_on_nodes(tuple(self.shells), self._check)
-        except IecpodError:
+        if not all(run_on_nodes(tuple(self.shells), self._is_prepared).values()):
             return None
         return f"{len(self.shells)} machines recorded and prepared"
 
@@ -107,9 +107,9 @@ class PreparePhase:
         changes = self.find_changes()
         self.node_times.on_nodes(tuple(self.shells), lambda hostname: self._prepare(hostname, changes[hostname]))
 
-    def _check(self, hostname: str) -> None:
-        argv = ["sh", "-c", _CHECK, "check-prepared", digest_lines(self._files()), *self.pod.host_lines]
-        self.shells[hostname].run(argv)
+    def _is_prepared(self, hostname: str) -> bool:
+        """Raises `WaitTimeout` where the node does not say it."""
+        return is_in_place(self.shells[hostname], self.waits, _CHECK, digest_lines(self._files()), *self.pod.host_lines)
 
     def _prepare(self, hostname: str, changes: NodeChanges) -> None:
         shell = self.shells[hostname]

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.pod_design import PodOrder, design_pod
-from iecpod.errors import CleanupError, IecpodError
+from iecpod.errors import CleanupError, HostKeyMismatch, IecpodError, LoginRefused, NodeUnreachable, WaitTimeout
 from iecpod.options.choices import VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
@@ -100,10 +100,10 @@ class ExistingProvider:
 
     def _put_back(self, changed: tuple[str, ...], kept: frozenset[str] = frozenset()) -> Removed:
         """Those that are `kept` stay known here, and this POD there."""
-        shells, silent = self._open(changed)
+        shells, not_opened = self._open(changed)
         restored = restore_nodes(shells, self._tools.run.owner, self._tools.run.reporter, kept)
         self.close()
-        restored = Restored(restored.left, {**silent, **restored.unknown})
+        restored = Restored({**not_opened.left, **restored.left}, {**not_opened.unknown, **restored.unknown})
         clean = tuple(name for name in changed if name not in restored.left and name not in restored.unknown)
         if forgotten := tuple(name for name in clean if name not in kept):
             self._met.forget(forgotten)
@@ -141,20 +141,26 @@ class ExistingProvider:
         known = [name for name in order.hostnames if name in self._met.all()]
         return run_on_nodes(known, attempt)
 
-    def _open(self, names: Sequence[str]) -> tuple[dict[str, Shell], dict[str, str]]:
-        """Shells of those that answer, and why the others do not."""
+    def _open(self, names: Sequence[str]) -> tuple[dict[str, Shell], Restored]:
+        """Shells of those that let us in, and why the others do not: of some nothing is known, some refuse."""
         silent: dict[str, str] = {}
+        refused: dict[str, tuple[str, ...]] = {}
 
         def attempt(name: str) -> Shell | None:
             try:
                 return self._open_one(name)
             except IecpodError as error:
-                silent[name] = error.cause.removeprefix(f"{name}: ")
+                why = error.cause.removeprefix(f"{name}: ")
+                answers = isinstance(error, (LoginRefused, HostKeyMismatch))
+                if isinstance(error, (NodeUnreachable, WaitTimeout)) and not answers:
+                    silent[name] = why
+                else:
+                    refused[name] = (why,)
                 return None
 
         opened = {name: shell for name, shell in run_on_nodes(names, attempt).items() if shell is not None}
         self._shells |= opened
-        return opened, silent
+        return opened, Restored(left=refused, unknown=silent)
 
     def _open_one(self, name: str) -> Shell:
         return open_shell(self._tools, self._met.endpoints((name,))[name])

@@ -26,7 +26,8 @@ _STEPS = (
     ("puts kernel settings and swap back", scripts.KERNEL),
 )
 
-_READ_OWNER = 'test ! -e "$1" || cat "$1/owner"'
+_NO_RECORD = "none"
+_READ_OWNER = f'if test -e "$1"; then cat "$1/owner"; else echo {_NO_RECORD}; fi'
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,13 @@ def _restore(shell: Shell, owner: Owner, reporter: Reporter, *, forget: bool) ->
 
 
 def _is_ours(shell: Shell, owner: Owner) -> bool:
-    """Whether there is a record. Raises `NodeError` where it is another's."""
+    """Whether there is a record. Raises `NodeError` where it is another's, and where the node does not say it."""
     said = shell.run(["sh", "-c", _READ_OWNER, "owner", RECORD_DIR], timeout_seconds=_SHORT_SECONDS).stdout
-    if not said.strip():
+    if said == f"{_NO_RECORD}\n":
         return False
     expected = [f"installation={owner.installation}", f"pod={owner.ref}", f"node={shell.node}"]
+    if not said.strip():
+        raise NodeError(shell.node, "it does not say whether it has a record")
     if said.splitlines() != expected:
         raise NodeError(shell.node, f"its record is another's: {' '.join(said.split())[:300]}")
     return True
@@ -89,7 +92,10 @@ def _is_ours(shell: Shell, owner: Owner) -> bool:
 
 def _compare(shell: Shell) -> tuple[str, ...]:
     said = shell.run(["sh", "-c", scripts.COMPARE, "compare"], timeout_seconds=_SHORT_SECONDS * 5).stdout
-    return _bounded([line[:200] for line in said.splitlines() if line.strip()])
+    *left, end = said.splitlines() or [""]
+    if end != scripts.COMPARED:
+        raise NodeError(shell.node, "it does not say whether it is as it was")
+    return _bounded([line[:200] for line in left if line.strip()])
 
 
 def _bounded(left: Sequence[str]) -> tuple[str, ...]:

@@ -238,9 +238,11 @@ done < "$record/enabled"
 exit 0
 """
 
-#: What differs from the record yet, a line each: `kind name`.
+#: What differs from the record yet, a line each: `kind name`; then a line that says that it has looked to the end.
+COMPARED = "compared"
 COMPARE = f"""{_HEADER}
-list_packages | awk 'NR == FNR {{ before[$1] = $2; next }}
+packages=$(list_packages) || exit 1
+printf '%s\\n' "$packages" | awk 'NR == FNR {{ before[$1] = $2; next }}
     !($1 in before) {{ print "new", $1, $2 }}
     ($1 in before) && before[$1] != $2 {{ print "changed", $1, $2, before[$1] }}' "$record/packages" - |
 while read -r how package version before; do
@@ -287,6 +289,7 @@ while read -r device; do
 done < "$record/swaps"
 grep -q '^# iecpod: begin' /etc/hosts && echo 'lines of /etc/hosts'
 grep -q '^#iecpod-swap# ' /etc/fstab 2> /dev/null && echo 'lines of /etc/fstab'
+echo {COMPARED}
 exit 0
 """
 

@@ -15,13 +15,14 @@ from iecpod.cni.registry import CNIS
 from iecpod.deploy.node.cni_files import CHECK, INSTALL
 from iecpod.deploy.phases.pod_network import PodNetworkPhase
 from iecpod.deploy.phases.ready import ReadyPhase
-from iecpod.deploy.phases.workers import HAS_JOINED, LOOK, WorkersPhase
+from iecpod.deploy.phases.workers import LOOK, WorkersPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
 from iecpod.release.scenario import load_scenarios, select_scenario
 from iecpod.yaml.document import load_yaml_all
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
+from tests.fakes.probes import IN_PLACE, MISSING
 from tests.unit.golden_files import check_golden
 
 ROOT = Path(__file__).parents[3]
@@ -85,7 +86,7 @@ def test_the_guard_closes_the_bgp_api_of_the_node_alone(cluster: DesiredCluster)
 
 def node_shells(cluster: DesiredCluster, *, have_files: bool = True) -> dict[str, FakeShell]:
     return {
-        node.hostname: FakeShell(node.hostname).on("sh", "-euc", CHECK, returncode=0 if have_files else 1)
+        node.hostname: FakeShell(node.hostname).on("sh", "-c", CHECK, stdout=IN_PLACE if have_files else MISSING)
         for node in cluster.nodes
     }
 
@@ -154,8 +155,7 @@ def join_workers(cluster: DesiredCluster, nodes: str) -> FakeShell:
     shells = {"iec01": first}
     for worker in cluster.workers:
         shell = shells[worker.hostname] = on_job(FakeShell(worker.hostname)).on("rm")
-        shell.on("sh", "-c", LOOK, stdout="fresh\n").on("systemctl", stdout="inactive\n")
-        shell.on("sh", "-c", HAS_JOINED, returncode=1)
+        shell.on("sh", "-c", LOOK, stdout="kubelet.conf=no\njob=inactive\n").on("mkdir")
     WorkersPhase(cluster, shells, fake_phase_tools()).run()
     assert all(jobs_of(shells[worker.hostname]) for worker in cluster.workers)
     return first

@@ -23,6 +23,7 @@ from iecpod.release.file import known_releases, load_release
 from iecpod.release.release import CniSource, Manifest, Release
 from iecpod.release.scenario import load_scenarios
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
+from tests.fakes.probes import IN_PLACE
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = ROOT / "schemas"
@@ -96,7 +97,9 @@ def test_one_class_is_all_that_a_pod_network_takes(woven: DesiredCluster) -> Non
     assert [manifest.name for manifest in woven.cni.manifests(woven.release)] == ["weave"]
     reporter = RecordingReporter()
     get = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
-    shells = {node.hostname: FakeShell(node.hostname).on("sh", "-euc") for node in woven.nodes}
+    shells = {
+        node.hostname: FakeShell(node.hostname).on("sh", "-euc").on("sh", "-c", stdout=IN_PLACE) for node in woven.nodes
+    }
     first = shells["iec01"].on("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "apply")
     first.on(*get, "--raw=/apis/apps/v1/namespaces/kube-system/daemonsets/weave-net", stdout="{}")
     first.on(*get, f"--raw={woven.cni.daemon_pods}", stdout='{"items": []}')

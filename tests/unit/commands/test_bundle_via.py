@@ -28,6 +28,7 @@ from iecpod.release.mirrors import Supply
 from iecpod.release.release import ImageSource, ImageSourceType, Release
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes.probes import MISSING
 from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
 from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
@@ -189,7 +190,7 @@ def _bundle(directory: Path) -> BundleFiles:
 
 def _run_phase(shell: FakeShell, directory: Path) -> tuple[Sequence[tuple[str, ...]], set[str]]:
     """What was run by its name, and what was sent."""
-    shell.on("sh", "-c", returncode=1).on("systemctl")
+    shell.on("sh", "-c", stdout=MISSING).on("systemctl")
     bundle = _bundle(directory)
     phase = RuntimePhase(
         make_release(),

@@ -18,6 +18,7 @@ from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.node.cni_files import CHECK, INSTALL
 from iecpod.deploy.phases.control_plane import LOOK
+from iecpod.deploy.phases.workers import LOOK as LOOK_AT_JOIN
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.deadline_factor import PHASES_THAT_WAIT
 from iecpod.design.machines import BundleDisk, Route, Seed
@@ -55,6 +56,7 @@ from iecpod.ssh.keys import ensure_pod_keys
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
+from tests.fakes.probes import IN_PLACE, MISSING, in_place_or
 from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
 from tests.unit.cni.calico_of_the_iec import make_tls
@@ -199,12 +201,14 @@ class FakeTools:
 def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     """A node on which every phase finds its work done."""
     shell = FakeShell(hostname)
-    shell.on("test", "-e").on("true").on("sh", "-c", stdout="150\n")
-    shell.on("sh", "-c", LOOK, stdout="admin.conf\nmanifests\nkube-scheduler.yaml\ninactive\n")
-    shell.on("sh", "-euc", stdout="v1.20.2\n").on("systemctl", "is-active", stdout="active\n")
+    shell.on("test", "-e").on("true").reply(("sh", "-c"), in_place_or("150\n"))
+    seen = "admin.conf=yes\nmanifests=yes\nkube-scheduler.yaml=yes\njob=inactive\n"
+    shell.on("sh", "-c", LOOK, stdout=seen)
+    shell.on("sh", "-c", LOOK_AT_JOIN, stdout="kubelet.conf=yes\njob=inactive\n")
     items = [
         {
             "metadata": {"name": name},
+            "spec": {"podCIDR": f"100.100.{NODES.index(name)}.0/24"},
             "status": {
                 "addresses": [{"type": "InternalIP", "address": f"172.16.10.{36 + NODES.index(name)}"}],
                 "conditions": [{"type": "Ready", "status": "True"}],
@@ -221,7 +225,7 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
     shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
     # What the CNI phase writes is what the node has from then on.
-    shell.on("sh", "-euc", CHECK, returncode=1).on("sh", "-euc", INSTALL).on("sh", "-euc", CHECK)
+    shell.on("sh", "-c", CHECK, stdout=MISSING).on("sh", "-euc", INSTALL).on("sh", "-c", CHECK, stdout=IN_PLACE)
     shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
     return shell
 

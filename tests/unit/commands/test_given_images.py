@@ -35,6 +35,8 @@ from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest_patch import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.jobs import on_job
+from tests.fakes.probes import IN_PLACE, in_place_or
+from tests.fakes.probes import MISSING as NOT_THERE
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
 from tests.pod_requests import pod_request
@@ -117,12 +119,18 @@ def test_deploy_is_refused_before_a_machine_is_made(layout: Layout, tools: Manif
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()
 
 
+def _with_an_older_kubeadm(argv: Sequence[str], stdin: bytes) -> CommandResult:
+    if "kubeadm version" in argv[2]:
+        return CommandResult(0, NOT_THERE, "")
+    return in_place_or("150\n")(argv, stdin)
+
+
 def test_deploy_tells_where_images_come_from_before_it_begins(
     layout: Layout, tools: ManifestTools, tmp_path: Path
 ) -> None:
     archive = taken_in(tmp_path, NODE, CNI, CONTROLLERS)
     for shell in tools.node_shells.values():
-        shell.on("systemctl", returncode=1)
+        shell.on("systemctl", returncode=1).replace(("sh", "-c"), _with_an_older_kubeadm)
     with pytest.raises(IecpodError, match="`systemctl enable --now containerd` exited with 1"):
         deploy(resolve(layout, tmp_path, archive), tools, lambda _report: None)
     shown = [line for line in tools.reporter.lines if " runs " in line]
@@ -251,11 +259,10 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
 
     def answer(argv: Sequence[str], _stdin: bytes) -> CommandResult:
         calls.append(argv[3:])
-        missing = argv[3:] and argv[3] == "look-images" and not has_them
-        return CommandResult(1 if missing else 0, "v1.20.2\n" if argv[3:4] == ["check-runtime"] else "", "")
+        missing = argv[4:5] == ["containerd"] or (NODE.names[0] in argv and not has_them)
+        return CommandResult(0, NOT_THERE if missing else IN_PLACE, "")
 
-    shell = on_job(FakeShell().reply(("sh", "-euc"), answer).on("sh", "-c").on("rm").on("systemctl"))
-    shell.on("systemctl", "is-active", stdout="inactive\n", returncode=3)
+    shell = on_job(FakeShell().reply(("sh",), answer).on("rm").on("systemctl"))
     phase = RuntimePhase(
         *(
             release,
@@ -268,12 +275,12 @@ def test_nodes_that_install_from_the_network_are_sent_archives(tmp_path: Path, h
         archs={"iec01": Arch.X86_64},
     )
     assert (phase.probe() is not None) is has_them
-    assert list(calls[-1]) == ["look-images", *NODE.names, *CNI.names]
+    assert list(calls[-1]) == ["probe", *NODE.names, *CNI.names]
     phase.run()
     sent = {path: content for path, content in shell.files.items() if "iecpod-images" in path}
     place = f"/var/cache/iecpod-images/images/{archive.digest}.tar"
     assert sent == ({} if has_them else {place: archive.file(Arch.X86_64).read_bytes()})
-    assert list(calls[-1]) == ["look-images" if has_them else "load-images", *NODE.names, *CNI.names]
+    assert list(calls[-1]) == ["probe" if has_them else "load-images", *NODE.names, *CNI.names]
     assert shell.called("rm", "-rf", "/var/cache/iecpod-images") is not has_them
 
 

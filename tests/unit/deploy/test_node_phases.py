@@ -18,8 +18,8 @@ from iecpod.deploy.phases.control_plane import LOOK, ControlPlanePhase
 from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.deploy.phases.ready import ReadyPhase
 from iecpod.deploy.phases.runtime import RuntimePhase
-from iecpod.deploy.phases.workers import HAS_JOINED, WorkersPhase
 from iecpod.deploy.phases.workers import LOOK as LOOK_AT_JOIN
+from iecpod.deploy.phases.workers import WorkersPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.design.deadline_factor import GuestSpeed
 from iecpod.errors import CommandFailed, NodeError, NodeUnreachable, WaitTimeout
@@ -28,6 +28,7 @@ from iecpod.release.mirrors import Supply
 from iecpod.render.low_overhead import render_patches
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
+from tests.fakes.probes import IN_PLACE, MISSING
 from tests.unit.conftest import make_release, with_release
 from tests.unit.deploy.admin_conf import admin_conf, credentials
 
@@ -124,7 +125,7 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
         images=(tmp_path / "images.tar",),
         references=("k8s.gcr.io/pause:3.2",),
     )
-    shell = FakeShell().on("sh", "-c", returncode=1).on("sh", "-euc").on("systemctl")
+    shell = FakeShell().on("sh", "-c", stdout=MISSING).on("sh", "-euc").on("systemctl")
     _runtime(shell, lambda _hostname, _is_sent: bundle, low_overhead=False).run()
     below = "/var/cache/iecpod-bundle/"
     sent = {path.removeprefix(below) for path in shell.files if path.startswith(below)}
@@ -136,10 +137,10 @@ def test_a_bundle_that_the_image_lacks_is_sent_and_installed(tmp_path: Path) -> 
 
 
 def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
-    shell = FakeShell().on("sh", "-euc", returncode=1)
+    shell = FakeShell().on("sh", "-c", stdout=MISSING)
     assert _runtime(shell, low_overhead=False).probe() is None
     assert "test ! -e /var/cache/iecpod-bundle" in shell.calls[0][2]
-    shell = FakeShell().on("sh", "-euc", stdout="v1.20.2\n")
+    shell = FakeShell().on("sh", "-c", stdout=IN_PLACE)
     assert _runtime(shell, low_overhead=True).probe() == "containerd, Kubernetes 1.20.2"
     checked = {line.split()[1] for line in shell.calls[0][4].splitlines()}
     assert checked == {
@@ -153,7 +154,7 @@ def test_a_bundle_that_is_half_installed_is_not_in_place() -> None:
 
 @pytest.mark.parametrize("low_overhead", [True, False])
 def test_only_on_emulated_guests_the_runtime_may_sleep_longer(low_overhead: bool) -> None:
-    shell = FakeShell().on("systemctl").on("sh", "-c")
+    shell = FakeShell().on("systemctl").on("sh", "-c", stdout=IN_PLACE)
     _runtime(shell, low_overhead=low_overhead).run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
     slack = b"[Service]\nTimerSlackNSec=5000000ns\n"
@@ -171,10 +172,17 @@ def _control_plane(shell: FakeShell, cluster: DesiredCluster) -> ControlPlanePha
 
 def _looks(shell: FakeShell, *words: str) -> FakeShell:
     """What the node has: files, and the state of the unit."""
-    return shell.on("sh", "-c", LOOK, stdout="\n".join(words))
+    *files, job = words
+    said = [f"{name}={'yes' if name in files else 'no'}" for name in _ALL]
+    return shell.on("sh", "-c", LOOK, stdout="\n".join([*said, f"job={job}", ""]))
 
 
 _ALL = ("admin.conf", "manifests", "kube-scheduler.yaml")
+
+
+def _said(word: str, *, job: str) -> str:
+    """All files are there, or none."""
+    return "".join([*(f"{name}={word}\n" for name in _ALL), f"job={job}\n"])
 
 
 def test_init_that_broke_off_is_reset_first(cluster: DesiredCluster) -> None:
@@ -280,10 +288,11 @@ def test_control_plane_is_not_in_place_while_init_runs(cluster: DesiredCluster) 
 
 
 def test_a_node_that_says_nothing_has_not_said_that_there_is_nothing(cluster: DesiredCluster) -> None:
-    phase = _control_plane(_looks(FakeShell()), cluster)
-    for look in (phase.probe, phase.run):
-        with pytest.raises(NodeError, match="does not say"):
-            look()
+    for printed in ("", "job=\n", "inactive\n", "manifests\nkube-scheduler.yaml\n", _said("yes", job="")):
+        phase = _control_plane(FakeShell().on("sh", "-c", LOOK, stdout=printed), cluster)
+        for look in (phase.probe, phase.run):
+            with pytest.raises(WaitTimeout, match="does not say"):
+                look()
 
 
 def test_the_look_is_a_shell_script_that_says_what_is_there(tmp_path: Path) -> None:
@@ -293,15 +302,17 @@ def test_the_look_is_a_shell_script_that_says_what_is_there(tmp_path: Path) -> N
     argv = ["sh", "-c", LOOK, "look", str(tmp_path / "admin.conf"), str(manifests), UNIT]
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
 
-    def looked() -> list[str]:
-        return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False).stdout.split()
+    def looked() -> str:
+        return subprocess.run(argv, capture_output=True, text=True, env=environment, check=True).stdout
 
-    assert looked() == ["activating"]
+    assert looked() == _said("no", job="activating")
     manifests.mkdir()
     (manifests / "kube-scheduler.yaml").touch()
-    assert looked() == ["manifests", "kube-scheduler.yaml", "activating"]
+    assert looked() == "admin.conf=no\nmanifests=yes\nkube-scheduler.yaml=yes\njob=activating\n"
     (tmp_path / "admin.conf").touch()
-    assert looked() == [*_ALL, "activating"]
+    assert looked() == _said("yes", job="activating")
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho Failed to connect to bus >&2\nexit 1\n")
+    assert looked() == _said("yes", job="")
 
 
 def test_what_was_read_before_an_init_is_read_again_after_it(cluster: DesiredCluster) -> None:
@@ -366,10 +377,15 @@ def test_odd_words_of_a_guest_are_its_error(printed: str, shown: str) -> None:
     assert caught.value.cause == f"iec01: it answers with something unexpected: {shown}"
 
 
+_LISTS_THE_FIRST = '{"items": [{"metadata": {"name": "iec01"}}]}'
+_FRESH, _BEGUN = "kubelet.conf=no\njob=inactive\n", "kubelet.conf=yes\njob=inactive\n"
+_RUNNING = "kubelet.conf=no\njob=activating\n"
+
+
 def test_a_guest_that_goes_away_in_its_join_is_a_timeout_with_its_console(cluster: DesiredCluster) -> None:
-    first = FakeShell("iec01").on("kubectl", stdout='{"items": []}')
+    first = FakeShell("iec01").on("kubectl", stdout=_LISTS_THE_FIRST)
     first.on("openssl", stdout=(Path(__file__).parents[1] / "data" / "ca.pub").read_text())
-    away = FakeShell("iec02").on("sh", "-c", LOOK_AT_JOIN, stdout="running\n").on("sh", "-c", START)
+    away = FakeShell("iec02").on("sh", "-c", LOOK_AT_JOIN, stdout=_RUNNING).on("sh", "-c", START).on("mkdir")
     for command in (("sh",), ("rm",)):
         away.reply(command, NodeUnreachable("iec02", "no route to host"))
     one_worker = dataclasses.replace(cluster, nodes=cluster.nodes[:2])
@@ -396,11 +412,12 @@ def _control_plane_that_lists(*names: str) -> FakeShell:
     return shell
 
 
-def _worker(*, has_joined: bool, job: str) -> FakeShell:
-    """It has joined from the end of the job on."""
-    shell = FakeShell("iec02").on("sh", "-c", HAS_JOINED, returncode=0 if has_joined else 1)
-    shell.on("sh", "-c", LOOK_AT_JOIN, stdout="running\n" if job == "activating" else "fresh\n")
-    return on_job(shell.on("systemctl", "is-active", stdout=f"{job}\n").on("rm"))
+def _worker(*looks: str) -> FakeShell:
+    """What is seen of its join, each time that it is looked at."""
+    shell = on_job(FakeShell("iec02").on("mkdir").on("rm"))
+    for said in looks:
+        shell.on("sh", "-c", LOOK_AT_JOIN, stdout=said)
+    return shell
 
 
 def _workers(cluster: DesiredCluster, first: FakeShell, second: FakeShell) -> WorkersPhase:
@@ -410,11 +427,11 @@ def _workers(cluster: DesiredCluster, first: FakeShell, second: FakeShell) -> Wo
 
 def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster: DesiredCluster) -> None:
     """The cluster lists its name still, and knows it as verified."""
-    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=False, job="inactive")
+    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(_FRESH)
     first.on(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02", stdout="{}")
     phase = _workers(cluster, first, second)
     assert phase.probe() is None
-    second = _worker(has_joined=False, job="inactive")
+    second = _worker(_FRESH)
     _workers(cluster, first, second).run()
     deleted = [call for call in first.calls if call[:3] == (*_KUBECTL, "delete")]
     created = next(index for index, call in enumerate(first.calls) if call[2] == "create")
@@ -426,7 +443,7 @@ def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster:
 
 def test_a_node_whose_join_goes_on_is_not_taken_out(cluster: DesiredCluster) -> None:
     """It is listed since a moment ago, by the join of a run that was killed."""
-    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=False, job="activating")
+    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(_RUNNING)
     _workers(cluster, first, second).run()
     assert not first.called(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02")
     assert not second.called("kubeadm", "reset") and second.files == {}
@@ -435,22 +452,24 @@ def test_a_node_whose_join_goes_on_is_not_taken_out(cluster: DesiredCluster) -> 
 def test_the_look_at_a_join_says_how_far_it_came(tmp_path: Path) -> None:
     (tmp_path / "systemctl").write_text("#!/bin/sh\ncat state\n")
     (tmp_path / "systemctl").chmod(0o755)
-    argv = ["sh", "-c", LOOK_AT_JOIN, "look", "kubelet.conf", "manifests", UNIT]
+    argv = ["sh", "-c", LOOK_AT_JOIN, "look", "kubelet.conf", UNIT]
 
     def looked() -> str:
         environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
         return subprocess.run(argv, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True).stdout
 
     (tmp_path / "state").write_text("inactive\n")
-    assert looked() == "fresh\n" and (tmp_path / "manifests").is_dir()
+    assert looked() == _FRESH
     (tmp_path / "kubelet.conf").touch()
-    assert looked() == "started\n"
+    assert looked() == _BEGUN
     (tmp_path / "state").write_text("activating\n")
-    assert looked() == "running\n"
+    assert looked() == "kubelet.conf=yes\njob=activating\n"
+    (tmp_path / "state").write_text("")
+    assert looked() == "kubelet.conf=yes\njob=\n"
 
 
 def test_workers_that_have_joined_are_in_place(cluster: DesiredCluster) -> None:
-    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(has_joined=True, job="inactive")
+    first, second = _control_plane_that_lists("iec01", "iec02"), _worker(_BEGUN)
     assert _workers(cluster, first, second).probe() == "1 joined"
 
 
@@ -564,7 +583,7 @@ def test_tokens_and_ca_pins_have_kubeadms_form() -> None:
 @pytest.mark.parametrize("answer", ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
 def test_a_ca_that_cannot_be_read_is_the_nodes_fault(cluster: DesiredCluster, answer: str) -> None:
     shells = {node.hostname: FakeShell(node.hostname).on("sh", "-c", returncode=1) for node in cluster.nodes}
-    shells["iec01"].on("kubectl", stdout='{"items": []}').on("openssl", stdout=answer)
+    shells["iec01"].on("kubectl", stdout=_LISTS_THE_FIRST).on("openssl", stdout=answer)
     with pytest.raises(NodeError, match="has no public key that can be read"):
         WorkersPhase(cluster, shells, fake_phase_tools()).run()
 

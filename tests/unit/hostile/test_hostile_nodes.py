@@ -19,6 +19,7 @@ import pytest
 
 from iecpod.commands.deploy import deploy
 from iecpod.commands.status import observe_status
+from iecpod.deploy.phases import reachable
 from iecpod.errors import CommandFailed, ExitCode, IecpodError, NodeUnreachable, WaitTimeout
 from iecpod.layout import Layout
 from iecpod.model import Arch
@@ -102,6 +103,21 @@ class LyingShell:
         return getattr(self._shell, name)
 
 
+class SilentShell(LyingShell):
+    """As `LyingShell`, and what it says is never that something is missing: it is silent, or talks nonsense."""
+
+    def _lie(self, rng: random.Random, sound: CommandResult, argv: Sequence[str]) -> CommandResult:
+        if rng.random() < 0.3:
+            raise rng.choice((NodeUnreachable(self.node, "gone"), WaitTimeout(argv[0], 1.0, "")))
+        cut = sound.stdout[: rng.randrange(max(1, len(sound.stdout)))]
+        text = rng.choice(("", cut, cut, sound.stdout * 2, rng.choice(NONSENSE)))
+        return CommandResult(rng.choice((0, 0, 0, 1, 127, 137, 255)), text, rng.choice(NONSENSE))
+
+
+#: No object of JSON: that would be an answer of the API server, as is `NotFound`.
+NONSENSE = tuple(text for text in TEXTS if not text.startswith('{"') and text != "{}" and "NotFound" not in text)
+
+
 def _other(rng: random.Random, text: str) -> str:
     """JSON with another value in a place; of other text a part, or more than all."""
     try:
@@ -150,3 +166,48 @@ def test_whatever_nodes_answer(verb: str, tmp_path: Path, layout: Layout, monkey
             outcome = _outcome(functools.partial(_run, verb, inputs, tools))
         assert (outcome, seen) == ("", []), seed
         assert time.monotonic() - started < MOST_SECONDS, seed
+
+
+#: What a run may do besides what a deploy does that finds all in place: more looks, while it waits.
+_LOOKS = (
+    ("true",),
+    ("cat", "/proc/sys/kernel/random/boot_id"),
+    ("sh", "-c", reachable._WAIT),
+    ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get"),
+)
+
+
+def _changes(shell: FakeShell, since: int, known: set[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    calls = [call for call in shell.calls[since:] if call not in known]
+    return [call for call in calls if not any(call[: len(look)] == look for look in _LOOKS)]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6, 1.0])
+def test_silence_and_nonsense_change_nothing_on_a_pod_that_is_there(
+    share: float, tmp_path: Path, layout: Layout
+) -> None:
+    """No reset, no restart, no deletion of a Node, no file is written: whatever is run, a sound deploy runs, too."""
+    outcomes = set()
+    for number in range(RUNS):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        tools, inputs = LenientTools(directory, layout), resolve(layout)
+        deploy(inputs, tools, lambda _report: None)
+        sound = dict(tools.node_shells)
+        begun = {name: len(shell.calls) for name, shell in sound.items()}
+        deploy(inputs, tools, lambda _report: None)
+        known = {name: set(shell.calls[begun[name] :]) for name, shell in sound.items()}
+        begun = {name: len(shell.calls) for name, shell in sound.items()}
+        files = {name: dict(shell.files) for name, shell in sound.items()}
+        seed = f"{SEED} silence {share} {number}"
+        tools.node_shells = {name: SilentShell(sound[name], seed, share) for name in NODES}  # type: ignore[misc]
+        before = tools.hypervisor.observe()
+        try:
+            outcomes.add(deploy(inputs, tools, lambda _report: None).outcome)
+        except IecpodError as error:
+            outcomes.add(str(error.exit_code))
+        changes = {name: _changes(sound[name], begun[name], known[name]) for name in NODES}
+        assert changes == {name: [] for name in NODES}, seed
+        assert {name: shell.files for name, shell in sound.items()} == files, seed
+        assert tools.hypervisor.observe() == before, seed
+    assert outcomes - {"in place"}, "some of it must be an error"

@@ -32,6 +32,7 @@ from iecpod.release.mirrors import Supply, apply_supply
 from iecpod.render.mirror_files import render_apt_conf
 from iecpod.render.node_files import render_node_files
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes.probes import IN_PLACE, MISSING
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.conftest import make_release
@@ -263,10 +264,11 @@ def _shell_with(files: dict[str, bytes]) -> FakeShell:
     def check(argv: Sequence[str], _stdin: bytes) -> CommandResult:
         pairs = [line.split("  ", 1) for line in "".join(argv[4:5]).splitlines()]
         same = all(hashlib.sha256(files.get(path, b"")).hexdigest() == digest for digest, path in pairs)
-        return CommandResult(0 if same and pairs else 1, "v1.20.2\n", "")
+        return CommandResult(0, IN_PLACE if same else MISSING, "")
 
-    shell = FakeShell().on("systemctl").on("sh", "-c")
-    return shell.reply(("sh", "-euc"), check)
+    has_kubernetes = CommandResult(0, IN_PLACE, "")
+    shell = FakeShell().on("systemctl")
+    return shell.reply(("sh", "-c"), lambda argv, stdin: check(argv, stdin) if argv[4:] else has_kubernetes)
 
 
 def _node_files(runtime: str) -> dict[str, bytes]:

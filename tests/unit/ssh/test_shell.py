@@ -15,7 +15,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from iecpod.errors import CommandFailed, NodeUnreachable, WaitTimeout
+from iecpod.errors import CommandFailed, LoginRefused, NodeUnreachable, WaitTimeout
 from iecpod.ssh import exchange
 from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
@@ -290,6 +290,28 @@ def test_a_refused_key_is_told_from_a_node_that_is_down(server: SshServer, keys:
     with pytest.raises(NodeUnreachable, match="refuses the POD's key") as caught:
         make_shell(server.port, keys, user="root").connect()
     assert caught.value.remedy == "look at its console"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Authentication failed.", LoginRefused),
+        ("Authentication timeout.", NodeUnreachable),
+        ("Authentication failed: transport shut down or saw EOF", NodeUnreachable),
+    ],
+)
+def test_a_key_without_an_answer_is_not_refused(keys: PodKeys, said: str, kind: type[NodeUnreachable]) -> None:
+    connection = SshConnection(
+        "iec01",
+        "127.0.0.1",
+        user="ubuntu",
+        private_key_file=keys.private_key_file,
+        host_key=keys.host_key("iec01")[1],
+        open_socket=open_socket,
+    )
+    with pytest.raises(NodeUnreachable) as caught, connection.reachable("no connection"):
+        raise paramiko.AuthenticationException(said)
+    assert type(caught.value) is kind and said in caught.value.cause
 
 
 def test_nothing_listens(keys: PodKeys) -> None:

@@ -95,7 +95,9 @@ def _pod(cluster: DesiredCluster) -> PodDesign:
 def prepare(machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges) -> PreparePhase:
     pod = _pod(cluster)
     tools = fake_phase_tools()
-    return PreparePhase(pod, OWNER, {"iec01": machine}, lambda: {"iec01": changes}, tools.node_times, tools.reporter)
+    return PreparePhase(
+        *(pod, OWNER, {"iec01": machine}, lambda: {"iec01": changes}, tools.node_times, tools.reporter, tools.waits)
+    )
 
 
 def deploy_on(machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges, packages: Path) -> None:

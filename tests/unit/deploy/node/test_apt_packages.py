@@ -16,6 +16,7 @@ from iecpod.release.mirrors import Supply
 from iecpod.release.release import AptRepository, Release
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
+from tests.fakes.probes import IN_PLACE, MISSING
 from tests.unit.conftest import make_release
 
 LAB = AptRepository(name="lab", uri="http://packages.lab/debian", suites=("stable",), components=("main",), key_url="k")
@@ -46,8 +47,7 @@ def phase(shell: FakeShell, wanted: Release, *, low_overhead: bool = False) -> R
 
 def fresh_node(*, runs: bool = False, said: str = "") -> FakeShell:
     """Its runtime is at work already where it `runs`; apt fails where it has `said` something."""
-    shell = FakeShell().on("sh", "-c").on("sh", "-euc").on("systemctl")
-    shell.on("systemctl", "is-active", "--quiet", returncode=0 if runs else 3)
+    shell = FakeShell().on("sh", "-c", stdout=IN_PLACE if runs else MISSING).on("sh", "-euc").on("systemctl")
     return on_job(shell, result="exit-code", status=100, journal=said) if said else on_job(shell)
 
 

@@ -28,9 +28,11 @@ class Node:
         self.log = directory / "log"
         (directory / "bin").mkdir()
         program = directory / "bin/systemctl"
-        program.write_text(f'#!/bin/sh\necho "$*" >> {self.log}\ntest ! -e {directory}/failed\n')
+        said = f"test $1 != is-active || cat {directory}/state"
+        program.write_text(f'#!/bin/sh\necho "$*" >> {self.log}\n{said}\ntest ! -e {directory}/failed\n')
         program.chmod(0o755)
-        self.shell = FakeShell().reply(("sh", "-euc"), self._run)
+        (directory / "state").write_text("active\n")
+        self.shell = FakeShell().reply(("sh",), self._run)
 
     def _run(self, argv: Sequence[str], stdin: bytes) -> CommandResult:
         environment = {**os.environ, "PATH": f"{self.directory}/bin:{os.environ['PATH']}"}
@@ -64,7 +66,7 @@ def network_of(cluster: DesiredCluster, node: Node) -> CniFiles:
 
 def test_files_are_put_whole_and_the_unit_is_started(cluster: DesiredCluster, node: Node) -> None:
     network = network_of(cluster, node)
-    assert not network.is_in_place()
+    assert not network.is_in_place(fake_phase_tools().waits)
     node.log.unlink()
     for _ in range(2):
         network.install(fake_phase_tools().node_times)
@@ -73,7 +75,7 @@ def test_files_are_put_whole_and_the_unit_is_started(cluster: DesiredCluster, no
         "x.service": "[Unit]\n",
     }
     assert node.log.read_text().splitlines() == ["daemon-reload", f"enable --quiet {UNIT}", f"restart {UNIT}"] * 2
-    assert network.is_in_place()
+    assert network.is_in_place(fake_phase_tools().waits)
 
 
 def test_a_file_that_was_edited_or_a_unit_that_does_not_run_is_not_in_place(
@@ -82,10 +84,11 @@ def test_a_file_that_was_edited_or_a_unit_that_does_not_run_is_not_in_place(
     network = network_of(cluster, node)
     network.install(fake_phase_tools().node_times)
     (node.directory / "etc/x.service").write_text("[Unit]\n\n")
-    assert not network.is_in_place()
+    assert not network.is_in_place(fake_phase_tools().waits)
     network.install(fake_phase_tools().node_times)
-    assert network.is_in_place()
+    assert network.is_in_place(fake_phase_tools().waits)
     (node.directory / "failed").touch()
-    assert not network.is_in_place()
+    (node.directory / "state").write_text("failed\n")
+    assert not network.is_in_place(fake_phase_tools().waits)
     with pytest.raises(CommandFailed):
         network.install(fake_phase_tools().node_times)

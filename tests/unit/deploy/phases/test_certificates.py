@@ -17,7 +17,7 @@ from iecpod.deploy.phases.certificates import ISSUE, RENEW, CertificatesPhase
 from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
-from tests.fakes import FakeShell
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.deploy.admin_conf import admin, admin_conf
 
 NODES = ("iec01", "iec02")
@@ -32,7 +32,7 @@ def _phase(tmp_path: Path, cluster: DesiredCluster, days_before_the_end: int) ->
     shells["iec01"].on("sh", "-c", RENEW).on("sh", "-c", ISSUE, stdout=PEM)
     for shell in shells.values():
         shell.on("sh", "-c")
-    kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, shells["iec01"]), path)
+    kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, shells["iec01"]), path, fake_phase_tools().waits)
     end = admin()[1].not_valid_after_utc.date()
     return CertificatesPhase(cluster, shells, kubeconfig, lambda: end - datetime.timedelta(days=days_before_the_end))
 

@@ -15,9 +15,9 @@ from iecpod.deploy.kubectl.admin_conf import AdminConf
 from iecpod.deploy.kubectl.admin_credentials import read_credentials
 from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.design.cluster import DesiredCluster
-from iecpod.errors import NodeError
+from iecpod.errors import NodeError, NodeUnreachable
 from iecpod.yaml.document import dump_yaml, load_yaml
-from tests.fakes import FakeShell
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.unit.deploy.admin_conf import SERVER, admin, admin_conf, authority, config, encoded, new_key
 
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
@@ -27,7 +27,7 @@ RECORDED = Path(__file__).parents[2] / "recorded"
 def made_of(cluster: DesiredCluster, path: Path, content: bytes) -> KubeconfigPhase:
     shell = FakeShell()
     shell.files[ADMIN_CONF] = content
-    return KubeconfigPhase(cluster, AdminConf(cluster, shell), path)
+    return KubeconfigPhase(cluster, AdminConf(cluster, shell), path, fake_phase_tools().waits)
 
 
 def written(cluster: DesiredCluster, tmp_path: Path, content: bytes) -> str:
@@ -45,6 +45,26 @@ def test_it_is_for_its_owner_only_and_in_place_the_second_time(cluster: DesiredC
     assert phase.probe() == str(path)
     path.write_bytes(admin_conf())
     assert phase.probe() is None, "as an earlier version left it"
+
+
+class _Late(FakeShell):
+    """Does not answer the first time."""
+
+    asked = 0
+
+    def read_file(self, path: str) -> bytes:
+        self.asked += 1
+        if self.asked == 1:
+            raise NodeUnreachable(self.node, "no route to host")
+        return super().read_file(path)
+
+
+def test_it_is_not_written_again_for_a_node_that_answers_late(cluster: DesiredCluster, tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    made_of(cluster, path, admin_conf()).run()
+    shell = _Late()
+    shell.files[ADMIN_CONF] = admin_conf()
+    assert KubeconfigPhase(cluster, AdminConf(cluster, shell), path, fake_phase_tools().waits).probe() == str(path)
 
 
 def test_its_names_are_ours_and_its_values_the_clusters(cluster: DesiredCluster, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from iecpod.errors import (
     CommandFailed,
     DescriptorError,
     HostError,
+    LoginRefused,
     NodeError,
     NodeErrors,
     NodeUnreachable,
@@ -122,7 +123,7 @@ class FakeMachines:
     def _shell(self, endpoint: NodeEndpoint, how: str) -> FakeShell:
         self.logins.append((endpoint.hostname, how))
         if how == "pod key" and str(endpoint.address) not in self.knows:
-            return FakeShell(endpoint.hostname).reply((), NodeUnreachable(endpoint.hostname, "refuses the POD's key"))
+            return FakeShell(endpoint.hostname).reply((), LoginRefused(endpoint.hostname, "refuses the POD's key"))
         shell = self.by_address[str(endpoint.address)]
         shell._node = endpoint.hostname
         return shell
@@ -315,7 +316,7 @@ def restored(tools: FakeMachines, *, left: Mapping[int, str] | None = None) -> N
     tools.knows = {str(address) for address in ADDRESSES}
 
     def answer(argv: Sequence[str], number: int) -> CommandResult:
-        said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "")}
+        said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "") + "compared\n"}
         return CommandResult(0, said.get(argv[3], ""), "")
 
     tools.answer = answer  # type: ignore[method-assign]
@@ -389,6 +390,44 @@ def test_a_machine_that_does_not_answer_is_unknown(tools: FakeMachines) -> None:
     assert removed.names == ("node edge1",) and removed.keeps_state
     assert removed.left == ("edge2: unknown, since it does not answer (iec@172.16.10.37:22: no connection)",)
     assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_a_machine_that_refuses_sudo_answers_and_is_not_logged_in_to_in_another_way(tools: FakeMachines) -> None:
+    restored(tools)
+    refusing = FakeShell("edge2").on("true", stderr="sudo: a password is required", returncode=1)
+    tools.by_address[str(ADDRESSES[1])] = refusing
+    removed = ExistingProvider(tools).remove()
+    assert removed.left == ("edge2: `sudo -n true` is refused to user iec: sudo: a password is required",)
+    assert tools.logins == [("edge1", "pod key"), ("edge2", "pod key")] and removed.keeps_state
+
+
+def test_a_silent_machine_is_not_logged_in_to_in_another_way(tools: FakeMachines) -> None:
+    restored(tools)
+    tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2").reply((), NodeUnreachable("edge2", "no route to host"))
+    ExistingProvider(tools).remove()
+    assert ("edge2", "login") not in tools.logins
+
+
+@pytest.mark.parametrize("word", ["owner", "compare"])
+def test_a_machine_that_does_not_say_what_is_left_is_not_forgotten(tools: FakeMachines, word: str) -> None:
+    restored(tools)
+    sound = tools.answer
+
+    def answer(argv: Sequence[str], number: int) -> CommandResult:
+        return CommandResult(0, "", "") if (argv[3], number) == (word, 2) else sound(argv, number)
+
+    tools.answer = answer  # type: ignore[method-assign]
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == ("node edge1",) and removed.keeps_state
+    (left,) = removed.left
+    assert left.startswith("edge2: it does not say whether it ")
+    assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_a_machine_without_a_record_has_nothing_to_put_back(tools: FakeMachines) -> None:
+    restored(tools)
+    tools.answer = lambda argv, number: CommandResult(0, "none\n" if argv[3] == "owner" else "", "")  # type: ignore[method-assign]
+    assert ExistingProvider(tools).remove().left == ()
 
 
 def test_a_record_of_another_is_left_alone(tools: FakeMachines) -> None:
