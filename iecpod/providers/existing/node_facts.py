@@ -52,7 +52,6 @@ section processors nproc
 section memory cat /proc/meminfo
 section space df -Pk /var/lib
 section swaps awk 'NR > 1' /proc/swaps
-section fstab sh -c 'test ! -e /etc/fstab || awk '"'"'$1 !~ /^#/ && $3 == "swap"'"'"' /etc/fstab'
 section listening sh -c 'test -r /proc/net/tcp && cat /proc/net/tcp* | awk '"'"'$4 == "0A" {{ print $2 }}'"'"
 section links ip -o link show
 section addresses ip -o -4 address show
@@ -143,7 +142,6 @@ class NodeFacts:
     available_mib: int | None
     free_mib: int | None
     swaps: tuple[Swap, ...] | None
-    swap_entries: tuple[str, ...]
     listening: frozenset[int] | None
     links: tuple[NodeLink, ...]
     routes: tuple[NodeRoute, ...]
@@ -194,7 +192,6 @@ def read_facts(text: str, node: str, before: float, after: float) -> NodeFacts:
         available_mib=_mib(memory.get("MemAvailable")),
         free_mib=_free_mib(found["space"]),
         swaps=tuple(_swaps(found["swaps"])) if found["swaps"].status == 0 else None,
-        swap_entries=found["fstab"].known,
         listening=_ports(found["listening"]),
         links=_links(found["links"], found["addresses"]),
         routes=tuple(_routes(found["routes"])),

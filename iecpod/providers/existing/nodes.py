@@ -15,7 +15,8 @@ from iecpod.providers.existing.dependencies import ExistingTools
 from iecpod.providers.existing.host_keys import judge_host_key
 from iecpod.ssh_login import HostKey, check_user
 
-_NOTE = "machines.json"
+#: In the POD's directory.
+MACHINES_NOTE = "machines.json"
 _REFUSED_REMEDY = (
     "its authorized_keys was changed: run deploy again with --key, --ask-password or --password-file, which puts the "
     "POD's key back"
@@ -48,7 +49,7 @@ class MetMachines:
 
     def all(self) -> Mapping[str, MetMachine]:
         if not self._is_read:
-            self._met |= _read(self.tools.note_files.read_note(_NOTE))
+            self._met |= _read(self.tools.note_files.read_note(MACHINES_NOTE))
             self._is_read = True
         return self._met
 
@@ -104,7 +105,7 @@ class MetMachines:
 
     def keep(self) -> None:
         listed = [asdict(met) for _, met in sorted(self._met.items())]
-        self.tools.note_files.write_note(_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
+        self.tools.note_files.write_note(MACHINES_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
 
     def endpoints(self, hostnames: tuple[str, ...] | None = None) -> dict[str, NodeEndpoint]:
         met, way = self.all(), self.tools.access.direct_way
@@ -131,7 +132,7 @@ def _read(content: bytes | None) -> dict[str, MetMachine]:
         return {}
 
     def refuse(why: str) -> HostError:
-        return HostError(f"{_NOTE} of the POD does not say which machines it has: {why}", _REMEDY)
+        return HostError(f"{MACHINES_NOTE} of the POD does not say which machines it has: {why}", _REMEDY)
 
     return {met.hostname: met for met in map(_machine(refuse), parse_json(content, refuse).entries("machines"))}
 

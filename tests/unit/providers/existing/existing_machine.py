@@ -33,7 +33,6 @@ def facts(number: int = 1, **changes: Any) -> NodeFacts:
         available_mib=3000,
         free_mib=20000,
         swaps=(),
-        swap_entries=(),
         listening=frozenset({22}),
         links=(
             NodeLink("lo", "", 65536, (IPv4Interface("127.0.0.1/8"),)),
@@ -69,7 +68,6 @@ SECTIONS = {
     "memory": (0, "MemTotal:        4194304 kB\nMemFree: 100 kB\nMemAvailable:    2097152 kB"),
     "space": (0, "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 100 10 20971520 11% /"),
     "swaps": (0, "/dev/vda5                               partition\t1048572\t\t2048\t\t-2"),
-    "fstab": (0, "UUID=1 none swap sw 0 0"),
     "listening": (0, "00000000:0016\n00000000000000000000000000000000:192B"),
     "links": (
         0,

@@ -28,7 +28,6 @@ def test_facts_are_read() -> None:
     assert (found.os_name, found.machine, found.hostname) == ("debian12", "x86_64", "edge1.example.org")
     assert (found.memory_mib, found.available_mib, found.cpus, found.free_mib) == (4096, 2048, 4, 20480)
     assert found.swaps == (Swap("/dev/vda5", 1023, 2),)
-    assert found.swap_entries == ("UUID=1 none swap sw 0 0",)
     assert found.listening == {22, 6443}
     assert found.links == (
         NodeLink("lo", "", 65536, ()),

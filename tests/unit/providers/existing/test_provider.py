@@ -55,7 +55,6 @@ def said_by(number: int, owner: str = "", **changes: tuple[int, str]) -> str:
         "clock": (0, "0"),
         "virtualization": (0, "kvm"),
         "swaps": (0, ""),
-        "fstab": (0, ""),
         "listening": (0, "00000000:0016"),
         "links": (0, f"2: eth0: <UP> mtu 1450 qdisc fq \\    link/ether {mac} brd ff:ff"),
         "addresses": (0, f"2: eth0    inet {address}/24 brd 172.16.10.255 scope global eth0"),
@@ -379,6 +378,13 @@ def test_what_is_left_is_listed_and_its_record_stays(tools: FakeMachines) -> Non
     assert removed.left == ("edge2: package socat", "edge2: swap /dev/vda5, which is off")
     assert "forget" not in [call[3] for call in tools.by_address[str(ADDRESSES[1])].calls if call[0] == "sh"]
     assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_what_stays_and_is_no_fault_is_reported_only(tools: FakeMachines) -> None:
+    restored(tools, left={2: "stays: interface own0, which others have made\n"})
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == ("node edge1", "node edge2") and not removed.left and not removed.keeps_state
+    assert "warning: edge2: differs from before: interface own0, which others have made" in tools.reporter.lines
 
 
 def test_a_machine_that_does_not_answer_is_unknown(tools: FakeMachines) -> None:
