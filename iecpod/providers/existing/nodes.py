@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import IPv4Address
 
-from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.errors import HostError, NodeError
+from iecpod.errors import HostError, IecpodError, NodeError, NodeErrors
 from iecpod.outside_json import Json, parse_json
 from iecpod.ports import NodeEndpoint
 from iecpod.providers.existing.dependencies import ExistingTools
 from iecpod.providers.existing.host_keys import judge_host_key
+from iecpod.providers.existing.refused_logins import attempt_on_nodes
 from iecpod.ssh_login import HostKey, check_user
 
 #: In the POD's directory.
@@ -58,32 +58,43 @@ class MetMachines:
 
         Raises `NodeUnreachable`, and `NodeError` for a key that is not believed; of several nodes `NodeErrors`.
         """
-        known = self.all()
-        self._check_moved(addresses)
+        failures = self.try_to_meet(addresses, user, keep=keep)
+        if len(failures) > 1:
+            raise NodeErrors(failures)
+        for error in failures.values():
+            raise error
+
+    def try_to_meet(self, addresses: Mapping[str, IPv4Address], user: str, *, keep: bool) -> dict[str, IecpodError]:
+        """As `meet`, with the errors by host name. Only where there is none is anything written down."""
+        known, moved = self.all(), self._moved(addresses)
         new = [
             name
             for name, address in addresses.items()
-            if name not in known or (known[name].address, known[name].user) != (str(address), user)
+            if name not in moved
+            and (name not in known or (known[name].address, known[name].user) != (str(address), user))
         ]
-        found = run_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
+        found, failures = attempt_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
         changed = {name for name in new if name in known and known[name].is_changed}
         self._met |= {
-            name: MetMachine(name, str(addresses[name]), user, found[name].line, name in changed) for name in new
+            name: MetMachine(name, str(addresses[name]), user, key.line, name in changed) for name, key in found.items()
         }
-        if keep and new:
+        if keep and found and not failures and not moved:
             self.keep()
+        return {**moved, **failures}
 
-    def _check_moved(self, addresses: Mapping[str, IPv4Address]) -> None:
-        """Raises `NodeError` where a name would become another machine's, while one that has it is to be put back."""
-        for name, address in addresses.items():
-            met = self.all().get(name)
-            if met is not None and met.is_changed and met.address != str(address):
-                raise NodeError(
-                    name,
-                    f"it was deployed at {met.address}, and is {address} now",
-                    "correct the address; for another machine, take the node out of the PDF and run `iecpod deploy "
-                    "--prune` first, then add it under another name",
-                )
+    def _moved(self, addresses: Mapping[str, IPv4Address]) -> dict[str, IecpodError]:
+        """Names that would become other machines', while those that have them are to be put back."""
+        met = self.all()
+        return {
+            name: NodeError(
+                name,
+                f"it was deployed at {met[name].address}, and is {address} now",
+                "correct the address; for another machine, take the node out of the PDF and run `iecpod deploy "
+                "--prune` first, then add it under another name",
+            )
+            for name, address in addresses.items()
+            if name in met and met[name].is_changed and met[name].address != str(address)
+        }
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Machines that were met by their addresses get the names of nodes."""

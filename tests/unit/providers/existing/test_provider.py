@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from iecpod.cni.registry import ALL_MODULES
 from iecpod.design.owner import Owner
 from iecpod.errors import (
     CommandFailed,
     DescriptorError,
     HostError,
-    NodeError,
-    NodeErrors,
     NodeUnreachable,
     PreflightError,
+    Problem,
     UsageError,
 )
 from iecpod.layout import find_layout
@@ -31,6 +31,8 @@ from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.ports import BundleFiles, CommandResult, NodeEndpoint, Shell
 from iecpod.providers.existing.bootstrap import describe_machines
+from iecpod.providers.existing.machine_plan import ExistingPlan
+from iecpod.providers.existing.node_facts import MODULES
 from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.existing.way import DirectWay
 from iecpod.release.release import Release
@@ -56,10 +58,11 @@ def said_by(number: int, owner: str = "", **changes: tuple[int, str]) -> str:
         "virtualization": (0, "kvm"),
         "swaps": (0, ""),
         "listening": (0, "00000000:0016"),
+        "udp": (0, ""),
         "links": (0, f"2: eth0: <UP> mtu 1450 qdisc fq \\    link/ether {mac} brd ff:ff"),
         "addresses": (0, f"2: eth0    inet {address}/24 brd 172.16.10.255 scope global eth0"),
         "routes": (0, "default via 172.16.10.1 dev eth0\n172.16.10.0/24 dev eth0 proto kernel"),
-        "modules": (0, "overlay loaded\nbr_netfilter available"),
+        "modules": (0, "\n".join(f"{module} available" for module in (*MODULES, *ALL_MODULES))),
         "programs": (0, "apt-get awk dpkg getent ip modprobe perl runuser sed sha256sum sysctl systemctl systemd-run"),
         "cluster": (0, ""),
         "units": (0, ""),
@@ -253,14 +256,38 @@ def test_new_host_keys_are_told_and_kept(inputs: PodInputs, tools: FakeMachines)
     assert sum("taken on trust" in line for line in tools.reporter.lines) == 2
 
 
-def test_every_machine_that_is_not_believed_is_told(inputs: PodInputs, tools: FakeMachines) -> None:
+def refusals(planned: ExistingPlan) -> dict[str, Problem]:
+    """By place, of the machines that cannot be looked at."""
+    return {one.path: one for one in planned.problems(with_kubernetes=True) if one.rule == "node-login"}
+
+
+def test_every_machine_that_is_not_believed_is_a_problem(inputs: PodInputs, tools: FakeMachines) -> None:
     tools.login = Login(user="iec")
     tools.known = {str(ADDRESSES[1]): key(9)}
-    with pytest.raises(NodeErrors) as refused:
-        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
-    assert "edge1" in refused.value.cause and "nobody vouches for" in refused.value.cause
-    assert "edge2" in refused.value.cause and f"known_hosts has {key(9).fingerprint}" in refused.value.cause
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
+    assert "nobody vouches for" in found["node edge1"].message and "--host-key" in found["node edge1"].remedy
+    assert f"known_hosts has {key(9).fingerprint}" in found["node edge2"].message
     assert tools.logins == [], "no password goes to a machine that is not believed"
+    assert tools.notes == {}, "nothing of a POD that is refused is written down"
+
+
+def test_problems_of_all_machines_are_found_beside_a_login_that_is_refused(
+    inputs: PodInputs, tools: FakeMachines
+) -> None:
+    tools.offered.pop(str(ADDRESSES[0]))
+    tools.facts[2] = said_by(2, cluster=(0, "/etc/kubernetes/kubelet.conf"))
+    planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
+    found = [(one.path, one.rule) for one in planned.problems(with_kubernetes=True)]
+    assert found == [("node edge2", "node-has-cluster"), ("node edge1", "node-login")]
+    assert planned.states() == {"edge1": "unknown", "edge2": "absent"}
+
+
+def test_a_machine_that_stops_to_answer_is_a_problem(inputs: PodInputs, tools: FakeMachines) -> None:
+    shell = tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2").on("true").on("systemctl", "stop")
+    shell.reply(("sh", "-c"), lambda argv, _stdin: tools.answer(argv, 2))
+    shell.reply(("perl",), NodeUnreachable("edge2", "connection lost"))
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
+    assert [(place, one.message) for place, one in found.items()] == [("node edge2", "connection lost")]
 
 
 def test_emulated_machines_are_treated_as_such(inputs: PodInputs, tools: FakeMachines) -> None:
@@ -272,10 +299,12 @@ def test_emulated_machines_are_treated_as_such(inputs: PodInputs, tools: FakeMac
 def test_sudo_that_asks_is_one_error_with_a_remedy(inputs: PodInputs, tools: FakeMachines) -> None:
     shell = tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2")
     shell.reply(("true",), CommandFailed("edge2", ["true"], 1, "sudo: a password is required"))
-    with pytest.raises(NodeError) as refused:
-        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False)
-    assert refused.value.cause == "edge2: `sudo -n true` is refused to user iec: sudo: a password is required"
-    assert 'echo "iec ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod' in refused.value.remedy
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False))
+    assert list(found) == ["node edge2"]
+    said = "`sudo -n true` is refused to user iec: sudo: a password is required"
+    assert found["node edge2"].message == said
+    remedy = 'echo "iec ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod'
+    assert remedy in found["node edge2"].remedy
     assert len(shell.calls) == 1, "it is asked once"
 
 
@@ -354,10 +383,9 @@ def test_a_name_of_another_machine_is_refused(tools: FakeMachines, inputs: PodIn
     listed = json.loads(tools.notes["machines.json"])
     listed["machines"][1]["address"] = "172.16.10.99"
     tools.notes["machines.json"] = json.dumps(listed)
-    with pytest.raises(NodeError) as refused:
-        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
-    assert refused.value.cause == "edge2: it was deployed at 172.16.10.99, and is 172.16.10.37 now"
-    assert "--prune" in refused.value.remedy
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
+    assert found["node edge2"].message == "it was deployed at 172.16.10.99, and is 172.16.10.37 now"
+    assert "--prune" in found["node edge2"].remedy
 
 
 def test_a_machine_that_is_met_as_another_user_stays_changed(tools: FakeMachines, inputs: PodInputs) -> None:

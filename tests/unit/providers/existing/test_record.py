@@ -42,9 +42,8 @@ def test_nothing_is_a_valid_answer() -> None:
 
 
 def test_a_swap_is_listed_with_its_priority() -> None:
-    seen = observe(
-        'awk() { command awk "$1" <<END\nFilename Type Size Used Priority\n/dev/vda5 partition 9 0 5\nEND\n}\nlist_swaps'
-    )
+    swaps = "Filename Type Size Used Priority\n/dev/vda5 partition 9 0 5\n"
+    seen = observe(f'awk() {{ command awk "$1" <<END\n{swaps}END\n}}\nlist_swaps')
     assert (seen.returncode, seen.stdout) == (0, "/dev/vda5 5\n")
 
 
