@@ -54,3 +54,9 @@ def test_files_are_in_the_order_of_the_table_and_those_of_a_pod_together() -> No
 
 def test_the_table_names_what_there_is() -> None:
     assert [path for path, _ in USUAL_SECONDS if not (E2E / path).exists()] == []
+
+
+def test_every_file_is_in_the_table() -> None:
+    """What is not would run last, in the order of names."""
+    files = {path.relative_to(E2E).as_posix() for path in E2E.rglob("test_*.py")}
+    assert files - {path for path, _ in USUAL_SECONDS} == set()

@@ -16,7 +16,7 @@ from iecpod.providers.existing.node_facts import RECORD_DIR
 _STEP_SECONDS = 1200.0
 _SHORT_SECONDS = 120.0
 _MOST_LEFT = 100
-_MOST_CHARACTERS = 500
+_MOST_CHARACTERS = 2000
 
 #: In order: what is said, and the script. Rules need programs that go with the packages.
 _STEPS = (
