@@ -20,7 +20,7 @@ from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gathe
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
 from iecpod.providers.existing.refused_logins import attempt_on_nodes, login_problems
-from iecpod.providers.existing.removal import Restored, restore_nodes
+from iecpod.providers.existing.restore.removal import Restored, restore_nodes
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0

@@ -13,7 +13,7 @@ from iecpod.errors import NodeError
 from iecpod.ports import Shell
 from iecpod.providers.existing.node_changes import NodeChanges
 from iecpod.providers.existing.node_facts import RECORD_DIR
-from iecpod.providers.existing.observation import OBSERVE, OBSERVED
+from iecpod.providers.existing.restore.observation import OBSERVE, OBSERVED
 
 FOREIGN = 3
 

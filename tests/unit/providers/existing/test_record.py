@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from iecpod.providers.existing.observation import OBSERVE
+from iecpod.providers.existing.restore.observation import OBSERVE
 
 
 def observe(script: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from iecpod.providers.existing.comparison import COMPARE, STAYS
+from iecpod.providers.existing.restore.comparison import COMPARE, STAYS
 from tests.e2e.existing.node_snapshot import SNAPSHOT, differences, staying_modules
 
 _REPORTED = "kernel modules that stay until a reboot, as they are in use or cannot be unloaded: "

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.providers.existing.comparison import COMPARE, STAYS
 from iecpod.providers.existing.node_facts import RECORD_DIR
-from iecpod.providers.existing.observation import OBSERVED
+from iecpod.providers.existing.restore.comparison import COMPARE, STAYS
+from iecpod.providers.existing.restore.observation import OBSERVED
 
 #: As it is recorded; a node prints the same until something changes.
 NODE: Mapping[str, str] = {

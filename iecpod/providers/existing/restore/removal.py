@@ -9,9 +9,9 @@ from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.owner import Owner
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.ports import Reporter, Shell
-from iecpod.providers.existing import restore_scripts as scripts
-from iecpod.providers.existing.comparison import COMPARE, STAYS
 from iecpod.providers.existing.node_facts import RECORD_DIR
+from iecpod.providers.existing.restore import restore_scripts as scripts
+from iecpod.providers.existing.restore.comparison import COMPARE, STAYS
 
 _STEP_SECONDS = 1200.0
 _SHORT_SECONDS = 120.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from iecpod.cni.registry import ALL_TRACES
 from iecpod.deploy.phases.runtime import KUBEADM_SAID
-from iecpod.providers.existing.traces import (
+from iecpod.providers.existing.restore.traces import (
     CNI_DEVICES,
     DEPENDENCIES,
     HEADER,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from iecpod.cni.registry import ALL_TRACES
-from iecpod.providers.existing.observation import OBSERVE
+from iecpod.providers.existing.restore.observation import OBSERVE
 
 #: Patterns of `case`.
 CNI_DEVICES = "|".join((*ALL_TRACES.devices, "kube-ipvs0", "kube-dummy-if", "nodelocaldns"))

@@ -6,8 +6,8 @@ what the kernel keeps until a reboot.
 
 from __future__ import annotations
 
-from iecpod.providers.existing.observation import OBSERVED
-from iecpod.providers.existing.traces import (
+from iecpod.providers.existing.restore.observation import OBSERVED
+from iecpod.providers.existing.restore.traces import (
     CNI_DEVICES,
     HEADER,
     IPSETS,

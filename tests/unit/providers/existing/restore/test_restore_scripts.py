@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from iecpod.providers.existing.node_facts import RECORD_DIR
-from iecpod.providers.existing.restore_scripts import KERNEL
-from iecpod.providers.existing.traces import DEPENDENCIES
+from iecpod.providers.existing.restore.restore_scripts import KERNEL
+from iecpod.providers.existing.restore.traces import DEPENDENCIES
 
 _PACKAGES = """kubelet\\tlibc6 (>= 2.3)\\, conntrack\\, \\ticontainer
 conntrack\\t\\, libnetfilter:any | other-filter\\, suggested-tool\\t
