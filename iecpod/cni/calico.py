@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from iecpod.cni.calico_etcd import etcd_cluster_ip, patch_etcd
-from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
+from iecpod.cni.calico_etcd import ETCD_PORTS, etcd_cluster_ip, patch_etcd
+from iecpod.design.cluster import BGP_PORT, Cni, DesiredCluster, EtcdTlsMaker, NodePort, NodeTraces, Transport
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.model import Arch
@@ -31,6 +31,9 @@ _POLICY_V1 = (1, 21)
 _DAEMON_SET = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node"
 #: The section of a release that is about Calico, however it is installed.
 _SECTION = "calico"
+#: IANA's port, which Calico takes for VXLAN, and Felix's own for probes.
+_VXLAN = NodePort(transport=Transport.UDP, number=4789)
+_HEALTH = NodePort(transport=Transport.TCP, number=9099, for_nodes=False)
 
 
 class Autodetection(str, enum.Enum):
@@ -81,6 +84,7 @@ class CalicoRelease(Cni):
         directories=("/var/lib/calico", "/var/log/calico", "/run/calico"),
     )
 
+    modules = ("ip_set", "ipip", "vxlan")
     #: The key of its manifests in that section.
     manifests_key: str
 
@@ -89,6 +93,18 @@ class CalicoRelease(Cni):
 
     def settings(self, release: Release) -> CalicoSettings:
         return CalicoSettings.of(release.cni_source(_SECTION))
+
+    def ports(self, release: Release) -> tuple[NodePort, ...]:
+        """Calico's page on network requirements. Without VXLAN, BGP says which node has which pods."""
+        if self.encapsulation(release) is Encapsulation.VXLAN:
+            return (_VXLAN, _HEALTH)
+        return (NodePort(transport=Transport.TCP, number=BGP_PORT), _HEALTH)
+
+    def kernel_modules(self, release: Release) -> tuple[str, ...]:
+        of_other_tunnels = {encapsulation.value for encapsulation in Encapsulation} - {
+            (self.encapsulation(release) or Encapsulation.NONE).value
+        }
+        return tuple(module for module in self.modules if module not in of_other_tunnels)
 
     def encapsulation(self, release: Release) -> Encapsulation | None:
         return self.settings(release).encapsulation if _SECTION in release.cni_sources else None
@@ -104,6 +120,11 @@ class Calico(CalicoRelease):
     summary = "Calico from the pinned upstream manifest"
     manifests_key = "manifests"
     daemon_pods = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcalico-node"
+
+    def ports(self, release: Release) -> tuple[NodePort, ...]:
+        ports = super().ports(release)
+        has_etcd = _SECTION in release.cni_sources and self.settings(release).own_etcd
+        return (*ports, *ETCD_PORTS) if has_etcd else ports
 
     def render_manifest(
         self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker

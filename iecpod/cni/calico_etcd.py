@@ -10,14 +10,19 @@ import base64
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from iecpod.design.cluster import DesiredCluster
+from iecpod.design.cluster import DesiredCluster, NodePort, Transport
 from iecpod.design.etcd_tls import EtcdTls
 from iecpod.model import Arch
 from iecpod.render.manifest_patch import ManifestPatch, containers_of, mapping_in, mappings_in
 
 #: The IEC's scripts take the 136th address of the service CIDR.
 _INDEX = 136
-_PORT = 6666
+_PORT, _PEER_PORT = 6666, 6667
+#: The control plane's node has them; others reach the first by the Service, so by its address.
+ETCD_PORTS = (
+    NodePort(transport=Transport.TCP, number=_PORT, on_control_plane=True),
+    NodePort(transport=Transport.TCP, number=_PEER_PORT, for_nodes=False, on_control_plane=True),
+)
 
 _DAEMONS = "DaemonSet calico-etcd"
 _CONFIG = "ConfigMap calico-config"
@@ -31,7 +36,7 @@ _CLIENT_DIR = "/calico-secrets"
 _ARGUMENTS = {
     "--advertise-client-urls": f"https://$(CALICO_ETCD_IP):{_PORT}",
     "--listen-client-urls": f"https://$(CALICO_ETCD_IP):{_PORT}",
-    "--listen-peer-urls": "http://127.0.0.1:6667",
+    "--listen-peer-urls": f"http://127.0.0.1:{_PEER_PORT}",
 }
 _ADDED_ARGUMENTS = {
     "--cert-file": f"{_SERVER_DIR}/server.crt",

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from iecpod.cni.calico import CalicoRelease, CalicoSettings
-from iecpod.design.cluster import DesiredCluster, EtcdTlsMaker
+from iecpod.design.cluster import DesiredCluster, EtcdTlsMaker, NodePort, Transport
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.options.choices import Encapsulation
 from iecpod.outside_json import Json
+from iecpod.release.release import Release
 from iecpod.render.manifest_patch import ManifestPatch
 from iecpod.yaml.document import dump_yaml_all
 
@@ -37,6 +38,14 @@ class CalicoOperator(CalicoRelease):
     daemon_pods = "/api/v1/namespaces/calico-system/pods?labelSelector=k8s-app%3Dcalico-node"
     namespaces = ("tigera-operator", "calico-system")
     status_query = ("get", "tigerastatuses")
+
+    def ports(self, release: Release) -> tuple[NodePort, ...]:
+        """Typha runs on some nodes, and every node connects to it; the operator chooses which."""
+        return (
+            *super().ports(release),
+            NodePort(transport=Transport.TCP, number=5473),
+            NodePort(transport=Transport.TCP, number=9098, for_nodes=False),
+        )
 
     def render_manifest(
         self, texts: Sequence[ManifestText], cluster: DesiredCluster, make_etcd_tls: EtcdTlsMaker

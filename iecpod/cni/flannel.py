@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodeTraces
+from iecpod.design.cluster import Cni, DesiredCluster, EtcdTlsMaker, NodePort, NodeTraces, Transport
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.model import Arch
 from iecpod.outside_json import Json, parse_json
@@ -28,6 +28,8 @@ _INTERFACE_OPTIONS = ("iface", "iface-regex", "iface-can-reach")
 _NODE_ADDRESS = "NODE_IP"
 _INTERFACE = f"--iface=$({_NODE_ADDRESS})"
 _USUAL_MTU = 1500
+#: The port of Linux's own VXLAN, and not IANA's (flannel's page on backends).
+_VXLAN = NodePort(transport=Transport.UDP, number=8472)
 
 
 class FlannelBackend(str, enum.Enum):
@@ -60,6 +62,18 @@ class Flannel(Cni):
     daemon_pods = "/api/v1/pods?labelSelector=app%3Dflannel"
     namespaces = ("kube-flannel",)
     traces = NodeTraces(devices=("flannel*",), rules=("FLANNEL", "flanneld"), directories=("/run/flannel",))
+    modules = ("vxlan",)
+
+    def ports(self, release: Release) -> tuple[NodePort, ...]:
+        return (_VXLAN,) if self._backend(release) is FlannelBackend.VXLAN else ()
+
+    def kernel_modules(self, release: Release) -> tuple[str, ...]:
+        return self.modules if self._backend(release) is FlannelBackend.VXLAN else ()
+
+    def _backend(self, release: Release) -> FlannelBackend:
+        """Of a release without flannel, which is refused elsewhere, the usual one."""
+        is_there = self.name in release.cni_sources
+        return FlannelSettings.of(release.cni_source(self.name)).backend if is_there else FlannelBackend.VXLAN
 
     def manifests(self, release: Release) -> tuple[Manifest, ...]:
         return release.cni_source(self.name).manifests.get("manifests", ())

@@ -11,9 +11,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from iecpod.cni.bridge import CONFLIST_PATH, render_conflist
-from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs, NodeTraces
+from iecpod.design.cluster import (
+    BGP_PORT,
+    ClusterNode,
+    Cni,
+    DesiredCluster,
+    EtcdTlsMaker,
+    NodeCidrs,
+    NodePort,
+    NodeTraces,
+    Transport,
+)
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
 from iecpod.outside_json import Json
+from iecpod.release.release import Release
 from iecpod.render.low_overhead import GO_VARIABLES
 from iecpod.render.manifest_patch import ManifestPatch
 
@@ -65,8 +76,16 @@ class KubeRouter(Cni):
         rules=("kube-router", f"DROP.*{_BGP_API_PORT}", f"{_BGP_API_PORT}.*DROP"),
         ipsets=("kube-router-*", "inet6:kube-router-*"),
     )
+    modules = ("ip_set",)
     daemon = NAME
     daemon_pods = f"/api/v1/namespaces/{_NAMESPACE}/pods?labelSelector=k8s-app%3D{NAME}"
+
+    def ports(self, release: Release) -> tuple[NodePort, ...]:
+        return (
+            NodePort(transport=Transport.TCP, number=BGP_PORT),
+            NodePort(transport=Transport.TCP, number=_HEALTH_PORT, for_nodes=False),
+            NodePort(transport=Transport.TCP, number=_BGP_API_PORT, for_nodes=False),
+        )
 
     def node_files(self, cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
         return {

@@ -23,3 +23,6 @@ ALL_TRACES = NodeTraces(
     ipsets=tuple(name for traces in _TRACES for name in traces.ipsets),
     directories=tuple(path for traces in _TRACES for path in traces.directories),
 )
+
+#: Kernel modules that some pod network needs.
+ALL_MODULES = tuple(sorted({module for cni in CNIS.values() for module in cni.modules}))

@@ -143,6 +143,7 @@ _DEPLOY_FIXED = {
     "address-not-stated": ("a machine that is there has its address", _MACHINE, "nodes would have no address"),
     "node-name": ("it is the name of the cluster's node", "RFC 1123", "Kubernetes would refuse the node"),
     "node-address": ("nodes know each other by it", _MACHINE, "nothing would answer there"),
+    "node-login": ("iecpod logs in and runs commands as root", _MACHINE, "nothing could be done there"),
     "node-systemd": ("the kubelet is a unit of it", _MACHINE, "nothing could run the kubelet"),
     "node-program": ("steps on nodes use them", _MACHINE, "the steps would fail"),
     "node-module": ("pod networks and containers use them", _KUBERNETES, "no container would start"),

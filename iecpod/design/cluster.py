@@ -97,6 +97,35 @@ class NodeTraces:
     directories: tuple[str, ...] = ()
 
 
+class Transport(enum.Enum):
+    """Protocols of ports."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePort:
+    """A port of the node's own that a program of the CNI, or the kernel for it, listens on.
+
+    With `for_nodes`, other nodes send to it; with `on_control_plane`, only control planes have it.
+    """
+
+    transport: Transport
+    number: int
+    for_nodes: bool = True
+    on_control_plane: bool = False
+
+    def is_on(self, role: Role) -> bool:
+        return role is Role.CONTROL_PLANE or not self.on_control_plane
+
+    def __str__(self) -> str:
+        return f"{self.transport.name} {self.number}"
+
+
+#: Where nodes learn routes from each other (RFC 4271).
+BGP_PORT = 179
+
 #: Makes certificates for Calico's own etcd, which also has that address.
 EtcdTlsMaker = Callable[[IPv4Address], EtcdTls]
 
@@ -128,6 +157,8 @@ class Cni(abc.ABC):
     daemon = ""
     daemon_pods = ""
     traces = NodeTraces()
+    #: Kernel modules that it uses, with any release and settings; `kernel_modules` has those of a release.
+    modules: tuple[str, ...] = ()
     #: Where its pods are, besides kube-system.
     namespaces: tuple[str, ...] = ()
     #: Arguments of kubectl that show its state.
@@ -144,6 +175,14 @@ class Cni(abc.ABC):
     def has_planned_cidrs(self) -> bool:
         """Whether nodes get the pod CIDRs of the plan, and not those that are next when they join."""
         return self.node_cidrs is not NodeCidrs.ALLOCATED
+
+    def ports(self, release: Release) -> tuple[NodePort, ...]:
+        """Those that have to be free on a node, and open between nodes."""
+        return ()
+
+    def kernel_modules(self, release: Release) -> tuple[str, ...]:
+        """Those that a node has to have, besides what every node has."""
+        return self.modules
 
     def node_files(self, cluster: DesiredCluster, node: ClusterNode) -> dict[str, str]:
         """Text by path of what a node has before it joins."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -17,7 +17,7 @@ from iecpod.commands.exports import write_exports
 from iecpod.commands.plan import PlanResult
 from iecpod.conformance.conformance_run import ConformanceOrder
 from iecpod.conformance.report import ConformanceReport
-from iecpod.errors import IecpodError, PreflightError
+from iecpod.errors import PreflightError
 from iecpod.files.writer import READABLE, replace_file
 from iecpod.options.choices import ProviderName
 from iecpod.options.site import Site
@@ -33,13 +33,14 @@ from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.results import FAILED
 from iecpod.wiring.access import exported
-from iecpod.wiring.bootstrap import ensure_described, remove_described
+from iecpod.wiring.bootstrap import described_request, remove_described
 from iecpod.wiring.conformance_host import ConformanceBench
 from iecpod.wiring.pod_tools import PodAdapters
 from iecpod.wiring.run_of_pod import new_run_id
 from iecpod.wiring.session import Session
 
 BuildCommand = Callable[[PodInputs, PodTools, Callable[[Report], None]], Report]
+Describe = Callable[[PodAdapters], AbstractContextManager[PodRequest]]
 
 
 class Pods:
@@ -63,26 +64,24 @@ class Pods:
         return self._build(build, "redeploy", request, outputs)
 
     def bootstrap(self, request: PodRequest, addresses: Sequence[IPv4Address], outputs: RunOutputs) -> Report:
-        """Describes machines as a POD, unless it is there, and deploys that. One that is refused leaves no trace."""
-        with self._session.reporter() as reporter:
-            tools = self._session.tools(request, reporter)
-            is_new = not tools.state.pod_dir.exists()
-            try:
-                with tools.state.lock():
-                    base = ensure_described(tools, self.layout, request, addresses)
-                return self.deploy(_with_base(request, base), outputs)
-            except IecpodError:
-                if is_new and not tools.state.saved().is_noted:
-                    tools.state.remove_pod_dir()
-                    remove_described(self.layout, request.ref)
-                raise
+        """Describes machines as a POD, unless it is there, and deploys that; under one lock, as any verb.
 
-    def _build(self, build: BuildCommand, verb: str, request: PodRequest, outputs: RunOutputs) -> Report:
+        One that is refused leaves no trace, and a POD that lives keeps its descriptors.
+        """
+        describe = partial(described_request, layout=self.layout, request=request, addresses=addresses)
+        return self._build(deploy.deploy, "deploy", request, outputs, describe)
+
+    def _build(
+        self,
+        build: BuildCommand,
+        verb: str,
+        request: PodRequest,
+        outputs: RunOutputs,
+        describe: Describe | None = None,
+    ) -> Report:
         run = Run(new_run_id(), verb, request.ref)
-        with (
-            saved_reports(outputs, run.ref, run.run_id) as save,
-            self._session.pod(request, run, outputs.events, locked=True, report_warnings=True) as (inputs, tools),
-        ):
+        opened = self._session.pod(request, run, outputs.events, locked=True, report_warnings=True, describe=describe)
+        with saved_reports(outputs, run.ref, run.run_id) as save, opened as (inputs, tools):
             return build(inputs, tools, report_saver(inputs, tools, save))
 
     def plan(self, request: PodRequest, show: Callable[[str], None]) -> bool:
@@ -130,10 +129,6 @@ class Pods:
         if known is not None:
             return Site(ProviderName.LIBVIRT, known)
         return resolve_request(request, self.layout, SavedPod()).order.site
-
-
-def _with_base(request: PodRequest, base: Path) -> PodRequest:
-    return replace(request, options=replace(request.options, base_uri=str(base)))
 
 
 def report_saver(inputs: PodInputs, tools: PodAdapters, save: Callable[[Report], None]) -> Callable[[Report], None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from iecpod.layout import Layout
@@ -47,15 +47,20 @@ class Session:
         *,
         locked: bool,
         report_warnings: bool = False,
+        describe: Callable[[PodAdapters], AbstractContextManager[PodRequest]] | None = None,
     ) -> Iterator[tuple[PodInputs, PodAdapters]]:
         """The POD as it was asked for; with `locked` no other run changes it meanwhile, nor what is saved of it.
 
-        `report_warnings` is for verbs that judge descriptors; those of a POD that lives would repeat them.
+        `report_warnings` is for verbs that judge descriptors; those of a POD that lives would repeat them. `describe`
+        makes the descriptors under the lock, for the time of the block.
         """
         with self.reporter(run, events) as reporter:
             run_id = run.run_id if run else ""
             tools, sources = self.tools(request, reporter, run_id), GivenSources(self.layout, reporter)
-            with tools.state.lock() if locked else nullcontext():
+            with (
+                tools.state.lock() if locked else nullcontext(),
+                describe(tools) if describe else nullcontext(request) as request,
+            ):
                 saved = tools.state.saved()
                 request = sources.take_in(request, saved.options)
                 if report_warnings:

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 Table = Sequence[tuple[str, float]]
 
 #: By importance, with the seconds that they take on a usual machine of two cores without KVM. A directory stands for
-#: the deploy of its POD, which its first file takes besides its own seconds. What is not listed comes last.
+#: the deploy of its POD, which its first file takes besides its own seconds. Every file is listed.
 #: Contract tests of compiled programs are skipped in `tox -e contract` of a fresh machine: here those are compiled.
 USUAL_SECONDS: Table = (
     ("faults/test_faults.py", 120),
@@ -45,6 +45,11 @@ USUAL_SECONDS: Table = (
     ("wrecked/test_nodes.py", 500),
     ("wrecked/test_redeploy.py", 500),
     ("wrecked/test_wrecked.py", 500),
+    ("checkpoint", 810),
+    ("checkpoint/test_checkpoint.py", 1500),
+    ("checkpoint/test_full_disk.py", 300),
+    ("existing/test_existing_machines.py", 3800),
+    ("system/test_system.py", 1200),
     ("arm/test_arm.py", 1200),
     ("debian12/test_debian12.py", 1500),
 )

@@ -71,3 +71,9 @@ def test_contract_tests_of_the_table_are_those_of_the_environment() -> None:
     assert budget.refusal("../contract/render/test_kubelet.py", 0.0).endswith(
         "run it by hand: pytest tests/contract/render/test_kubelet.py"
     )
+
+
+def test_every_file_is_in_the_table() -> None:
+    """What is not would run last, in the order of names."""
+    files = {path.relative_to(E2E).as_posix() for path in E2E.rglob("test_*.py")}
+    assert files - {path for path, _ in USUAL_SECONDS} == set()

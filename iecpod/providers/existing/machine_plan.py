@@ -32,12 +32,12 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingPlan:
-    """`MachinePlan`. `facts` has the nodes that answered, `closed` the ways between them that are closed."""
+    """`MachinePlan`. `facts` has the nodes that answered; `problems_found` are refused logins and closed ways."""
 
     order: PodOrder
     pod: PodDesign
     facts: Mapping[str, NodeFacts]
-    closed: tuple[Problem, ...]
+    problems_found: tuple[Problem, ...]
     virt_type: VirtType | None
     tools: ExistingTools
     met: MetMachines
@@ -83,7 +83,7 @@ class ExistingPlan:
         taken = [network for network in taken_networks(self.facts, cluster, owner) if network.cidr != cluster.mgmt_cidr]
         return (
             *check_nodes(self.facts, cluster, archs, owner),
-            *self.closed,
+            *self.problems_found,
             *check_pod_cidrs(self.pod, taken),
             # What kubeadm wants of the first node says `check_nodes`, of the machine itself.
             *check_pod(self.pod, self.machines, with_kubernetes=False),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.cluster import ClusterNode, DesiredCluster, NodePort, Transport
 from iecpod.design.owner import Owner
 from iecpod.errors import Problem, Severity
 from iecpod.model import Arch
-from iecpod.providers.existing.node_facts import MODULES, PROGRAMS, NodeFacts, NodeLink
+from iecpod.providers.existing.node_facts import KUBELETS, MODULES, PROGRAMS, RUNTIMES, NodeFacts, NodeLink
+from iecpod.providers.existing.node_ports import cni_ports, kubernetes_ports
 from iecpod.release.kubernetes_version import kubernetes_minor
 from iecpod.release.scenario import Role
 
@@ -22,10 +23,6 @@ _MOST_SKEW_SECONDS = 30.0
 #: The kubelet refuses to start on cgroup v1 since (kubelet's `failCgroupV1`).
 _NEEDS_CGROUP_2 = (1, 35)
 _WORDS_OF_UNKNOWN = "could not be read"
-
-_KUBELET_PORTS = (10248, 10249, 10250, 10256)
-_CONTROL_PLANE_PORTS = (2379, 2380, 2381, 6443, 10257, 10259)
-_RUNTIMES = ("containerd", "docker", "crio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +112,7 @@ def _check_programs(machine: Candidate) -> Iterator[Problem]:
     missing = [program for program in PROGRAMS if program not in machine.facts.programs]
     if missing:
         yield machine.problem("node-program", f"it has no {' and no '.join(missing)}", "install what brings them")
-    for module in MODULES:
+    for module in (*MODULES, *machine.cluster.cni.kernel_modules(machine.cluster.release)):
         if machine.facts.modules.get(module, "missing") == "missing":
             yield machine.problem(
                 "node-module",
@@ -176,7 +173,8 @@ def _check_cluster(machine: Candidate) -> Iterator[Problem]:
     facts = machine.facts
     if machine.is_ours:
         return
-    units = [f"{unit}.service runs" for unit in sorted(facts.units) if unit not in _RUNTIMES]
+    units = [f"{unit}.service runs" for unit in sorted(facts.units) if unit not in RUNTIMES.values()]
+    idle = [program for program in KUBELETS if program in facts.programs]
     found = [*facts.clusters, *units]
     if found:
         yield machine.problem(
@@ -185,31 +183,59 @@ def _check_cluster(machine: Candidate) -> Iterator[Problem]:
             "take it out of that cluster, run `kubeadm reset` there and remove what stays; iecpod resets only nodes "
             "that it made",
         )
-    for runtime in _RUNTIMES:
-        if runtime in facts.units:
+    elif idle:
+        yield machine.problem(
+            "node-has-cluster",
+            f"{' and '.join(idle)} of others {'is' if len(idle) == 1 else 'are'} installed there, and not in use",
+            "remove the packages or programs there, or choose another machine; iecpod installs those of the release",
+        )
+
+
+def _check_runtime(machine: Candidate) -> Iterator[Problem]:
+    facts = machine.facts
+    if machine.is_ours:
+        return
+    for program, unit in RUNTIMES.items():
+        runs = unit in facts.units
+        if runs or program in facts.programs:
             yield machine.problem(
                 "node-has-runtime",
-                f"{runtime}.service runs there: deploy replaces its configuration and restarts it",
+                f"{unit}.service runs there: deploy replaces its configuration and restarts it"
+                if runs
+                else f"{program} is installed there, and does not run: deploy may replace its configuration",
                 "teardown puts the configuration back; move containers that must not be interrupted",
                 Severity.WARNING,
             )
 
 
 def _check_ports(machine: Candidate) -> Iterator[Problem]:
-    listening = machine.facts.listening
     if machine.is_ours:
         return
-    wanted = _KUBELET_PORTS + (_CONTROL_PLANE_PORTS if machine.node.role is Role.CONTROL_PLANE else ())
-    taken = sorted(set(wanted) & listening) if listening is not None else []
-    if listening is None:
-        yield machine.problem("node-port", f"what listens there {_WORDS_OF_UNKNOWN}", "see /proc/net/tcp there")
-    elif taken:
-        ports = ", ".join(map(str, taken))
-        yield machine.problem(
-            "node-port",
-            f"something listens on TCP {ports} there, which Kubernetes needs",
-            f"see which with `ss -tlnp` there, and stop it{_if_listed(machine)}",
-        )
+    node, cluster = machine.node, machine.cluster
+    groups = {"Kubernetes": kubernetes_ports(node), cluster.cni.name: cni_ports(node, cluster)}
+    used = {Transport.TCP: machine.facts.listening, Transport.UDP: machine.facts.udp_ports}
+    for transport in dict.fromkeys(port.transport for ports in groups.values() for port in ports):
+        if used[transport] is None:
+            name = transport.value
+            yield machine.problem("node-port", f"what listens there {_WORDS_OF_UNKNOWN}", f"see /proc/net/{name} there")
+    for user, ports in groups.items():
+        taken = [port for port in ports if port.number in (used[port.transport] or ())]
+        if taken:
+            yield machine.problem(
+                "node-port",
+                f"something listens on {_listed(taken)} there, which {user} needs",
+                f"see which with `ss -tulnp` there, and stop it{_if_listed(machine)}",
+            )
+
+
+def _listed(ports: list[NodePort]) -> str:
+    """As `TCP 10250, 10256`."""
+    by_transport: dict[Transport, list[int]] = {}
+    for port in ports:
+        by_transport.setdefault(port.transport, []).append(port.number)
+    return " and ".join(
+        f"{transport.name} {', '.join(map(str, sorted(numbers)))}" for transport, numbers in by_transport.items()
+    )
 
 
 def _if_listed(machine: Candidate) -> str:
@@ -258,6 +284,7 @@ _RULES: tuple[Callable[[Candidate], Iterator[Problem]], ...] = (
     _check_swap,
     _check_clock,
     _check_cluster,
+    _check_runtime,
     _check_ports,
     _check_interface,
 )

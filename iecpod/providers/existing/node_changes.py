@@ -44,7 +44,6 @@ class NodeChanges:
     packages: tuple[str, ...]
     pod_cidr: IPv4Network
     service_cidr: IPv4Network
-    runtime: str
     cri_socket: str
 
 
@@ -93,6 +92,5 @@ def planned_changes(
         ),
         pod_cidr=cluster.pod_cidr,
         service_cidr=cluster.service_cidr,
-        runtime=release.runtime,
         cri_socket=cri_socket(cluster),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
+from iecpod.cni.registry import ALL_MODULES
 from iecpod.errors import NodeError
 from iecpod.ports import Shell
 from iecpod.providers.existing.node_sections import END, SECTION, Section, read_sections
@@ -14,7 +15,7 @@ from iecpod.providers.existing.node_sections import END, SECTION, Section, read_
 #: Where a node keeps the record of what it was like before.
 RECORD_DIR = "/var/lib/iecpod/record"
 
-#: Modules that a node of a cluster needs, and sysctls that say how packets of pods go.
+#: Modules that a node of every cluster needs.
 MODULES = ("overlay", "br_netfilter")
 
 #: Programs that every step on a node relies on.
@@ -34,8 +35,11 @@ _CLUSTER_FILES = (
     "/var/snap/microk8s",
     "/etc/cni/net.d",
 )
-_UNITS = ("kubelet", "containerd", "docker", "crio", "k3s", "k3s-agent", "rke2-server", "rke2-agent", "k0scontroller")
-_FOREIGN_PROGRAMS = ("kubelet", "kubeadm", "containerd", "dockerd", "crio", "k3s")
+#: Programs that are or bring a kubelet.
+KUBELETS = ("kubelet", "kubeadm", "k3s", "rke2", "k0s", "microk8s")
+#: Container runtimes: the program, and its unit.
+RUNTIMES = {"containerd": "containerd", "dockerd": "docker", "crio": "crio"}
+_UNITS = ("kubelet", *RUNTIMES.values(), "k3s", "k3s-agent", "rke2-server", "rke2-agent", "k0scontroller", "k0sworker")
 
 _SCRIPT = f"""{SECTION}
 section os_release cat /etc/os-release
@@ -52,8 +56,8 @@ section processors nproc
 section memory cat /proc/meminfo
 section space df -Pk /var/lib
 section swaps awk 'NR > 1' /proc/swaps
-section fstab sh -c 'test ! -e /etc/fstab || awk '"'"'$1 !~ /^#/ && $3 == "swap"'"'"' /etc/fstab'
 section listening sh -c 'test -r /proc/net/tcp && cat /proc/net/tcp* | awk '"'"'$4 == "0A" {{ print $2 }}'"'"
+section udp sh -c 'test -r /proc/net/udp && cat /proc/net/udp* | awk '"'"'$4 == "07" {{ print $2 }}'"'"''
 section links ip -o link show
 section addresses ip -o -4 address show
 section routes ip -4 route show table all
@@ -61,10 +65,10 @@ section modules sh -c 'for module; do
     if test -d "/sys/module/$module"; then echo "$module loaded"
     elif modprobe --dry-run --quiet "$module"; then echo "$module available"
     else echo "$module missing"; fi
-done' modules {" ".join(MODULES)}
+done' modules {" ".join((*MODULES, *ALL_MODULES))}
 section programs sh -c 'for program; do
     command -v "$program" > /dev/null && echo "$program" || true
-done' programs {" ".join((*PROGRAMS, *_FOREIGN_PROGRAMS))}
+done' programs {" ".join((*PROGRAMS, *KUBELETS, *RUNTIMES))}
 section cluster sh -c 'for file; do
     if test -d "$file"; then test -z "$(ls -A "$file")" || echo "$file"
     elif test -e "$file"; then echo "$file"; fi
@@ -123,7 +127,8 @@ class NodeFacts:
     `skew_seconds` is how far its clock is ahead of this machine's, give or take `skew_error_seconds`. `os_name` is in
     the words of releases (`ubuntu2404`), `os_title` in the distribution's. `virtualization` is systemd's word: `qemu`
     for a machine that is emulated, `none` for one that is no virtual machine. `clusters` are files and units of a
-    Kubernetes that is there. `record_is_odd` where there is a record that names no owner.
+    Kubernetes that is there. `listening` are TCP ports, `udp_ports` those that receive from any sender. `record_is_odd`
+    where there is a record that names no owner.
     """
 
     os_name: str
@@ -143,8 +148,8 @@ class NodeFacts:
     available_mib: int | None
     free_mib: int | None
     swaps: tuple[Swap, ...] | None
-    swap_entries: tuple[str, ...]
     listening: frozenset[int] | None
+    udp_ports: frozenset[int] | None
     links: tuple[NodeLink, ...]
     routes: tuple[NodeRoute, ...]
     modules: Mapping[str, str]
@@ -194,8 +199,8 @@ def read_facts(text: str, node: str, before: float, after: float) -> NodeFacts:
         available_mib=_mib(memory.get("MemAvailable")),
         free_mib=_free_mib(found["space"]),
         swaps=tuple(_swaps(found["swaps"])) if found["swaps"].status == 0 else None,
-        swap_entries=found["fstab"].known,
         listening=_ports(found["listening"]),
+        udp_ports=_ports(found["udp"]),
         links=_links(found["links"], found["addresses"]),
         routes=tuple(_routes(found["routes"])),
         modules=dict(_pairs(found["modules"], r"(\w+) (loaded|available|missing)")),

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import IPv4Address
 
-from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.errors import HostError, NodeError
+from iecpod.errors import HostError, IecpodError, NodeError, NodeErrors
 from iecpod.outside_json import Json, parse_json
 from iecpod.ports import NodeEndpoint
 from iecpod.providers.existing.dependencies import ExistingTools
 from iecpod.providers.existing.host_keys import judge_host_key
+from iecpod.providers.existing.refused_logins import attempt_on_nodes
 from iecpod.ssh_login import HostKey, check_user
 
-_NOTE = "machines.json"
+#: In the POD's directory.
+MACHINES_NOTE = "machines.json"
 _REFUSED_REMEDY = (
     "its authorized_keys was changed: run deploy again with --key, --ask-password or --password-file, which puts the "
     "POD's key back"
@@ -48,7 +49,7 @@ class MetMachines:
 
     def all(self) -> Mapping[str, MetMachine]:
         if not self._is_read:
-            self._met |= _read(self.tools.note_files.read_note(_NOTE))
+            self._met |= _read(self.tools.note_files.read_note(MACHINES_NOTE))
             self._is_read = True
         return self._met
 
@@ -57,32 +58,43 @@ class MetMachines:
 
         Raises `NodeUnreachable`, and `NodeError` for a key that is not believed; of several nodes `NodeErrors`.
         """
-        known = self.all()
-        self._check_moved(addresses)
+        failures = self.try_to_meet(addresses, user, keep=keep)
+        if len(failures) > 1:
+            raise NodeErrors(failures)
+        for error in failures.values():
+            raise error
+
+    def try_to_meet(self, addresses: Mapping[str, IPv4Address], user: str, *, keep: bool) -> dict[str, IecpodError]:
+        """As `meet`, with the errors by host name. Only where there is none is anything written down."""
+        known, moved = self.all(), self._moved(addresses)
         new = [
             name
             for name, address in addresses.items()
-            if name not in known or (known[name].address, known[name].user) != (str(address), user)
+            if name not in moved
+            and (name not in known or (known[name].address, known[name].user) != (str(address), user))
         ]
-        found = run_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
+        found, failures = attempt_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
         changed = {name for name in new if name in known and known[name].is_changed}
         self._met |= {
-            name: MetMachine(name, str(addresses[name]), user, found[name].line, name in changed) for name in new
+            name: MetMachine(name, str(addresses[name]), user, key.line, name in changed) for name, key in found.items()
         }
-        if keep and new:
+        if keep and found and not failures and not moved:
             self.keep()
+        return {**moved, **failures}
 
-    def _check_moved(self, addresses: Mapping[str, IPv4Address]) -> None:
-        """Raises `NodeError` where a name would become another machine's, while one that has it is to be put back."""
-        for name, address in addresses.items():
-            met = self.all().get(name)
-            if met is not None and met.is_changed and met.address != str(address):
-                raise NodeError(
-                    name,
-                    f"it was deployed at {met.address}, and is {address} now",
-                    "correct the address; for another machine, take the node out of the PDF and run `iecpod deploy "
-                    "--prune` first, then add it under another name",
-                )
+    def _moved(self, addresses: Mapping[str, IPv4Address]) -> dict[str, IecpodError]:
+        """Names that would become other machines', while those that have them are to be put back."""
+        met = self.all()
+        return {
+            name: NodeError(
+                name,
+                f"it was deployed at {met[name].address}, and is {address} now",
+                "correct the address; for another machine, take the node out of the PDF and run `iecpod deploy "
+                "--prune` first, then add it under another name",
+            )
+            for name, address in addresses.items()
+            if name in met and met[name].is_changed and met[name].address != str(address)
+        }
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Machines that were met by their addresses get the names of nodes."""
@@ -104,7 +116,7 @@ class MetMachines:
 
     def keep(self) -> None:
         listed = [asdict(met) for _, met in sorted(self._met.items())]
-        self.tools.note_files.write_note(_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
+        self.tools.note_files.write_note(MACHINES_NOTE, json.dumps({"machines": listed}, indent=2) + "\n")
 
     def endpoints(self, hostnames: tuple[str, ...] | None = None) -> dict[str, NodeEndpoint]:
         met, way = self.all(), self.tools.access.direct_way
@@ -131,7 +143,7 @@ def _read(content: bytes | None) -> dict[str, MetMachine]:
         return {}
 
     def refuse(why: str) -> HostError:
-        return HostError(f"{_NOTE} of the POD does not say which machines it has: {why}", _REMEDY)
+        return HostError(f"{MACHINES_NOTE} of the POD does not say which machines it has: {why}", _REMEDY)
 
     return {met.hostname: met for met in map(_machine(refuse), parse_json(content, refuse).entries("machines"))}
 

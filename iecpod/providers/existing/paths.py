@@ -1,4 +1,4 @@
-"""The way between nodes: whether each reaches the others on the ports that Kubernetes will listen on.
+"""The way between nodes: whether each reaches the others on the ports that Kubernetes and the CNI will listen on.
 
 Something must listen there for that. A transient unit of systemd does for a minute, on the ports that are free; it
 leaves nothing behind. perl is part of every Debian and Ubuntu.
@@ -6,14 +6,14 @@ leaves nothing behind. perl is part of every Debian and Ubuntu.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 from iecpod.deploy.waiting.parallel import run_on_nodes
-from iecpod.design.cluster import ClusterNode, DesiredCluster
+from iecpod.design.cluster import ClusterNode, DesiredCluster, NodePort, Transport
 from iecpod.errors import IecpodError, Problem
 from iecpod.ports import Shell
-from iecpod.release.scenario import Role
+from iecpod.providers.existing.node_ports import reached_ports
 
 T = TypeVar("T")
 
@@ -21,31 +21,56 @@ _UNIT = "iecpod-way-check.service"
 _LISTEN_SECONDS = 90
 _START_SECONDS = 60
 _CONNECT_SECONDS = 5
-_API_PORT, _KUBELET_PORT = 6443, 10250
+_UDP_TRIES, _UDP_SECONDS = 3, 2
 
-#: Arguments: address, then ports. A port that is taken is left to who has it: that answers as well. systemd waits for
-#: READY (sd_notify(3)), and systemd-run for systemd.
+#: Arguments: address, then `tcp:PORT` or `udp:PORT` each. A TCP port that is taken is left to the program that has it,
+#: which answers as well. What comes by UDP is sent back. systemd waits for READY (sd_notify(3)), and systemd-run for
+#: systemd.
 LISTEN = """
 use IO::Socket::INET; use IO::Socket::UNIX; use IO::Select;
 $SIG{ALRM} = sub { exit }; alarm SECONDS;
 my $address = shift;
-my @open = grep { defined } map { IO::Socket::INET->new(LocalAddr => $address, LocalPort => $_, Proto => 'tcp',
-    Listen => 16, ReuseAddr => 1) } @ARGV;
+my @open = grep { defined } map {
+    my ($transport, $port) = split /:/;
+    IO::Socket::INET->new(LocalAddr => $address, LocalPort => $port, Proto => $transport,
+        $transport eq 'tcp' ? (Listen => 16, ReuseAddr => 1) : ());
+} @ARGV;
 if (my $socket = $ENV{NOTIFY_SOCKET}) {
     $socket =~ s/^@/\\0/;
     IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $socket)->send("READY=1");
 }
 my $ready = IO::Select->new(@open);
-while (1) { close($_->accept) for $ready->can_read }
+while (1) {
+    for my $one ($ready->can_read) {
+        if ($one->socktype == SOCK_STREAM) { my $peer = $one->accept; close($peer) if $peer; next }
+        my $said;
+        $one->send($said) if defined $one->recv($said, 64);
+    }
+}
 """.replace("SECONDS", str(_LISTEN_SECONDS))
 
-#: Arguments: `ADDRESS:PORT` each. Prints those that cannot be reached, each with the reason.
-CONNECT = """
-use IO::Socket::INET;
-for (@ARGV) {
-    IO::Socket::INET->new(PeerAddr => $_, Proto => 'tcp', Timeout => SECONDS) or print "$_ $@\\n";
+#: Arguments: `tcp:ADDRESS:PORT` or `udp:ADDRESS:PORT` each. Prints those that cannot be reached, each with the reason.
+CONNECT = (
+    """
+use IO::Socket::INET; use IO::Select;
+sub answers {
+    my ($socket, $said) = shift;
+    for (1 .. TRIES) {
+        $socket->send("iecpod");
+        return 1 if IO::Select->new($socket)->can_read(UDP_SECONDS) && defined $socket->recv($said, 64);
+    }
+    return 0;
 }
-""".replace("SECONDS", str(_CONNECT_SECONDS))
+for my $target (@ARGV) {
+    my ($transport, $peer) = split /:/, $target, 2;
+    my $socket = IO::Socket::INET->new(PeerAddr => $peer, Proto => $transport, Timeout => TCP_SECONDS);
+    if (!$socket) { print "$target $@\\n" }
+    elsif ($transport eq 'udp' && !answers($socket)) { print "$target no answer\\n" }
+}
+""".replace("UDP_SECONDS", str(_UDP_SECONDS))
+    .replace("TCP_SECONDS", str(_CONNECT_SECONDS))
+    .replace("TRIES", str(_UDP_TRIES))
+)
 
 _START = f"""
 systemctl stop {_UNIT} 2> /dev/null || true
@@ -55,19 +80,31 @@ exec systemd-run --quiet --collect --unit={_UNIT} --service-type=notify --proper
 """
 
 
-def check_paths(shells: Mapping[str, Shell], cluster: DesiredCluster) -> tuple[Problem, ...]:
-    """A problem for each way that is closed, in either direction. Raises what a node raises that does not answer."""
+def check_paths(
+    shells: Mapping[str, Shell], cluster: DesiredCluster, used_udp: Mapping[str, Collection[int]]
+) -> tuple[Problem, ...]:
+    """A problem for each way that is closed, in either direction. Raises what a node raises that does not answer.
+
+    `used_udp` are UDP ports of each node that are taken: nothing can answer there, so they are not tried.
+    """
     nodes = [node for node in cluster.nodes if node.hostname in shells]
     names = [node.hostname for node in nodes]
     if len(nodes) < 2:
         return ()
+    ports = {node: _free_ports(node, cluster, used_udp.get(node.hostname, ())) for node in nodes}
     by_name = {node.hostname: node for node in nodes}
     try:
-        run_on_nodes(names, lambda name: _listen(shells[name], by_name[name]))
-        found = run_on_nodes(names, lambda name: tuple(_closed(shells[name], by_name[name], nodes)))
+        run_on_nodes(names, lambda name: _listen(shells[name], by_name[name], ports[by_name[name]]))
+        found = run_on_nodes(names, lambda name: tuple(_closed(shells[name], by_name[name], ports)))
     finally:
         _at_each(names, lambda name: shells[name].run(["systemctl", "stop", _UNIT], check=False, timeout_seconds=60))
     return tuple(problem for name in names for problem in found[name])
+
+
+def _free_ports(node: ClusterNode, cluster: DesiredCluster, used_udp: Collection[int]) -> tuple[NodePort, ...]:
+    return tuple(
+        port for port in reached_ports(node, cluster) if port.transport is Transport.TCP or port.number not in used_udp
+    )
 
 
 def _at_each(names: list[str], work: Callable[[str], T]) -> None:
@@ -82,29 +119,30 @@ def _at_each(names: list[str], work: Callable[[str], T]) -> None:
     run_on_nodes(names, attempt)
 
 
-def _ports(node: ClusterNode) -> tuple[int, ...]:
-    return (_API_PORT, _KUBELET_PORT) if node.role is Role.CONTROL_PLANE else (_KUBELET_PORT,)
-
-
-def _listen(shell: Shell, node: ClusterNode) -> None:
-    ports = map(str, _ports(node))
-    argv = ["sh", "-c", _START, "listen", LISTEN, str(node.address), *ports]
+def _listen(shell: Shell, node: ClusterNode, ports: tuple[NodePort, ...]) -> None:
+    listed = (f"{port.transport.value}:{port.number}" for port in ports)
+    argv = ["sh", "-c", _START, "listen", LISTEN, str(node.address), *listed]
     shell.run(argv, timeout_seconds=_START_SECONDS + 30)
 
 
-def _closed(shell: Shell, node: ClusterNode, nodes: list[ClusterNode]) -> Iterator[Problem]:
+def _closed(shell: Shell, node: ClusterNode, ports: Mapping[ClusterNode, tuple[NodePort, ...]]) -> Iterator[Problem]:
     targets = {
-        f"{other.address}:{port}": other for other in nodes if other.hostname != node.hostname for port in _ports(other)
+        f"{port.transport.value}:{other.address}:{port.number}": (other, port)
+        for other, reached in ports.items()
+        for port in reached
+        if other.hostname != node.hostname
     }
-    seconds = 30.0 + _CONNECT_SECONDS * len(targets)
+    seconds = 30.0 + max(_CONNECT_SECONDS, _UDP_TRIES * _UDP_SECONDS) * len(targets)
     said = shell.run(["perl", "-e", CONNECT, *targets], timeout_seconds=seconds).stdout
     for line in said.splitlines():
         target, _, reason = line.partition(" ")
         if target in targets:
+            other, port = targets[target]
             reason = reason.removeprefix("IO::Socket::INET: ").removeprefix("connect: ")
+            at = f"{other.address}:{port.number} ({port.transport.name})"
             yield Problem(
                 path=f"node {node.hostname}",
-                message=f"it does not reach {targets[target].hostname} at {target} (TCP): {reason[:100]}",
+                message=f"it does not reach {other.hostname} at {at}: {reason[:100]}",
                 remedy="open it in the firewalls of both and of what is between them",
                 rule="node-path",
             )

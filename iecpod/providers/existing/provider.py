@@ -6,8 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from iecpod.deploy.waiting.parallel import run_on_nodes
+from iecpod.design.cluster import DesiredCluster
 from iecpod.design.pod_design import PodOrder, design_pod
-from iecpod.errors import CleanupError, HostKeyMismatch, IecpodError, LoginRefused, NodeUnreachable, WaitTimeout
+from iecpod.errors import (
+    CleanupError,
+    HostKeyMismatch,
+    IecpodError,
+    LoginRefused,
+    NodeError,
+    NodeErrors,
+    NodeUnreachable,
+    Problem,
+    WaitTimeout,
+)
 from iecpod.options.choices import VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
@@ -18,7 +29,8 @@ from iecpod.providers.existing.machine_rules import Candidate
 from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
-from iecpod.providers.existing.removal import Restored, restore_nodes
+from iecpod.providers.existing.refused_logins import attempt_on_nodes, login_problems
+from iecpod.providers.existing.restore.removal import Restored, restore_nodes
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0
@@ -49,20 +61,23 @@ class ExistingProvider:
         self._shells.clear()
 
     def plan(self, order: PodOrder, *, prove: bool, keep_secrets: bool) -> ExistingPlan:
-        """With `prove`, every machine has to answer, and the ways between them are tried."""
+        """With `prove`, a machine that does not answer is a problem, and the ways between machines are tried."""
+        refused: dict[str, IecpodError] = {}
         if prove:
-            self._met.meet(order.addresses, order.release.user, keep=keep_secrets)
-            facts = run_on_nodes(order.hostnames, self._gather)
+            refused = self._met.try_to_meet(order.addresses, order.release.user, keep=keep_secrets)
+            met = [name for name in order.hostnames if name not in refused]
+            facts, silent = attempt_on_nodes(met, self._gather)
+            refused |= silent
         else:
             facts = {name: found for name, found in self._gather_if_there(order).items() if found is not None}
         virt_type = order.options.virt_type or _virt_type(facts)
         pod = design_pod(order, low_overhead=virt_type is VirtType.QEMU)
-        closed = check_paths(self._shells, pod.cluster) if prove and self._can_check_paths(facts) else ()
+        closed = self._check_paths(pod.cluster, facts) if prove and self._can_check_paths(facts) else ()
         return ExistingPlan(
             order=order,
             pod=pod,
             facts=facts,
-            closed=closed,
+            problems_found=(*login_problems(refused), *closed),
             virt_type=virt_type,
             tools=self._tools,
             met=self._met,
@@ -119,6 +134,16 @@ class ExistingProvider:
 
     def collect_logs(self, sink: LogSink) -> None:
         sink.miss("machines", "machines that have their operating system already are not iecpod's; `nodes` has theirs")
+
+    def _check_paths(self, cluster: DesiredCluster, facts: Mapping[str, NodeFacts]) -> tuple[Problem, ...]:
+        """A node that cannot even be asked is a problem like a way that is closed."""
+        shells = {name: self._shells[name] for name in facts}
+        try:
+            return check_paths(shells, cluster, {name: found.udp_ports or frozenset() for name, found in facts.items()})
+        except NodeErrors as errors:
+            return login_problems(errors.failures)
+        except NodeError as error:
+            return login_problems({error.node: error})
 
     def _can_check_paths(self, facts: Mapping[str, NodeFacts]) -> bool:
         """Whether there is what it takes, and a node that is not the POD's yet; other problems say what is missing."""

@@ -13,68 +13,11 @@ from iecpod.errors import NodeError
 from iecpod.ports import Shell
 from iecpod.providers.existing.node_changes import NodeChanges
 from iecpod.providers.existing.node_facts import RECORD_DIR
+from iecpod.providers.existing.restore.observation import OBSERVE, OBSERVED
 
 FOREIGN = 3
 
 _SECONDS = 300.0
-
-#: What Kubernetes, container runtimes and pod networks set; the first decides about others, so it is first.
-SYSCTLS = (
-    *("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/default/forwarding", "net/bridge/*"),
-    *("vm/overcommit_memory", "vm/panic_on_oom", "vm/max_map_count", "kernel/panic", "kernel/panic_on_oops"),
-    *("kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes", "net/netfilter/nf_conntrack_max"),
-    *("net/netfilter/nf_conntrack_tcp_*", "net/netfilter/nf_conntrack_udp_*", "net/ipv4/vs/*"),
-    *("net/ipv4/neigh/default/gc_thresh*", "net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/rp_filter"),
-    *("net/ipv4/conf/*/route_localnet", "net/ipv4/conf/*/arp_*", "net/ipv4/conf/*/proxy_arp"),
-    *("net/ipv4/conf/*/send_redirects", "net/ipv4/conf/*/accept_redirects", "net/ipv4/conf/*/src_valid_mark"),
-    *("net/ipv6/conf/*/accept_ra", "net/ipv6/conf/*/forwarding"),
-)
-
-#: Shell. Functions that list what a node is like, each line one thing; the record and the look afterwards share them.
-#: They fail where the node does not say it: a busy systemd may not answer in time, and what is empty then is unknown.
-OBSERVE = f"""
-export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-record={RECORD_DIR}
-ask() {{
-    for asked in 1 2 3 4; do
-        if answer=$("$@"); then
-            test -z "$answer" || printf '%s\\n' "$answer"
-            return 0
-        fi
-    done
-    return 1
-}}
-list_packages() {{
-    found=$(ask dpkg-query --show --showformat='${{binary:Package}} ${{Version}} ${{db:Status-Status}}\\n') || return 1
-    printf '%s\\n' "$found" | awk '$3 == "installed" {{ print $1, $2 }}' | sort
-}}
-list_enabled() {{
-    # From the files: systemd itself takes a busy machine longer to say it than systemctl waits.
-    found=$(systemctl --root=/ list-unit-files --no-legend --no-pager --state=enabled,masked) || return 1
-    printf '%s\\n' "$found" | awk 'NF {{ print $1, $2 }}' | sort
-}}
-list_active() {{
-    found=$(ask systemctl list-units --no-legend --no-pager --plain --state=active) || return 1
-    printf '%s\\n' "$found" | awk 'NF {{ print $1 }}' | sort
-}}
-list_sysctls() {{
-    (cd /proc/sys && for name in {" ".join(SYSCTLS)}; do
-        test ! -r "$name" || printf '%s\\t%s\\n' "$name" "$(cat "$name" 2> /dev/null)"
-    done)
-}}
-list_swaps() {{ awk 'NR > 1 {{ print $1 }}' /proc/swaps; }}
-list_modules() {{ awk '{{ print $1 }}' /proc/modules | sort; }}
-list_interfaces() {{ ls /sys/class/net; }}
-list_namespaces() {{ ls /run/netns 2> /dev/null || true; }}
-list_rules() {{
-    for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
-        if command -v "$program-save" > /dev/null; then
-            echo "# $program"
-            "$program-save" 2> /dev/null | sed -e '/^#/d' -e 's/\\[[0-9]*:[0-9]*\\]/[0:0]/'
-        fi
-    done
-}}
-"""
 
 #: Arguments: installation, POD, node. Exits with `FOREIGN`, and prints whose it is, where the record is another's.
 _BEGIN = f"""
@@ -87,12 +30,9 @@ rm -rf "${{record%/*}}"/record.new.*
 if test ! -e "$record"; then
     new=$(mktemp -d "$record.new.XXXXXXXX")
     printf '%s\\n' "$owner" > "$new/owner"
-    for what in packages enabled active sysctls swaps modules interfaces namespaces rules; do
+    for what in {" ".join(OBSERVED)}; do
         "list_$what" > "$new/$what" || {{ echo "its $what are not known" >&2; exit 1; }}
     done
-    apt-mark showhold > "$new/holds" 2> /dev/null || true
-    cp -p /etc/hosts "$new/hosts"
-    test ! -e /etc/fstab || cp -p /etc/fstab "$new/fstab"
     : > "$new/claims"
     mkdir "$new/files"
     sync "$new"
@@ -192,7 +132,6 @@ def claim(shell: Shell, changes: NodeChanges) -> None:
     values: Mapping[str, str] = {
         "packages": " ".join(changes.packages),
         "cidrs": f"{changes.pod_cidr} {changes.service_cidr}",
-        "runtime": changes.runtime,
         "cri": changes.cri_socket,
     }
     pairs = [word for pair in values.items() for word in pair]

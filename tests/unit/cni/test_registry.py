@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from iecpod.cni.registry import ALL_TRACES, CNIS
+from iecpod.cni.registry import ALL_MODULES, ALL_TRACES, CNIS
 from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.deploy.kubectl.network_health import find_pod_faults
 from iecpod.deploy.phases.pod_network import PodNetworkPhase
@@ -18,10 +18,11 @@ from iecpod.deploy.phases.verify import record_of
 from iecpod.descriptors.rules.device_names import MADE_ON_NODES
 from iecpod.design.cluster import ClusterNode, Cni, DesiredCluster, EtcdTlsMaker, NodeCidrs, NodeTraces
 from iecpod.design.manifest_text import ManifestText, PatchedManifest
+from iecpod.options.choices import Encapsulation
 from iecpod.outside_json import Json
 from iecpod.release.file import known_releases, load_release
 from iecpod.release.release import CniSource, Manifest, Release
-from iecpod.release.scenario import load_scenarios
+from iecpod.release.scenario import Role, load_scenarios
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.probes import IN_PLACE
 
@@ -53,6 +54,33 @@ def test_a_release_has_manifests_for_what_it_can_carry(name: str) -> None:
 def test_what_all_of_them_leave_is_known_once() -> None:
     assert len(set(ALL_TRACES.devices)) == len(ALL_TRACES.devices) >= 6
     assert {"cni0", "kube-bridge", "cali*", "flannel*"} <= set(ALL_TRACES.devices)
+
+
+def needs(name: str, release_name: str, encapsulation: Encapsulation | None = None) -> tuple[set[str], set[str]]:
+    """Ports that other nodes send to, and kernel modules."""
+    cni, release = CNIS[name], load_release(release_name, ROOT / "iecpod/releases", SCHEMAS)
+    release = cni.with_encapsulation(release, encapsulation) if encapsulation else release
+    return {str(port) for port in cni.ports(release) if port.for_nodes}, set(cni.kernel_modules(release))
+
+
+def test_a_pod_network_names_the_ports_and_modules_of_its_tunnel() -> None:
+    assert needs("bridge", "k8s-1.37") == (set(), set())
+    assert needs("kube-router", "k8s-1.37-go") == ({"TCP 179"}, {"ip_set"})
+    assert needs("flannel", "k8s-1.37") == ({"UDP 8472"}, {"vxlan"})
+    assert needs("calico", "k8s-1.37", Encapsulation.IPIP) == ({"TCP 179"}, {"ip_set", "ipip"})
+    assert needs("calico", "k8s-1.37", Encapsulation.VXLAN) == ({"UDP 4789"}, {"ip_set", "vxlan"})
+    assert needs("calico", "k8s-1.37", Encapsulation.NONE) == ({"TCP 179"}, {"ip_set"})
+    assert needs("calico-operator", "k8s-1.37", Encapsulation.VXLAN)[0] == {"UDP 4789", "TCP 5473"}
+
+
+def test_calicos_own_etcd_is_on_the_control_plane() -> None:
+    release = load_release("iec-r1", ROOT / "iecpod/releases", SCHEMAS)
+    listed = {(port.number, port.is_on(Role.WORKER)) for port in CNIS["calico"].ports(release)}
+    assert {(179, True), (6666, False), (6667, False)} <= listed
+
+
+def test_modules_of_all_of_them_are_looked_for() -> None:
+    assert ALL_MODULES == ("ip_set", "ipip", "vxlan")
 
 
 @pytest.mark.parametrize("pattern", [*ALL_TRACES.devices, *ALL_TRACES.lasting_devices])

@@ -19,8 +19,8 @@ from iecpod.providers.existing.node_changes import NodeChanges, planned_changes
 from iecpod.providers.existing.node_facts import RECORD_DIR, gather_facts
 from iecpod.providers.existing.node_preparation import PreparePhase, switch_swap_off
 from iecpod.providers.existing.record import add_key, begin_record, claim
-from iecpod.providers.existing.removal import Restored, restore_nodes
-from iecpod.providers.existing.restore_scripts import FILES, NETWORK, PACKAGES
+from iecpod.providers.existing.restore.removal import Restored, restore_nodes
+from iecpod.providers.existing.restore.restore_scripts import FILES, NETWORK, PACKAGES
 from iecpod.release.mirrors import Supply
 from iecpod.release.scenario import load_scenarios
 from tests.contract.providers.existing.other_machine import OtherMachine, other_machine

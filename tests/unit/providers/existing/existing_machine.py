@@ -6,6 +6,7 @@ import dataclasses
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
+from iecpod.cni.registry import ALL_MODULES
 from iecpod.providers.existing.node_facts import PROGRAMS, NodeFacts, NodeLink, NodeRoute, RecordOwner
 from iecpod.providers.existing.node_sections import END
 
@@ -33,14 +34,14 @@ def facts(number: int = 1, **changes: Any) -> NodeFacts:
         available_mib=3000,
         free_mib=20000,
         swaps=(),
-        swap_entries=(),
         listening=frozenset({22}),
+        udp_ports=frozenset({68}),
         links=(
             NodeLink("lo", "", 65536, (IPv4Interface("127.0.0.1/8"),)),
             NodeLink("enp2s0", f"52:54:00:00:00:{number:02x}", 1500, (IPv4Interface(f"{address}/24"),)),
         ),
         routes=(NodeRoute(IPv4Network("172.16.10.0/24"), "enp2s0"),),
-        modules={"overlay": "loaded", "br_netfilter": "available"},
+        modules={"overlay": "loaded", "br_netfilter": "available", **dict.fromkeys(ALL_MODULES, "available")},
         programs=frozenset(PROGRAMS),
         clusters=(),
         units=frozenset(),
@@ -69,8 +70,8 @@ SECTIONS = {
     "memory": (0, "MemTotal:        4194304 kB\nMemFree: 100 kB\nMemAvailable:    2097152 kB"),
     "space": (0, "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 100 10 20971520 11% /"),
     "swaps": (0, "/dev/vda5                               partition\t1048572\t\t2048\t\t-2"),
-    "fstab": (0, "UUID=1 none swap sw 0 0"),
     "listening": (0, "00000000:0016\n00000000000000000000000000000000:192B"),
+    "udp": (0, "00000000:0044\n0100007F:12B5"),
     "links": (
         0,
         "1: lo: <LOOPBACK,UP> mtu 65536 qdisc noqueue state UNKNOWN \\    link/loopback 00:00:00:00:00:00 brd 0\n"

@@ -28,8 +28,7 @@ def test_facts_are_read() -> None:
     assert (found.os_name, found.machine, found.hostname) == ("debian12", "x86_64", "edge1.example.org")
     assert (found.memory_mib, found.available_mib, found.cpus, found.free_mib) == (4096, 2048, 4, 20480)
     assert found.swaps == (Swap("/dev/vda5", 1023, 2),)
-    assert found.swap_entries == ("UUID=1 none swap sw 0 0",)
-    assert found.listening == {22, 6443}
+    assert (found.listening, found.udp_ports) == ({22, 6443}, {68, 4789})
     assert found.links == (
         NodeLink("lo", "", 65536, ()),
         NodeLink("eth0", "52:54:00:ab:cd:ef", 1450, (IPv4Interface("10.0.0.5/24"),)),
@@ -55,7 +54,7 @@ def test_what_a_command_printed_before_it_failed_is_no_fact() -> None:
     found = read(**failed)
     assert found.os_name == found.machine == found.product_uuid == ""
     unknown = (found.memory_mib, found.free_mib, found.cpus, found.swaps, found.listening, found.skew_seconds)
-    assert unknown == (None,) * 6
+    assert (*unknown, found.udp_ports) == (None,) * 7
     assert (found.has_cgroup_2, found.has_systemd, found.owner) == (None, False, None)
     assert found.record_is_odd, "a record that cannot be read is not no record"
 

@@ -53,7 +53,7 @@ CASES: Sequence[tuple[str, dict[str, Any], str]] = (
     ("node-program", {"programs": facts().programs - {"perl", "ip"}}, "it has no ip and no perl"),
     (
         "node-module",
-        {"modules": {"overlay": "missing", "br_netfilter": "loaded"}},
+        {"modules": {**facts().modules, "overlay": "missing"}},
         "its kernel 6.1.0-18-amd64 has no module overlay",
     ),
     ("node-memory", {"memory_mib": 512}, "its memory is 512 MiB, and 700 MiB are needed"),
@@ -85,6 +85,16 @@ CASES: Sequence[tuple[str, dict[str, Any], str]] = (
         "something listens on TCP 10250, 10256 there, which Kubernetes needs",
     ),
     ("node-port", {"listening": None}, "what listens there could not be read"),
+    (
+        "node-has-cluster",
+        {"programs": facts().programs | {"kubelet", "kubeadm", "vim"}},
+        "kubelet and kubeadm of others are installed there, and not in use",
+    ),
+    (
+        "node-has-runtime",
+        {"programs": facts().programs | {"dockerd"}},
+        "dockerd is installed there, and does not run: deploy may replace its configuration",
+    ),
     ("node-hostname", {"hostname": "edge1"}, "its host name edge1 is also that of iec02"),
     (
         "node-product-uuid",
@@ -135,7 +145,7 @@ def test_cgroup_v1_is_refused_by_new_kubelets_only(cluster: DesiredCluster) -> N
 
 
 def test_every_rule_is_tried() -> None:
-    elsewhere = {"node-cgroup", "node-path"}
+    elsewhere = {"node-cgroup", "node-path", "node-login"}
     assert len(NODE_RULES) > 20
     assert NODE_RULES - {rule for rule, _, _ in CASES} - elsewhere == set()
 
@@ -173,6 +183,7 @@ def test_what_the_pod_itself_has_made_is_in_nobodys_way(cluster: DesiredCluster)
         "owner": of_pod(node="iec02"),
         "clusters": ("/etc/kubernetes/kubelet.conf",),
         "units": frozenset({"kubelet", "containerd"}),
+        "programs": facts().programs | {"kubelet", "kubeadm", "containerd"},
         "listening": frozenset({10250}),
         "free_mib": 100,
     }
@@ -216,18 +227,18 @@ def path_shells(replies: Mapping[str, str]) -> dict[str, FakeShell]:
 def test_closed_ways_are_found_in_both_directions(cluster: DesiredCluster) -> None:
     shells = path_shells(
         {
-            "iec01": "172.16.10.37:10250 IO::Socket::INET: connect: timeout\n",
-            "iec02": "172.16.10.36:6443 IO::Socket::INET: connect: No route to host\nnonsense\n",
+            "iec01": "tcp:172.16.10.37:10250 IO::Socket::INET: connect: timeout\n",
+            "iec02": "tcp:172.16.10.36:6443 IO::Socket::INET: connect: No route to host\nnonsense\n",
             "iec03": "",
         }
     )
-    problems = check_paths(shells, cluster)
+    problems = check_paths(shells, cluster, {})
     assert [(problem.path, problem.message, problem.rule) for problem in problems] == [
         ("node iec01", "it does not reach iec02 at 172.16.10.37:10250 (TCP): timeout", "node-path"),
         ("node iec02", "it does not reach iec01 at 172.16.10.36:6443 (TCP): No route to host", "node-path"),
     ]
     asked = next(call for call in shells["iec02"].calls if call[0] == "perl")[3:]
-    assert asked == ("172.16.10.36:6443", "172.16.10.36:10250", "172.16.10.38:10250")
+    assert asked == ("tcp:172.16.10.36:6443", "tcp:172.16.10.36:10250", "tcp:172.16.10.38:10250")
     assert all(shell.called("systemctl", "stop") for shell in shells.values())
 
 
@@ -236,23 +247,76 @@ def test_listeners_are_ended_whatever_happens(cluster: DesiredCluster) -> None:
     shells["iec03"] = FakeShell("iec03").on("sh", "-c").reply(("perl",), NodeUnreachable("iec03", "gone"))
     shells["iec03"].reply(("systemctl", "stop"), CommandFailed("iec03", ["systemctl"], 1, ""))
     with pytest.raises(NodeUnreachable):
-        check_paths(shells, cluster)
+        check_paths(shells, cluster, {})
     assert shells["iec01"].called("systemctl", "stop")
 
 
 def test_one_node_has_no_way_to_check(cluster: DesiredCluster) -> None:
     alone = dataclasses.replace(cluster, nodes=cluster.nodes[:1])
-    assert check_paths({"iec01": FakeShell()}, alone) == ()
+    assert check_paths({"iec01": FakeShell()}, alone, {}) == ()
 
 
 def test_perl_listens_and_connects() -> None:
-    with subprocess.Popen(["perl", "-e", LISTEN, "127.0.0.1", "39251", "39252"]) as listener:
+    targets = [f"{transport}:127.0.0.1:{port}" for transport in ("tcp", "udp") for port in (39251, 39252)]
+    with subprocess.Popen(["perl", "-e", LISTEN, "127.0.0.1", "tcp:39251", "udp:39252", "tcp:39253"]) as listener:
         try:
-            argv = ["perl", "-e", CONNECT, "127.0.0.1:39251", "127.0.0.1:39252", "127.0.0.1:39253"]
+            argv = ["perl", "-e", CONNECT, *targets, "tcp:127.0.0.1:39253"]
             for _ in range(50):
                 said = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
-                if said.count("\n") == 1:
+                if said.count("\n") == 2:
                     break
         finally:
             listener.kill()
-    assert said == "127.0.0.1:39253 IO::Socket::INET: connect: Connection refused\n"
+    assert said.splitlines() == [
+        "tcp:127.0.0.1:39252 IO::Socket::INET: connect: Connection refused",
+        "udp:127.0.0.1:39251 no answer",
+    ]
+
+
+#: Pod network, what is changed of the second machine, and the message.
+OF_NETWORKS: Sequence[tuple[str, dict[str, Any], str]] = (
+    ("flannel", {"udp_ports": frozenset({8472})}, "something listens on UDP 8472 there, which flannel needs"),
+    ("flannel", {"udp_ports": None}, "what listens there could not be read"),
+    (
+        "kube-router",
+        {"listening": frozenset({179, 50051})},
+        "something listens on TCP 179, 50051 there, which kube-router needs",
+    ),
+    ("calico", {"listening": frozenset({179})}, "something listens on TCP 179 there, which calico needs"),
+    (
+        "calico-operator",
+        {"listening": frozenset({5473})},
+        "something listens on TCP 5473 there, which calico-operator needs",
+    ),
+    (
+        "flannel",
+        {"modules": {**facts().modules, "vxlan": "missing"}},
+        "its kernel 6.1.0-18-amd64 has no module vxlan",
+    ),
+    (
+        "kube-router",
+        {"modules": {**facts().modules, "ip_set": "missing"}},
+        "its kernel 6.1.0-18-amd64 has no module ip_set",
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "changes", "message"), OF_NETWORKS)
+def test_a_pod_network_needs_ports_and_modules(
+    cluster: DesiredCluster, name: str, changes: dict[str, Any], message: str
+) -> None:
+    found = check(dataclasses.replace(cluster, cni=CNIS[name]), {2: facts(2, **changes)})
+    assert [problem.message for problem in found] == [message]
+    assert check(cluster, {2: facts(2, **changes)}) == [], "bridge needs none of it"
+
+
+def test_ways_of_the_pod_network_are_tried_where_something_can_answer(cluster: DesiredCluster) -> None:
+    flannel = dataclasses.replace(cluster, cni=CNIS["flannel"])
+    shells = path_shells({"iec01": "udp:172.16.10.37:8472 no answer\n", "iec02": "", "iec03": ""})
+    (problem,) = check_paths(shells, flannel, {"iec03": frozenset({8472})})
+    assert problem.message == "it does not reach iec02 at 172.16.10.37:8472 (UDP): no answer"
+    asked = next(call for call in shells["iec01"].calls if call[0] == "perl")[3:]
+    assert asked == (
+        *("tcp:172.16.10.37:10250", "udp:172.16.10.37:8472"),
+        "tcp:172.16.10.38:10250",
+    )

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 import yaml
 
+from iecpod.cni.registry import ALL_MODULES
 from iecpod.design.owner import Owner
 from iecpod.errors import (
     CommandFailed,
     DescriptorError,
     HostError,
     LoginRefused,
-    NodeError,
-    NodeErrors,
     NodeUnreachable,
     PreflightError,
+    Problem,
     UsageError,
 )
 from iecpod.layout import find_layout
@@ -32,6 +32,8 @@ from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.ports import BundleFiles, CommandResult, NodeEndpoint, Shell
 from iecpod.providers.existing.bootstrap import describe_machines
+from iecpod.providers.existing.machine_plan import ExistingPlan
+from iecpod.providers.existing.node_facts import MODULES
 from iecpod.providers.existing.provider import ExistingProvider
 from iecpod.providers.existing.way import DirectWay
 from iecpod.release.release import Release
@@ -56,12 +58,12 @@ def said_by(number: int, owner: str = "", **changes: tuple[int, str]) -> str:
         "clock": (0, "0"),
         "virtualization": (0, "kvm"),
         "swaps": (0, ""),
-        "fstab": (0, ""),
         "listening": (0, "00000000:0016"),
+        "udp": (0, ""),
         "links": (0, f"2: eth0: <UP> mtu 1450 qdisc fq \\    link/ether {mac} brd ff:ff"),
         "addresses": (0, f"2: eth0    inet {address}/24 brd 172.16.10.255 scope global eth0"),
         "routes": (0, "default via 172.16.10.1 dev eth0\n172.16.10.0/24 dev eth0 proto kernel"),
-        "modules": (0, "overlay loaded\nbr_netfilter available"),
+        "modules": (0, "\n".join(f"{module} available" for module in (*MODULES, *ALL_MODULES))),
         "programs": (0, "apt-get awk dpkg getent ip modprobe perl runuser sed sha256sum sysctl systemctl systemd-run"),
         "cluster": (0, ""),
         "units": (0, ""),
@@ -255,14 +257,38 @@ def test_new_host_keys_are_told_and_kept(inputs: PodInputs, tools: FakeMachines)
     assert sum("taken on trust" in line for line in tools.reporter.lines) == 2
 
 
-def test_every_machine_that_is_not_believed_is_told(inputs: PodInputs, tools: FakeMachines) -> None:
+def refusals(planned: ExistingPlan) -> dict[str, Problem]:
+    """By place, of the machines that cannot be looked at."""
+    return {one.path: one for one in planned.problems(with_kubernetes=True) if one.rule == "node-login"}
+
+
+def test_every_machine_that_is_not_believed_is_a_problem(inputs: PodInputs, tools: FakeMachines) -> None:
     tools.login = Login(user="iec")
     tools.known = {str(ADDRESSES[1]): key(9)}
-    with pytest.raises(NodeErrors) as refused:
-        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
-    assert "edge1" in refused.value.cause and "nobody vouches for" in refused.value.cause
-    assert "edge2" in refused.value.cause and f"known_hosts has {key(9).fingerprint}" in refused.value.cause
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
+    assert "nobody vouches for" in found["node edge1"].message and "--host-key" in found["node edge1"].remedy
+    assert f"known_hosts has {key(9).fingerprint}" in found["node edge2"].message
     assert tools.logins == [], "no password goes to a machine that is not believed"
+    assert tools.notes == {}, "nothing of a POD that is refused is written down"
+
+
+def test_problems_of_all_machines_are_found_beside_a_login_that_is_refused(
+    inputs: PodInputs, tools: FakeMachines
+) -> None:
+    tools.offered.pop(str(ADDRESSES[0]))
+    tools.facts[2] = said_by(2, cluster=(0, "/etc/kubernetes/kubelet.conf"))
+    planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
+    found = [(one.path, one.rule) for one in planned.problems(with_kubernetes=True)]
+    assert found == [("node edge2", "node-has-cluster"), ("node edge1", "node-login")]
+    assert planned.states() == {"edge1": "unknown", "edge2": "absent"}
+
+
+def test_a_machine_that_stops_to_answer_is_a_problem(inputs: PodInputs, tools: FakeMachines) -> None:
+    shell = tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2").on("true").on("systemctl", "stop")
+    shell.reply(("sh", "-c"), lambda argv, _stdin: tools.answer(argv, 2))
+    shell.reply(("perl",), NodeUnreachable("edge2", "connection lost"))
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
+    assert [(place, one.message) for place, one in found.items()] == [("node edge2", "connection lost")]
 
 
 def test_emulated_machines_are_treated_as_such(inputs: PodInputs, tools: FakeMachines) -> None:
@@ -274,10 +300,12 @@ def test_emulated_machines_are_treated_as_such(inputs: PodInputs, tools: FakeMac
 def test_sudo_that_asks_is_one_error_with_a_remedy(inputs: PodInputs, tools: FakeMachines) -> None:
     shell = tools.by_address[str(ADDRESSES[1])] = FakeShell("edge2")
     shell.reply(("true",), CommandFailed("edge2", ["true"], 1, "sudo: a password is required"))
-    with pytest.raises(NodeError) as refused:
-        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False)
-    assert refused.value.cause == "edge2: `sudo -n true` is refused to user iec: sudo: a password is required"
-    assert 'echo "iec ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod' in refused.value.remedy
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=False))
+    assert list(found) == ["node edge2"]
+    said = "`sudo -n true` is refused to user iec: sudo: a password is required"
+    assert found["node edge2"].message == said
+    remedy = 'echo "iec ALL=(ALL) NOPASSWD:ALL" | sudo tee /etc/sudoers.d/90-iecpod'
+    assert remedy in found["node edge2"].remedy
     assert len(shell.calls) == 1, "it is asked once"
 
 
@@ -356,10 +384,9 @@ def test_a_name_of_another_machine_is_refused(tools: FakeMachines, inputs: PodIn
     listed = json.loads(tools.notes["machines.json"])
     listed["machines"][1]["address"] = "172.16.10.99"
     tools.notes["machines.json"] = json.dumps(listed)
-    with pytest.raises(NodeError) as refused:
-        ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
-    assert refused.value.cause == "edge2: it was deployed at 172.16.10.99, and is 172.16.10.37 now"
-    assert "--prune" in refused.value.remedy
+    found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
+    assert found["node edge2"].message == "it was deployed at 172.16.10.99, and is 172.16.10.37 now"
+    assert "--prune" in found["node edge2"].remedy
 
 
 def test_a_machine_that_is_met_as_another_user_stays_changed(tools: FakeMachines, inputs: PodInputs) -> None:
@@ -380,6 +407,13 @@ def test_what_is_left_is_listed_and_its_record_stays(tools: FakeMachines) -> Non
     assert removed.left == ("edge2: package socat", "edge2: swap /dev/vda5, which is off")
     assert "forget" not in [call[3] for call in tools.by_address[str(ADDRESSES[1])].calls if call[0] == "sh"]
     assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_what_stays_and_is_no_fault_is_reported_only(tools: FakeMachines) -> None:
+    restored(tools, left={2: "stays: interface own0, which others have made\n"})
+    removed = ExistingProvider(tools).remove()
+    assert removed.names == ("node edge1", "node edge2") and not removed.left and not removed.keeps_state
+    assert "warning: edge2: differs from before: interface own0, which others have made" in tools.reporter.lines
 
 
 def test_a_machine_that_does_not_answer_is_unknown(tools: FakeMachines) -> None:

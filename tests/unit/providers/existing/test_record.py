@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from iecpod.providers.existing.record import OBSERVE
+from iecpod.providers.existing.restore.observation import OBSERVE
 
 
 def observe(script: str) -> subprocess.CompletedProcess[str]:
@@ -39,3 +39,21 @@ def test_a_systemd_that_answers_late_is_believed() -> None:
 def test_nothing_is_a_valid_answer() -> None:
     seen = observe("systemctl() { :; }\nlist_enabled; list_active")
     assert (seen.returncode, seen.stdout) == (0, "")
+
+
+def test_a_swap_is_listed_with_its_priority() -> None:
+    swaps = "Filename Type Size Used Priority\n/dev/vda5 partition 9 0 5\n"
+    seen = observe(f'awk() {{ command awk "$1" <<END\n{swaps}END\n}}\nlist_swaps')
+    assert (seen.returncode, seen.stdout) == (0, "/dev/vda5 5\n")
+
+
+def test_routes_that_cannot_be_listed_are_unknown() -> None:
+    seen = observe("ip() { test \"$1\" = -4 && echo 'default via 10.0.0.1 dev eth0 linkdown '; }\nlist_routes")
+    has_ipv6 = observe("test -e /proc/net/if_inet6").returncode == 0
+    assert (seen.returncode, seen.stdout) == ((1, "") if has_ipv6 else (0, "default via 10.0.0.1 dev eth0\n"))
+
+
+def test_routes_are_listed_without_what_changes_by_itself() -> None:
+    routes = "local 10.0.0.2 dev eth0 table local proto kernel\n10.9.0.0/16 dev eth1 expires 12sec linkdown \n"
+    seen = observe(f"ip() {{ test $1 = -6 || printf '{routes}'; }}\nlist_routes")
+    assert (seen.returncode, seen.stdout) == (0, "10.9.0.0/16 dev eth1\n")

@@ -9,12 +9,14 @@ from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.owner import Owner
 from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.ports import Reporter, Shell
-from iecpod.providers.existing import restore_scripts as scripts
 from iecpod.providers.existing.node_facts import RECORD_DIR
+from iecpod.providers.existing.restore import restore_scripts as scripts
+from iecpod.providers.existing.restore.comparison import COMPARE, COMPARED, STAYS
 
 _STEP_SECONDS = 1200.0
 _SHORT_SECONDS = 120.0
 _MOST_LEFT = 100
+_MOST_CHARACTERS = 2000
 
 #: In order: what is said, and the script. Rules need programs that go with the packages.
 _STEPS = (
@@ -65,7 +67,7 @@ def _restore(shell: Shell, owner: Owner, reporter: Reporter, *, forget: bool) ->
         for step, script in _STEPS:
             reporter.progress(step, shell.node)
             shell.run(["sh", "-c", script, "restore"], timeout_seconds=_STEP_SECONDS, check=False)
-        left = _compare(shell)
+        left = _compare(shell, reporter)
         if not left and forget:
             shell.run(["sh", "-c", scripts.FORGET, "forget"], timeout_seconds=_SHORT_SECONDS)
         if not left:
@@ -90,12 +92,16 @@ def _is_ours(shell: Shell, owner: Owner) -> bool:
     return True
 
 
-def _compare(shell: Shell) -> tuple[str, ...]:
-    said = shell.run(["sh", "-c", scripts.COMPARE, "compare"], timeout_seconds=_SHORT_SECONDS * 5).stdout
-    *left, end = said.splitlines() or [""]
-    if end != scripts.COMPARED:
+def _compare(shell: Shell, reporter: Reporter) -> tuple[str, ...]:
+    """What is left. What stays and is no fault is reported only."""
+    said = shell.run(["sh", "-c", COMPARE, "compare"], timeout_seconds=_SHORT_SECONDS * 5).stdout
+    *said_lines, end = said.splitlines() or [""]
+    if end != COMPARED:
         raise NodeError(shell.node, "it does not say whether it is as it was")
-    return _bounded([line[:200] for line in left if line.strip()])
+    lines = [line[:_MOST_CHARACTERS] for line in said_lines if line.strip()]
+    for line in _bounded([line.removeprefix(STAYS) for line in lines if line.startswith(STAYS)]):
+        reporter.warn(f"{shell.node}: differs from before: {line}")
+    return _bounded([line for line in lines if not line.startswith(STAYS)])
 
 
 def _bounded(left: Sequence[str]) -> tuple[str, ...]:

@@ -7,28 +7,23 @@ from __future__ import annotations
 
 from iecpod.cni.registry import ALL_TRACES
 from iecpod.deploy.phases.runtime import KUBEADM_SAID
-from iecpod.providers.existing.record import OBSERVE
+from iecpod.providers.existing.restore.traces import (
+    CNI_DEVICES,
+    DEPENDENCIES,
+    HEADER,
+    IPSETS,
+    LASTING_DEVICES,
+    NEW_PACKAGES,
+    OUR_RULES,
+    SHARED_DEVICES,
+    UNLOAD,
+)
 from iecpod.render.package_locks import WAITING_DPKG
 
 _SECONDS_FOR_RESET = 900
 
-#: What pod networks make, as patterns of `case` and of `grep -E`. Other rules are kube-proxy's and the CNI plugins'.
-_CNI_DEVICES = "|".join(ALL_TRACES.devices)
-_LASTING_DEVICES = "|".join(ALL_TRACES.lasting_devices)
-_CNI_IPSETS = "|".join(ALL_TRACES.ipsets)
-_RULES = "|".join(("KUBE-", "CNI-", "cnihost", *ALL_TRACES.rules))
 _RUN_DIRECTORIES = [path for path in ALL_TRACES.directories if path.startswith("/run/")]
 _CNI_MOUNTS = " ".join([*_RUN_DIRECTORIES, *(f"/var{path}" for path in _RUN_DIRECTORIES)])
-
-_HEADER = f"""
-set -u
-umask 022
-{OBSERVE}
-test -e "$record/owner" || exit 0
-was() {{ grep -qxF -- "$2" "$record/$1" 2> /dev/null; }}
-chosen() {{ cat "$record/set-$1" 2> /dev/null || true; }}
-had_runtime() {{ grep -qE '^(containerd|containerd.io|docker.io|docker-ce)(:[a-z0-9]+)? ' "$record/packages"; }}
-"""
 
 #: Runs a command as a unit of systemd, for so many seconds at most; one of a run before is waited for.
 _JOB = """
@@ -46,7 +41,7 @@ job() {
 """
 
 #: A reset that fails or hangs is no end: what it leaves is removed by the steps that follow.
-LEAVE = f"""{_HEADER}{_JOB}
+LEAVE = f"""{HEADER}{_JOB}
 systemctl stop iecpod-kubeadm-init.service iecpod-kubeadm-join.service iecpod-packages.service 2> /dev/null
 command -v kubeadm > /dev/null || exit 0
 test -d /etc/kubernetes || test -d /var/lib/kubelet || exit 0
@@ -55,7 +50,7 @@ job reset {_SECONDS_FOR_RESET} kubeadm reset --force ${{socket:+--cri-socket="$s
 """
 
 # Units are listed from the files, too: a busy systemd may not answer in time, and what is silent is not empty.
-STOP = f"""{_HEADER}
+STOP = f"""{HEADER}
 list_own_units() {{
     systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null
     systemctl --root=/ list-unit-files --no-legend --no-pager 'iecpod-*'
@@ -84,7 +79,7 @@ exit 0
 """
 
 #: Devices, namespaces, routes, mounts and rules; before packages go, since the programs for it may go with them.
-NETWORK = f"""{_HEADER}
+NETWORK = f"""{HEADER}
 for place in /var/lib/kubelet /run/containerd /var/lib/containerd /run/netns/cni- /run/docker /var/lib/docker \\
     {_CNI_MOUNTS}; do
     case $place in *ocker*|*containerd*) had_runtime && continue ;; esac
@@ -99,7 +94,7 @@ done
 for name in $(list_interfaces); do
     was interfaces "$name" && continue
     case $name in
-    {_CNI_DEVICES}|{_LASTING_DEVICES}|kube-ipvs0|kube-dummy-if|veth*|nodelocaldns|docker0|br-*)
+    {CNI_DEVICES}|{LASTING_DEVICES}|{SHARED_DEVICES})
         ip link set "$name" down 2> /dev/null
         ip link delete "$name" 2> /dev/null ;;
     esac
@@ -112,10 +107,7 @@ for cidr in $(chosen cidrs); do
         esac
     done
 done
-ours='{_RULES}'
-for cidr in $(chosen cidrs); do ours="$ours|$(printf %s "$cidr" | sed 's/[.]/[.]/g')"; done
-had_runtime || ours="$ours|DOCKER|docker0"
-for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
+{OUR_RULES}for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
     command -v "$program-save" > /dev/null || continue
     "$program-save" > /run/iecpod-rules 2> /dev/null || continue
     if grep -qE -e "$ours" /run/iecpod-rules; then
@@ -133,19 +125,22 @@ for program in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
 done
 rm -f /run/iecpod-rules {KUBEADM_SAID}-*
 if command -v ipset > /dev/null; then
-    for set in $(ipset list -name 2> /dev/null); do
-        case $set in KUBE-*|{_CNI_IPSETS}) ipset destroy "$set" ;; esac
+    for try in 1 2; do  # those that are in another one come second
+        for set in $(ipset list -name 2> /dev/null); do
+            was ipsets "$set" && continue
+            case $set in {IPSETS}) ipset destroy "$set" 2> /dev/null ;; esac
+        done
     done
 fi
 exit 0
 """
 
 #: Of the packages that are new, those that the deploy named, and those that nothing but them needed.
-PACKAGES = f"""{_HEADER}{_JOB}{WAITING_DPKG}
+PACKAGES = f"""{HEADER}{_JOB}{WAITING_DPKG}
 export DEBIAN_FRONTEND=noninteractive
-list_new() {{
-    list_packages | awk 'NR == FNR {{ before[$1] = 1; next }} !($1 in before) {{ print $1 }}' "$record/packages" -
-}}
+{NEW_PACKAGES}{DEPENDENCIES}
+{{ chosen dependencies; list_dependencies; }} | sort -u > "$record/new-dependencies"
+mv "$record/new-dependencies" "$record/set-dependencies"
 dpkg --configure --pending --force-confold > /dev/null
 new="$(list_new) $(dpkg-query --show --showformat='${{binary:Package}} ${{db:Status-Status}}\\n' |
     awk '$2 == "config-files" {{ print $1 }}')"
@@ -154,7 +149,8 @@ for package in $new; do
     grep -q -F -- "$package " "$record/packages" && continue
     if was set-packages "${{package%%:*}}"; then purge="$purge $package"; fi
 done
-for package in kubeadm kubelet kubectl; do
+for package in $(apt-mark showhold); do
+    case $package in kubeadm|kubelet|kubectl) ;; *) was set-packages "${{package%%:*}}" || continue ;; esac
     was holds "$package" || apt-mark unhold "$package" > /dev/null 2>&1
 done
 if test -n "$purge"; then until_unlocked job purge 900 dpkg --purge $purge; fi
@@ -167,11 +163,19 @@ for try in 1 2 3; do
     test -n "$purge" || break
     until_unlocked job purge 900 dpkg --purge $purge
 done
+for try in 1 2 3; do  # apt keeps what another package only recommends or suggests
+    purge=
+    for package in $(list_new_dependencies); do
+        ! is_removable "$package" || purge="$purge $package"
+    done
+    test -n "$purge" || break
+    until_unlocked job purge 900 dpkg --purge $purge
+done
 exit 0
 """
 
 #: Claims in the reverse order of the list: what was kept goes back, and what was not there goes.
-FILES = f"""{_HEADER}
+FILES = f"""{HEADER}
 sed '1!G;h;$!d' "$record/claims" | while read -r state kind path top; do
     if test "$state" = there; then
         test "$kind" != data || continue
@@ -205,18 +209,8 @@ systemctl daemon-reload 2> /dev/null
 exit 0
 """
 
-#: Modules may use each other, so there are several rounds; one that something uses stays.
-KERNEL = f"""{_HEADER}
-for try in 1 2 3 4 5 6; do
-    for module in $(awk '$3 == 0 {{ print $1 }}' /proc/modules); do
-        was modules "$module" && continue
-        case $module in
-        overlay|br_netfilter|bridge|stp|llc|veth|vxlan|ipip|dummy|tunnel4|ip_tunnel|udp_tunnel|ip6_udp_tunnel|*tables|\\
-        iptable_*|ip6table_*|xt_*|ipt_*|ip6t_*|nf_*|nft_*|nfnetlink*|ip_set*|ip_vs*|libcrc32c|nfnetlink|aufs|sch_*|cls_bpf)
-            modprobe --remove "$module" 2> /dev/null || rmmod "$module" 2> /dev/null ;;
-        esac
-    done
-done
+KERNEL = f"""{HEADER}{UNLOAD}
+unload_modules
 while IFS="$(printf '\\t')" read -r name value; do
     test -w "/proc/sys/$name" || continue
     test "$(cat "/proc/sys/$name" 2> /dev/null)" = "$value" || printf '%s\\n' "$value" > "/proc/sys/$name"
@@ -226,75 +220,32 @@ for unit in $(chosen masked); do
 done
 systemctl unset-environment GOMAXPROCS 2> /dev/null
 systemctl daemon-reload 2> /dev/null
-while read -r device; do
-    list_swaps | grep -qxF -- "$device" || swapon "$device" 2> /dev/null
-done < "$record/swaps"
+# By priority: those that the kernel gives (below 0) go down with each. A record of an earlier version has none.
+sort -k 2,2nr "$record/swaps" | while read -r device priority; do
+    list_swaps | grep -qxF -- "$device $priority" && continue
+    on=$(list_swaps | awk -v device="$device" '$1 == device')
+    case $priority in
+    ''|-*) test -n "$on" || swapon "$device" 2> /dev/null ;;
+    *) test -z "$on" || swapoff "$device" 2> /dev/null
+        swapon --priority "$priority" "$device" 2> /dev/null ;;
+    esac
+done
 while read -r unit state; do
     case $unit in containerd.service|docker.service|docker.socket|kubelet.service) ;; *) continue ;; esac
     test "$state" = enabled || continue
     systemctl enable --quiet "$unit" 2> /dev/null
     ! was active "$unit" || systemctl restart "$unit" 2> /dev/null
 done < "$record/enabled"
-exit 0
-"""
-
-#: What differs from the record yet, a line each: `kind name`; then a line that says that it has looked to the end.
-COMPARED = "compared"
-COMPARE = f"""{_HEADER}
-packages=$(list_packages) || exit 1
-printf '%s\\n' "$packages" | awk 'NR == FNR {{ before[$1] = $2; next }}
-    !($1 in before) {{ print "new", $1, $2 }}
-    ($1 in before) && before[$1] != $2 {{ print "changed", $1, $2, before[$1] }}' "$record/packages" - |
-while read -r how package version before; do
-    if test "$how" = changed && was set-packages "${{package%%:*}}"; then
-        echo "package $package, which is $version and was $before"
-    elif was set-packages "${{package%%:*}}"; then
-        echo "package $package"
-    fi
+for unit in containerd.service docker.service docker.socket; do
+    had_runtime || break
+    was enabled "$unit enabled" || systemctl disable --quiet "$unit" 2> /dev/null
+    was active "$unit" || systemctl stop "$unit" 2> /dev/null
 done
-while read -r state kind path top; do
-    if test "$state" = missing; then
-        if test -e "$path" || test -L "$path"; then echo "$kind $path"; fi
-    elif test "$state" = empty; then
-        test -z "$(ls -A "$path" 2> /dev/null)" || echo "$kind in $path"
-    elif test "$kind" = file; then
-        saved=$record/files$path
-        if test -L "$saved"; then
-            test "$(readlink "$saved")" = "$(readlink "$path" 2> /dev/null)" || echo "file $path, which is another"
-        else
-            cmp -s "$saved" "$path" || echo "file $path, which is another"
-        fi
-    elif test "$kind" = tree; then
-        diff -rq "$record/files$path" "$path" > /dev/null 2>&1 || echo "directory $path, which is another"
-    fi
-done < "$record/claims"
-systemctl --root=/ list-unit-files --no-legend --no-pager 'iecpod-*' | awk '{{ print "unit " $1 }}' |
-    grep -v iecpod-restore
-for name in $(list_interfaces); do
-    was interfaces "$name" && continue
-    case $name in {_CNI_DEVICES}|kube-*|docker0) echo "interface $name" ;; esac
-done
-for name in $(list_namespaces); do
-    case $name in cni-*) was namespaces "$name" || echo "network namespace $name" ;; esac
-done
-list_rules | grep -E '{_RULES}' | while read -r rule; do
-    was rules "$rule" || {{ echo "rules of iptables"; break; }}
-done
-while IFS="$(printf '\\t')" read -r name value; do
-    test -r "/proc/sys/$name" || continue
-    test "$(cat "/proc/sys/$name" 2> /dev/null)" = "$value" || echo "sysctl $name"
-done < "$record/sysctls"
-while read -r device; do
-    list_swaps | grep -qxF -- "$device" || echo "swap $device, which is off"
-done < "$record/swaps"
-grep -q '^# iecpod: begin' /etc/hosts && echo 'lines of /etc/hosts'
-grep -q '^#iecpod-swap# ' /etc/fstab 2> /dev/null && echo 'lines of /etc/fstab'
-echo {COMPARED}
 exit 0
 """
 
 #: The POD's key first: without a record, nobody would know of it.
-FORGET = f"""{_HEADER}
+FORGET = f"""{HEADER}
 for key in "$record"/key-*; do
     test -e "$key" || continue
     user=$(sed -n 1p "$key") file=$(sed -n 2p "$key") state=$(sed -n 3p "$key")

@@ -1,0 +1,1 @@
+"""A machine is put back to what its record says: the steps, and the comparison that proves it."""
