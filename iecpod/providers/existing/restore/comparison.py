@@ -20,6 +20,8 @@ from iecpod.providers.existing.restore.traces import (
 )
 
 STAYS = "stays: "
+#: The last line, so that an answer that was cut short does not pass for one without differences.
+COMPARED = "compared"
 
 #: `gone` and `added` print lines of a list. What could not be looked at, or was not recorded by an earlier version, has
 #: neither. Rules get their program and table before them; policies that let everything pass are those of no table.
@@ -214,4 +216,4 @@ done
 """
 
 #: Modules come last: the looks at rules and sets load some.
-COMPARE = f"{HEADER}{UNLOAD}{NEW_PACKAGES}{_LISTS}{_PACKAGES}{_CLAIMS}{_UNITS}{_NETWORK}{_KERNEL}exit 0\n"
+COMPARE = f"{HEADER}{UNLOAD}{NEW_PACKAGES}{_LISTS}{_PACKAGES}{_CLAIMS}{_UNITS}{_NETWORK}{_KERNEL}echo {COMPARED}\n"

@@ -11,7 +11,7 @@ from iecpod.errors import IecpodError, NodeError, NodeUnreachable, WaitTimeout
 from iecpod.ports import Reporter, Shell
 from iecpod.providers.existing.node_facts import RECORD_DIR
 from iecpod.providers.existing.restore import restore_scripts as scripts
-from iecpod.providers.existing.restore.comparison import COMPARE, STAYS
+from iecpod.providers.existing.restore.comparison import COMPARE, COMPARED, STAYS
 
 _STEP_SECONDS = 1200.0
 _SHORT_SECONDS = 120.0
@@ -92,7 +92,10 @@ def _is_ours(shell: Shell, owner: Owner) -> bool:
 def _compare(shell: Shell, reporter: Reporter) -> tuple[str, ...]:
     """What is left. What stays and is no fault is reported only."""
     said = shell.run(["sh", "-c", COMPARE, "compare"], timeout_seconds=_SHORT_SECONDS * 5).stdout
-    lines = [line[:_MOST_CHARACTERS] for line in said.splitlines() if line.strip()]
+    *listed, end = said.splitlines() or [""]
+    if end != COMPARED:
+        raise NodeError(shell.node, "it does not say whether it is as it was")
+    lines = [line[:_MOST_CHARACTERS] for line in listed if line.strip()]
     for line in _bounded([line.removeprefix(STAYS) for line in lines if line.startswith(STAYS)]):
         reporter.warn(f"{shell.node}: differs from before: {line}")
     return _bounded([line for line in lines if not line.startswith(STAYS)])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from iecpod.providers.existing.node_facts import RECORD_DIR
-from iecpod.providers.existing.restore.comparison import COMPARE, STAYS
+from iecpod.providers.existing.restore.comparison import COMPARE, COMPARED, STAYS
 from iecpod.providers.existing.restore.observation import OBSERVED
 
 #: As it is recorded; a node prints the same until something changes.
@@ -152,7 +152,9 @@ def compare(
     done = subprocess.run(["sh", "-c", script, "compare"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(tmp_path.glob("iecpod-compare.*"))
-    return done.stdout.splitlines()
+    *listed, end = done.stdout.splitlines()
+    assert end == COMPARED
+    return listed
 
 
 def test_a_node_that_is_as_before_has_no_difference(tmp_path: Path) -> None:
