@@ -95,10 +95,10 @@ def _is_ours(shell: Shell, owner: Owner) -> bool:
 def _compare(shell: Shell, reporter: Reporter) -> tuple[str, ...]:
     """What is left. What stays and is no fault is reported only."""
     said = shell.run(["sh", "-c", COMPARE, "compare"], timeout_seconds=_SHORT_SECONDS * 5).stdout
-    *said_lines, end = said.splitlines() or [""]
+    *listed, end = said.splitlines() or [""]
     if end != COMPARED:
         raise NodeError(shell.node, "it does not say whether it is as it was")
-    lines = [line[:_MOST_CHARACTERS] for line in said_lines if line.strip()]
+    lines = [line[:_MOST_CHARACTERS] for line in listed if line.strip()]
     for line in _bounded([line.removeprefix(STAYS) for line in lines if line.startswith(STAYS)]):
         reporter.warn(f"{shell.node}: differs from before: {line}")
     return _bounded([line for line in lines if not line.startswith(STAYS)])

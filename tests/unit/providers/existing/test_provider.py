@@ -344,7 +344,7 @@ def restored(tools: FakeMachines, *, left: Mapping[int, str] | None = None) -> N
     tools.knows = {str(address) for address in ADDRESSES}
 
     def answer(argv: Sequence[str], number: int) -> CommandResult:
-        said = {"owner": owned_by(f"edge{number}"), "compare": (left or {}).get(number, "") + "compared\n"}
+        said = {"owner": owned_by(f"edge{number}"), "compare": f"{(left or {}).get(number, '')}compared\n"}
         return CommandResult(0, said.get(argv[3], ""), "")
 
     tools.answer = answer  # type: ignore[method-assign]
@@ -407,6 +407,19 @@ def test_what_is_left_is_listed_and_its_record_stays(tools: FakeMachines) -> Non
     assert removed.left == ("edge2: package socat", "edge2: swap /dev/vda5, which is off")
     assert "forget" not in [call[3] for call in tools.by_address[str(ADDRESSES[1])].calls if call[0] == "sh"]
     assert [met["hostname"] for met in json.loads(tools.notes["machines.json"])["machines"]] == ["edge2"]
+
+
+def test_a_comparison_that_was_cut_short_proves_nothing(tools: FakeMachines) -> None:
+    restored(tools)
+    whole = tools.answer
+
+    def answer(argv: Sequence[str], number: int) -> CommandResult:
+        is_cut = argv[3] == "compare" and number == 2
+        return CommandResult(0, "", "") if is_cut else whole(argv, number)
+
+    tools.answer = answer  # type: ignore[method-assign]
+    removed = ExistingProvider(tools).remove()
+    assert removed.left == ("edge2: it does not say whether it is as it was",) and removed.keeps_state
 
 
 def test_what_stays_and_is_no_fault_is_reported_only(tools: FakeMachines) -> None:
