@@ -1,6 +1,6 @@
 """Base images under their digests, read-only, and an index from what an image is made of to the image.
 
-What `find` and `ensure` return is held (`lease`): nobody removes it before this process has made its overlays and ends.
+What `find` and `ensure` return is held (`lease`): it is not removed before this process has made its overlays and ends.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from iecpod.locks import SHORT_SECONDS, Notify, claimed, locked, open_lock, try_
 
 
 def _quietly(_holder: str) -> None:
-    """For callers who talk to nobody; the wait is bounded anyway."""
+    """For callers without a reporter; the wait is bounded anyway."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def staging(
         stage = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))
         lock_file = _lock_file(stage)
         descriptor = open_lock(lock_file)
-        try_lock(descriptor)  # nobody else knows it yet
+        try_lock(descriptor)  # no other process knows it yet
     try:
         for other in others:
             _sweep(other)

@@ -17,7 +17,7 @@ RULES: tuple[Rule, ...] = tuple(
     for value in vars(module).values()
     if isinstance(value, Rule)
 )
-#: More of one kind help nobody.
+#: More of one kind do not help.
 _MAX_PROBLEMS_PER_RULE = 100
 
 

@@ -8,7 +8,7 @@ from iecpod.model import Node, NodeType, PodSpec
 from iecpod.options.choices import ProviderName
 from iecpod.options.site import Site
 
-#: Who makes machines of a kind. Those that somebody else has made (`existing`) may be of any.
+#: Which provider makes machines of a kind. Existing ones (`existing`) may be of any.
 _MAKERS = {NodeType.VIRTUAL: ProviderName.LIBVIRT}
 
 

@@ -189,7 +189,7 @@ def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size,
 
 
 def _first_byte(response: http.client.HTTPResponse, part: Part) -> int:
-    """Raises `WebError` for a part that nobody asked for: it would end up in the wrong place."""
+    """Raises `WebError` for a part that was not asked for: it would end up in the wrong place."""
     if response.status != http.client.PARTIAL_CONTENT:
         return 0
     if not part.is_what(response.headers.get("Content-Range", "")):

@@ -268,7 +268,7 @@ class PodOptions:
 
     @property
     def site(self) -> Site | None:
-        """None where nobody knows it yet."""
+        """None where it is not known yet."""
         if self.provider is ProviderName.EXISTING:
             return Site(self.provider)
         return Site(ProviderName.LIBVIRT, self.uri) if self.uri is not None else None

@@ -31,7 +31,7 @@ class DefaultSoftware:
 class LabDefaults:
     """`options` are those that the lab has its own default of, and `software` is in the order of preference.
 
-    The first release whose sources answer is the default. `source` is the lab, or nobody in particular.
+    The first release whose sources answer is the default. `source` is the lab, or unspecified.
     """
 
     options: PodOptions

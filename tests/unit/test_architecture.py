@@ -1,4 +1,4 @@
-"""The house holds: who may import whom, who alone may import what, and no cycles."""
+"""The layers hold: what may import what, the only importers of libraries, and no cycles."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_strangers_stay_strangers(one: str, other: str) -> None:
 @pytest.mark.parametrize("library", ONLY_IMPORTERS)
 def test_a_library_has_one_importer(library: str) -> None:
     importers = {module for module in MODULES if any(name.split(".")[0] == library for name in imports_of(module))}
-    assert importers or library == "libvirt_qemu", f"nobody imports {library}: take it out of setup.cfg"
+    assert importers or library == "libvirt_qemu", f"no module imports {library}: take it out of setup.cfg"
     assert {name for name in importers if not any(is_in(name, room) for room in ONLY_IMPORTERS[library])} == set()
 
 

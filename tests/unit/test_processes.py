@@ -1,4 +1,4 @@
-"""What /proc tells of other processes."""
+"""What /proc shows of other processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_looked_at_is_passed_over() -> None:
     assert find_processes(refuse) == ()
 
 
-def test_the_start_tells_processes_of_one_number_apart(sleeper: subprocess.Popen[bytes]) -> None:
+def test_the_start_distinguishes_processes_of_one_number(sleeper: subprocess.Popen[bytes]) -> None:
     assert start_ticks(os.getpid()) <= start_ticks(sleeper.pid) == start_ticks(sleeper.pid)
     assert abs(started_at(sleeper.pid) - time.time()) < 60
 

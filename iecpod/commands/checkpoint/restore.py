@@ -81,7 +81,7 @@ def remove_pod(inputs: PodInputs, tools: PodTools) -> None:
 
 
 def check_whole(store: CheckpointStore, checkpoint: Checkpoint, notify: Callable[[str], None]) -> None:
-    """By digests, as far as files have changed since they were last compared. Nobody removes it from here on.
+    """By digests, as far as files have changed since they were last compared. It cannot be removed from here on.
 
     Raises `PreflightError` with everything that is wrong.
     """
@@ -122,7 +122,7 @@ def _damaged(path: Path, why: str, remedy: str) -> Problem:
 
 
 def _stands(tools: PodTools) -> bool:
-    """Whether there is a POD that nobody has asked to replace; one that a killed restore left is none."""
+    """Whether there is a POD that must not be replaced unasked; one that a killed restore left is none."""
     return tools.state.saved().is_noted and not (tools.state.pod_dir / RESTORING).exists()
 
 
@@ -212,7 +212,7 @@ class _Restore:
             provider.close()
 
     def _put_back(self) -> None:
-        """The marker comes first: what a killed restore leaves is no POD that somebody wants to keep."""
+        """The marker comes first: what a killed restore leaves is no POD to keep."""
         self.tools.state.save(self.inputs.to_save)
         replace_file(self.tools.state.pod_dir / RESTORING, f"{self.checkpoint.id}\n", PRIVATE)
         put_files_back(self.checkpoint, self.store.directory(self.checkpoint.id), self.tools.state.pod_dir)

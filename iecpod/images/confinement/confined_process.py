@@ -1,7 +1,7 @@
 """A confined program from its start to the end of all its processes: its output, and the limits that it is held to.
 
 Limits that the kernel holds are set by `confined_entry`. Those on time, on room and on what all processes take together
-are looked at here, every second: control groups would hold them more strictly, and are not everywhere to be had.
+are looked at here, every second: control groups would hold them more strictly, and are not available everywhere.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _copier(descriptor: int, log: IO[bytes], most_bytes: int) -> Callable[[], bo
 
 
 def _has_more(descriptor: int, seconds: float, copy: Callable[[], bool]) -> bool:
-    """Copies what is printed in that time; False once nobody is left who could print."""
+    """Copies what is printed in that time; False once no process is left that could print."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         if select.select([descriptor], [], [], left)[0] and not copy():

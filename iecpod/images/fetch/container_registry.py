@@ -219,7 +219,7 @@ def _fetch_token(url: str, challenge: str) -> str:
     asked = dict(_CHALLENGE.findall(challenge[:_CHALLENGE_CHARACTERS]))
     realm = asked.get("realm", "")
     if not leads_on(url, realm):
-        raise ImageError(f"{url} wants a password", "use a registry or mirror that anybody may read")
+        raise ImageError(f"{url} requires a password", "use a registry or mirror that anybody may read")
     query = urlencode({key: asked[key] for key in ("service", "scope") if key in asked})
     with open_url(f"{realm}?{query}", Size(most_bytes=_TOKEN_LIMIT_BYTES)) as answer:
         shown = _parse(realm, answer.content(), "a server of tokens")

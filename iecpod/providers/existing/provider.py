@@ -1,4 +1,4 @@
-"""Machines of a POD that somebody else has installed: iecpod logs in, records, prepares, and puts back."""
+"""Machines of a POD that have their operating system already: iecpod logs in, records, prepares, and puts back."""
 
 from __future__ import annotations
 

@@ -290,7 +290,7 @@ grep -q '^#iecpod-swap# ' /etc/fstab 2> /dev/null && echo 'lines of /etc/fstab'
 exit 0
 """
 
-#: The POD's key first: without a record, nobody would know of it.
+#: The POD's key first: without a record, it would not be known.
 FORGET = f"""{_HEADER}
 for key in "$record"/key-*; do
     test -e "$key" || continue

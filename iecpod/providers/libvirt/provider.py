@@ -132,7 +132,7 @@ class LibvirtProvider:
         }
 
     def made_at(self) -> Iterator[float]:
-        """Nothing where nobody answers: the note of the last deploy has a time, too."""
+        """Nothing where libvirt does not answer: the note of the last deploy has a time, too."""
         owner = self._tools.run.owner
         marks = [seen.mark for seen in self.hypervisor.observe() if seen.mark is not None and is_owned(seen, owner)]
         for mark in marks:
@@ -161,7 +161,7 @@ class LibvirtProvider:
         return find_surplus(self._owned(self.hypervisor), order)
 
     def remove_surplus(self, hostnames: Sequence[str]) -> Removed:
-        """Volumes as well: nobody makes them again."""
+        """Volumes as well: they are not made again."""
         return self._removal.remove_machines(hostnames)
 
     def withdraw(self) -> None:
@@ -238,7 +238,7 @@ class LibvirtProvider:
         return Stamp(self._tools.run.ref, self._tools.run.run_id, self._began_at, self._tools.run.owner.installation)
 
     def _key_if_there(self, images: Images, arch: Arch) -> str:
-        """A look needs no image: one that cannot be had is another than that of the deploy."""
+        """A look needs no image: one that is not available is another than that of the deploy."""
         try:
             return images.key(arch)
         except ImageError as error:

@@ -1,7 +1,7 @@
 """A cluster on machines that are there: refused for good reasons, made, grown, shrunk, torn down, and as before.
 
 The machines are made by iecpod's other provider, and nothing of that is used: they have a user with a password, as
-somebody would have installed them.
+an administrator would have installed them.
 """
 
 from __future__ import annotations
@@ -165,12 +165,12 @@ def snapshots(machines: Machines, *hostnames: str) -> dict[str, list[str]]:
     return run_on_nodes(hostnames, lambda hostname: machines.as_root(hostname, SNAPSHOT).splitlines())
 
 
-def test_host_keys_that_nobody_vouches_for_are_refused(machines: Machines, before: dict[str, list[str]]) -> None:
+def test_unknown_host_keys_are_refused(machines: Machines, before: dict[str, list[str]]) -> None:
     refused = machines.bootstrap("--release", RELEASE, "-s", SCENARIO)
     assert refused.returncode == 1
     for hostname, address in NODES.items():
         assert f"{address} offers the host key {machines.fingerprint(hostname)}" in refused.stderr
-    assert "which nobody vouches for" in refused.stderr and PASSWORD not in refused.stderr
+    assert "which is not in known_hosts" in refused.stderr and PASSWORD not in refused.stderr
     assert not machines.iecpod.pod_dir.exists()
 
 

@@ -155,7 +155,7 @@ def disk(root: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("phase", ["networks", "domains"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_leaves_what_deploy_goes_on_with_and_teardown_removes(
+def test_a_signal_leaves_what_deploy_continues_with_and_teardown_removes(
     faulty: Faulty, phase: str, number: signal.Signals
 ) -> None:
     for goes_on in (True, False):

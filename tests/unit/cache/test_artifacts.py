@@ -197,7 +197,7 @@ def add_image(store: ImageStore, content: bytes = b"disk", runs: list[int] | Non
     return store.ensure("key", "making the image", make)
 
 
-def test_image_lies_read_only_under_its_digest(cache: Cache) -> None:
+def test_image_is_read_only_under_its_digest(cache: Cache) -> None:
     runs: list[int] = []
     store = ImageStore(cache)
     assert store.find("key") is None

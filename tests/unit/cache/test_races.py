@@ -214,7 +214,7 @@ def test_a_killed_deploy_keeps_nothing(tmp_path: Path) -> None:
     assert not item.path.exists() and keeping.items() == []
 
 
-def test_who_asks_during_a_removal_waits_and_makes_it_anew(tmp_path: Path) -> None:
+def test_a_request_during_a_removal_waits_and_makes_it_again(tmp_path: Path) -> None:
     cache_dir = layout_below(tmp_path).cache_dir
     first = start_deploy(tmp_path, "pod1")
     wait_until_asked(first)

@@ -121,7 +121,7 @@ def _with_encapsulation(layout: Layout, encapsulation: Encapsulation | None, rec
     return resolve_request(request, layout, recalled)
 
 
-def test_the_encapsulation_is_chosen_told_and_recalled(layout: Layout, tools: CalicoTools) -> None:
+def test_the_encapsulation_is_chosen_reported_and_saved(layout: Layout, tools: CalicoTools) -> None:
     inputs = _with_encapsulation(layout, Encapsulation.VXLAN, SavedPod())
     assert CALICO.encapsulation(inputs.order.release) is Encapsulation.VXLAN
     assert "calico, encapsulation vxlan" in plan_text(inputs, make_pod_plan(inputs, tools))

@@ -124,7 +124,7 @@ def test_a_release_without_the_pod_network_is_refused(
         deploy(resolve(layout, scenario, release), tools, lambda report: None)
     (problem,) = [problem for problem in caught.value.problems if problem.rule == "cni-not-in-release"]
     assert problem.remedy == remedy
-    assert problem.message == (f"release {release} has no {scenario}, which scenario k8-{scenario}-iec-noha wants")
+    assert problem.message == (f"release {release} has no {scenario}, which scenario k8-{scenario}-iec-noha needs")
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()
 
 

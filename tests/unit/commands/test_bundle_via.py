@@ -152,7 +152,7 @@ def test_domains_get_one_disk_that_is_made_with_the_image(layout: Layout, tools:
     assert tools.disks.made == [], "machines that are there need it no more"
 
 
-def test_a_pod_that_lives_is_not_made_anew_for_a_disk(layout: Layout, tools: FakeTools) -> None:
+def test_a_pod_that_lives_is_not_recreated_for_a_disk(layout: Layout, tools: FakeTools) -> None:
     deploy(resolve(layout, bundle_via=SSH), tools, lambda _report: None)
     assert _with_disk(tools) == set()
     before = tools.hypervisor.observe()
@@ -163,7 +163,7 @@ def test_a_pod_that_lives_is_not_made_anew_for_a_disk(layout: Layout, tools: Fak
     assert _changes(layout, tools, SSH) == {"in place"}
 
 
-def test_a_worker_that_is_made_anew_gets_the_disk(layout: Layout, tools: FakeTools) -> None:
+def test_a_worker_that_is_recreated_gets_the_disk(layout: Layout, tools: FakeTools) -> None:
     deploy(resolve(layout, bundle_via=SSH), tools, lambda _report: None)
     (lost,) = [seen for seen in tools.hypervisor.observe() if seen.name == "local-virtual1-iec03"]
     tools.hypervisor.remove(lost)

@@ -318,7 +318,7 @@ def test_routes_of_the_host_are_in_the_way(layout: Layout, tmp_path: Path) -> No
         ),
     ],
 )
-def test_what_the_hypervisor_lacks_is_told_with_everything_else(
+def test_what_the_hypervisor_lacks_is_reported_with_everything_else(
     layout: Layout, tmp_path: Path, emulators: dict[Arch, Emulator], message: str, remedy: str
 ) -> None:
     routes = (Route(IPv4Network("172.16.10.0/24"), "eth0", "interface eth0"),)
@@ -350,7 +350,7 @@ def test_cidrs_that_cannot_be_are_refused_before_the_hypervisor_is_asked(layout:
     assert [problem.rule for problem in caught.value.problems] == ["service-cidr-syntax", "pod-cidr-too-small"]
 
 
-def test_cidrs_that_cannot_be_are_told_with_the_networks_they_overlap(layout: Layout) -> None:
+def test_cidrs_that_cannot_be_are_reported_with_the_networks_they_overlap(layout: Layout) -> None:
     with pytest.raises(PreflightError) as caught:
         resolve(layout, pod_cidr="172.16.0.0/16")
     messages = "\n".join(problem.message for problem in caught.value.problems)
@@ -488,7 +488,7 @@ def test_sizes_of_the_command_line_replace_those_of_the_pdf(layout: Layout, tool
     assert "1 (PDF: 2)  1024 MiB (PDF: 2560 MiB)" in text
 
 
-def test_pod_cidrs_in_the_way_are_told_with_free_ones(layout: Layout, tools: FakeTools) -> None:
+def test_pod_cidrs_in_the_way_are_reported_with_free_ones(layout: Layout, tools: FakeTools) -> None:
     tools.fake_host = FakeHost(tools.hypervisor, (Route(IPv4Network("10.0.0.0/16"), "eth0", "interface eth0"),))
     inputs = resolve(layout, pod_cidr="172.16.0.0/16", service_cidr="10.0.19.0/24")
     found = {(problem.rule, problem.remedy) for problem in make_pod_plan(inputs, tools).problems}

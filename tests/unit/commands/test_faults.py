@@ -52,7 +52,7 @@ FOREIGN = "<domain type='qemu'><name>jenkins-slave01</name></domain>"
 
 
 class Killed(BaseException):
-    """As SIGKILL: nobody handles it."""
+    """As SIGKILL: it is not handled."""
 
 
 class BrittleHypervisor(FakeHypervisor):
@@ -267,7 +267,7 @@ def test_a_deploy_that_cannot_note_anything_leaves_nothing(layout: Layout, tools
     assert not tools.pod_dir.exists() and not tools.fake_host.started
 
 
-def test_a_full_disk_is_told_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it is that cannot be written; nothing of it is taken for a bug, and the log is silent about itself."""
     for name in ("STATE", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"IECPOD_{name}_DIR", str(tmp_path / name.lower()))
@@ -276,7 +276,7 @@ def test_a_full_disk_is_told_by_the_command_line(tmp_path: Path, monkeypatch: py
     assert logging.raiseExceptions is False
 
 
-def test_a_damaged_image_below_nodes_that_exist_is_told(
+def test_a_damaged_image_below_nodes_that_exist_is_reported(
     layout: Layout, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_deploy(layout, tools)
@@ -327,7 +327,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("content", "fault"), DAMAGED)
-def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_a_damaged_note_is_reported(tmp_path: Path, content: bytes, fault: str) -> None:
     (tmp_path / NOTE).write_bytes(content)
     with pytest.raises(HostError) as caught:
         load_saved(tmp_path)
@@ -335,7 +335,7 @@ def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> N
     assert "remove that file" in caught.value.remedy
 
 
-def test_a_note_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_note_that_is_none_is_reported(tmp_path: Path) -> None:
     (tmp_path / NOTE).mkdir()
     with pytest.raises(HostError) as caught:
         load_saved(tmp_path)

@@ -149,7 +149,7 @@ def test_a_report_that_others_may_have_written_keeps_the_pod(tools: FakeTools) -
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_a_pod_that_is_deployed_between_look_and_removal_stays(tools: FakeTools, everything: bool) -> None:
-    """gc looks at all PODs before it removes the first, and nobody holds a lock for so long."""
+    """gc looks at all PODs before it removes the first, and no run holds a lock for so long."""
     set_age(tools, 9 * DAY)
     found = examine_pod(tools, site(EMBEDDED), everything=everything)
     assert found.in_use == ""

@@ -117,7 +117,7 @@ def test_deploy_is_refused_before_a_machine_is_made(layout: Layout, tools: Manif
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()
 
 
-def test_deploy_tells_where_images_come_from_before_it_begins(
+def test_deploy_reports_where_images_come_from_before_it_begins(
     layout: Layout, tools: ManifestTools, tmp_path: Path
 ) -> None:
     archive = taken_in(tmp_path, NODE, CNI, CONTROLLERS)

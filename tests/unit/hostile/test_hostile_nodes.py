@@ -50,7 +50,7 @@ VALUES: tuple[Any, ...] = (None, True, -1, 1 << 70, 1.5, "", [], {}, [[]], {"": 
 
 
 class LenientTools(FakeTools):
-    """A node that lies may be given what a sound one has already."""
+    """A hostile node may be given what a sound one has already."""
 
     def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         return BundleFiles(debs=(), programs=(), images=(), references=())

@@ -1,4 +1,4 @@
-"""plan, deploy and status warn of releases that upstream mends no more; the day is the clock's."""
+"""plan, deploy and status warn of releases that upstream no longer supports; the day is the clock's."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_the_file_comes_after_the_release(cluster: DesiredCluster) -> None:
     assert manifest.changes[-1] == "DaemonSet calico-node, container calico-node: A: release -> file"
 
 
-def test_a_place_that_is_not_there_is_told_with_those_that_are(cluster: DesiredCluster) -> None:
+def test_a_place_that_is_not_there_is_reported_with_those_that_are(cluster: DesiredCluster) -> None:
     patch = (environment("felix", A="1"), environment("calico-kube-controllers", kind="DaemonSet", A="1"))
     with pytest.raises(DescriptorError) as caught:
         render(cluster, with_calico(patch=patch))

@@ -105,7 +105,7 @@ def test_the_report_of_a_failed_phase_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing/junit.xml", "."])
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_done(tmp_path: Path, name: str) -> None:
     with (
         pytest.raises(UsageError, match=r"--junit: .* cannot be written"),
         saved_reports(RunOutputs(junit=tmp_path / name), REF, "id"),
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path:
         raise AssertionError("started")
 
 
-def test_a_deploy_that_is_refused_tells_jobs_why(tmp_path: Path) -> None:
+def test_a_deploy_that_is_refused_reports_why_to_jobs(tmp_path: Path) -> None:
     outputs = ("--junit", "junit.xml", "--report", "report.json", "--events", "events")
     result = run(tmp_path, "deploy", "-b", ".", "-l", "lab", "-p", "missing", *outputs)
     assert isinstance(result.exception, DescriptorError)

@@ -79,7 +79,7 @@ def test_meaning(arguments: str, meaning: FuelMeaning) -> None:
         ("-ff", "-f counts once: phases that are in place are passed over anyway"),
     ],
 )
-def test_what_has_no_effect_is_told(arguments: str, warning: str) -> None:
+def test_what_has_no_effect_is_reported(arguments: str, warning: str) -> None:
     meaning = fuel_meaning(parse(*arguments.split()))
     assert meaning.warnings == (warning,)
     assert meaning.verb is FuelVerb.DEPLOY
@@ -188,7 +188,7 @@ def test_phases_are_those_of_a_deploy(layout: Layout, tools: FakeTools) -> None:
 
 
 @pytest.mark.parametrize("until", PHASES)
-def test_a_deploy_stops_where_it_is_told(layout: Layout, tools: FakeTools, until: str) -> None:  # noqa: F811
+def test_a_deploy_stops_where_it_is_asked_to(layout: Layout, tools: FakeTools, until: str) -> None:  # noqa: F811
     report = deploy(resolve(layout, until=until), tools, lambda _report: None)
     assert tuple(phase.name for phase in report.phases) == PHASES[: PHASES.index(until) + 1]
     last_line = report.to_text().splitlines()[-1]

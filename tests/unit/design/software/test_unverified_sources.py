@@ -1,4 +1,4 @@
-"""Warnings about software that nothing vouches for, before it is fetched."""
+"""Warnings about software that cannot be verified, before it is fetched."""
 
 from __future__ import annotations
 

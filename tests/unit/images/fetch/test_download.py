@@ -109,7 +109,7 @@ def test_a_file_that_was_replaced_meanwhile_is_fetched_whole(server: Server, tmp
     assert asked(server)[2] == ("bytes=10-", '"two"')
 
 
-def test_a_part_that_cannot_be_had_is_no_end(server: Server, tmp_path: Path) -> None:  # noqa: F811
+def test_a_part_that_cannot_be_fetched_is_no_end(server: Server, tmp_path: Path) -> None:  # noqa: F811
     server.act = in_turn(whole(sent=HALF), refusal(b"416 Range Not Satisfiable"), whole())
     assert Fetched(server, tmp_path / "file").content == BODY
 

@@ -202,7 +202,7 @@ def test_image_on_another_file_is_refused(tmp_path: Path) -> None:
     assert caught.value.cause == "the image refers to other files"
 
 
-def test_raw_image_is_told_from_qcow2(tmp_path: Path) -> None:
+def test_raw_image_is_distinguished_from_qcow2(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(RAW_DISK)
     assert describe_image(path, "the image").format == "raw"

@@ -241,25 +241,25 @@ def test_a_plan_changes_nothing(inputs: PodInputs, tools: FakeMachines) -> None:
     assert any("edge1" in row for row in planned.tables[0].rows)
 
 
-def test_new_host_keys_are_told_and_kept(inputs: PodInputs, tools: FakeMachines) -> None:
+def test_new_host_keys_are_reported_and_kept(inputs: PodInputs, tools: FakeMachines) -> None:
     provider = ExistingProvider(tools)
     provider.plan(inputs.order, prove=True, keep_secrets=True)
     assert f"warning: edge1: new host key of {ADDRESSES[0]} is taken on trust: {key(1).fingerprint}" in (
         tools.reporter.lines
     )
-    tools.login = Login(user="iec")  # nobody vouches for them now, and nobody needs to
+    tools.login = Login(user="iec")  # the host keys are not given now, and need not be
     again = ExistingProvider(tools)
     again.plan(inputs.order, prove=True, keep_secrets=True)
     assert again.endpoints(inputs.order)["edge2"].host_key == key(2).line
     assert sum("taken on trust" in line for line in tools.reporter.lines) == 2
 
 
-def test_every_machine_that_is_not_believed_is_told(inputs: PodInputs, tools: FakeMachines) -> None:
+def test_every_machine_with_an_unknown_host_key_is_reported(inputs: PodInputs, tools: FakeMachines) -> None:
     tools.login = Login(user="iec")
     tools.known = {str(ADDRESSES[1]): key(9)}
     with pytest.raises(NodeErrors) as refused:
         ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
-    assert "edge1" in refused.value.cause and "nobody vouches for" in refused.value.cause
+    assert "edge1" in refused.value.cause and "is not in known_hosts" in refused.value.cause
     assert "edge2" in refused.value.cause and f"known_hosts has {key(9).fingerprint}" in refused.value.cause
     assert tools.logins == [], "no password goes to a machine that is not believed"
 
