@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from iecpod.processes import find_processes, other_processes, start_ticks, started_at
+from iecpod.processes import (
+    find_processes,
+    mount_points,
+    other_processes,
+    start_ticks,
+    started_at,
+    taken_by_children,
+)
 
 
 @pytest.fixture
@@ -56,3 +65,21 @@ def test_a_process_that_is_dead_has_no_start(sleeper: subprocess.Popen[bytes]) -
     with pytest.raises(OSError):
         start_ticks(sleeper.pid)
     assert started_at(sleeper.pid) == 0.0
+
+
+def test_children_are_counted_with_theirs() -> None:
+    script = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
+    before = taken_by_children(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            count, memory_bytes = taken_by_children(os.getpid())
+            assert count == before[0] + 2 and memory_bytes > before[1]
+            assert taken_by_children(process.pid)[0] == 1
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_mount_points_are_those_of_this_process() -> None:
+    assert {Path("/"), Path("/proc")} <= set(mount_points())

@@ -87,7 +87,7 @@ def test_damaged_artifact_is_set_aside_and_made_again(cache: Cache, reporter: Re
     assert make.runs == 2
     assert (again.path / "inner/file").read_bytes() == b"content"
     assert path.with_name(path.name + ".corrupt").is_dir()
-    assert reporter.lines[-2].startswith(f"warning: {path} does not match its digests")
+    assert reporter.lines[-2].startswith(f"warning: {path} does not match its digest: ")
 
 
 def test_unchanged_file_is_not_hashed_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
