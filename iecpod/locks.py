@@ -71,14 +71,14 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 def wait_for_lock(descriptor: int, path: Path, *, seconds: float, notify: Notify, shared: bool = False) -> None:
     """Takes the lock. Raises `LockTimeout` where it does not come free; reports whom it waits for."""
     start = time.monotonic()
-    is_told = False
+    is_reported = False
     while not try_lock(descriptor, shared=shared):
         waited = time.monotonic() - start
         if waited >= seconds:
             raise LockTimeout(path, holder_of(path), seconds)
-        if not is_told:
+        if not is_reported:
             notify(holder_of(path))
-            is_told = True
+            is_reported = True
         pause = _POLL_SECONDS if waited < 1 else _SLOW_POLL_SECONDS
         time.sleep(min(pause, seconds - waited))
 

@@ -132,6 +132,10 @@ class Provider(Protocol):
     """Gives one POD its machines. `open` comes before all but `endpoints` and `way`, and `close` after."""
 
     @property
+    def phase_names(self) -> tuple[str, ...]:
+        """Its own phases, in order: what is fetched, and what leads to nodes that take commands as root."""
+
+    @property
     def needs_state(self) -> bool:
         """Whether nothing of the POD can be where its directory is not."""
 

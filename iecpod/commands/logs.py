@@ -51,9 +51,9 @@ def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
     collection = Collection(sink, Scrubber(frozenset(_known_secrets(request, tools.state))))
     _add_own(collection, request, tools.state)
     if request.site is None:
-        collection.miss("libvirt", "the hypervisor is not known: " + request.not_valid)
+        collection.miss("machines", "where they come from is not known: " + request.not_valid)
     elif not tools.state.pod_dir.exists():
-        collection.miss("libvirt", "the POD is not deployed from here")
+        collection.miss("machines", "the POD is not deployed from here")
     else:
         provider = tools.nodes.provider(request.site)
         provider.collect_logs(collection)

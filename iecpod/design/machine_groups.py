@@ -21,7 +21,7 @@ class MachineGroup:
 
 
 def has_maker(node: Node, chosen: Site | None) -> bool:
-    return (chosen is not None and chosen.provider is ProviderName.EXISTING) or node.type in _MAKERS
+    return (chosen is not None and not chosen.makes_machines) or node.type in _MAKERS
 
 
 def site_of(node: Node, chosen: Site | None) -> Site | None:

@@ -267,9 +267,14 @@ class PodOptions:
         return replace(self, **kept)
 
     @property
+    def makes_machines(self) -> bool:
+        """Whether iecpod makes the POD's machines; true where the provider is not chosen yet."""
+        return self.provider is None or self.provider.makes_machines
+
+    @property
     def site(self) -> Site | None:
         """None where it is not known yet."""
-        if self.provider is ProviderName.EXISTING:
+        if self.provider is not None and not self.makes_machines:
             return Site(self.provider)
         return Site(ProviderName.LIBVIRT, self.uri) if self.uri is not None else None
 

@@ -17,7 +17,7 @@ from iecpod.checkpoints.manifest import Checkpoint
 from iecpod.commands.checkpoint.choice import describe_difference
 from iecpod.commands.checkpoint.files import put_files_back
 from iecpod.commands.checkpoint.save import checkpoints_provider
-from iecpod.commands.deploy import make_report, phase_tools, withdraw
+from iecpod.commands.deploy import DeployRun, make_report, phase_tools, withdraw
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.kubectl.admin_conf import AdminConf
 from iecpod.deploy.kubectl.node_leases import RenewedLeases
@@ -224,7 +224,7 @@ class _Restore:
         found = saved.options.changed(Source.DEFAULT, virt_type=planned.virt_type)
         self.tools.state.save(replace(saved, options=found))
         shared = phase_tools(self.inputs, self.tools.run, provider, planned)
-        report = partial(make_report, self.inputs, self.tools.run, planned)
+        report = partial(make_report, DeployRun(self.inputs, self.tools, provider), planned)
         try:
             results = run_phases(self._phases(provider, restoring, planned, current, shared), shared)
         except PhaseFailed as failed:

@@ -18,6 +18,7 @@ from iecpod.providers.existing.machine_rules import Candidate
 from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
+from iecpod.providers.existing.phase_names import PHASE_NAMES
 from iecpod.providers.existing.removal import Restored, restore_nodes
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
@@ -31,6 +32,10 @@ class ExistingProvider:
         self._tools = tools
         self._met = MetMachines(tools)
         self._shells: dict[str, Shell] = {}
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        return PHASE_NAMES
 
     @property
     def needs_state(self) -> bool:

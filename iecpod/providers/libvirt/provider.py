@@ -28,6 +28,7 @@ from iecpod.providers.libvirt.dependencies import LibvirtTools
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
+from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.providers.libvirt.plan.compare import compare_links, make_plan
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan, Seen, find_surplus
 from iecpod.providers.libvirt.plan.virt_type import assumed_virt_type, proven_virt_type
@@ -56,6 +57,10 @@ class LibvirtProvider:
         self._connection: Hypervisor | None = None
         self._power: GuestPower | None = None
         self._began_at = format_utc(time.time())
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        return PHASE_NAMES
 
     @property
     def needs_state(self) -> bool:

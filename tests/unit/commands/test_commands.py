@@ -29,7 +29,7 @@ from iecpod.model import Arch, PodRef
 from iecpod.options.choices import BundleVia, VirtType
 from iecpod.options.site import Site
 from iecpod.pods.ports import FindCredentials
-from iecpod.pods.request import PHASES
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.ports import (
@@ -45,6 +45,7 @@ from iecpod.ports import (
 )
 from iecpod.providers.libvirt.dependencies import NodeSecrets
 from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
+from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.release.mirrors import Supply
@@ -63,6 +64,7 @@ from tests.unit.descriptors.eyaml_pair import Pair
 
 REF = PodRef("local", "virtual1")
 NODES = ("iec01", "iec02", "iec03")
+PHASES = (*PHASE_NAMES, *CLUSTER_PHASES)
 
 
 class FakeImages:
@@ -448,16 +450,16 @@ def test_an_option_that_is_given_again_takes_the_place_of_itself_alone(layout: L
     )
 
 
-@pytest.mark.parametrize(("packages", "is_told"), [((), False), (("kubeadm",), True)])
+@pytest.mark.parametrize(("packages", "is_reported"), [((), False), (("kubeadm",), True)])
 def test_nodes_that_fetch_packages_are_led_to_the_mirror(
-    layout: Layout, tools: FakeTools, packages: tuple[str, ...], is_told: bool
+    layout: Layout, tools: FakeTools, packages: tuple[str, ...], is_reported: bool
 ) -> None:
     inputs = resolve(layout, supply=Supply(apt_mirror="http://mirror.lab/debian"))
     order = dataclasses.replace(inputs.order, release=dataclasses.replace(inputs.order.release, packages=packages))
     planned = make_pod_plan(dataclasses.replace(inputs, order=order), tools).planned
     assert isinstance(planned, LibvirtPlan)
     seeds = [domain.seed.user_data for domain in planned.rendered.domains]
-    assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_told}
+    assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_reported}
 
 
 def test_another_release_forgets_what_names_parts_of_the_one_before(layout: Layout) -> None:

@@ -24,9 +24,10 @@ from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.pods.directory import NOTE, load_saved, make_pod_dir, pod_dir_of, remove_pod_dir, save_pod
-from iecpod.pods.request import PHASES
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
+from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.wiring.pod_tools import PodAdapters
@@ -41,6 +42,7 @@ __all__ = ["layout", "tools"]
 
 #: Steps of a deploy that change something: define and start of 4 networks, a pool and 3 domains, and 2 volumes each.
 DEPLOY_STEPS = 22
+PHASES = (*PHASE_NAMES, *CLUSTER_PHASES)
 #: Those of a teardown: 3 domains, 4 networks, a pool.
 TEARDOWN_STEPS = 8
 WHOLE = {
@@ -143,7 +145,7 @@ def test_the_steps_are_all_of_them(layout: Layout, tools: FakeTools, brittle: Br
 
 @pytest.mark.parametrize("is_made", [False, True])
 @pytest.mark.parametrize("step", range(1, DEPLOY_STEPS + 1))
-def test_a_deploy_that_ends_at_any_step_is_gone_on_with_and_torn_down(
+def test_a_deploy_that_ends_at_any_step_is_continued_and_torn_down(
     layout: Layout, tools: FakeTools, brittle: BrittleHypervisor, step: int, is_made: bool
 ) -> None:
     brittle.ends_at(step, is_made=is_made)
@@ -177,7 +179,7 @@ def test_a_deploy_that_ends_after_a_phase_repeats_none_before_it(
 
 @pytest.mark.parametrize("is_made", [False, True])
 @pytest.mark.parametrize("step", range(1, TEARDOWN_STEPS + 1))
-def test_a_teardown_that_ends_at_any_step_is_gone_on_with(
+def test_a_teardown_that_ends_at_any_step_is_continued(
     layout: Layout, tools: FakeTools, brittle: BrittleHypervisor, step: int, is_made: bool
 ) -> None:
     run_deploy(layout, tools)

@@ -251,7 +251,7 @@ def test_with_broken_descriptors_the_rest_is_there(layout: Layout, tools: FakeTo
 def test_a_pod_that_never_was_leaves_a_manifest(layout: Layout, tools: FakeTools) -> None:
     kept = collect(layout, tools, resolve(layout))
     assert set(kept.files) == {"MANIFEST", "descriptors/virtual1.yaml", "descriptors/idf-virtual1.yaml"}
-    assert "libvirt: the POD is not deployed from here" in kept.missing
+    assert "machines: the POD is not deployed from here" in kept.missing
     assert not tools.pod_dir.exists() and not tools.fake_host.started
 
 
