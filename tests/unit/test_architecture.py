@@ -41,8 +41,8 @@ LAYERS = (
     ("wiring", "cli", "__main__"),
 )
 
-#: Packages that do not import each other: phases see ports, `wiring` joins them with adapters. Commands, what they share,
-#: and phases see the port to providers, and no provider.
+#: Packages that do not import each other: phases see ports, `wiring` joins them with adapters. Commands, what they
+#: share, and phases see the port to providers, and no provider.
 _ADAPTERS = ("adapters", "cache", "checkpoints", "images", "progress", "ssh")
 SEPARATE = (
     *((one, "deploy") for one in _ADAPTERS),
@@ -112,9 +112,7 @@ def inner_imports(module: str) -> set[str]:
 
 
 def is_in(module: str, package: str) -> bool:
-    return (
-        module == package or module.startswith(package + ".") or (package.endswith("_") and module.startswith(package))
-    )
+    return module == package or module.startswith(f"{package}.")
 
 
 def layer_of(module: str) -> int:
