@@ -9,7 +9,8 @@ from iecpod.errors import UsageError
 from iecpod.files.reader import is_there
 from iecpod.layout import Layout
 from iecpod.options.option import Source
-from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions, overlay
+from iecpod.options.option_layers import overlay
+from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions
 from iecpod.pods.request import PodRequest, lab_defaults
 from iecpod.release.file import names_file
 

@@ -70,7 +70,7 @@ ONLY_IMPORTERS = {
     "rich": ("progress.live_display", "progress.reporters"),
     "click": ("cli",),
     # of the standard library: what reads from servers is bounded there
-    "http": ("http.client",),
+    "http": ("http.client", "http.failures"),
 }
 
 

@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 from iecpod.errors import ImageError
 from iecpod.http.byte_ranges import WHOLE, Part
-from iecpod.http.client import Answer, Size, WebError, leads_on, open_url
+from iecpod.http.client import Answer, Size, leads_on, open_url
+from iecpod.http.failures import WebError
 from iecpod.images.fetch.download import SYSTEM_CLOCK, download, retry
 from iecpod.model import Arch
 from iecpod.outside_json import Bounds, Json, parse_json

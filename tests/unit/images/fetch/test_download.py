@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from iecpod.http.byte_ranges import Part
-from iecpod.http.client import Answer, Size, WebError, open_url
+from iecpod.http.client import Answer, Size, open_url
+from iecpod.http.failures import WebError
 from iecpod.images.fetch.download import download, retry
 from tests.fakes import FakeClock
 from tests.unit.http.test_bounds import HEAD, Act, Server, server  # noqa: F401
