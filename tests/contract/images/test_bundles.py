@@ -36,10 +36,10 @@ from tests.contract.images.upstream import (
     serve_upstream,
 )
 from tests.fakes import RecordingReporter
+from tests.fakes.pod_tools import FakeTools
 from tests.image_archives import Image, docker_files, gzipped, sha256, write
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import FakeTools
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="programs that fetch run in namespaces of their own"),

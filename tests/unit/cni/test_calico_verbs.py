@@ -18,10 +18,10 @@ from iecpod.options.choices import Encapsulation
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod, check_saved
 from iecpod.release.mirrors import Supply
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below
-from tests.unit.commands.test_commands import REF, FakeTools
 
 SUPPLY = Supply(
     repositories={"kubernetes": "http://mirror.example/kubernetes"},

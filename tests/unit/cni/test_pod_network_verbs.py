@@ -17,11 +17,11 @@ from iecpod.layout import Layout
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.release.mirrors import Supply
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
-from tests.unit.commands.test_commands import REF, FakeTools
 
 
 class ManifestTools(FakeTools):

@@ -28,9 +28,10 @@ from iecpod.release.mirrors import Supply
 from iecpod.release.release import ImageSource, ImageSourceType, Release
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
-from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
 from tests.unit.images.test_images import load
 

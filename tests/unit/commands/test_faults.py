@@ -33,10 +33,12 @@ from iecpod.reports.run_report import Report
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.fakes.images import FakeImages
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 

@@ -26,10 +26,11 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import REF, FakeTools, run_deploy
+from tests.unit.commands.test_commands import run_deploy
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place, take_away
 
 DAY = 86_400.0

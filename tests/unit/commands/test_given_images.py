@@ -35,13 +35,13 @@ from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest_patch import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.jobs import on_job
+from tests.fakes.pod_tools import REF
 from tests.image_archives import CALICO as NODE
 from tests.image_archives import Image, docker_files, taken_in, write
 from tests.pod_requests import pod_request
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL
 from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import REF
 from tests.unit.conftest import make_release
 from tests.unit.images.bundle.test_bundles import manifest_of, parse
 from tests.unit.images.bundle.test_bundles import taken_in as bundle_taken_in

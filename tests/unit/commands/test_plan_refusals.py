@@ -23,9 +23,9 @@ from iecpod.providers.libvirt.connection.host_routes import parse_links
 from iecpod.providers.libvirt.objects import HostFacts, Link
 from iecpod.release.mirrors import Supply
 from tests.fakes import FACTS
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, write_pod
-from tests.unit.commands.test_commands import REF, FakeTools
 from tests.unit.descriptors.broken_pod import Edits
 
 

@@ -23,8 +23,10 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.reports.run_report import Report
 from tests.fakes import FakeHost
+from tests.fakes.images import FakeImages
+from tests.fakes.pod_tools import FakeTools
 from tests.unit.command_line import run
-from tests.unit.commands.test_commands import FakeImages, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 

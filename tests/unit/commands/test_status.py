@@ -28,8 +28,9 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.unit.command_line import install, layout_below, run
-from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 __all__ = ["layout", "tools"]

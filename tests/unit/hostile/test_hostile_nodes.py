@@ -28,7 +28,8 @@ from iecpod.release.release import Release
 from iecpod.release.scenario import Role
 from iecpod.reports.run_report import Report
 from tests.fakes import FakeShell
-from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve
+from tests.fakes.pod_tools import NODES, FakeTools
+from tests.unit.commands.test_commands import layout, resolve
 from tests.unit.descriptors.broken_pod import edited
 from tests.unit.descriptors.mutator import places
 from tests.unit.hostile.outside_watch import watched

@@ -46,9 +46,10 @@ from iecpod.pods.resolve import PodInputs
 from iecpod.ports import CommandResult
 from iecpod.wiring.pods import Pods
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.pods import site
 from tests.unit.command_line import layout_below, run, write_pod
-from tests.unit.commands.test_commands import NODES, REF, FakeTools, resolve, run_deploy
+from tests.unit.commands.test_commands import resolve, run_deploy
 from tests.unit.deploy.admin_conf import admin, encoded
 
 KEY = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

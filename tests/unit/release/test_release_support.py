@@ -12,7 +12,8 @@ from iecpod.commands.status import observe_status
 from iecpod.errors import Severity
 from iecpod.layout import Layout
 from iecpod.release.support import check_support
-from tests.unit.commands.test_commands import FakeTools, layout, resolve, run_deploy, tools
+from tests.fakes.pod_tools import FakeTools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
 
 __all__ = ["layout", "tools"]

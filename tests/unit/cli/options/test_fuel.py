@@ -29,8 +29,9 @@ from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.providers.libvirt.xml import resource_of
 from iecpod.release.file import known_releases, load_release
 from tests import pods
+from tests.fakes.pod_tools import NODES, FakeTools
 from tests.unit.command_line import install, layout_below, run
-from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools  # noqa: F401
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools  # noqa: F401
 from tests.unit.descriptors.broken_pod import ROOT
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 

@@ -31,10 +31,11 @@ from iecpod.providers.libvirt.xml import resource_of
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 __all__ = ["layout", "tools"]

@@ -20,7 +20,8 @@ from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
 from iecpod.providers.libvirt.plan.preflight import kvm_is_barred
 from iecpod.providers.libvirt.qemu_account import Account, find_account, open_up
 from tests.fakes import FACTS
-from tests.unit.commands.test_commands import FakeTools, layout, resolve
+from tests.fakes.pod_tools import FakeTools
+from tests.unit.commands.test_commands import layout, resolve
 
 __all__ = ["layout"]
 
