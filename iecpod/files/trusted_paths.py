@@ -151,7 +151,7 @@ def _remedy(path: Path, status: os.stat_result) -> str:
     commands = [] if _is_trusted(status.st_uid) else [f"chown -h {_user_name(os.geteuid())} {path}"]
     commands += [f"chmod go-w {path}"] if _is_writable(status) else []
     return (
-        f"if nobody else has put anything there, {' and '.join(f'`{command}`' for command in commands)}; else use "
+        f"if no other user has put anything there, {' and '.join(f'`{command}`' for command in commands)}; else use "
         "another directory (-S, IECPOD_STATE_DIR, IECPOD_CACHE_DIR, IECPOD_RUNTIME_DIR)"
     )
 

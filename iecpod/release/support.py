@@ -17,8 +17,7 @@ def check_support(release: Release, today: datetime.date) -> list[Problem]:
         Problem(
             message=f"release {release.name} is past its support: Kubernetes {release.kubernetes_version} gets no "
             f"fixes from upstream since {until}, also none for security",
-            remedy="choose another --release (`iecpod releases list`), or make the cluster reachable only for users "
-            "whom you trust",
+            remedy="choose another --release (`iecpod releases list`), or let only trusted users reach the cluster",
             rule="release-unsupported",
             severity=Severity.WARNING,
         )
