@@ -5,19 +5,19 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import click
 
 from iecpod.errors import UsageError
 from iecpod.pods.request import CLUSTER_PHASES
-from iecpod.providers.existing import phase_names as existing
-from iecpod.providers.libvirt import phase_names as libvirt
+from iecpod.providers.phase_names import PHASE_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Those of every provider; a deploy refuses one that its provider does not have.
-_PHASES = tuple(dict.fromkeys((*libvirt.PHASE_NAMES, *existing.PHASE_NAMES, *CLUSTER_PHASES)))
+_PHASES = tuple(dict.fromkeys((*chain.from_iterable(PHASE_NAMES.values()), *CLUSTER_PHASES)))
 #: By how often -e is given: never, once, twice or more.
 _UNTIL = (None, "domains", "reachable")
 _TEARDOWN = 3

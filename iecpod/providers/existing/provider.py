@@ -8,7 +8,7 @@ from contextlib import suppress
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.design.pod_design import PodOrder, design_pod
 from iecpod.errors import CleanupError, IecpodError
-from iecpod.options.choices import VirtType
+from iecpod.options.choices import ProviderName, VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
 from iecpod.providers.existing.dependencies import ExistingTools
@@ -18,8 +18,8 @@ from iecpod.providers.existing.machine_rules import Candidate
 from iecpod.providers.existing.node_facts import FACTS_SECONDS, NodeFacts, gather_facts
 from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
-from iecpod.providers.existing.phase_names import PHASE_NAMES
 from iecpod.providers.existing.removal import Restored, restore_nodes
+from iecpod.providers.phase_names import PHASE_NAMES
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0
@@ -35,7 +35,7 @@ class ExistingProvider:
 
     @property
     def phase_names(self) -> tuple[str, ...]:
-        return PHASE_NAMES
+        return PHASE_NAMES[ProviderName.EXISTING]
 
     @property
     def needs_state(self) -> bool:

@@ -17,7 +17,7 @@ from iecpod.errors import ImageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
 from iecpod.naming import resource_name
-from iecpod.options.choices import BundleVia
+from iecpod.options.choices import BundleVia, ProviderName
 from iecpod.ports import Images, NodeEndpoint, Reporter
 from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState, Removed
 from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
@@ -28,7 +28,6 @@ from iecpod.providers.libvirt.dependencies import LibvirtTools
 from iecpod.providers.libvirt.design import HypervisorInputs, design_machines
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.providers.libvirt.ownership import is_owned
-from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.providers.libvirt.plan.compare import compare_links, make_plan
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan, Seen, find_surplus
 from iecpod.providers.libvirt.plan.virt_type import assumed_virt_type, proven_virt_type
@@ -37,6 +36,7 @@ from iecpod.providers.libvirt.power import GuestPower
 from iecpod.providers.libvirt.removal import Removal
 from iecpod.providers.libvirt.rendered import render_pod
 from iecpod.providers.libvirt.xml import Stamp
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.units import format_utc, parse_utc
 
 _MIB = 1 << 20
@@ -60,7 +60,7 @@ class LibvirtProvider:
 
     @property
     def phase_names(self) -> tuple[str, ...]:
-        return PHASE_NAMES
+        return PHASE_NAMES[ProviderName.LIBVIRT]
 
     @property
     def needs_state(self) -> bool:

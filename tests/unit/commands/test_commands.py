@@ -20,7 +20,7 @@ from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightErr
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
-from iecpod.options.choices import VirtType
+from iecpod.options.choices import ProviderName, VirtType
 from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
@@ -28,8 +28,8 @@ from iecpod.ports import (
     BaseImage,
 )
 from iecpod.providers.libvirt.objects import Emulator, Kind
-from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.release.mirrors import Supply
 from iecpod.reports.run_report import Report
 from iecpod.wiring.pod_tools import PodAdapters
@@ -41,7 +41,7 @@ from tests.pods import site
 from tests.unit.deploy.admin_conf import SERVER
 from tests.unit.descriptors.eyaml_pair import Pair
 
-PHASES = (*PHASE_NAMES, *CLUSTER_PHASES)
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 
 
 @pytest.fixture

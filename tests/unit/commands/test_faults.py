@@ -23,11 +23,12 @@ from iecpod.errors import HostError, HypervisorUnavailable, PodLocked, Preflight
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.options.choices import ProviderName
 from iecpod.pods.directory import NOTE, load_saved, make_pod_dir, pod_dir_of, remove_pod_dir, save_pod
 from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
-from iecpod.providers.libvirt.phase_names import PHASE_NAMES
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.wiring.pod_tools import PodAdapters
@@ -44,7 +45,7 @@ __all__ = ["layout", "tools"]
 
 #: Steps of a deploy that change something: define and start of 4 networks, a pool and 3 domains, and 2 volumes each.
 DEPLOY_STEPS = 22
-PHASES = (*PHASE_NAMES, *CLUSTER_PHASES)
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 #: Those of a teardown: 3 domains, 4 networks, a pool.
 TEARDOWN_STEPS = 8
 WHOLE = {

@@ -11,11 +11,12 @@ import pytest
 
 from iecpod.commands.deploy import DeployRun, build_pod, make_report
 from iecpod.errors import UsageError
+from iecpod.options.choices import ProviderName
 from iecpod.pods.ports import PodTools
 from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.resolve import PodInputs
-from iecpod.providers.existing.phase_names import PHASE_NAMES
 from iecpod.providers.existing.provider import ExistingProvider
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.results import FAILED
 from tests.fakes.phase_tools import fake_phase_tools
 from tests.unit.command_line import run
@@ -28,7 +29,7 @@ def test_phases_of_existing_machines_have_the_names_that_are_listed(inputs: PodI
     provider = ExistingProvider(tools)
     planned = provider.plan(inputs.order, prove=True, keep_secrets=False)
     found = (*planned.fetch_phases(fake_phase_tools()), *planned.phases({}, fake_phase_tools()))
-    assert tuple(phase.name for phase in found) == provider.phase_names == PHASE_NAMES
+    assert tuple(phase.name for phase in found) == provider.phase_names == PHASE_NAMES[ProviderName.EXISTING]
 
 
 def test_phases_that_existing_machines_do_not_have_are_not_reported_as_skipped(
@@ -39,7 +40,7 @@ def test_phases_that_existing_machines_do_not_have_are_not_reported_as_skipped(
     shared = cast(PodTools, SimpleNamespace(run=SimpleNamespace(ref=inputs.request.ref, run_id="1")))
     report = make_report(DeployRun(inputs, shared, provider), planned, (), FAILED)
     cases = ElementTree.fromstring(report.to_junit()).iter("testcase")
-    assert [case.attrib["name"] for case in cases] == [*PHASE_NAMES, *CLUSTER_PHASES]
+    assert [case.attrib["name"] for case in cases] == [*PHASE_NAMES[ProviderName.EXISTING], *CLUSTER_PHASES]
 
 
 def test_until_takes_no_phase_of_another_provider(base: Path, tmp_path: Path, tools: FakeMachines) -> None:

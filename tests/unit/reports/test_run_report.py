@@ -10,15 +10,16 @@ import pytest
 
 from iecpod.errors import DescriptorError, HostError, UsageError
 from iecpod.model import PodRef
+from iecpod.options.choices import ProviderName
 from iecpod.pods.request import CLUSTER_PHASES
-from iecpod.providers.libvirt.phase_names import PHASE_NAMES
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.results import Failure, NodeResult, PhaseResult
 from tests.unit.command_line import run
 
 REF = PodRef("local", "virtual1")
-PHASES = (*PHASE_NAMES, *CLUSTER_PHASES)
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 FAILURE = Failure("iec02: SSH: not within 10 s", "go on", "console of iec02, its last lines:\n    pa\x1bnic <0>")
 REPORT = Report(
     pod="local/virtual1",

@@ -23,10 +23,11 @@ from iecpod.commands.deploy import deploy
 from iecpod.errors import PreflightError, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.options.choices import ProviderName
 from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.providers.libvirt.objects import Kind
-from iecpod.providers.libvirt.phase_names import PHASE_NAMES
 from iecpod.providers.libvirt.xml import resource_of
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.release.file import known_releases, load_release
 from tests import pods
 from tests.fakes.pod_tools import NODES, FakeTools
@@ -38,7 +39,7 @@ from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 #: As IEC's jobs wrote it, but for the name of the command and -L, which is about logs.
 FUELS_LINE = "-l arm -p virtual2 -s k8-calico-iec-noha -S {dir} -D -o ubuntu1804 -b file://{dir}/ci -L {dir}/x.tar.gz"
 POD = ("-l", "local", "-p", "virtual1")
-PHASES = (*PHASE_NAMES, *CLUSTER_PHASES)
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 #: Without it, the lab's default would ask the network which of its releases can be made.
 _RELEASE = ("--release", "k8s-1.37-go")
 
