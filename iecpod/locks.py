@@ -1,4 +1,4 @@
-"""Locks between processes: flock(2) on files that only their owner can open, so that nobody else can hold one.
+"""Locks between processes: flock(2) on files that only their owner can open, so that no other user can hold one.
 
 The kernel frees a lock when its holder ends, whatever files are left. No wait is silent or endless: whoever waits says
 for which process, and gives up with an error that names it.
@@ -35,7 +35,7 @@ class LockTimeout(HostError):
     def __init__(self, path: Path, holder: str, seconds: float) -> None:
         super().__init__(
             f"{path} is locked by {holder or 'another process'}, and was not free within {seconds:g} s",
-            "end that process if it is not iecpod: nobody else should use that file. Else run the command again",
+            "end that process if it is not iecpod: no other program should use that file. Else run the command again",
         )
         self.holder = holder
 
@@ -71,14 +71,14 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 def wait_for_lock(descriptor: int, path: Path, *, seconds: float, notify: Notify, shared: bool = False) -> None:
     """Takes the lock. Raises `LockTimeout` where it does not come free; reports whom it waits for."""
     start = time.monotonic()
-    is_told = False
+    is_reported = False
     while not try_lock(descriptor, shared=shared):
         waited = time.monotonic() - start
         if waited >= seconds:
             raise LockTimeout(path, holder_of(path), seconds)
-        if not is_told:
+        if not is_reported:
             notify(holder_of(path))
-            is_told = True
+            is_reported = True
         pause = _POLL_SECONDS if waited < 1 else _SLOW_POLL_SECONDS
         time.sleep(min(pause, seconds - waited))
 
@@ -94,7 +94,7 @@ def locked(path: Path, *, seconds: float, notify: Notify) -> Iterator[None]:
 
 @contextlib.contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Whether nobody holds the lock; where that is so, nobody else does until the block ends."""
+    """Whether the lock is free; where it is, no other process takes it until the block ends."""
     descriptor = open_lock(path)
     with closing(descriptor):
         yield try_lock(descriptor)
@@ -120,7 +120,7 @@ def _holders(path: Path) -> Iterator[str]:
     except OSError:
         return
     for process in other_processes():
-        with contextlib.suppress(OSError):  # it ended, or belongs to somebody else
+        with contextlib.suppress(OSError):  # it ended, or belongs to another user
             if any(_is_locked(process, entry.name, wanted) for entry in (process / "fd").iterdir()):
                 yield f"process {process.name} ({(process / 'comm').read_text(errors='replace').strip()})"
 

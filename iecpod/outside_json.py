@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote: bounded before it is parsed, and read by type.
+"""JSON from outside: bounded before it is parsed, and read by type.
 
 `parse_json` is given what makes the error (`refuse`); every value that is not of the expected form raises that one
 error with the path of the value, so callers handle no KeyError, TypeError, AttributeError or RecursionError.

@@ -1,6 +1,6 @@
 """Text from outside as a terminal, a log or a web page may show it: nothing in it acts, hides or turns other text.
 
-The reporters, the command line and JUnit's XML pass everything through here, so nobody else has to.
+The reporters, the command line and JUnit's XML pass everything through here, so no other module has to.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Own code and not psutil: callers ask which locks a process holds (`fdinfo`), which namespace it is in, and which files
 it has open by device and inode, since their paths are those of another mount namespace. psutil has none of these. Of
-what it has, iecpod needs the start of a process, which is one field of a file.
+what it has, iecpod needs the start of a process, its parent and its memory, which are three fields of one file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +69,30 @@ def started_at(pid: int) -> float:
         boot = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
         return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
     return 0.0
+
+
+def taken_by_children(pid: int) -> tuple[int, int]:
+    """How many processes have come of that one, and their bytes of memory; pages that several have count for each."""
+    seen = dict(_parents_and_pages())
+    children: dict[int, list[int]] = {}
+    for child, (parent, _) in seen.items():
+        children.setdefault(parent, []).append(child)
+    found, left = set[int](), list(children.get(pid, ()))
+    while left:
+        found.add(one := left.pop())
+        left += children.get(one, ())
+    return len(found), sum(seen[one][1] for one in found) * _PAGE_BYTES
+
+
+def _parents_and_pages() -> Iterator[tuple[int, tuple[int, int]]]:
+    """Parent and pages in memory of each process: proc_pid_stat(5)."""
+    for entry in other_processes():
+        with suppress(OSError):
+            fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+            yield int(entry.name), (int(fields[1]), int(fields[21]))
+
+
+def mount_points() -> tuple[Path, ...]:
+    """Of this process's mount namespace. Raises `OSError`."""
+    lines = (_PROC / "self/mountinfo").read_bytes().splitlines()
+    return tuple(Path(os.fsdecode(line.split()[4])) for line in lines)

@@ -89,7 +89,7 @@ class MachinePlan(Protocol):
 
     @property
     def virt_type(self) -> VirtType | None:
-        """None where machines are not virtual, or nobody knows."""
+        """None where machines are not virtual, or where that is unknown."""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -130,6 +130,10 @@ class MachinePlan(Protocol):
 
 class Provider(Protocol):
     """Gives one POD its machines. `open` comes before all but `endpoints` and `way`, and `close` after."""
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """Its own phases, in order: what is fetched, and what leads to nodes that take commands as root."""
 
     @property
     def needs_state(self) -> bool:
@@ -180,7 +184,7 @@ class Power(Protocol):
     """A provider that knows whether machines run."""
 
     def find_stopped(self, hostnames: Sequence[str]) -> tuple[str, ...]:
-        """Those that do not run any more, seen some seconds ago at most; none where nobody answers."""
+        """Those that do not run any more, seen some seconds ago at most; none where the provider does not answer."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""How somebody logs in to a machine that iecpod did not make, and by which host keys it is known."""
+"""How iecpod logs in to a machine that iecpod did not make, and by which host keys it is known."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ExpectedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What somebody gave to log in with, once: from then on the POD's own key is used.
+    """What was given to log in with, once: from then on the POD's own key is used.
 
     Without a password or key files, the agent and the keys of this user are tried. Host keys that are neither in
     `known_hosts` nor `expected` are refused, unless new ones are accepted.

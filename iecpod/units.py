@@ -28,7 +28,7 @@ def parse_size_bytes(text: str) -> int:
     whole, fraction, unit = match.groups()
     size = int(Decimal(whole + (fraction or "")) * _SIZE_FACTORS[unit])
     if size == 0:
-        raise ValueError(f"{shorten(text)} is a size of nothing")
+        raise ValueError(f"{shorten(text)}: size must be greater than 0")
     if size > _MAX_SIZE_BYTES:
         raise ValueError(f"{shorten(text)} is more than any machine holds (1 EiB)")
     return size
@@ -42,7 +42,7 @@ def parse_speed_mbps(text: str) -> int:
     whole, fraction, unit = match.groups()
     speed = int(Decimal(whole + (fraction or "")) * _SPEED_FACTORS[unit.lower()])
     if speed == 0:
-        raise ValueError(f"{shorten(text)} is a speed of nothing")
+        raise ValueError(f"{shorten(text)}: speed must be greater than 0")
     return speed
 
 

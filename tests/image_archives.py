@@ -50,7 +50,7 @@ def plain(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Image:
-    """`packed` is how its layers lie in the archive."""
+    """`packed` is how its layers are stored in the archive."""
 
     names: tuple[str, ...] = ("quay.io/calico/node:v3.32.1",)
     layers: tuple[bytes, ...] = (layer(a="1"), layer(b="2"))

@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from iecpod.adapters.command_trace import trace_call
 from iecpod.errors import NodeUnreachable
-from iecpod.http.client import Patience, Reply, Size, WebError, exchange
+from iecpod.http.client import Patience, Reply, Size, exchange
+from iecpod.http.failures import WebError
 from iecpod.ports import MOST_API_ANSWER_BYTES, ApiAnswer
 from iecpod.render.kubeconfig import Credentials
 

@@ -1,6 +1,6 @@
 """What is done on host and nodes, one line each, for the logger `iecpod.command`; silent unless that is at DEBUG.
 
-No secret is in an argv of iecpod's own; user names and passwords that somebody put into a URL are cut out.
+No secret is in an argv of iecpod's own; user names and passwords in URLs are cut out.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 Programs are started in three ways, since they end in three. One that answers (`call_program`) is killed when its time
 is up. One that builds (`images/confinement/tool.py`) is in namespaces that end with this process. One that has to
 clean up (`long_program.py`) is interrupted first. Exceptions: QEMU, whose first output is enough
-(`providers/libvirt/kvm_probe.py`), kubectl, whose output is bounded by the kernel (`host_kubectl.py`), and those of
-`providers/libvirt/checkpoint/`: zstd, which writes while libvirt reads, and the guard, which outlives this process.
+(`providers/libvirt/kvm_probe.py`), kubectl, whose output is bounded by the kernel (`host_kubectl.py`), programs that
+are confined, whose output and processes are limited while they run (`images/confinement/confined_process.py`), and
+those of `providers/libvirt/checkpoint/`: zstd, which writes while libvirt reads, and the guard, which outlives this
+process. `tests/unit/test_architecture.py` has the list.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from iecpod.ports import LongProgram, ProgramEnd
 
 _LOOK_SECONDS = 0.5
 
-#: The program is interrupted when this process dies, however that is. It writes to a file, since a pipe that nobody
+#: The program is interrupted when this process dies, however that is. It writes to a file, since a pipe that no process
 #: reads would end it before it has cleaned up.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "INT", "--")
 

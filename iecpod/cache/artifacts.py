@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from iecpod.cache.hashed_files import (
     Fingerprint,
@@ -32,6 +32,8 @@ MANIFEST = "manifest.json"
 SEEN = ".seen.json"
 #: Compiling takes minutes, hours under emulation; whoever takes longer hangs.
 MAKING_SECONDS = 4 * 3600.0
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +68,46 @@ class Cache:
         """As `ensure`, for what has a name of its own: `final` is `root / KIND / KEY`."""
         kind, key = final.parent.name, final.name
         self.hold(artifact_lease(kind, key))
-        artifact = load_artifact(final, key)
-        if artifact is not None and not find_damage(artifact):
-            return artifact
-        with explain_os_error(doing), self.lock(f"{kind}-{key}"):
+
+        def find() -> Artifact | None:
             artifact = load_artifact(final, key)
-            if artifact is not None and not find_damage(artifact):
-                return artifact
-            self._quarantine(final)
+            return artifact if artifact is not None and not find_damage(artifact) else None
+
+        def add(stage: Path) -> Artifact:
+            content = stage / key
+            content.mkdir()
+            facts = make(content)
+            write_manifest(content, recipe, facts)
+            make_directory(final.parent)
+            commit_tree(content, final)
+            made = load_artifact(final, key)
+            assert made is not None, "a manifest that was just written is readable"
+            return made
+
+        return self.find_or_add(kind, key, doing, find=find, clear=lambda: self.set_aside(final), add=add)
+
+    def find_or_add(
+        self,
+        kind: str,
+        key: str,
+        doing: str,
+        *,
+        find: Callable[[], _T | None],
+        clear: Callable[[], None],
+        add: Callable[[Path], _T],
+    ) -> _T:
+        """What `find` finds, else what `add` makes in a work directory after `clear`: by one process at a time."""
+        found = find()
+        if found is not None:
+            return found
+        with explain_os_error(doing), self.lock(f"{kind}-{key}"):
+            found = find()
+            if found is not None:
+                return found
+            clear()
             self.reporter.progress(doing)
             with self.staging(kind) as stage:
-                content = stage / key
-                content.mkdir()
-                facts = make(content)
-                write_manifest(content, recipe, facts)
-                make_directory(final.parent)
-                commit_tree(content, final)
-        made = load_artifact(final, key)
-        assert made is not None, "a manifest that was just written is readable"
-        return made
+                return add(stage)
 
     def place(self, kind: str, recipe: Mapping[str, Any]) -> Path:
         """The place of the artifact of that recipe once it exists; its name is the key."""
@@ -120,13 +143,14 @@ class Cache:
         path.unlink(missing_ok=True)
         return path
 
-    def _quarantine(self, final: Path) -> None:
+    def set_aside(self, final: Path) -> None:
+        """Renames what is damaged: processes that have it open keep it."""
         if not os.path.lexists(final):
             return
         corrupt = final.with_name(final.name + ".corrupt")
         shutil.rmtree(corrupt, ignore_errors=True)
-        final.rename(corrupt)
-        self.reporter.warn(f"{final} does not match its digests: it was set aside as {corrupt.name} and is made again")
+        final.replace(corrupt)
+        self.reporter.warn(f"{final} does not match its digest: it was set aside as {corrupt.name} and is made again")
 
 
 def artifact_lease(kind: str, key: str) -> str:

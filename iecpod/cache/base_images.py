@@ -1,6 +1,6 @@
 """Base images under their digests, read-only, and an index from what an image is made of to the image.
 
-What `find` and `ensure` return is held (`lease`): nobody removes it before this process has made its overlays and ends.
+What `find` and `ensure` return is held (`lease`): it is not removed before this process has made its overlays and ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from iecpod.cache.artifacts import Cache
 from iecpod.cache.hashed_files import (
     Fingerprint,
-    explain_os_error,
     plain_status,
     read_json,
     sha256_of_file,
@@ -55,17 +54,14 @@ class ImageStore:
 
         `facts` are kept in the index for people: what the image is.
         """
-        image = self.find(key)
-        if image is not None:
-            return image
-        with explain_os_error(doing), self.cache.lock(f"image-{key[:32]}"):
-            image = self.find(key)
-            if image is not None:
-                return image
-            self._quarantine(key)
-            self.cache.reporter.progress(doing)
-            with self.cache.staging("image") as work:
-                return self._add(key, make(work), facts)
+        return self.cache.find_or_add(
+            "image",
+            key[:32],
+            doing,
+            find=lambda: self.find(key),
+            clear=lambda: self._set_aside(key),
+            add=lambda work: self._add(key, make(work), facts),
+        )
 
     def find(self, key: str) -> BaseImage | None:
         """None where the image is not there or is not what it was.
@@ -111,18 +107,11 @@ class ImageStore:
             return None
         return entry if is_sha256(str(entry["sha256"])) else None
 
-    def _quarantine(self, key: str) -> None:
-        """Sets a damaged file aside: overlays of running guests keep what they have open."""
+    def _set_aside(self, key: str) -> None:
+        """A damaged file, which overlays of running guests keep open."""
         entry = self._read_entry(key)
-        if entry is None:
-            return
-        path = self._path(entry["sha256"], entry["format"])
-        if path.exists():
-            corrupt = path.with_name(path.name + ".corrupt")
-            path.replace(corrupt)
-            self.cache.reporter.warn(
-                f"{path} does not match its digest: it was set aside as {corrupt.name} and is made again"
-            )
+        if entry is not None:
+            self.cache.set_aside(self._path(entry["sha256"], entry["format"]))
 
     def _add(self, key: str, new: NewImage, facts: Mapping[str, str]) -> BaseImage:
         digest = sha256_of_file(new.path)

@@ -53,7 +53,7 @@ def find_items(cache_dir: Path) -> list[CacheItem]:
 
 
 def remove_item(cache_dir: Path, item: CacheItem) -> None:
-    """For who holds its lease alone. Raises `OSError`; where that or a signal ends it, nobody is misled."""
+    """For who holds its lease alone. Raises `OSError`; what an error or a signal leaves is not taken as complete."""
     if not item.is_image:
         with staging(cache_dir, "removed") as stage:
             item.path.rename(stage / item.path.name)

@@ -1,6 +1,6 @@
 """Who uses what of a cache: a shared flock(2), held until the process ends; who removes it needs it alone.
 
-The lock is a file of its own that stays, so nobody can hold one on something that has lost its name meanwhile. Its
+The lock is a file of its own that stays, so no process can hold one on something that has lost its name meanwhile. Its
 time is that of the last use.
 """
 

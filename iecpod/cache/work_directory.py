@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from iecpod.adapters.host_programs import call_program
+from iecpod.errors import CommandFailed
 from iecpod.files.trusted_paths import make_directory
 from iecpod.locks import SHORT_SECONDS, Notify, claimed, locked, open_lock, try_lock
 
+#: A tree of millions of files, on a slow disk.
+_REMOVAL_SECONDS = 600.0
+
 
 def _quietly(_holder: str) -> None:
-    """For callers who talk to nobody; the wait is bounded anyway."""
+    """For callers without a reporter; the wait is bounded anyway."""
 
 
 @contextmanager
@@ -33,7 +37,7 @@ def staging(
         stage = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=work))
         lock_file = _lock_file(stage)
         descriptor = open_lock(lock_file)
-        try_lock(descriptor)  # nobody else knows it yet
+        try_lock(descriptor)  # no other process knows it yet
     try:
         for other in others:
             _sweep(other)
@@ -71,7 +75,8 @@ def _remove(stage: Path, *, ignore_errors: bool = True) -> None:
     try:
         shutil.rmtree(stage, ignore_errors=ignore_errors)
     except RecursionError:
-        subprocess.run(["rm", "-rf", "--", str(stage)], check=False)
+        with suppress(CommandFailed):  # what is left is swept by a later run
+            call_program(["rm", "-rf", "--", str(stage)], timeout_seconds=_REMOVAL_SECONDS)
 
 
 def _directories(work: Path) -> list[Path]:

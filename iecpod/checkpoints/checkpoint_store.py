@@ -1,7 +1,7 @@
 """Where checkpoints are: `checkpoints` of the cache.
 
 `saved/ID` (0700) has memory, NVRAM, keys and the manifest; it gets its name when all of it is on the disk. `layers` has
-the disks, which guests rest on: QEMU's user passes through that directory, lists nothing, and nobody but root changes
+the disks, which guests rest on: QEMU's user passes through that directory, lists nothing, and only root changes
 what is in it.
 """
 

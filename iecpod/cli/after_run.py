@@ -43,7 +43,7 @@ def logs(invocation: Invocation, /, file: Path | None, **options: Any) -> None:
     """Collects everything that shows what happened to the POD into FILE, a tar.gz, and prints its name.
 
     Consoles, libvirt's and iecpod's logs, and from each node that answers cloud-init's logs, journals, logs of
-    containers and, from the first, the cluster's objects and events. MANIFEST in it says what could not be had, and
+    containers and, from the first, the cluster's objects and events. MANIFEST in it lists what could not be read, and
     why. Secrets are cut out. Default for FILE: LAB-POD-TIME.tar.gz in the working directory.
     """
     layout = invocation.stored_layout(options["storage_dir"])

@@ -52,7 +52,7 @@ def _name(_context: click.Context, _parameter: click.Parameter, name: str | None
 def save(session: Session, /, name: str | None, events: Path | None, **options: Any) -> None:
     """Saves memory and disks of all machines at one instant; the POD runs on.
 
-    The checkpoint is in the cache, with the POD's keys, and nobody else on the host can read it. Without --name it
+    The checkpoint is in the cache, with the POD's keys, and no other user of the host can read it. Without --name it
     stands for what a deploy makes: `redeploy --checkpoint` restores it wherever descriptors and options are the same.
     """
     from iecpod.units import format_size

@@ -50,7 +50,7 @@ def closed_output() -> FileError:
 
 
 def check_working_directory() -> None:
-    """Raises `FileError` where it was removed: nobody could say what a relative path means."""
+    """Raises `FileError` where it was removed: relative paths have no meaning then."""
     try:
         Path.cwd()
     except OSError as error:

@@ -120,7 +120,7 @@ def rm(
     dry_run: bool,
     storage_dir: Path | None,
 ) -> None:
-    """Removes what nobody needs from the cache: NAMEs of `image ls`, digests or keys, or how one begins.
+    """Removes what is not in use from the cache: NAMEs of `image ls`, digests or keys, or how one begins.
 
     What a POD's disks rest on is refused, and so is what a run at work has asked for; what cannot be looked at counts
     as needed. Of several NAMEs, all go or none does. Exits with 7 if something could not be removed.

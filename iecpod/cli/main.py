@@ -30,8 +30,8 @@ from iecpod.layout import find_layout
 _LOG = logging.getLogger("iecpod")
 _LOG.addHandler(logging.NullHandler())  # without a log file, Python would print what is reported anyway
 
-#: Whatever that of the caller is: QEMU's user must be able to read images, and nobody else may write anything. What is
-#: for its owner alone is made with a mode of its own.
+#: Whatever that of the caller is: QEMU's user must be able to read images, and others may write nothing. What is for
+#: its owner alone is made with a mode of its own.
 UMASK = 0o022
 
 _EXIT_CODES = """\b

@@ -27,7 +27,7 @@ class _StandardOutput(io.FileIO):
 
 
 class _StandardError(io.FileIO):
-    """A run does not end because nobody can read how it goes; log, report and exit code show it, too."""
+    """A run does not end because its progress cannot be printed; log, report and exit code show it, too."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -67,7 +67,7 @@ def _named(number: int, stream: io.TextIOWrapper | None) -> io.TextIOWrapper:
 
 
 def give_up_failed_output() -> None:
-    """Drops what nobody can or will read: Python would try again when it ends, complain, and change the exit status."""
+    """Drops what cannot be printed: Python would try again when it ends, complain, and change the exit status."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -32,7 +32,7 @@ _SERVER_DIR = "/calico-etcd"
 #: Where Calico's own manifest mounts the Secret of clients.
 _CLIENT_DIR = "/calico-secrets"
 
-#: A pod of the host's network has the node's address, which is on mgmt. There is one member, so peers are nobody.
+#: A pod of the host's network has the node's address, which is on mgmt. There is one member, so there are no peers.
 _ARGUMENTS = {
     "--advertise-client-urls": f"https://$(CALICO_ETCD_IP):{_PORT}",
     "--listen-client-urls": f"https://$(CALICO_ETCD_IP):{_PORT}",

@@ -21,14 +21,14 @@ from iecpod.deploy.waiting.phase_tools import PhaseTools, make_phase_tools
 from iecpod.deploy.workflow import Phase, PhaseFailed, run_phases
 from iecpod.descriptors.addresses.node_order import places_of
 from iecpod.design.software.image_origin import NeededImage
-from iecpod.errors import IecpodError
+from iecpod.errors import IecpodError, UsageError
 from iecpod.options.option import Source
 from iecpod.pods.cluster_access import kubectl_of
 from iecpod.pods.directory import RESTORING
 from iecpod.pods.manifest_check import KnownManifests, look_at_manifests
 from iecpod.pods.ports import PodState, PodTools, RunContext
 from iecpod.pods.refusal import check_plan
-from iecpod.pods.request import PHASES
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.resolve import PodInputs
 from iecpod.pods.saved import check_saved
 from iecpod.provider import Console, MachinePlan, Power, Provider
@@ -59,6 +59,7 @@ def build_pod(inputs: PodInputs, tools: PodTools, save_report: Callable[[Report]
     """`deploy`, whatever the POD was deployed with before."""
     is_new = not tools.state.pod_dir.exists()
     run = DeployRun(inputs, tools, tools.nodes.provider(inputs.order.site))
+    _check_until(inputs.request.until, run.provider)
     try:
         if is_new:
             tools.state.save(inputs.to_save)
@@ -98,15 +99,15 @@ def _deploy(run: DeployRun, planned: MachinePlan, save_report: Callable[[Report]
         saved = replace(saved, options=found)
         run.tools.state.save(saved)
         shared = phase_tools(run.inputs, run.tools.run, run.provider, planned)
-        results += run_phases(_up_to(run.inputs.request.until, _phases(run, planned, shared)), shared)
+        results += run_phases(_up_to(run, _phases(run, planned, shared)), shared)
         if run.inputs.request.prune and run.inputs.request.until is None:
             run.tools.state.save(replace(saved, places=places_of(run.inputs.order.spec)))
     except PhaseFailed as failed:
         failed_results = (*results, *failed.results)
-        _save_failed(run, make_report(run.inputs, run.tools.run, planned, failed_results, FAILED), save_report)
+        _save_failed(run, make_report(run, planned, failed_results, FAILED), save_report)
         raise failed.error from None
     outcome = DONE if any(result.outcome == DONE for result in results) else IN_PLACE
-    report = make_report(run.inputs, run.tools.run, planned, tuple(results), outcome)
+    report = make_report(run, planned, tuple(results), outcome)
     save_report(report)
     return report
 
@@ -140,29 +141,36 @@ def phase_tools(inputs: PodInputs, run: RunContext, provider: Provider, planned:
     )
 
 
-def make_report(
-    inputs: PodInputs, run: RunContext, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str
-) -> Report:
+def make_report(run: DeployRun, planned: MachinePlan, results: tuple[PhaseResult, ...], outcome: str) -> Report:
     return Report(
-        pod=str(run.ref),
-        run_id=run.run_id,
+        pod=str(run.tools.run.ref),
+        run_id=run.tools.run.run_id,
         virt_type=planned.virt_type.value if planned.virt_type else "",
         outcome=outcome,
         phases=results,
-        until=inputs.request.until,
+        until=run.inputs.request.until,
+        known_phases=phase_names(run.provider),
     )
 
 
-def _up_to(last: str | None, phases: Sequence[Phase]) -> Sequence[Phase]:
-    if last is None:
-        return phases
-    wanted = PHASES[: PHASES.index(last) + 1]
-    chosen, is_wanted = [], True
-    for phase in phases:
-        # A provider's own phase, which has no name there, goes with the one before it.
-        is_wanted = phase.name in wanted if phase.name in PHASES else is_wanted
-        chosen += [phase] if is_wanted else []
-    return chosen
+def phase_names(provider: Provider) -> tuple[str, ...]:
+    """Of all phases of its PODs, in order."""
+    return (*provider.phase_names, *CLUSTER_PHASES)
+
+
+def _check_until(last: str | None, provider: Provider) -> None:
+    """Raises `UsageError` for a phase of another provider."""
+    names = phase_names(provider)
+    if last is not None and last not in names:
+        raise UsageError(
+            f"--until {last}: the machines of this POD have no such phase", f"its phases are {', '.join(names)}"
+        )
+
+
+def _up_to(run: DeployRun, phases: Sequence[Phase]) -> Sequence[Phase]:
+    last, names = run.inputs.request.until, phase_names(run.provider)
+    wanted = names if last is None else names[: names.index(last) + 1]
+    return [phase for phase in phases if phase.name in wanted]
 
 
 def _phases(run: DeployRun, planned: MachinePlan, shared: PhaseTools) -> list[Phase]:

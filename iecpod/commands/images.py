@@ -1,4 +1,4 @@
-"""`iecpod image`: what the cache holds, who needs it, and the removal of what nobody does."""
+"""`iecpod image`: what the cache holds, what uses it, and the removal of what is not in use."""
 
 from __future__ import annotations
 

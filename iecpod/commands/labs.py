@@ -18,7 +18,7 @@ from iecpod.reports.table import format_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedPod:
-    """`archs` and `types` are those of its nodes, each once, as written; `hypervisor` is empty where nobody names one.
+    """`archs` and `types` are those of its nodes, each once, as written; `hypervisor` is empty where none is named.
 
     `deployed` says that a deploy from here has started and that no teardown has ended it. `fault`, where there is one,
     is why nothing more is known of that.

@@ -32,7 +32,7 @@ _MIB = 1 << 20
 class LogRequest:
     """What is known of the POD. `read` are its descriptors as far as they can be read.
 
-    `inputs` is None where they are not valid, and `not_valid` says why. `site` is None where nobody knows it.
+    `inputs` is None where they are not valid, and `not_valid` says why. `site` is None where it is unknown.
     `nodes_left_out`, where there is one, is the reason why no node is asked. `heading` begins the manifest.
     """
 
@@ -47,13 +47,13 @@ class LogRequest:
 
 
 def collect_logs(request: LogRequest, tools: PodTools, sink: Sink) -> None:
-    """Fills the sink; what cannot be had is listed in its manifest."""
+    """Fills the sink; what is not available is listed in its manifest."""
     collection = Collection(sink, Scrubber(frozenset(_known_secrets(request, tools.state))))
     _add_own(collection, request, tools.state)
     if request.site is None:
-        collection.miss("libvirt", "the hypervisor is not known: " + request.not_valid)
+        collection.miss("machines", "where they come from is not known: " + request.not_valid)
     elif not tools.state.pod_dir.exists():
-        collection.miss("libvirt", "the POD is not deployed from here")
+        collection.miss("machines", "the POD is not deployed from here")
     else:
         provider = tools.nodes.provider(request.site)
         provider.collect_logs(collection)
@@ -155,7 +155,7 @@ def _add_nodes(collection: Collection, request: LogRequest, tools: PodTools, pro
 
 
 def _fetch(shells: Mapping[str, Shell], *, first: str, reporter: Reporter) -> dict[str, GuestLogs | IecpodError]:
-    """A node that does not answer keeps nobody from being heard."""
+    """A node that does not answer does not prevent the logs of the others."""
 
     def work(hostname: str) -> GuestLogs | IecpodError:
         reporter.progress("collecting logs", hostname)

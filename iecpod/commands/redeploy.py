@@ -11,7 +11,7 @@ from iecpod.commands.plan import plan_on
 from iecpod.commands.teardown import teardown
 from iecpod.design.changes import Replacement
 from iecpod.errors import CleanupError, PreflightError, count_errors
-from iecpod.options.option_table import fixed_differences
+from iecpod.options.option_layers import fixed_differences
 from iecpod.options.site import Site
 from iecpod.pods.ports import PodTools
 from iecpod.pods.refusal import REMOVED_BY_REDEPLOY

@@ -28,7 +28,7 @@ _UNKNOWN, _NOTHING = "unknown", "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """`domain` is the state of the machine: `running`, `paused`, `off`, `absent`, or `unknown` where nobody can tell.
+    """`domain` is the state of the machine: `running`, `paused`, `off`, `absent`, or `unknown`.
 
     `ssh` is `ok`, `unknown` or `-`.
 

@@ -114,7 +114,7 @@ def _places(directory: Path) -> tuple[Path, Path]:
 
 
 def _make_own(path: Path) -> None:
-    """Raises `NotADirectoryError` for a link: where it leads, nobody has asked us to write."""
+    """Raises `NotADirectoryError` for a link: its target was not named."""
     path.mkdir(exist_ok=True)
     if not stat.S_ISDIR(path.lstat().st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from iecpod.descriptors.pod_files import Descriptors
-from iecpod.descriptors.rules import device_names, machines, networks, nics, pairing, roles, secrets, wires
+from iecpod.descriptors.rules import device_names, machines, management, networks, nics, pairing, roles, secrets, wires
 from iecpod.descriptors.rules.documents import OtherFileNeeded, PodView, view_pod
 from iecpod.descriptors.rules.rule import Rule
 from iecpod.errors import Problem
@@ -13,11 +13,11 @@ from iecpod.errors import Problem
 #: In the order in which they are listed.
 RULES: tuple[Rule, ...] = tuple(
     value
-    for module in (machines, nics, networks, wires, device_names, pairing, roles, secrets)
+    for module in (machines, management, nics, networks, wires, device_names, pairing, roles, secrets)
     for value in vars(module).values()
     if isinstance(value, Rule)
 )
-#: More of one kind help nobody.
+#: More of one kind do not help.
 _MAX_PROBLEMS_PER_RULE = 100
 
 

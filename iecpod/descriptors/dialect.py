@@ -1,4 +1,4 @@
-"""Descriptors that look like PDF and IDF and are not: named, so that nobody reads fifty problems to find out."""
+"""Descriptors that look like PDF and IDF and are not: named, so that users need not read fifty problems to find out."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from iecpod.http.client import Patience, Size, WebError, open_url
+from iecpod.http.client import Patience, Size, open_url
+from iecpod.http.failures import WebError
 
 _PATIENCE = Patience(seconds=30.0, slowest_bytes_a_second=float("inf"), stalled_seconds=30.0)
 

@@ -67,7 +67,7 @@ def load_pod(
     scheme: Scheme = "fuel",
     with_hypervisor: bool = True,
 ) -> LoadedPod:
-    """The POD, ready to be deployed; `with_hypervisor` wants the libvirt URI from the PDF.
+    """The POD, ready to be deployed; `with_hypervisor` requires the libvirt URI from the PDF.
 
     Raises `DescriptorError` with every problem of both files, warnings too.
     """

@@ -9,7 +9,7 @@ from iecpod.descriptors.addresses.cidrs import TakenNetwork, find_free_cidr
 
 #: What docker gives docker0, unless its `bip` says otherwise (dockerd, "Default bridge network").
 DEFAULT_DOCKER_BRIDGE = IPv4Interface("172.17.0.1/16")
-#: Pods have addresses of their CNI: what is left for the bridge are containers that somebody runs by hand.
+#: Pods have addresses of their CNI: what is left for the bridge are containers that are run by hand.
 _PREFIX = 24
 #: Where docker itself looks for networks first.
 _NEAR_THE_DEFAULT = IPv4Network("172.16.0.0/12")

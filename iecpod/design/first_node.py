@@ -27,7 +27,7 @@ def check_first_node(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Pr
     if not ignored & {"numcpu", "all"} and machine.vcpus < _CPUS:
         yield Problem(
             path=machine.name,
-            message=f"the first node has {machine.vcpus} CPU, and kubeadm wants {_CPUS} there",
+            message=f"the first node has {machine.vcpus} CPU, and kubeadm requires {_CPUS}",
             remedy="give it more in the PDF or with --vcpus, or a release with NumCPU among ignored_preflight_checks",
             rule="kubeadm-cpus",
         )
@@ -36,7 +36,7 @@ def check_first_node(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Pr
         too_little = machine.memory_mib < _MEMORY_MIB
         yield Problem(
             path=machine.name,
-            message=f"the first node has {machine.memory_mib} MiB of memory, and kubeadm wants {_MEMORY_MIB}"
+            message=f"the first node has {machine.memory_mib} MiB of memory, and kubeadm requires {_MEMORY_MIB}"
             + ("" if too_little else " beside what the kernel keeps for itself"),
             remedy="give it 2G in the PDF or with --memory, or a release with Mem among ignored_preflight_checks",
             rule="kubeadm-memory",

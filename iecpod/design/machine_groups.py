@@ -8,7 +8,7 @@ from iecpod.model import Node, NodeType, PodSpec
 from iecpod.options.choices import ProviderName
 from iecpod.options.site import Site
 
-#: Who makes machines of a kind. Those that somebody else has made (`existing`) may be of any.
+#: Which provider makes machines of a kind. Existing ones (`existing`) may be of any.
 _MAKERS = {NodeType.VIRTUAL: ProviderName.LIBVIRT}
 
 
@@ -21,7 +21,7 @@ class MachineGroup:
 
 
 def has_maker(node: Node, chosen: Site | None) -> bool:
-    return (chosen is not None and chosen.provider is ProviderName.EXISTING) or node.type in _MAKERS
+    return (chosen is not None and not chosen.makes_machines) or node.type in _MAKERS
 
 
 def site_of(node: Node, chosen: Site | None) -> Site | None:

@@ -15,7 +15,6 @@ from iecpod.design.machines import network_device
 from iecpod.design.outside_addresses import reached_networks
 from iecpod.model import NetworkName, PodSpec
 from iecpod.naming import nic_name
-from iecpod.options.choices import ProviderName
 from iecpod.options.option_table import PodOptions
 from iecpod.options.site import Site
 from iecpod.release.mirrors import Supply
@@ -58,7 +57,7 @@ class PodOrder:
     @property
     def named_by_pdf(self) -> bool:
         """Whether nodes have the names of the PDF, and not those of the scenario."""
-        return self.site.provider is ProviderName.EXISTING
+        return not self.site.makes_machines
 
     @property
     def hostnames(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def check_pod(pod: PodDesign, machines: Sequence[Machine], *, with_kubernetes: b
 
 
 def _check_given(pod: PodDesign, machines: Sequence[Machine]) -> Iterator[Problem]:
-    """What somebody gave beside the release."""
+    """What the user gave besides the release."""
     cluster = pod.cluster
     yield from check_archives(cluster.release.image_archives, architectures(machines))
     yield from check_given_twice(cluster.release)
@@ -71,7 +71,7 @@ def _check_cni(pod: PodDesign) -> list[Problem]:
         return []
     return [
         Problem(
-            message=f"release {release.name} has no {pod.cluster.cni.name}, which scenario {pod.scenario.name} wants",
+            message=f"release {release.name} has no {pod.cluster.cni.name}, which scenario {pod.scenario.name} needs",
             remedy=f"choose a scenario (-s) with {' or '.join(release.cnis)}, or another --release",
             rule="cni-not-in-release",
             severity=Severity.ERROR,

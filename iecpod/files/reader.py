@@ -1,4 +1,4 @@
-"""The one way to read a file that somebody named: plain files only, since a pipe or device may never end."""
+"""The one way to read a file that users name: plain files only, since a pipe or device may never end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plain files of a tar that somebody else wrote, read once from beginning to end and bounded.
+"""The plain files of a tar from outside, read once from beginning to end and bounded.
 
 `tarfile` reads single headers here. It does not walk, since it believes every size: of a file with holes, of a header
 that is kept in memory, of a member that ends before it begins.

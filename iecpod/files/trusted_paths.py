@@ -1,4 +1,4 @@
-"""Directories and files whose content iecpod believes: nobody but root and who runs iecpod may change them.
+"""Directories and files whose content iecpod believes: only root and the user who runs iecpod may change them.
 
 Who may write a directory, or one on the way to it, can put other images, keys and notes there, which iecpod would use
 with its own permissions. A sticky directory such as /tmp on the way is no harm: what is ours in it, others can neither
@@ -60,7 +60,7 @@ def check_directory(directory: Path, *, levels: int = 0) -> None:
 def make_directory(directory: Path, mode: int = 0o755) -> None:
     """With its parents, if it is not there; never for others to write, whatever the umask.
 
-    Raises `PathRefused` where somebody else was quicker, `OSError` where it cannot be made.
+    Raises `PathRefused` where another process was quicker, `OSError` where it cannot be made.
     """
     for path in reversed((directory, *directory.parents)):
         if not path.exists():
@@ -70,7 +70,7 @@ def make_directory(directory: Path, mode: int = 0o755) -> None:
 
 
 def is_ours(status: os.stat_result) -> bool:
-    """Whether nobody but root and this user may change what has that status."""
+    """Whether only root and this user may change what has that status."""
     return _is_trusted(status.st_uid) and not _is_writable(status)
 
 
@@ -151,7 +151,7 @@ def _remedy(path: Path, status: os.stat_result) -> str:
     commands = [] if _is_trusted(status.st_uid) else [f"chown -h {_user_name(os.geteuid())} {path}"]
     commands += [f"chmod go-w {path}"] if _is_writable(status) else []
     return (
-        f"if nobody else has put anything there, {' and '.join(f'`{command}`' for command in commands)}; else use "
+        f"if no other user has put anything there, {' and '.join(f'`{command}`' for command in commands)}; else use "
         "another directory (-S, IECPOD_STATE_DIR, IECPOD_CACHE_DIR, IECPOD_RUNTIME_DIR)"
     )
 

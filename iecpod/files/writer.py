@@ -1,6 +1,6 @@
 """The one way to write a file: whole or not at all, on the disk when it has its name, with a stated mode.
 
-A new file is made in the directory of its final name, under a name that nobody can guess or have taken beforehand, and
+A new file is made in the directory of its final name, under a name that cannot be guessed or taken beforehand, and
 renamed at the end. The directory is opened once for all of it. So this is safe in a directory where others may write,
 such as the workspace of a job: a link that they put at the name is replaced, and what it points to is not touched.
 """
@@ -101,7 +101,7 @@ def new_directory(path: Path) -> Iterator[Path]:
 def open_append(path: Path, mode: int) -> TextIO:
     """Text whose lines are written at once. The file is made with that mode; one that is there keeps its own.
 
-    Raises `OSError` for anything but a plain file with this one name: links of others lead elsewhere, and nobody may
+    Raises `OSError` for anything but a plain file with this one name: links of others lead elsewhere, and no one may
     read from a pipe.
     """
     descriptor = os.open(path, _APPEND, mode)

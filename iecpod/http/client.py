@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -22,34 +21,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from iecpod.http.byte_ranges import WHOLE, Part, find_validator
+from iecpod.http.failures import TooSlow, WebError, WrongSize, explained_failures
 
 _SCHEMES = ("http", "https")
 _CHUNK_BYTES = 1024 * 1024
-_MOST_REASON_CHARACTERS = 200
-#: RFC 9110 and RFC 6585: the server itself says that a later request may succeed, or that it did not get this one.
-_TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
-_TRANSIENT_ERRORS = (TimeoutError, ConnectionError, ssl.SSLEOFError)
-
-
-class WebError(Exception):
-    """Why there is no answer, or not all of it; `status` is what the server answered instead, 0 where that was nothing.
-
-    `challenge` is the server's WWW-Authenticate. `is_transient`: the same request may succeed in a moment.
-    """
-
-    def __init__(self, cause: str, status: int = 0, challenge: str = "", *, is_transient: bool = False) -> None:
-        super().__init__(cause)
-        self.status = status
-        self.challenge = challenge
-        self.is_transient = is_transient
-
-
-class WrongSize(WebError):
-    pass
-
-
-class _TooSlow(TimeoutError):
-    """The whole time is up: another try would take as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +86,7 @@ class Answer:
         return b"".join(self.pieces())
 
     def _read(self) -> bytes:
-        with _explained():
+        with explained_failures():
             return self._response.read1(_CHUNK_BYTES)
 
 
@@ -130,7 +105,7 @@ def open_url(
     Raises `WebError`, also for any other scheme.
     """
     deadline = _Deadline(patience)
-    with _explained():
+    with explained_failures():
         if urlsplit(url).scheme not in _SCHEMES:
             raise ValueError("it is not fetched: its address begins neither with http:// nor with https://")
         sent = {"User-Agent": "iecpod", "Accept": "*/*", **(headers or {}), **part.headers}
@@ -171,7 +146,7 @@ def exchange(
     deadline = _Deadline(patience)
     client = _connecting(http.client.HTTPConnection, deadline)(host)
     client.sock = connection
-    with _explained():
+    with explained_failures():
         connection.settimeout(deadline.left())
         client.request(method, path, body or None, dict(headers or {}))
         response = client.getresponse()
@@ -189,7 +164,7 @@ def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size,
 
 
 def _first_byte(response: http.client.HTTPResponse, part: Part) -> int:
-    """Raises `WebError` for a part that nobody asked for: it would end up in the wrong place."""
+    """Raises `WebError` for a part that was not asked for: it would end up in the wrong place."""
     if response.status != http.client.PARTIAL_CONTENT:
         return 0
     if not part.is_what(response.headers.get("Content-Range", "")):
@@ -208,7 +183,7 @@ class _Deadline:
         whole = self.patience.seconds + self.received_bytes / self.patience.slowest_bytes_a_second
         left = self.start + whole - time.monotonic()
         if left <= 0:
-            raise _TooSlow(f"it took longer than {whole:.0f} s")
+            raise TooSlow(f"it took longer than {whole:.0f} s")
         return min(left, self.patience.stalled_seconds)
 
 
@@ -296,28 +271,3 @@ def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Maps whatever fails on the way to `WebError`."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        with closing(error):
-            challenge = error.headers.get("WWW-Authenticate", "") or ""
-            reason = str(error.reason)[:_MOST_REASON_CHARACTERS]
-            is_transient = error.code in _TRANSIENT_STATUSES
-            raise WebError(f"{error.code} {reason}", error.code, challenge, is_transient=is_transient) from error
-    except http.client.IncompleteRead as error:
-        raise WebError("the connection ended in the middle of it", is_transient=True) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = getattr(error, "reason", None) or error
-        reason = str(cause).strip() or type(error).__name__
-        raise WebError(reason[:_MOST_REASON_CHARACTERS], is_transient=_is_transient(cause)) from error
-
-
-def _is_transient(cause: object) -> bool:
-    if isinstance(cause, socket.gaierror):
-        return cause.errno == socket.EAI_AGAIN
-    return isinstance(cause, _TRANSIENT_ERRORS) and not isinstance(cause, _TooSlow)

@@ -1,4 +1,4 @@
-"""The way into an archive of logs: every content passes the scrubber; what could not be had is listed with why."""
+"""The way into an archive of logs: every content passes the scrubber; what could not be read is listed with why."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ tar -C logs -cf - . | gzip -1 | base64 -w 0
 
 @dataclass(frozen=True, slots=True)
 class GuestLogs:
-    """`files` by their path, `missing` what could not be had, each with its reason."""
+    """`files` by their path, `missing` what could not be read, each with its reason."""
 
     files: Mapping[str, bytes]
     missing: tuple[str, ...]

@@ -18,6 +18,11 @@ class ProviderName(str, enum.Enum):
     LIBVIRT = "libvirt"
     EXISTING = "existing"
 
+    @property
+    def makes_machines(self) -> bool:
+        """Else they are there, with names, addresses and an operating system of their own."""
+        return self is not ProviderName.EXISTING
+
 
 class BundleVia(str, enum.Enum):
     """How nodes get a bundle: baked into the image; on a disk that all share and only read; or over SSH to each."""

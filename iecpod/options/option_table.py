@@ -267,9 +267,14 @@ class PodOptions:
         return replace(self, **kept)
 
     @property
+    def makes_machines(self) -> bool:
+        """Whether iecpod makes the POD's machines; true where the provider is not chosen yet."""
+        return self.provider is None or self.provider.makes_machines
+
+    @property
     def site(self) -> Site | None:
-        """None where nobody knows it yet."""
-        if self.provider is ProviderName.EXISTING:
+        """None where it is not known yet."""
+        if self.provider is not None and not self.makes_machines:
             return Site(self.provider)
         return Site(ProviderName.LIBVIRT, self.uri) if self.uri is not None else None
 
@@ -287,26 +292,3 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 DEFAULTS = PodOptions(**{name: option.default for name, option in OPTIONS.items()})
-
-
-def overlay(*layers: tuple[Source, PodOptions]) -> PodOptions:
-    """Of each option the value of the first layer that has one; an empty text, as of a job's variable, is none."""
-    values: dict[str, Any] = {}
-    sources: dict[str, Source] = {}
-    for source, layer in reversed(layers):
-        for name, option in OPTIONS.items():
-            value = getattr(layer, name)
-            if value is None or value == "":
-                continue
-            values[name] = option.join(values[name], value) if option.join and name in values else value
-            sources[name] = source
-    return PodOptions(**values, sources=sources)
-
-
-def fixed_differences(known: PodOptions, wanted: PodOptions) -> tuple[str, ...]:
-    """What a POD that lives cannot become, as words that follow `was deployed`."""
-    return tuple(
-        f"{option.fixed} {option.shown(getattr(known, name))}, not {option.shown(getattr(wanted, name))}"
-        for name, option in OPTIONS.items()
-        if option.fixed and getattr(known, name) not in (None, getattr(wanted, name))
-    )

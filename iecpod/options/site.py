@@ -16,4 +16,8 @@ class Site:
     uri: HypervisorUri | None = None
 
     def __str__(self) -> str:
-        return "existing machines" if self.uri is None else str(self.uri)
+        return str(self.uri) if self.makes_machines else "existing machines"
+
+    @property
+    def makes_machines(self) -> bool:
+        return self.provider.makes_machines

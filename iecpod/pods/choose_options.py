@@ -8,9 +8,9 @@ from pathlib import Path
 from iecpod.errors import UsageError
 from iecpod.files.reader import is_there
 from iecpod.layout import Layout
-from iecpod.options.choices import ProviderName
 from iecpod.options.option import Source
-from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions, overlay
+from iecpod.options.option_layers import overlay
+from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions
 from iecpod.pods.request import PodRequest, lab_defaults
 from iecpod.release.file import names_file
 
@@ -36,7 +36,7 @@ def choose_options(request: PodRequest, layout: Layout, saved: PodOptions) -> Po
         (lab.source, lab.with_software(software)),
         (Source.DEFAULT, replace(DEFAULTS, base_uri=str(layout.pdf_dir))),
     )
-    if chosen.provider is ProviderName.EXISTING:
+    if not chosen.makes_machines:
         return chosen.changed(Source.DEFAULT, uri=None, addressing="stated")
     return replace(chosen, user=None)
 

@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 20.0
 class ClusterStatus:
     """`version` is the control plane node's; `verified` says whether the nodes and image of now were.
 
-    Ages are of the control plane node and of that verification, by this machine's clock; None where nobody knows.
+    Ages are of the control plane node and of that verification, by this machine's clock; None where unknown.
     """
 
     version: str

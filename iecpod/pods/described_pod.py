@@ -24,7 +24,7 @@ def refuse(spec: PodSpec, problems: Sequence[Problem]) -> None:
 def choose_site(spec: PodSpec, chosen: Site | None) -> Site:
     """Where all machines of the POD come from: today, PODs have one group of them.
 
-    Raises `DescriptorError` with every node that nobody makes a machine for, `UsageError` for more than one group.
+    Raises `DescriptorError` with every node that no provider makes a machine for, `UsageError` for more than one group.
     """
     refuse(
         spec,

@@ -24,7 +24,7 @@ NOTE = "deployed.json"
 REPORT = "report.json"
 KUBECONFIG = "kubeconfig"
 
-#: Marks what a restore that was killed has left: nobody's POD yet, until a deploy continues from it.
+#: Marks what a restore that was killed has left: no POD yet, until a deploy continues from it.
 RESTORING = "restoring"
 
 

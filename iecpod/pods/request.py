@@ -12,11 +12,8 @@ from iecpod.options.option import Source
 from iecpod.options.option_table import DEFAULTS, PodOptions
 from iecpod.ssh_login import Login
 
-#: The phases of a deploy, in order.
-PHASES = (
-    *("image", "networks", "storage", "domains", "reachable", "runtime"),
-    *("control-plane", "kubeconfig", "cni", "workers", "ready", "prune", "helm", "verify"),
-)
+#: The phases that every deploy ends with, in order; those before are the provider's (`Provider.phase_names`).
+CLUSTER_PHASES = (*("runtime", "control-plane", "kubeconfig", "cni", "workers", "ready", "prune", "helm", "verify"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class DefaultSoftware:
 class LabDefaults:
     """`options` are those that the lab has its own default of, and `software` is in the order of preference.
 
-    The first release whose sources answer is the default. `source` is the lab, or nobody in particular.
+    The first release whose sources answer is the default. `source` is the lab, or unspecified.
     """
 
     options: PodOptions
@@ -84,7 +81,7 @@ class PodRequest:
     Errors of the `demoted` rules are warnings. `eyaml_keys` are the files of hiera-eyaml's private and public key.
     `limits` are seconds for whole phases, by name; `lock_seconds` is how long another run on the POD is waited for.
     `naming` are the arguments that name the POD, as they were given. `until` is the last phase to run (None: all of
-    `PHASES`). Where `may_create` is false, machines and networks must be there. With `prune`, nodes that left the PDF
+    them). Where `may_create` is false, machines and networks must be there. With `prune`, nodes that left the PDF
     are removed. `login` is what was given to log in to machines that are there already. `software` is the default of
     the lab that is available here, None for its first.
     """
@@ -106,7 +103,7 @@ class PodRequest:
     @property
     def stops_before_kubernetes(self) -> bool:
         """Whether only machines and networks are asked for."""
-        return self.until is not None and PHASES.index(self.until) < PHASES.index("runtime")
+        return self.until is not None and self.until not in CLUSTER_PHASES
 
     def command(self, verb: str, *arguments: str) -> str:
         """A command line for the same POD."""

@@ -13,7 +13,7 @@ from iecpod.design.pod_design import PodOrder
 from iecpod.design.software.bundle_delivery import choose_bundle_via
 from iecpod.layout import Layout
 from iecpod.model import PodSpec
-from iecpod.options.choices import BundleVia, ProviderName
+from iecpod.options.choices import BundleVia
 from iecpod.options.option import Source
 from iecpod.options.option_table import PodOptions
 from iecpod.pods.choose_options import check_existing, choose_options
@@ -60,7 +60,7 @@ def resolve_request(request: PodRequest, layout: Layout, saved: SavedPod) -> Pod
     release = load_chosen_release(request, chosen, layout)
     chosen, scenario = _with_scenario(request, chosen, release, layout)
     release = with_encapsulation(request.options, chosen, release, scenario)
-    if chosen.provider is ProviderName.EXISTING:
+    if not chosen.makes_machines:
         check_existing(request)
         release = replace(release, user=chosen.user) if chosen.user else release
     loaded = _load(request, chosen, layout)
@@ -127,7 +127,7 @@ def _allocated(
 ) -> tuple[PodSpec, Allocation]:
     """The nodes at the places that they had, and the addresses that they get."""
     assert chosen.pod_cidr and chosen.service_cidr and chosen.addressing
-    if chosen.provider is ProviderName.EXISTING:
+    if not chosen.makes_machines:
         check_names(described)
     check_own_cidrs(chosen.pod_cidr, chosen.service_cidr, described, request.demoted)
     spec = with_places(described, saved.places, saved.planned_nodes)

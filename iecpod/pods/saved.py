@@ -11,7 +11,8 @@ from iecpod.errors import UsageError
 from iecpod.model import PodRef
 from iecpod.options.choices import BundleVia
 from iecpod.options.option import Source
-from iecpod.options.option_table import OPTIONS, PodOptions, fixed_differences
+from iecpod.options.option_layers import fixed_differences
+from iecpod.options.option_table import OPTIONS, PodOptions
 from iecpod.outside_json import Json, parse_json
 
 

@@ -82,7 +82,7 @@ class PlainReporter:
             self._write("still " + " | ".join([*phase, *lines[:_MOST_NODES], *more]))
 
     def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError), self._lock:  # nobody reads it any more
+        with contextlib.suppress(OSError, ValueError), self._lock:  # its reader has gone
             self._wrote_at = self._now()
             self._stream.write(f"{self._clock()} {printable_entry(line)}\n")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""Images that somebody gives as archives of their own (--image-archive), once they are in the cache."""
+"""Images that users give as archives of their own (--image-archive), once they are in the cache."""
 
 from __future__ import annotations
 

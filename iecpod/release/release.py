@@ -29,7 +29,7 @@ class ImageSourceType(str, enum.Enum):
 class AptRepository:
     """One apt source. `key_url` is fetched into a `signed-by` key ring; empty means the distribution's own keys.
 
-    `key_fingerprint` are the primary keys of that ring, all of them, in upper-case hex; empty where nobody says so.
+    `key_fingerprint` are the primary keys of that ring, all of them, in upper-case hex; empty where they are not given.
     `withdrawn` says since when and why there is nothing left at `uri`; empty where the repository is alive.
     """
 
@@ -53,7 +53,7 @@ class Manifest:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether it can be had: what nobody vouches for is not fetched."""
+        """Whether it can be fetched: what cannot be verified is not."""
         return bool(self.sha256 or self.file)
 
 
@@ -189,8 +189,8 @@ class Release:
     and named by neither kubeadm nor a manifest. With `provided`, all comes from there.
     `kube_router_image` is empty where the release has no kube-router. `cni_sources` are by the names of sections, which
     several CNIs may share.
-    `supported_until` is the last day on which upstream mends its Kubernetes, None where the file does not say.
-    `image_archives` and `manifest_patch` are no part of the file: what somebody gives beside it, images and what is
+    `supported_until` is the last day on which upstream supports its Kubernetes, None where the file does not say.
+    `image_archives` and `manifest_patch` are no part of the file: what users give besides it, images and what is
     set in the manifest of the pod network.
     """
 

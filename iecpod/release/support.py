@@ -1,4 +1,4 @@
-"""Whether upstream still mends what a release is made of."""
+"""Whether upstream still supports what a release is made of."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ def check_support(release: Release, today: datetime.date) -> list[Problem]:
         Problem(
             message=f"release {release.name} is past its support: Kubernetes {release.kubernetes_version} gets no "
             f"fixes from upstream since {until}, also none for security",
-            remedy="choose another --release (`iecpod releases list`), or let nobody reach the cluster whom you do not "
-            "trust",
+            remedy="choose another --release (`iecpod releases list`), or let only trusted users reach the cluster",
             rule="release-unsupported",
             severity=Severity.WARNING,
         )

@@ -16,7 +16,7 @@ from iecpod.model import PodRef
 from iecpod.release.scenario import Role
 from iecpod.yaml.document import dump_yaml
 
-#: Options of ssh(1): the POD's key and the pinned host keys count, nothing else; nobody is asked.
+#: Options of ssh(1): the POD's key and the pinned host keys count, nothing else; nothing is prompted for.
 PINNED_SSH = {
     "BatchMode": "yes",
     "IdentitiesOnly": "yes",

@@ -1,4 +1,4 @@
-"""kubeadm configuration in the API version that the Kubernetes version wants.
+"""kubeadm configuration in the API version that the Kubernetes version reads.
 
 Sources: kubeadm's config API reference, v1beta1 to v1beta4. v1beta4 (from 1.31) has `extraArgs` as a list of
 name and value, and its timeouts in one `timeouts` block.

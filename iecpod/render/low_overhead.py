@@ -19,7 +19,7 @@ _WAITS_FOR_ALL = (1, 33)
 #: Where kubeadm finds patches of what it makes, on the first node.
 PATCHES_DIR = "/etc/kubernetes/iecpod-patches"
 
-#: The control plane has one node: there is nobody to lead instead.
+#: The control plane has one node: there is no other to lead instead.
 LEADER_ARGUMENTS = {"leader-elect": "false"}
 
 #: A node that is silent for longer becomes NotReady until its kubelet reports the next time (`_STATUS_PERIODS`).
@@ -39,7 +39,7 @@ _ETCD_PERIODS = {"heartbeat-interval": "1000", "election-timeout": "10000"}
 _SELDOM_SAID = {"watch-progress-notify-interval": "1m0s", "backend-batch-interval": "1s"}
 #: The name of that argument, and etcd 3.6, are kubeadm's since then.
 _ETCD_3_6 = (1, 34)
-#: For two metrics that nobody reads here, the API server asks etcd about each kind of object every minute.
+#: For two metrics that are not read here, the API server asks etcd about each kind of object every minute.
 _NO_ETCD_METRICS = {"etcd-count-metric-poll-period": "0s", "etcd-db-metric-poll-interval": "0s"}
 _STATUS_PERIODS = {"nodeStatusUpdateFrequency": "1m0s", "nodeStatusReportFrequency": "5m0s"}
 _SYNC_PERIODS = {"syncFrequency": "2m0s", "fileCheckFrequency": "20s"}

@@ -27,7 +27,7 @@ class ManifestPatch:
     remedy: str
     changes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    #: By container (its identity): what is set for this POD, and by nobody else.
+    #: By container (its identity): what is set for this POD, and only here.
     own_variables: set[tuple[int, str]] = field(default_factory=set)
 
     @classmethod

@@ -15,7 +15,7 @@ from iecpod.reports.run_report import Report, refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutputs:
-    """Files as options name them; None where nobody asks for one."""
+    """Files as options name them; None where none is asked for."""
 
     report: Path | None = None
     junit: Path | None = None

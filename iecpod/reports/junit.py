@@ -21,7 +21,7 @@ class CaseFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`seconds` None is a check that nobody times; `skipped` is the reason why a case did not run."""
+    """`seconds` None is a check that is not timed; `skipped` is the reason why a case did not run."""
 
     classname: str
     name: str

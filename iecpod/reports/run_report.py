@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from iecpod.model import PodRef
-from iecpod.pods.request import PHASES
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.reports.junit import Case, CaseFailure, Suite, to_junit
 from iecpod.reports.table import format_table
 from iecpod.results import FAILED, Failure, PhaseResult
@@ -17,7 +17,8 @@ from iecpod.results import FAILED, Failure, PhaseResult
 class Report:
     """`outcome` is `done`, `in place` or `failed`; `run_id` is what the objects of this run are marked with.
 
-    `until` is the phase that the run was to stop after, None where it was to make a cluster.
+    `until` is the phase that the run was to stop after, None where it was to make a cluster. `known_phases` are the
+    names of all phases of such a POD, as far as its provider is known.
     """
 
     pod: str
@@ -26,6 +27,7 @@ class Report:
     outcome: str
     phases: tuple[PhaseResult, ...]
     until: str | None = None
+    known_phases: tuple[str, ...] = CLUSTER_PHASES
 
     @property
     def seconds(self) -> float:
@@ -33,6 +35,7 @@ class Report:
 
     def to_json(self) -> str:
         data = asdict(self)
+        del data["known_phases"]
         for phase in data["phases"]:
             for timed in (phase, *phase["nodes"]):
                 timed["seconds"] = round(timed["seconds"], 3)
@@ -54,7 +57,7 @@ class Report:
             for node in phase.nodes:
                 cases.append(_case(classname, f"{phase.name}[{node.node}]", node.seconds, node.failure, node.outcome))
         reached = {phase.name for phase in self.phases}
-        for name in PHASES:
+        for name in self.known_phases:
             if name not in reached:
                 cases.append(Case(classname=classname, name=name, skipped="not reached"))
         return to_junit("iecpod deploy", [Suite(self.pod, tuple(cases), self.seconds)]) + "\n"

@@ -17,7 +17,7 @@ from iecpod.ssh.exchange import Capture, Exchange, TimeIsUp, drain, exchange, wa
 
 _POLL_SECONDS = 0.5
 _ANSWER_SECONDS = 60.0
-#: What precedes a command's output is of nobody; so much of it is looked at.
+#: What precedes a command's output is ignored; so much of it is looked at.
 _MOST_BEFORE = 64 * 1024
 _MARK_BYTES = 64
 

@@ -14,7 +14,7 @@ _PROHIBITED = 1  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED
 
 
 def open_tunnel(transport: paramiko.Transport, address: str, port: int, timeout_seconds: float) -> socket.socket:
-    """A socket of this process whose other end is copied to and from a channel, since TLS wants a real socket.
+    """A socket of this process whose other end is copied to and from a channel, since TLS needs a real socket.
 
     Raises OSError; PermissionError where the node's sshd forwards nothing.
     """

@@ -135,7 +135,7 @@ class AfterRun:
                 remove_described(self._layout, ref)
 
     def _unknown_pods(self, reporter: Reporter, connect: HypervisorUri | None, everything: bool) -> Iterator[Leftover]:
-        """PODs whose objects are on a hypervisor, and that were not deployed from here; copies of such are nobody's."""
+        """PODs whose objects are on a hypervisor, not deployed from here; copies of such have no owner."""
         if connect in (None, EMBEDDED):
             return
         noted = set(find_noted_pods(self._layout))

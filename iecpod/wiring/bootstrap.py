@@ -31,7 +31,7 @@ def described_base(layout: Layout, ref: PodRef) -> Path:
 
 
 def remove_described(layout: Layout, ref: PodRef) -> None:
-    """Nothing of a POD that nobody has bootstrapped. Raises `HostError`."""
+    """Nothing of a POD that was not bootstrapped. Raises `HostError`."""
     base = described_base(layout, ref)
     if not base.is_dir() or base.is_symlink():
         return

@@ -50,7 +50,7 @@ def find_users(
 ) -> dict[Path, tuple[str, ...]]:
     """For each file or directory of a cache, whose last part is its digest or key, who needs it, in words.
 
-    Processes are reported where nobody else is: those of guests belong to the others.
+    Processes are reported where no other user is found: those of guests belong to the others.
     """
     users = [*map(_pod_user, pods), *_domain_users(uris, patience_seconds)]
     processes = _find_readers(paths)

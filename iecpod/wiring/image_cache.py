@@ -38,12 +38,12 @@ class ImageCache:
             return self._used(items, held)
 
     def remove(self, names: Sequence[str], *, dry_run: bool) -> Gathered:
-        """All of them or none. Raises `UsageError` for unknown names, `PreflightError` for what somebody needs."""
+        """All of them or none. Raises `UsageError` for unknown names, `PreflightError` for what is in use."""
         chosen = select_items(find_items(self._cache_dir), names)
         return self._remove(chosen, older_than_seconds=float("-inf"), dry_run=dry_run, all_or_none=True)
 
     def remove_unused(self, *, parts: bool, older_than_seconds: float, dry_run: bool) -> Gathered:
-        """Images that nobody needs; with `parts` also what images are made of."""
+        """Images that are not in use; with `parts` also what images are made of."""
         chosen = [item for item in find_items(self._cache_dir) if item.is_image or parts]
         return self._remove(chosen, older_than_seconds=older_than_seconds, dry_run=dry_run, all_or_none=False)
 

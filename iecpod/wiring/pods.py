@@ -121,7 +121,7 @@ class Pods:
     def _teardown_site(self, request: PodRequest, tools: PodAdapters) -> Site:
         given, saved = request.options, tools.state.saved().options.site
         described = request.ref.lab == BOOTSTRAP_LAB and given.base_uri is None  # until it was torn down
-        if given.provider is ProviderName.EXISTING or (described and not given.uri):
+        if not given.makes_machines or (described and not given.uri):
             return Site(ProviderName.EXISTING)
         if saved is not None and (given.uri is None or saved.uri is None):
             return saved

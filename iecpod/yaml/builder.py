@@ -226,7 +226,7 @@ class Builder:
             if not isinstance(source, dict) or not isinstance(source_marks, tuple):
                 self.report(
                     frame.key_mark,
-                    "the merge key '<<' wants a mapping or a list of mappings",
+                    "the merge key '<<' needs a mapping or a list of mappings",
                     "merge an anchor that stands on a mapping, as in '<<: *anchor'",
                     "yaml-merge",
                 )

@@ -1,4 +1,4 @@
-"""The hypervisors that the contract suite runs against, each with the means to act on it as somebody else would."""
+"""The hypervisors that the contract suite runs against, each with the means to act on it from outside."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Iecpod:
         return EmbeddedHost(self.pod_dir, owner)
 
     def virsh(self, *arguments: str) -> str:
-        """What somebody else does on the POD's hypervisor."""
+        """What an administrator does on the POD's hypervisor."""
         argv = ["virsh", "-c", self.host.uri, *arguments]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 

@@ -57,7 +57,7 @@ class FakeHypervisor:
         self.pulled: list[tuple[str, str]] = []
 
     def add_foreign(self, kind: Kind, xml: str) -> None:
-        """Defines an object as somebody else would, past all checks."""
+        """Defines an object from outside, past all checks."""
         self._objects[kind, find_name(xml)] = _Object(kind, xml)
 
     def start_outside(self, kind: Kind, name: str) -> None:
@@ -210,7 +210,7 @@ class FakeVlanLinks:
 
 
 class FakeHost:
-    """`HypervisorHost` whose guests never answer; `started` tells whether `start` was called and not undone."""
+    """`HypervisorHost` whose guests never answer; `started` says whether `start` was called and not undone."""
 
     def __init__(self, hypervisor: FakeHypervisor, routes: tuple[Route, ...] = ()) -> None:
         self.hypervisor = hypervisor

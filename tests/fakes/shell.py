@@ -14,7 +14,7 @@ Reply = CommandResult | Exception | Callable[[Sequence[str], bytes], CommandResu
 class FakeShell:
     """Answers by the longest prefix of argv that was scripted with `on`; keeps calls and files.
 
-    A command that nobody scripted is an AssertionError: a test says what it expects. Where one prefix has several
+    A command that is not scripted is an AssertionError: a test says what it expects. Where one prefix has several
     replies they are used up in order, and the last one stays.
     """
 
@@ -80,6 +80,6 @@ class FakeShell:
 
     def _next_reply(self, argv: tuple[str, ...]) -> Reply:
         matching = [prefix for prefix in self._replies if argv[: len(prefix)] == prefix]
-        assert matching, f"{self._node}: nobody scripted {' '.join(argv)}"
+        assert matching, f"{self._node}: not scripted: {' '.join(argv)}"
         replies = self._replies[max(matching, key=len)]
         return replies.pop(0) if len(replies) > 1 else replies[0]

@@ -1,4 +1,4 @@
-"""The house holds: who may import whom, who alone may import what, and no cycles."""
+"""The layers hold: what may import what, the only importers of libraries, and no cycles."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "iecpod"
 
-#: Lowest first; a module imports from its own floor and from those below. The longest matching prefix counts.
-FLOORS = (
+#: Lowest first; a module imports from its own layer and from those below. The longest matching prefix counts.
+LAYERS = (
     (
         *("errors", "outside_json", "units", "sha256", "printable", "processes", "home", "layout", "locks"),
         "ssh_login",
@@ -42,10 +42,10 @@ FLOORS = (
     ("wiring", "cli", "__main__"),
 )
 
-#: Rooms that do not know each other: phases see ports, the roof joins them with adapters. Commands, what they share,
-#: and phases see the port to providers, and no provider.
+#: Packages that do not import each other: phases see ports, `wiring` joins them with adapters. Commands, what they
+#: share, and phases see the port to providers, and no provider.
 _ADAPTERS = ("adapters", "cache", "checkpoints", "images", "progress", "ssh")
-STRANGERS = (
+SEPARATE = (
     *((one, "deploy") for one in _ADAPTERS),
     *((one, "providers") for one in ("pods", "reports", "conformance", "logs", "commands")),
 )
@@ -71,8 +71,19 @@ ONLY_IMPORTERS = {
     "rich": ("progress.live_display", "progress.reporters"),
     "click": ("cli",),
     # of the standard library: what reads from servers is bounded there
-    "http": ("http.client",),
+    "http": ("http.client", "http.failures"),
 }
+
+
+#: What starts programs. `adapters.host_programs` names the reason of each that is not `call_program`.
+STARTERS = {
+    *("adapters.host_programs", "adapters.long_program", "adapters.host_kubectl"),
+    *("images.confinement.tool", "images.confinement.confined_process"),
+    *("providers.libvirt.kvm_probe", "providers.libvirt.checkpoint.guard", "providers.libvirt.checkpoint.memory_file"),
+}
+
+#: What reads /proc of other processes and mounts, whoever asks.
+PROCESS_READERS = {"processes"}
 
 
 def name_of(path: Path) -> str:
@@ -101,24 +112,24 @@ def inner_imports(module: str) -> set[str]:
     return found - {module}
 
 
-def is_in(module: str, room: str) -> bool:
-    return module == room or module.startswith(room + ".") or (room.endswith("_") and module.startswith(room))
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
-def floor_of(module: str) -> int:
-    found = [floor for floor, rooms in enumerate(FLOORS) for room in rooms if is_in(module, room)]
-    assert found, f"{module} is on no floor"
+def layer_of(module: str) -> int:
+    found = [layer for layer, packages in enumerate(LAYERS) for package in packages if is_in(module, package)]
+    assert found, f"{module} is in no layer"
     return found[0]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module])
-def test_a_module_imports_nothing_from_above(module: str) -> None:
-    above = {name for name in inner_imports(module) if floor_of(name) > floor_of(module)}
+def test_a_module_imports_nothing_from_a_higher_layer(module: str) -> None:
+    above = {name for name in inner_imports(module) if layer_of(name) > layer_of(module)}
     assert not above
 
 
-@pytest.mark.parametrize(("one", "other"), [*STRANGERS, *((b, a) for a, b in STRANGERS)])
-def test_strangers_stay_strangers(one: str, other: str) -> None:
+@pytest.mark.parametrize(("one", "other"), [*SEPARATE, *((b, a) for a, b in SEPARATE)])
+def test_separate_packages_stay_separate(one: str, other: str) -> None:
     met = {
         (module, name)
         for module in MODULES
@@ -132,8 +143,25 @@ def test_strangers_stay_strangers(one: str, other: str) -> None:
 @pytest.mark.parametrize("library", ONLY_IMPORTERS)
 def test_a_library_has_one_importer(library: str) -> None:
     importers = {module for module in MODULES if any(name.split(".")[0] == library for name in imports_of(module))}
-    assert importers or library == "libvirt_qemu", f"nobody imports {library}: take it out of setup.cfg"
-    assert {name for name in importers if not any(is_in(name, room) for room in ONLY_IMPORTERS[library])} == set()
+    assert importers or library == "libvirt_qemu", f"no module imports {library}: take it out of setup.cfg"
+    assert {name for name in importers if not any(is_in(name, package) for package in ONLY_IMPORTERS[library])} == set()
+
+
+def test_programs_are_started_by_few_modules() -> None:
+    assert {module for module in MODULES if "subprocess" in imports_of(module)} == STARTERS
+    reasons = " ".join(ast.get_docstring(ast.parse(MODULES["adapters.host_programs"].read_text())).split())  # type: ignore[union-attr]
+    folders = ("providers/libvirt/checkpoint/", "host_programs.py")
+    for module in STARTERS - {"adapters.host_programs"}:
+        path = str(MODULES[module].relative_to(PACKAGE))
+        named = (path, path.removeprefix("adapters/"), *(folder for folder in folders if path.startswith(folder)))
+        assert any(f"`{name}`" in reasons for name in named), f"{path} is not named in adapters/host_programs.py"
+
+
+def test_one_module_reads_the_process_table() -> None:
+    """`/proc/self` alone, a file of the kernel's settings, and scripts for nodes are no look at other processes."""
+    texts = {module: path.read_text() for module, path in MODULES.items()}
+    pattern = re.compile(r"""Path\("/proc"\)|/proc/self/mountinfo""")
+    assert {module for module, text in texts.items() if pattern.search(text)} == PROCESS_READERS
 
 
 def test_servers_are_reached_by_one_module() -> None:
@@ -155,8 +183,8 @@ def test_verbs_about_descriptors_reach_no_hypervisor() -> None:
             reached.add(module)
             left.extend(inner_imports(module) & set(MODULES))
     assert {"descriptors.schema", "descriptors.addresses.addressing"} <= reached
-    rooms = ("wiring", "ports", "provider", "providers", "render", "cni", "deploy", *_ADAPTERS)
-    assert {module for module in reached if any(is_in(module, room) for room in rooms)} == set()
+    packages = ("wiring", "ports", "provider", "providers", "render", "cni", "deploy", *_ADAPTERS)
+    assert {module for module in reached if any(is_in(module, package) for package in packages)} == set()
 
 
 _PRINTERS = {
@@ -204,7 +232,7 @@ def test_there_are_no_cycles_between_packages() -> None:
 
 
 def test_no_package_is_crowded() -> None:
-    """Somebody new sees from the list of a folder what belongs there: 20 files, and `__init__`."""
+    """A newcomer sees from the list of a folder what belongs there: 20 files, and `__init__`."""
     files = Counter(path.parent for path in MODULES.values())
     assert {str(folder.relative_to(PACKAGE)): count for folder, count in files.items() if count > 21} == {}
 

@@ -45,7 +45,7 @@ def failure_of(work: Callable[[], object]) -> BaseException:
     return caught.value.error
 
 
-def test_a_signal_says_in_which_phase_and_how_to_go_on() -> None:
+def test_a_signal_says_in_which_phase_and_how_to_continue() -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt("SIGTERM")
 
@@ -57,7 +57,7 @@ def test_a_signal_says_in_which_phase_and_how_to_go_on() -> None:
     )
 
 
-def test_any_timeout_of_a_phase_says_how_to_go_on() -> None:
+def test_any_timeout_of_a_phase_says_how_to_continue() -> None:
     def slow() -> None:
         raise WaitTimeout("iec01: `kubectl`", 300, "")
 

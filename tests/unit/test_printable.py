@@ -162,7 +162,7 @@ def test_events_are_exact_and_ascii() -> None:
     assert json.loads(stream.getvalue().splitlines()[1])["message"] == ALL + MARKUP
 
 
-def test_junit_is_xml_whatever_it_tells() -> None:
+def test_junit_is_xml_whatever_it_contains() -> None:
     failure = CaseFailure(message=ALL, kind="failed", text=ALL + "\n]]>")
     cases = (Case(classname=ALL, name=ALL, failure=failure, output=ALL), Case(classname="b", name="c", skipped=ALL))
     text = to_junit(ALL, [Suite(ALL, cases)])
@@ -177,7 +177,7 @@ def test_tables_keep_their_columns() -> None:
     assert len({line.rindex(last) for line, last in zip(table.splitlines(), "Bxy", strict=True)}) == 1
 
 
-def test_a_report_tells_what_nodes_said() -> None:
+def test_a_report_has_what_nodes_printed() -> None:
     phase = PhaseResult("runtime", "failed", 1.0, f"iec01: {ALL}")
     report = Report(pod="a/b", run_id="1", virt_type="kvm", outcome="failed", phases=(phase,))
     assert is_harmless(report.to_text()) and is_harmless(report.to_junit())

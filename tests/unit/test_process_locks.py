@@ -1,4 +1,4 @@
-"""Locks between processes: only their owner can open one, and nobody waits without a word or without an end."""
+"""Locks between processes: only their owner can open one, and each wait is reported and bounded."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_foreign_lock_on_a_lease_does_not_either(tmp_path: Path) -> None:
     assert not is_held(tmp_path, "thing"), "what was not got is not kept open"
 
 
-def test_a_foreign_lock_on_a_pod_is_told(tmp_path: Path) -> None:
+def test_a_foreign_lock_on_a_pod_is_reported(tmp_path: Path) -> None:
     layout = layout_below(tmp_path)
     with (
         foreign_lock(layout.runtime_dir / "locks" / "lab" / "pod.lock") as holder,

@@ -1,16 +1,25 @@
-"""What /proc tells of other processes."""
+"""What /proc shows of other processes."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from iecpod.processes import find_processes, other_processes, start_ticks, started_at
+from iecpod.processes import (
+    find_processes,
+    mount_points,
+    other_processes,
+    start_ticks,
+    started_at,
+    taken_by_children,
+)
 
 
 @pytest.fixture
@@ -42,7 +51,7 @@ def test_what_cannot_be_looked_at_is_passed_over() -> None:
     assert find_processes(refuse) == ()
 
 
-def test_the_start_tells_processes_of_one_number_apart(sleeper: subprocess.Popen[bytes]) -> None:
+def test_the_start_distinguishes_processes_of_one_number(sleeper: subprocess.Popen[bytes]) -> None:
     assert start_ticks(os.getpid()) <= start_ticks(sleeper.pid) == start_ticks(sleeper.pid)
     assert abs(started_at(sleeper.pid) - time.time()) < 60
 
@@ -66,3 +75,21 @@ def test_a_name_that_is_no_text(tmp_path: Path) -> None:
             time.sleep(0.01)
         assert start_ticks(process.pid) > 0
         process.kill()
+
+
+def test_children_are_counted_with_theirs() -> None:
+    script = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
+    before = taken_by_children(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            count, memory_bytes = taken_by_children(os.getpid())
+            assert count == before[0] + 2 and memory_bytes > before[1]
+            assert taken_by_children(process.pid)[0] == 1
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_mount_points_are_those_of_this_process() -> None:
+    assert {Path("/"), Path("/proc")} <= set(mount_points())

@@ -37,8 +37,8 @@ def test_sizes(text: str, size: int) -> None:
         ("-1G", "'-1G' is not a size: a number with the unit K, M, G or T, such as 100G"),
         ("1 G", "'1 G' is not a size: a number with the unit K, M, G or T, such as 100G"),
         ("٣G", "'٣G' is not a size: a number with the unit K, M, G or T, such as 100G"),
-        ("0G", "'0G' is a size of nothing"),
-        ("0.0000001K", "'0.0000001K' is a size of nothing"),
+        ("0G", "'0G': size must be greater than 0"),
+        ("0.0000001K", "'0.0000001K': size must be greater than 0"),
         ("99999999T", "'99999999T' is more than any machine holds (1 EiB)"),
     ],
 )
@@ -60,7 +60,7 @@ def test_speeds(text: str, speed: int) -> None:
     [
         ("10", "'10' is not a speed: a number with the unit mb, gb or tb, such as 10gb"),
         ("fast", "'fast' is not a speed: a number with the unit mb, gb or tb, such as 10gb"),
-        ("0gb", "'0gb' is a speed of nothing"),
+        ("0gb", "'0gb': speed must be greater than 0"),
     ],
 )
 def test_bad_speeds(text: str, message: str) -> None:

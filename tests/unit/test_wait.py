@@ -46,7 +46,7 @@ def test_without_an_extension_a_deadline_is_fixed() -> None:
     assert [deadline.after(str(now), now) for now in (6, 90, 104)] == [105, 105, 105]
 
 
-def test_every_observation_is_told() -> None:
+def test_every_observation_is_reported() -> None:
     shown: list[str] = []
     answers = iter(["one", "two", ""])
 

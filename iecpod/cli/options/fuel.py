@@ -5,15 +5,19 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeVar
 
 import click
 
 from iecpod.errors import UsageError
-from iecpod.pods.request import PHASES
+from iecpod.pods.request import CLUSTER_PHASES
+from iecpod.providers.phase_names import PHASE_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: Those of every provider; a deploy refuses one that its provider does not have.
+_PHASES = tuple(dict.fromkeys((*chain.from_iterable(PHASE_NAMES.values()), *CLUSTER_PHASES)))
 #: By how often -e is given: never, once, twice or more.
 _UNTIL = (None, "domains", "reachable")
 _TEARDOWN = 3
@@ -62,7 +66,7 @@ def fuel_options(function: F) -> F:
             count=True,
             help="Once: only networks and machines, started. Twice: until they answer to SSH.",
         ),
-        click.option("--until", type=click.Choice(PHASES), help="Stop after this phase."),
+        click.option("--until", type=click.Choice(_PHASES), help="Stop after this phase."),
         click.option(
             "-E", "--erase", count=True, help="Three times: tear the POD down. Once or twice: no effect, warns."
         ),

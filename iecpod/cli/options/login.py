@@ -80,14 +80,14 @@ def login_options(function: F) -> F:
         click.option(
             "--accept-new-host-keys",
             is_flag=True,
-            help="Take host keys that nothing is known of on trust; they are printed, and kept.",
+            help="Accept unknown host keys; their fingerprints are printed, and the keys are pinned.",
         ),
     )
     return with_options(function, options)
 
 
 def make_login(options: Mapping[str, Any], environ: Mapping[str, str]) -> Login:
-    """Asks for a password where that is wanted. Users without a home have no known_hosts. Raises `UsageError`."""
+    """Prompts for a password where that is asked for. Users without a home have no known_hosts. Raises `UsageError`."""
     return Login(
         user=options.get("user"),
         password=_password(options, environ),

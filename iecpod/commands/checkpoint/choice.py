@@ -24,7 +24,7 @@ class Fit:
 
 
 def find_fit(store: CheckpointStore, ref: PodRef, inputs: CheckpointInputs) -> Fit:
-    """Of those that are nobody's own state, the latest that was made of the same; one with memory that loads first."""
+    """Of the unnamed ones, the latest that was made of the same; one with memory that loads first."""
     own = [one for one in checkpoints_of(store, ref) if not one.name]
     if not own:
         return Fit(None, "there is none")
@@ -56,7 +56,7 @@ def checkpoints_of(store: CheckpointStore, ref: PodRef) -> list[Checkpoint]:
 
 
 def choose_checkpoint(store: CheckpointStore, ref: PodRef, name: str | None) -> Checkpoint:
-    """By name or id, or how an id begins; without a name the latest that is nobody's own state.
+    """By name or id, or how an id begins; without a name the latest unnamed one.
 
     Raises `UsageError`.
     """

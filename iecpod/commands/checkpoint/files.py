@@ -42,6 +42,6 @@ def put_files_back(checkpoint: Checkpoint, directory: Path, pod_dir: Path) -> No
 
 
 def own_file(path: Path) -> None:
-    """libvirt may have made it for QEMU's user: nobody else is to change or read it."""
+    """libvirt may have made it for QEMU's user: no other user may change or read it."""
     os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
     path.chmod(PRIVATE)

@@ -17,7 +17,7 @@ from iecpod.checkpoints.manifest import Checkpoint
 from iecpod.commands.checkpoint.choice import describe_difference
 from iecpod.commands.checkpoint.files import put_files_back
 from iecpod.commands.checkpoint.save import checkpoints_provider
-from iecpod.commands.deploy import make_report, phase_tools, withdraw
+from iecpod.commands.deploy import DeployRun, make_report, phase_tools, withdraw
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.kubectl.admin_conf import AdminConf
 from iecpod.deploy.kubectl.node_leases import RenewedLeases
@@ -81,7 +81,7 @@ def remove_pod(inputs: PodInputs, tools: PodTools) -> None:
 
 
 def check_whole(store: CheckpointStore, checkpoint: Checkpoint, notify: Callable[[str], None]) -> None:
-    """By digests, as far as files have changed since they were last compared. Nobody removes it from here on.
+    """By digests, as far as files have changed since they were last compared. It cannot be removed from here on.
 
     Raises `PreflightError` with everything that is wrong.
     """
@@ -122,7 +122,7 @@ def _damaged(path: Path, why: str, remedy: str) -> Problem:
 
 
 def _stands(tools: PodTools) -> bool:
-    """Whether there is a POD that nobody has asked to replace; one that a killed restore left is none."""
+    """Whether there is a POD that must not be replaced unasked; one that a killed restore left is none."""
     return tools.state.saved().is_noted and not (tools.state.pod_dir / RESTORING).exists()
 
 
@@ -212,7 +212,7 @@ class _Restore:
             provider.close()
 
     def _put_back(self) -> None:
-        """The marker comes first: what a killed restore leaves is no POD that somebody wants to keep."""
+        """The marker comes first: what a killed restore leaves is no POD to keep."""
         self.tools.state.save(self.inputs.to_save)
         replace_file(self.tools.state.pod_dir / RESTORING, f"{self.checkpoint.id}\n", PRIVATE)
         put_files_back(self.checkpoint, self.store.directory(self.checkpoint.id), self.tools.state.pod_dir)
@@ -224,7 +224,7 @@ class _Restore:
         found = saved.options.changed(Source.DEFAULT, virt_type=planned.virt_type)
         self.tools.state.save(replace(saved, options=found))
         shared = phase_tools(self.inputs, self.tools.run, provider, planned)
-        report = partial(make_report, self.inputs, self.tools.run, planned)
+        report = partial(make_report, DeployRun(self.inputs, self.tools, provider), planned)
         try:
             results = run_phases(self._phases(provider, restoring, planned, current, shared), shared)
         except PhaseFailed as failed:

@@ -3,7 +3,7 @@
 On each node a transient unit (`iecpod-instant`) stops the processes that act on the time, by SIGSTOP, until it sees
 that time has passed while the node stood still. It sees that by the RTC, which follows the host's clock, and it is in
 the memory that is saved: so it steps the clock of a restored node before the kubelet runs there, and before anybody
-can log in. The controller manager continues later, when kubelets have renewed their leases. A node that nobody pauses
+can log in. The controller manager continues later, when kubelets have renewed their leases. A node that is not paused
 continues by itself.
 """
 

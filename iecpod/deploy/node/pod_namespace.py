@@ -38,7 +38,7 @@ $inside ping -c 3 -i 0.2 -W 10 -M do -s $((mtu - 28)) "$2" >&2
 """
 
 #: Arguments: seconds, the pod's address, the other's, and `denied` or `allowed`. Prints what was seen last, where that
-#: is not what is awaited. curl's exit status is 7 for a connection that is refused, 28 for one that nobody answers.
+#: is not what is awaited. curl's exit status is 7 for a connection that is refused, 28 for one that is not answered.
 AWAIT_POLICY = f"""
 end=$(($(date +%s) + $1))
 own=$2

@@ -147,7 +147,7 @@ class ControlPlanePhase:
         later: a unit that stays failed is that of an init that broke off.
         """
         try:
-            self._init(is_running=False, goes_on=True, is_begun=True)
+            self._init(is_running=False, is_resumed=True, is_begun=True)
         except CommandFailed:
             self.shell.run(["systemctl", "reset-failed", _UNIT], check=False)
             raise
@@ -155,25 +155,25 @@ class ControlPlanePhase:
     def _init_twice(self, seen: _Seen) -> None:
         """Without an admin.conf there is no API server that could answer."""
         try:
-            goes_on = "admin.conf" in seen.files and self._api_server_comes(seen.job)
-            self._init(is_running=seen.job == "activating", goes_on=goes_on, is_begun="manifests" in seen.files)
+            is_resumed = "admin.conf" in seen.files and self._api_server_comes(seen.job)
+            self._init(is_running=seen.job == "activating", is_resumed=is_resumed, is_begun="manifests" in seen.files)
         except CommandFailed as first:
             # kubeadm gives single requests ten seconds. What it has made by then stays true.
             if not self._api_server_answers():
                 raise
-            self.tools.reporter.warn(f"{first.cause}\n{self.shell.node}: going on with kubeadm init")
-            self._init(is_running=False, goes_on=True, is_begun=True)
+            self.tools.reporter.warn(f"{first.cause}\n{self.shell.node}: continuing kubeadm init")
+            self._init(is_running=False, is_resumed=True, is_begun=True)
 
     def _remove_config(self, seconds: float) -> None:
         self.shell.run(["rm", "-f", _CONFIG], timeout_seconds=seconds, check=False)
 
-    def _init(self, *, is_running: bool, goes_on: bool, is_begun: bool) -> None:
+    def _init(self, *, is_running: bool, is_resumed: bool, is_begun: bool) -> None:
         self.admin_conf.forget()
         if not is_running:
-            if is_begun and not goes_on:
+            if is_begun and not is_resumed:
                 # An init that broke off leaves manifests and certificates, over which kubeadm refuses to start.
                 reset_node(self.shell, self.cluster)
-            if goes_on:
+            if is_resumed:
                 self._clear_corefile()
             seconds = self.tools.deadlines.seconds(_INIT_SECONDS)
             config = render_init_config(self.cluster, token=make_token(), timeout_seconds=seconds)
@@ -182,7 +182,7 @@ class ControlPlanePhase:
         run_job(
             self.shell,
             _UNIT,
-            self._argv(goes_on),
+            self._argv(is_resumed),
             seconds=_INIT_SECONDS,
             tools=self.tools,
             remedy="deploy resumes kubeadm init where the API server answers, else it starts over",
@@ -194,9 +194,9 @@ class ControlPlanePhase:
             pairs = [word for name, text in patches.items() for word in (name, text)]
             self.shell.run(["sh", "-euc", _WRITE_PATCHES, "write-patches", PATCHES_DIR, *pairs])
 
-    def _argv(self, goes_on: bool) -> list[str]:
+    def _argv(self, is_resumed: bool) -> list[str]:
         skipped = _skipped_phases(self.cluster)
-        if goes_on:
+        if is_resumed:
             # kubeadm's own checks refuse what an earlier init has made.
             skipped = list(dict.fromkeys(["preflight", *skipped]))
         init = ["kubeadm", "init", f"--config={_CONFIG}", "--skip-token-print", *preflight_flags(self.cluster)]

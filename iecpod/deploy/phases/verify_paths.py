@@ -9,7 +9,8 @@ from iecpod.deploy.kubectl.kubectl import name_of
 from iecpod.deploy.kubectl.pod_status import cluster_ip_of, ip_of
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError
-from iecpod.http.client import Patience, Size, WebError, read_page
+from iecpod.http.client import Patience, Size, read_page
+from iecpod.http.failures import WebError
 from iecpod.outside_json import Json
 
 #: Opens a TCP connection from the machine that iecpod runs on: address, port, seconds.

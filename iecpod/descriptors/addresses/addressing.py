@@ -211,7 +211,7 @@ class _NetworkLayout:
         yield from (stated.address for stated in self.stated)
 
     def owner_of(self, address: IpAddress, node: int) -> str:
-        """Who has the address that a node would get; empty where nobody else does."""
+        """Who has the address that a node would get; empty where it is free."""
         if address in (self.network.gateway, self.host_address):
             return "the gateway" if address == self.network.gateway else "the host"
         return next((s.owner for s in self.stated if s.address == address and s.node != node), "")

@@ -10,7 +10,7 @@ from iecpod.model import PodSpec
 
 
 def assign_places(names: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
-    """The place of each node by name: the one that is `known`, else the lowest that nobody has.
+    """The place of each node by name: the one that is `known`, else the lowest that is free.
 
     Nodes that are known and no longer named keep theirs until they are forgotten.
     """

@@ -56,5 +56,5 @@ def error(name: str, *, reason: str, source: str, fixed: str = "") -> Callable[[
 
 
 def warning(name: str, *, reason: str, source: str) -> Callable[[Check], Rule]:
-    """Makes a check a warning: real labs break it and work, or nobody needs what it is about."""
+    """Makes a check a warning: real labs break it and work, or do not need what it is about."""
     return lambda check: Rule(name, Severity.WARNING, reason, source, check)

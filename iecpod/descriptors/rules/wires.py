@@ -18,7 +18,7 @@ _MOST_CHARACTERS = 15
     "nic-shared-on-virtual",
     reason="networks on one NIC are distinguished by their tags",
     source="IEEE 802.1Q",
-    fixed="nobody could tell the networks apart",
+    fixed="the networks could not be distinguished",
 )
 def nic_shared_on_virtual(pod: PodView) -> Iterator[Finding]:
     if pod.is_virtual:

@@ -1,1 +1,1 @@
-"""Whether the software of a POD can be had, from where, and what vouches for it."""
+"""Whether the software of a POD is available, from where, and how it is verified."""

@@ -1,4 +1,4 @@
-"""Whether what a release names can be had: the part of the preflight that looks at software alone."""
+"""Whether what a release names can be fetched: the part of the preflight that looks at software alone."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ def _obstacles(release: Release, site: Site) -> dict[BundleVia, str]:
         obstacles[BundleVia.IMAGE] = f"the image of release {release.name} comes from elsewhere and is taken as it is"
     elif release.runtime != "containerd":
         obstacles[BundleVia.IMAGE] = f"{release.runtime}, the runtime of release {release.name}, runs in no tree"
-    if site.uri is None:
+    if not site.makes_machines:
         there = "machines that have their operating system already are not made here"
         obstacles |= {BundleVia.IMAGE: there, BundleVia.DISK: there}
-    elif not site.uri.is_on_this_host:
+    elif site.uri is not None and not site.uri.is_on_this_host:
         obstacles[BundleVia.DISK] = f"the hypervisor at {site.uri} does not see the disks of this machine"
     return obstacles
 

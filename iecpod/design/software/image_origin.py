@@ -76,7 +76,7 @@ def check_origins(images: Sequence[NeededImage], archs: Sequence[Arch]) -> Itera
 
 
 def check_given_twice(release: Release) -> Iterator[Problem]:
-    """Images of archives that nodes are given anyway: which of the two they would run is nobody's guess."""
+    """Images of archives that nodes are given anyway: which of the two they would run is undefined."""
     given = made_references(release)
     if release.provided is not None:
         given |= frozenset(release.provided.manifest.references)

@@ -11,7 +11,7 @@ from iecpod.release.release import ImageSourceType, Release
 
 
 def check_trust(release: Release, arch: Arch, supply: Supply) -> list[Problem]:
-    """Each download that neither a digest nor a signature vouches for; a bundle was verified as a whole."""
+    """Each download that neither a digest nor a signature covers; a bundle was verified as a whole."""
     if release.provided is not None:
         return []
     return [
@@ -40,7 +40,7 @@ def check_release_file(file: str, release: Release) -> list[Problem]:
 
 
 def _check_image(release: Release, arch: Arch) -> Iterator[Problem]:
-    """Its sums vouch for it, so what matters is who vouches for those."""
+    """It is verified by its sums, so what matters is how those are verified."""
     image, sums_url = release.image, release.image.sha256sums.get(arch, "")
     if image.type is ImageSourceType.URL and not image.keyring and _is_plain(sums_url):
         yield _unprotected(

@@ -1,1 +1,1 @@
-"""Archives of container images: written, and read where somebody else wrote them."""
+"""Archives of container images: written, and read where they come from outside."""

@@ -1,4 +1,4 @@
-"""Archives of images that somebody gave, taken into the cache under the digest of the file.
+"""Archives of images from users, taken into the cache under the digest of the file.
 
 What is kept is one archive an architecture, of the one form that every container runtime loads, with layers that are
 not compressed: old ones know no zstd, and nodes are spared the work. Each layer was checked against the digest that the
@@ -113,7 +113,7 @@ def keep_images(members: Members, images: Iterable[SavedImage], work: Path, dire
         except OddTar as error:
             raise members.refuse(f"{layer.name}: {error}") from error
         if found != diff_id:
-            raise members.refuse(f"the layer {layer.name} is sha256:{found}, and its image wants sha256:{diff_id}")
+            raise members.refuse(f"the layer {layer.name} is sha256:{found}, and its image requires sha256:{diff_id}")
         kept[diff_id], left = target, left - target.stat().st_size
     for arch in Arch:
         of_arch = [entry for image in given if image.arch is arch for entry in _packed(members, image, kept)]

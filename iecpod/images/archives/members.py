@@ -1,4 +1,4 @@
-"""What is in an archive of images that somebody else wrote: its plain files, each with its digest.
+"""What is in an archive of images from outside: its plain files, each with its digest.
 
 Names in the archive are keys, and never become paths of this host.
 """

@@ -179,7 +179,7 @@ def _compile(work: Path, tree: Path, go_root: Path, arch: Arch, log_path: Path) 
 def _makes(arch: Arch) -> Iterator[tuple[tuple[str, ...], dict[str, str]]]:
     """Programs to make at once, and variables for it.
 
-    For another architecture, Kubernetes' build turns cgo on for what it does not list as static, and wants a C compiler
+    For another architecture, Kubernetes' build turns cgo on for what it does not list as static, and needs a C compiler
     for it; it can be set for one program at a time.
     """
     if arch.debian == host_debian_arch():

@@ -99,14 +99,14 @@ class _Compiled(Protocol):
 def _compiled_recipe(release: Release, source: BundleSource, arch: Arch) -> dict[str, Any]:
     if source.go is not None:
         return {"go": go_recipe(release, source.go, arch)}
-    assert source.kubernetes is not None, "the schema wants one of both"
+    assert source.kubernetes is not None, "the schema requires one of both"
     return {"kubernetes": kubernetes_recipe(source.kubernetes, release.kubernetes_version, arch)}
 
 
 def _compile(cache: Cache, release: Release, source: BundleSource, arch: Arch, apt_mirror: str) -> _Compiled:
     if source.go is not None:
         return compile_go_release(cache, release, source.go, arch, apt_mirror)
-    assert source.kubernetes is not None, "the schema wants one of both"
+    assert source.kubernetes is not None, "the schema requires one of both"
     return compile_debian_release(cache, release, source.kubernetes, arch, apt_mirror)
 
 

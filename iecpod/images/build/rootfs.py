@@ -17,7 +17,7 @@ from iecpod.model import Arch
 from iecpod.naming import NAMESPACE
 from iecpod.release.release import ImageSource
 
-#: dpkg leaves out what nobody reads in a lab guest: a third of the files.
+#: dpkg leaves out what is not read in a lab guest: a third of the files.
 _DPKG_EXCLUDES = (
     "path-exclude=/usr/share/man/*",
     "path-exclude=/usr/share/info/*",

@@ -52,10 +52,10 @@ class BundleBuild:
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
-        """Without those that nobody vouches for: a POD that needs them is refused with the bundle as without.
+        """Without those that cannot be verified: a POD that needs them is refused with the bundle as without.
 
         Where images are made here, manifests are of use to those alone who have archives of their images: they give
-        the file, and nobody else has to reach its address.
+        the file, and no other host has to reach its address.
         """
         is_fetched = self.release.bundle is None
         return tuple(

@@ -93,7 +93,7 @@ def each_once(references: Iterable[str]) -> tuple[str, ...]:
     for reference in references:
         before = chosen.setdefault(without_digest(reference), reference)
         if digest_of(before) and digest_of(reference) not in ("", digest_of(before)):
-            raise ImageError(f"the release wants both {before} and {reference}", "correct the release or its manifest")
+            raise ImageError(f"the release names both {before} and {reference}", "correct the release or its manifest")
         if digest_of(reference):
             chosen[without_digest(reference)] = reference
     return tuple(chosen.values())

@@ -109,7 +109,7 @@ class StoredBundle:
         return self.trust.check(bundle.manifest, bundle.signature, str(self.path))
 
     def _keep_signature(self, final: Path, signature: bytes | None) -> None:
-        """With a bundle that is there: a later run may demand it. One that nobody has checked replaces none."""
+        """With a bundle that is there: a later run may demand it. One that was not checked replaces none."""
         is_new = self.trust.signers is not None or not (final / SIGNATURE).exists()
         if signature is not None and is_new:
             replace_file(final / SIGNATURE, signature, READABLE)

@@ -35,7 +35,7 @@ class BundleTrust:
         if signer is None:
             raise _refusal(
                 origin,
-                f"its signature is by nobody whom {self.signers} names, or is of another bundle",
+                f"its signature is by no signer that {self.signers} lists, or is that of another bundle",
                 "ask its maker for the bundle and its signature again, or for the key that signs",
                 "bundle-signature",
             )

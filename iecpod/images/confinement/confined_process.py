@@ -1,7 +1,7 @@
 """A confined program from its start to the end of all its processes: its output, and the limits that it is held to.
 
 Limits that the kernel holds are set by `confined_entry`. Those on time, on room and on what all processes take together
-are looked at here, every second: control groups would hold them more strictly, and are not everywhere to be had.
+are looked at here, every second: control groups would hold them more strictly, and are not available everywhere.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from iecpod.images.confinement.program import Confinement, Limits
+from iecpod.processes import taken_by_children
 from iecpod.units import format_age, format_size
 
 _CHUNK_BYTES = 64 * 1024
@@ -29,7 +30,6 @@ _RESERVE_BYTES = 512 * 1024**2
 _STEP_BYTES, _STEP_SECONDS = 1024**3, 60.0
 #: Deeper than any tree of a guest, and less than a process may have open.
 _DEEPEST = 200
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _BLOCK_BYTES = 512
 
 
@@ -80,7 +80,7 @@ def _copier(descriptor: int, log: IO[bytes], most_bytes: int) -> Callable[[], bo
 
 
 def _has_more(descriptor: int, seconds: float, copy: Callable[[], bool]) -> bool:
-    """Copies what is printed in that time; False once nobody is left who could print."""
+    """Copies what is printed in that time; False once no process is left that could print."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         if select.select([descriptor], [], [], left)[0] and not copy():
@@ -114,7 +114,7 @@ class _Watch:
         self._look_at_room()
 
     def _look_at_processes(self) -> None:
-        processes, memory_bytes = _taken_by(self.pid)
+        processes, memory_bytes = taken_by_children(self.pid)
         if processes > self.limits.processes:
             raise LimitReached(f"it had more than {self.limits.processes} processes")
         if memory_bytes > self.limits.memory_bytes:
@@ -133,27 +133,6 @@ class _Watch:
     def _free(self) -> int:
         found = [os.statvfs(path) for path in self.written]
         return min((status.f_bavail * status.f_frsize for status in found), default=0)
-
-
-def _taken_by(pid: int) -> tuple[int, int]:
-    """How many processes have come of that one, and their bytes of memory; pages that several have count for each."""
-    seen = dict(_processes())
-    children: dict[int, list[int]] = {}
-    for child, (parent, _) in seen.items():
-        children.setdefault(parent, []).append(child)
-    ours, left = set[int](), list(children.get(pid, ()))
-    while left:
-        ours.add(one := left.pop())
-        left += children.get(one, ())
-    return len(ours), sum(seen[one][1] for one in ours) * _PAGE_BYTES
-
-
-def _processes() -> Iterator[tuple[int, tuple[int, int]]]:
-    """Parent and pages in memory of each: proc_pid_stat(5)."""
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = file.read_bytes().rpartition(b")")[2].split()
-            yield int(file.parent.name), (int(fields[1]), int(fields[21]))
 
 
 def check_stored(directories: Sequence[Path], limits: Limits) -> None:

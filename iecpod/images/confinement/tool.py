@@ -91,7 +91,7 @@ def read_confined(argv: Sequence[str], *, purpose: str, log_path: Path, confined
     """What a confined program prints, as it comes; what it says of errors goes to the log.
 
     Raises `ImageError` with the end of the log when it is missing or exits non-zero, also where what it printed so far
-    has led to another error. Where nobody reads to the end, it is ended.
+    has led to another error. Where its output is not read to the end, it is ended.
     """
     trace_command("host", argv)
     log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 from iecpod.errors import ImageError
 from iecpod.http.byte_ranges import WHOLE, Part
-from iecpod.http.client import Answer, Size, WebError, leads_on, open_url
+from iecpod.http.client import Answer, Size, leads_on, open_url
+from iecpod.http.failures import WebError
 from iecpod.images.fetch.download import SYSTEM_CLOCK, download, retry
 from iecpod.model import Arch
 from iecpod.outside_json import Bounds, Json, parse_json
@@ -219,7 +220,7 @@ def _fetch_token(url: str, challenge: str) -> str:
     asked = dict(_CHALLENGE.findall(challenge[:_CHALLENGE_CHARACTERS]))
     realm = asked.get("realm", "")
     if not leads_on(url, realm):
-        raise ImageError(f"{url} wants a password", "use a registry or mirror that anybody may read")
+        raise ImageError(f"{url} requires a password", "use a registry or mirror that anybody may read")
     query = urlencode({key: asked[key] for key in ("service", "scope") if key in asked})
     with open_url(f"{realm}?{query}", Size(most_bytes=_TOKEN_LIMIT_BYTES)) as answer:
         shown = _parse(realm, answer.content(), "a server of tokens")

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
 from iecpod.http.byte_ranges import WHOLE, Part
-from iecpod.http.client import Answer, WebError
+from iecpod.http.client import Answer
+from iecpod.http.failures import WebError
 from iecpod.ports import Clock
 from iecpod.wait import SystemClock
 

@@ -15,7 +15,8 @@ from iecpod.cache.qcow2 import is_qcow2, names_other_files
 from iecpod.errors import ImageError
 from iecpod.files.reader import open_regular
 from iecpod.http.byte_ranges import Part
-from iecpod.http.client import Answer, Size, WebError, WrongSize, open_url
+from iecpod.http.client import Answer, Size, open_url
+from iecpod.http.failures import WebError, WrongSize
 from iecpod.images.confinement.tool import read_tool
 from iecpod.images.fetch.digest_list_signature import check_signature, missing_for
 from iecpod.images.fetch.download import SYSTEM_CLOCK, download, retry

@@ -43,7 +43,7 @@ def judge_host_key(
     if not login.accept_new:
         raise NodeError(
             node,
-            f"{shown}, which nobody vouches for",
+            f"{shown}, which is not in known_hosts and was not given with --host-key",
             "compare it with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints at its console, and give "
             f"it with --host-key {address}={offered.fingerprint}; or take it on trust with --accept-new-host-keys",
         )

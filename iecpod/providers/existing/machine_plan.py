@@ -85,7 +85,7 @@ class ExistingPlan:
             *check_nodes(self.facts, cluster, archs, owner),
             *self.problems_found,
             *check_pod_cidrs(self.pod, taken),
-            # What kubeadm wants of the first node says `check_nodes`, of the machine itself.
+            # What kubeadm requires of the first node is checked by `check_nodes`, of the machine itself.
             *check_pod(self.pod, self.machines, with_kubernetes=False),
         )
 

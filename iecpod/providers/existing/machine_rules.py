@@ -133,7 +133,7 @@ def _check_size(machine: Candidate) -> Iterator[Problem]:
         seen = f"is {facts.cpus}" if facts.cpus is not None else _WORDS_OF_UNKNOWN
         yield machine.problem(
             "node-cpus",
-            f"the number of its processors {seen}, and kubeadm wants {wanted_cpus} there",
+            f"the number of its processors {seen}, and kubeadm requires {wanted_cpus}",
             "give it more, or make another machine the control plane",
         )
     if not machine.is_ours and (facts.free_mib is None or facts.free_mib < _DISK_MIB):

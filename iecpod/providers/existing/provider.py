@@ -1,4 +1,4 @@
-"""Machines of a POD that somebody else has installed: iecpod logs in, records, prepares, and puts back."""
+"""Machines of a POD that have their operating system already: iecpod logs in, records, prepares, and puts back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iecpod.errors import (
     Problem,
     WaitTimeout,
 )
-from iecpod.options.choices import VirtType
+from iecpod.options.choices import ProviderName, VirtType
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import LogSink, Removed
 from iecpod.providers.existing.dependencies import ExistingTools
@@ -31,6 +31,7 @@ from iecpod.providers.existing.nodes import MetMachines
 from iecpod.providers.existing.paths import check_paths
 from iecpod.providers.existing.refused_logins import attempt_on_nodes, login_problems
 from iecpod.providers.existing.restore.removal import Restored, restore_nodes
+from iecpod.providers.phase_names import PHASE_NAMES
 
 #: For who only looks: `status` says `unknown` of a node that is too busy to answer.
 _GLANCE_SECONDS = 90.0
@@ -43,6 +44,10 @@ class ExistingProvider:
         self._tools = tools
         self._met = MetMachines(tools)
         self._shells: dict[str, Shell] = {}
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        return PHASE_NAMES[ProviderName.EXISTING]
 
     @property
     def needs_state(self) -> bool:

@@ -86,7 +86,7 @@ def _probe_argv(image: BaseImage, emulator: Emulator, virt_type: VirtType, work:
         "-display": "none",
         "-monitor": "none",
         "-serial": "stdio",
-        # Read-only will do: the kernel speaks long before anything wants to write to its disk.
+        # Read-only will do: the kernel speaks long before anything writes to its disk.
         "-blockdev": (
             f"driver={image.format},node-name=root,read-only=on,file.driver=file,"
             f"file.filename={_escaped(image.path)},file.read-only=on,file.locking=off"

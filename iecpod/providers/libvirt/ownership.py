@@ -1,4 +1,4 @@
-"""Whose an object of a hypervisor is: the POD's that this installation deployed, or somebody else's.
+"""Whose an object of a hypervisor is: the POD's that this installation deployed, or another's.
 
 An installation is a state directory, known by a UUID of its own. Metadata alone makes nothing ours, since it travels
 with a copy: UUID and name must be the computed ones, too.

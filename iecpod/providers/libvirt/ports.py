@@ -40,7 +40,7 @@ class GuestStates(Protocol):
         """Copies what is between the root disk of a domain that runs and `base` into the disk, and waits for it."""
 
     def seal(self, path: Path) -> None:
-        """Makes a disk one that QEMU may read, and that nobody else may read or write."""
+        """Makes a disk one that QEMU may read, and that no other user may read or write."""
 
     def place_nvram(self, source: Path, target: Path) -> None:
         """Copies UEFI variables to where a domain that is off has them."""

@@ -17,7 +17,7 @@ from iecpod.errors import ImageError
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
 from iecpod.model import Arch
 from iecpod.naming import resource_name
-from iecpod.options.choices import BundleVia
+from iecpod.options.choices import BundleVia, ProviderName
 from iecpod.ports import Images, NodeEndpoint, Reporter
 from iecpod.provider import CheckpointInputs, LogSink, MachinePlan, MachineState, Removed
 from iecpod.providers.libvirt.checkpoint.inputs import find_inputs
@@ -36,6 +36,7 @@ from iecpod.providers.libvirt.power import GuestPower
 from iecpod.providers.libvirt.removal import Removal
 from iecpod.providers.libvirt.rendered import render_pod
 from iecpod.providers.libvirt.xml import Stamp
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.units import format_utc, parse_utc
 
 _MIB = 1 << 20
@@ -56,6 +57,10 @@ class LibvirtProvider:
         self._connection: Hypervisor | None = None
         self._power: GuestPower | None = None
         self._began_at = format_utc(time.time())
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        return PHASE_NAMES[ProviderName.LIBVIRT]
 
     @property
     def needs_state(self) -> bool:
@@ -132,7 +137,7 @@ class LibvirtProvider:
         }
 
     def made_at(self) -> Iterator[float]:
-        """Nothing where nobody answers: the note of the last deploy has a time, too."""
+        """Nothing where libvirt does not answer: the note of the last deploy has a time, too."""
         owner = self._tools.run.owner
         marks = [seen.mark for seen in self.hypervisor.observe() if seen.mark is not None and is_owned(seen, owner)]
         for mark in marks:
@@ -161,7 +166,7 @@ class LibvirtProvider:
         return find_surplus(self._owned(self.hypervisor), order)
 
     def remove_surplus(self, hostnames: Sequence[str]) -> Removed:
-        """Volumes as well: nobody makes them again."""
+        """Volumes as well: they are not made again."""
         return self._removal.remove_machines(hostnames)
 
     def withdraw(self) -> None:
@@ -238,7 +243,7 @@ class LibvirtProvider:
         return Stamp(self._tools.run.ref, self._tools.run.run_id, self._began_at, self._tools.run.owner.installation)
 
     def _key_if_there(self, images: Images, arch: Arch) -> str:
-        """A look needs no image: one that cannot be had is another than that of the deploy."""
+        """A look needs no image: one that is not available is another than that of the deploy."""
         try:
             return images.key(arch)
         except ImageError as error:

@@ -54,7 +54,7 @@ class Account:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
         except OSError as error:
             raise HypervisorUnavailable(
-                f"{path} cannot be given to {NAME}, as whom QEMU runs: {error.strerror}",
+                f"cannot change the owner of {path} to {NAME}, the account of QEMU: {error.strerror}",
                 "keep the state on a file system of this machine (-S, IECPOD_STATE_DIR)",
             ) from error
 

@@ -72,7 +72,7 @@ def test_a_log_is_read_once_and_to_its_end(tmp_path: Path) -> None:
     assert seen.count(b"one\n") == 1 and max(map(len, seen)) <= 1024 * 1024
 
 
-def test_a_program_that_goes_on_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_program_that_continues_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.touch()
     with path.open("rb") as written, subprocess.Popen(["sleep", "60"]) as process:

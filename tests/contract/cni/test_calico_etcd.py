@@ -1,4 +1,4 @@
-"""A real etcd with what is rendered for Calico's: it answers by TLS, on mgmt, and to whom has the certificate."""
+"""A real etcd with what is rendered for Calico's: it answers by TLS, on mgmt, and to holders of the certificate."""
 
 from __future__ import annotations
 

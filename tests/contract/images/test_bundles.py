@@ -36,10 +36,10 @@ from tests.contract.images.upstream import (
     serve_upstream,
 )
 from tests.fakes import RecordingReporter
+from tests.fakes.pod_tools import FakeTools
 from tests.image_archives import Image, docker_files, gzipped, sha256, write
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import FakeTools
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="programs that fetch run in namespaces of their own"),
@@ -142,7 +142,7 @@ def test_an_archive_and_a_directory_are_the_same_bundle(upstream: Upstream, arch
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
 def test_no_link_at_the_output_s_name_is_followed(upstream: Upstream, archive: Path, tmp_path: Path, name: str) -> None:
-    """In a directory of somebody else."""
+    """In a directory of another user."""
     victim = tmp_path / "victim"
     victim.write_text("untouched") if name.endswith(".tar") else victim.mkdir()
     shared = tmp_path / "shared"
@@ -287,7 +287,7 @@ def test_files_of_a_directory_are_linked_and_watched(archive: Path, tmp_path: Pa
     assert not (tmp_path / "c/helm/helm").samefile(taken / "helm/helm")
 
 
-#: A system like this one whose changes nobody else sees. Arguments: the bundle, packages that are there before.
+#: A system like this one whose changes are private. Arguments: the bundle, packages that are there before.
 _ON_A_NODE = """
 set -eu
 mount -t tmpfs tmpfs /mnt

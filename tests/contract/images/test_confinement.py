@@ -60,7 +60,7 @@ PROGRAMS = (
     *("touch", "umount", "unshare", "env", "tar", "dpkg", "dpkg-deb", "dpkg-split", "dpkg-query", "diff"),
 )
 SNAPSHOTS = "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
-#: What dpkg wants to find, and what the script of a bake calls.
+#: What dpkg requires, and what the script of a bake calls.
 STAND_INS = {
     "ldconfig": "",
     "start-stop-daemon": "",
@@ -422,7 +422,7 @@ def test_a_tree_is_unpacked_nowhere_else(tmp_path: Path) -> None:
         add(tar, "absolute-hard", tarfile.LNKTYPE, str(host / "secret"))
         add(tar, "secret", tarfile.SYMTYPE, str(host / "secret"))
         add(tar, "secret")
-    with contextlib.suppress(ImageError):  # tar tells what it refused
+    with contextlib.suppress(ImageError):  # tar reports what it refused
         unpack_tree(tmp_path / "rootfs.tar", tmp_path / "tree", tmp_path / "log")
     assert [path.name for path in host.iterdir()] == ["secret"]
     assert (host / "secret").read_text() == "of this host" and (host / "secret").stat().st_nlink == 1
@@ -464,7 +464,7 @@ def test_a_program_that_is_not_there(tree: Path, tmp_path: Path) -> None:
         )
 
 
-#: Prints what each call says to whom the filter forbids it, and what it says to others.
+#: Prints what each call answers where the filter forbids it, and elsewhere.
 _CALLS = """
 import ctypes, errno, os, sys
 sys.path.insert(0, sys.argv[1])
@@ -583,7 +583,7 @@ rm /mnt/large
     assert (tree / "mnt/sparse").stat().st_size == 0
 
 
-def test_what_lies_in_memory_is_little(tree: Path, tmp_path: Path) -> None:
+def test_what_is_in_memory_is_little(tree: Path, tmp_path: Path) -> None:
     script = "for place in /tmp /run /dev/shm; do ! cat /dev/zero > $place/x; rm $place/x; done"
     confined = Confinement(limits=FOR_A_TREE, root=tree, capabilities=FOR_PACKAGES)
     run_tool(["sh", "-euc", script], purpose="x", log_path=tmp_path / "log", confined=confined)

@@ -219,7 +219,9 @@ def test_a_disk_that_fills_while_it_compiles(
         subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
-def test_a_disk_that_is_too_small_is_told_before(tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path) -> None:
+def test_a_disk_that_is_too_small_is_reported_before(
+    tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs", str(small)], check=True)
@@ -242,7 +244,7 @@ print("built", build.ensure(faults.MODULE, faults.Arch.X86_64).path, flush=True)
 """
 
 
-def test_a_build_that_was_killed_goes_on(tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path) -> None:
+def test_a_build_that_was_killed_continues(tmp_path: Path, go_root: Path, proxy: Proxy, modules: Path) -> None:
     cache_dir = tmp_path / "cache"
     argv = [sys.executable, "-c", _BUILD_APART, str(modules), str(cache_dir), str(go_root)]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -41,7 +41,7 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 class Upstream:
-    """Serves `files` by path; what is below /v2/ wants a token, as public registries do."""
+    """Serves `files` by path; what is below /v2/ requires a token, as public registries do."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

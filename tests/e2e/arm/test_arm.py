@@ -40,7 +40,7 @@ def test_each_guest_has_an_nvram_of_its_own(guests: Iecpod) -> None:
     assert names == {f"{hostname}.fd" for hostname in HOSTNAMES}
 
 
-def test_the_same_command_without_ee_goes_on_to_a_cluster(pod: Iecpod) -> None:
+def test_the_same_command_without_ee_continues_to_a_cluster(pod: Iecpod) -> None:
     report = json.loads((pod.root / "report.json").read_text())
     outcomes = {phase["name"]: phase["outcome"] for phase in report["phases"]}
     assert {outcomes[name] for name in ("networks", "domains", "reachable")} == {"in place"}

@@ -1,4 +1,4 @@
-"""A machine whose host reaches nobody: its software is in a bundle that was built elsewhere."""
+"""A machine whose host has no network: its software is in a bundle that was built elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALONE = ("unshare", "--net", "--")
 
 @pytest.fixture(scope="package")
 def bundle(as_root: None) -> Iterator[Path]:
-    """One archive, as it is carried off. It takes more room than is left to lie about."""
+    """One archive, as it is carried off. It takes too much room to be kept twice."""
     with TemporaryDirectory(prefix="iecpod-e2e-elsewhere-") as directory:
         path = Path(directory, "k8s.tar")
         environ = {**os.environ, "IECPOD_STATE_DIR": str(Path(directory, "state"))}

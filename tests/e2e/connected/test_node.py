@@ -74,7 +74,7 @@ def test_packages_are_the_archive_s_and_the_repositories(node: Iecpod, world: Ou
     assert {"containerd.io", "iptables", "conntrack"} | kubernetes <= fetched
 
 
-def test_only_its_own_key_vouches_for_a_repository(node: Iecpod) -> None:
+def test_only_its_own_key_verifies_a_repository(node: Iecpod) -> None:
     for name, lists in (("kubernetes", "kubernetes_InRelease"), ("docker", "docker_dists_noble_InRelease")):
         sources = node.on_node("iec01", "cat", f"/etc/apt/sources.list.d/{name}.sources")
         assert f"Signed-By: /etc/apt/keyrings/{name}.gpg" in sources

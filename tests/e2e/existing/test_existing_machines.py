@@ -36,12 +36,12 @@ OLD_CLUSTER = "mkdir /etc/kubernetes; touch /etc/kubernetes/kubelet.conf"
 NO_OLD_CLUSTER = "rm -r /etc/kubernetes"
 
 
-def test_host_keys_that_nobody_vouches_for_are_refused(without_pod: Machines) -> None:
+def test_host_keys_that_are_not_known_are_refused(without_pod: Machines) -> None:
     refused = without_pod.bootstrap("--release", RELEASE, "-s", SCENARIO)
     assert refused.returncode == 1
     for hostname, address in NODES.items():
         assert f"{address} offers the host key {without_pod.fingerprint(hostname)}" in refused.stderr
-    assert "which nobody vouches for" in refused.stderr and PASSWORD not in refused.stderr
+    assert "which is not in known_hosts" in refused.stderr and PASSWORD not in refused.stderr
     assert not without_pod.iecpod.pod_dir.exists()
 
 

@@ -155,10 +155,10 @@ def disk(root: Path) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("phase", ["networks", "domains"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_leaves_what_deploy_goes_on_with_and_teardown_removes(
+def test_a_signal_leaves_what_deploy_continues_with_and_teardown_removes(
     faulty: Faulty, phase: str, number: signal.Signals
 ) -> None:
-    for goes_on in (True, False):
+    for continues in (True, False):
         run = Background(faulty, "deploy", *faulty.options, "--until", "domains")
         run.wait_until_it_says(f"phase {phase}")
         run.process.send_signal(number)
@@ -169,7 +169,7 @@ def test_a_signal_leaves_what_deploy_goes_on_with_and_teardown_removes(
         else:
             assert run.end() == -signal.SIGKILL
         assert "Traceback" not in run.said
-        if goes_on:
+        if continues:
             done = faulty.deploy()
             assert done.returncode == 0, done.stderr
             faulty.check_whole()

@@ -32,7 +32,7 @@ from tests.pod_requests import pod_request
 
 UPSTREAM = ROOT.parent / "shared/calico/v3.24.6/calico.yaml"
 
-#: A kubelet that pulls what cannot be had ends that first.
+#: A kubelet that pulls what is not available ends that first.
 _REMOVAL_SECONDS = 600.0
 
 #: What the cluster makes for the objects of the manifest.

@@ -67,7 +67,7 @@ def test_cluster_plan_and_times_are_there(files: dict[str, str]) -> None:
     )
 
 
-def test_the_manifest_tells_what_is_missing(files: dict[str, str]) -> None:
+def test_the_manifest_lists_what_is_missing(files: dict[str, str]) -> None:
     missing = files["MANIFEST"].partition("Not collected\n")[2].splitlines()
     # Events of a quiet cluster end after an hour; all else is there.
     assert [line for line in missing if line != "nothing" and "cluster/events.txt" not in line] == []

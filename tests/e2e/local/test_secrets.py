@@ -1,4 +1,4 @@
-"""Secrets of a full run stay where they belong: nothing that others can read, or that is handed on, tells one."""
+"""Secrets of a full run stay where they belong: nothing that others can read, or that is handed on, contains one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_files_of_the_pod(pod: Iecpod, secrets: frozenset[str]) -> None:
     assert stat.S_IMODE((pod.root / "state" / "log" / "iecpod.log").stat().st_mode) == 0o600
 
 
-def test_what_jobs_are_told(pod: Iecpod, secrets: frozenset[str]) -> None:
+def test_what_jobs_see(pod: Iecpod, secrets: frozenset[str]) -> None:
     for verb in ("status", "plan"):
         done = pod.run(verb)
         assert shown(secrets, done.stdout + done.stderr) == []

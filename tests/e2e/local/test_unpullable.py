@@ -30,7 +30,7 @@ READY_SECONDS = 12.0
 #: What goes before and after the wait itself, in guests that are busy: far less than the 24 minutes that it may take
 #: them without a limit.
 _LOOKS_SECONDS = 100.0
-#: A name lookup that nobody answers is tried for a while.
+#: A name lookup that is not answered is tried for a while.
 _PULL_SECONDS = 600.0
 
 
@@ -48,7 +48,7 @@ def calico(pod: Iecpod) -> Iterator[Calico]:
         made.close()
 
 
-def test_the_patched_manifest_is_taken_whole_and_its_changes_are_told(calico: Calico) -> None:
+def test_the_patched_manifest_is_taken_whole_and_its_changes_are_reported(calico: Calico) -> None:
     phase = PodNetworkPhase(calico.cluster, calico.shells, lambda: calico.manifest, calico.tools)
     (result,) = run_phases([phase], calico.tools)
     assert (result.outcome, result.detail) == ("done", "calico-node applied")

@@ -54,7 +54,7 @@ def test_nothing_stays_in_the_cluster(pod: Iecpod, results: Path) -> None:
     assert pod.get("namespaces", "--selector=e2e-run")["items"] == []
 
 
-def test_what_was_begun_when_the_time_was_up_is_removed(pod: Iecpod, results: Path) -> None:
+def test_what_was_started_when_the_time_was_up_is_removed(pod: Iecpod, results: Path) -> None:
     """A job of four pods, each of which has to be restarted, takes longer."""
     done = pod.run("conformance", "--focus", "should run a job to completion when tasks sometimes", "--timeout", "20s")
     assert done.returncode == 5, done.stderr

@@ -1,4 +1,4 @@
-"""Guests with unusual NICs: what the node itself has, and whom it reaches."""
+"""Guests with unusual NICs: what the node itself has, and what it reaches."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_second_deploy_changes_nothing(pod: Iecpod) -> None:
 
 
 def test_links_that_are_gone_come_back(pod: Iecpod) -> None:
-    """As after `virsh net-destroy` and `net-start` by somebody else."""
+    """As after `virsh net-destroy` and `net-start` by an administrator."""
     pod.virsh("net-destroy", f"{LAB}-{POD}-mgmt")
     assert "is not linked to mgmt" in pod.check("plan")
     pod.check("deploy", "--until", "reachable")

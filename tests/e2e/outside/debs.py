@@ -74,7 +74,7 @@ _CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap", "bandwidth", "tun
 
 @dataclass(frozen=True, kw_only=True)
 class _Package:
-    """`module` is the one whose version it has. `programs` and `links` (name and target) lie in `directory`; `files` is
+    """`module` is the one whose version it has. `programs` and `links` (name and target) are in `directory`; `files` is
     text by path, and what of it is below /etc is configuration.
     """
 
@@ -137,7 +137,7 @@ PACKAGES = {"kubernetes": _KUBERNETES, "docker": _DOCKER}
 def build_debs(
     repository: str, programs: Path, version_of: Callable[[str], str], arch: str, pool: Path, work: Path
 ) -> None:
-    """The packages of that repository into `pool`, of programs that lie in one directory.
+    """The packages of that repository into `pool`, of programs that are in one directory.
 
     `version_of` a module is without a revision. Slow compression would cost emulated guests more.
     """

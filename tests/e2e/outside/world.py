@@ -42,7 +42,7 @@ from tests.e2e.outside.registry_images import Registry, StoredImage, read_images
 from tests.e2e.outside.servers import Servers
 from tests.e2e.small_lab import load_yaml, write_descriptors
 
-#: Documentation's own network (RFC 5737): nobody else has it.
+#: Documentation's own network (RFC 5737): it is in no other use.
 PROXY, PROXY_PORT = "203.0.113.1", 3128
 PACKAGES, MIRROR, REGISTRY = "packages.lab.example", "mirror.lab.example", "registry.k8s.io"
 #: By the names and in the order of the release: suite and component. Without a suite, the index is beside the pool.

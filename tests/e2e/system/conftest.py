@@ -14,7 +14,7 @@ from tests.e2e.command import RELEASE, Iecpod
 from tests.e2e.system.system_libvirt import SystemLibvirt, system_libvirt
 
 LAB, POD = "system", "virtual1"
-#: The lab's bridge, with the jumpserver's address on mgmt, and a network that somebody else made.
+#: The lab's bridge, with the jumpserver's address on mgmt, and a network that is not iecpod's.
 BRIDGE, JUMPSERVER = "br-lab", "172.16.10.1/24"
 _FOREIGN = "<network><name>foreign</name><bridge name='virbr-foreign'/></network>"
 OPTIONS = ("-c", "qemu:///system", "--release", RELEASE, "-s", "k8-kube-router-iec-noha", "--until", "reachable")

@@ -1,4 +1,4 @@
-"""The certificates of Calico's etcd: who vouches for whom, where they are kept, and that nobody is shown the keys."""
+"""The certificates of Calico's etcd: their chains, where they are kept, and that the keys are not shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
     return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
 
 
-def test_one_authority_vouches_for_one_server_and_one_client() -> None:
+def test_one_authority_signs_one_server_and_one_client() -> None:
     tls = make_etcd_tls(ADDRESSES)
     authority, server, client = (
         x509.load_pem_x509_certificate(pem) for pem in (tls.authority, tls.server_certificate, tls.client_certificate)

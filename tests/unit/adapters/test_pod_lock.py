@@ -50,7 +50,7 @@ def start_holder(layout: Layout) -> subprocess.Popen[str]:
     return holder
 
 
-def test_a_second_run_is_told_who_holds_the_pod(layout: Layout) -> None:
+def test_a_second_run_reports_which_process_holds_the_pod(layout: Layout) -> None:
     holder = start_holder(layout)
     try:
         with pytest.raises(PodLocked) as caught, pod_lock(layout, REF, wait_seconds=0):

@@ -87,7 +87,7 @@ def test_damaged_artifact_is_set_aside_and_made_again(cache: Cache, reporter: Re
     assert make.runs == 2
     assert (again.path / "inner/file").read_bytes() == b"content"
     assert path.with_name(path.name + ".corrupt").is_dir()
-    assert reporter.lines[-2].startswith(f"warning: {path} does not match its digests")
+    assert reporter.lines[-2].startswith(f"warning: {path} does not match its digest: ")
 
 
 def test_unchanged_file_is_not_hashed_again(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def add_image(store: ImageStore, content: bytes = b"disk", runs: list[int] | Non
     return store.ensure("key", "making the image", make)
 
 
-def test_image_lies_read_only_under_its_digest(cache: Cache) -> None:
+def test_image_is_read_only_under_its_digest(cache: Cache) -> None:
     runs: list[int] = []
     store = ImageStore(cache)
     assert store.find("key") is None

@@ -95,13 +95,13 @@ def test_two_processes_at_once_make_it_once_and_both_have_it(tmp_path: Path, wha
     makers = [start_maker(what, tmp_path, 1.0) for _ in range(2)]
     for maker in makers:
         begin(maker)
-    (path, content, *shown), (other_path, other_content, *told_other) = (finish(maker) for maker in makers)
+    (path, content, *shown), (other_path, other_content, *other_shown) = (finish(maker) for maker in makers)
     assert (path, content) == (other_path, other_content) and content == "content"
     assert times_made(tmp_path) == 1
     made = [
-        lines for lines in (shown, told_other) if lines == [f"making the {'thing' if what == 'artifact' else what}"]
+        lines for lines in (shown, other_shown) if lines == [f"making the {'thing' if what == 'artifact' else what}"]
     ]
-    waited = [lines for lines in (shown, told_other) if lines[0].startswith("waiting for another run that makes ")]
+    waited = [lines for lines in (shown, other_shown) if lines[0].startswith("waiting for another run that makes ")]
     assert (len(made), len(waited)) == (1, 1)
 
 
@@ -214,7 +214,7 @@ def test_a_killed_deploy_keeps_nothing(tmp_path: Path) -> None:
     assert not item.path.exists() and keeping.items() == []
 
 
-def test_who_asks_during_a_removal_waits_and_makes_it_anew(tmp_path: Path) -> None:
+def test_a_request_during_a_removal_waits_and_makes_it_again(tmp_path: Path) -> None:
     cache_dir = layout_below(tmp_path).cache_dir
     first = start_deploy(tmp_path, "pod1")
     wait_until_asked(first)

@@ -50,7 +50,7 @@ def shell(command: str, environ: dict[str, str], *, cwd: Path = ROOT) -> subproc
     ],
 )
 @pytest.mark.parametrize("verb", ["schema pdf", "validate -l arm -p virtual1", "--help"])
-def test_output_that_cannot_be_written_is_told_and_fails(
+def test_output_that_cannot_be_written_is_reported_and_fails(
     environ: dict[str, str], verb: str, redirection: str, cause: str
 ) -> None:
     done = shell(f"$I {verb} {redirection}", environ)
@@ -117,7 +117,7 @@ def test_a_reader_that_goes_away_is_no_error(environ: dict[str, str]) -> None:
         ("$I deploy -l arm -p virtual1 --junit /etc/passwd/x", 2, "cannot be written: Not a directory"),
     ],
 )
-def test_paths_that_cannot_be_are_told(environ: dict[str, str], command: str, code: int, cause: str) -> None:
+def test_paths_that_cannot_be_are_reported(environ: dict[str, str], command: str, code: int, cause: str) -> None:
     done = shell(command, environ)
     assert done.returncode == code, done.stderr
     assert cause in done.stdout + done.stderr and "bug" not in done.stderr
@@ -154,7 +154,7 @@ def test_a_file_that_the_locale_cannot_name(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("verb", ["plan -l arm -p virtual1 -b some", "validate pod.yaml"])
-def test_a_working_directory_that_is_gone_is_told(environ: dict[str, str], tmp_path: Path, verb: str) -> None:
+def test_a_working_directory_that_is_gone_is_reported(environ: dict[str, str], tmp_path: Path, verb: str) -> None:
     (tmp_path / "gone").mkdir()
     done = shell(f"rmdir {tmp_path / 'gone'}; $I {verb}", environ, cwd=tmp_path / "gone")
     assert done.returncode == ExitCode.FAILED
@@ -164,8 +164,8 @@ def test_a_working_directory_that_is_gone_is_told(environ: dict[str, str], tmp_p
     ]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
-def test_a_user_without_a_home_is_told(environ: dict[str, str]) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_user_without_a_home_is_reported(environ: dict[str, str]) -> None:
     as_nobody_known = "env -u HOME setpriv --reuid 54321 --clear-groups"
     if shell(f"{as_nobody_known} $I --version", environ).returncode != 0:
         pytest.skip("this checkout is not readable for other users")
@@ -193,7 +193,7 @@ def test_a_user_without_a_home_has_no_known_hosts(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root reads what it makes unreadable")
-def test_directories_that_may_not_be_read_are_told(environ: dict[str, str], tmp_path: Path) -> None:
+def test_directories_that_may_not_be_read_are_reported(environ: dict[str, str], tmp_path: Path) -> None:
     as_somebody = "setpriv --reuid 54321 --clear-groups"
     if shell(f"{as_somebody} $I --version", environ).returncode != 0:
         pytest.skip("this checkout is not readable for other users")

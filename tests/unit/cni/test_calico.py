@@ -1,4 +1,4 @@
-"""Calico's manifests for a cluster of ours: upstream's where they lie on this machine, and those of the IEC's time."""
+"""Calico's manifests for a cluster of ours: upstream's where they are on this machine, and those of the IEC's time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_calico_of_the_iec_keeps_its_data_in_an_etcd_of_its_own(cluster: Desired
     ]
 
 
-def test_changes_are_told(cluster: DesiredCluster) -> None:
+def test_changes_are_reported(cluster: DesiredCluster) -> None:
     assert patch_calico_manifest(MANIFESTS, cluster, IEC, make_tls).changes == (
         "DaemonSet calico-node: CALICO_IPV4POOL_CIDR: 192.168.0.0/16 -> 100.100.0.0/16",
         "DaemonSet calico-node: IP_AUTODETECTION_METHOD: can-reach=host.example -> interface=enp2s0",
@@ -133,7 +133,7 @@ def messages(manifests: tuple[ManifestText, ...], cluster: DesiredCluster, calic
     return [problem.message for problem in caught.value.problems]
 
 
-def test_all_that_a_foreign_manifest_lacks_is_told(cluster: DesiredCluster) -> None:
+def test_all_that_a_foreign_manifest_lacks_is_reported(cluster: DesiredCluster) -> None:
     calico = dataclasses.replace(IEC, image_names={Arch.X86_64: {"quay.io/": "registry.example/"}})
     assert messages((ManifestText("other.yaml", b"kind: ConfigMap\nmetadata: {name: x}\n"),), cluster, calico) == [
         "the manifest has no DaemonSet `calico-node`",

@@ -1,4 +1,4 @@
-"""Calico by the Tigera operator: its manifests, upstream's where they lie on this machine, and our Installation."""
+"""Calico by the Tigera operator: its manifests, upstream's where they are on this machine, and our Installation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_installation_is_as_read(cluster: DesiredCluster, encapsulation: Enc
     check_golden(f"releases/manifests/calico-operator-{encapsulation.value}.yaml", patched.custom_resources)
 
 
-def test_each_value_of_the_installation_is_told(cluster: DesiredCluster) -> None:
+def test_each_value_of_the_installation_is_reported(cluster: DesiredCluster) -> None:
     assert render_operator([OPERATOR_CRDS, OPERATOR], cluster, PLAIN).changes == (
         "Installation default: calicoNetwork.bgp: (unset) -> Enabled",
         "Installation default: calicoNetwork.ipPools[0].name: (unset) -> default-ipv4-ippool",
@@ -111,7 +111,7 @@ def test_images_come_from_the_lab_s_registry(cluster: DesiredCluster, registry: 
     )
 
 
-def test_all_that_other_manifests_lack_is_told(cluster: DesiredCluster) -> None:
+def test_all_that_other_manifests_lack_is_reported(cluster: DesiredCluster) -> None:
     """Calico's own manifest has neither the operator nor its kinds."""
     calico = dataclasses.replace(PLAIN, image_names={Arch.X86_64: {"quay.io/tigera/": "registry.example/"}})
     with pytest.raises(DescriptorError) as caught:

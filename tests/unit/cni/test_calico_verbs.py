@@ -18,10 +18,10 @@ from iecpod.options.choices import Encapsulation
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod, check_saved
 from iecpod.release.mirrors import Supply
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import MANIFESTS, make_tls
 from tests.unit.command_line import layout_below
-from tests.unit.commands.test_commands import REF, FakeTools
 
 SUPPLY = Supply(
     repositories={"kubernetes": "http://mirror.example/kubernetes"},
@@ -121,7 +121,7 @@ def _with_encapsulation(layout: Layout, encapsulation: Encapsulation | None, rec
     return resolve_request(request, layout, recalled)
 
 
-def test_the_encapsulation_is_chosen_told_and_recalled(layout: Layout, tools: CalicoTools) -> None:
+def test_the_encapsulation_is_chosen_reported_and_saved(layout: Layout, tools: CalicoTools) -> None:
     inputs = _with_encapsulation(layout, Encapsulation.VXLAN, SavedPod())
     assert CALICO.encapsulation(inputs.order.release) is Encapsulation.VXLAN
     assert "calico, encapsulation vxlan" in plan_text(inputs, make_pod_plan(inputs, tools))

@@ -53,7 +53,7 @@ def test_the_manifest_is_patched_as_read(cluster: DesiredCluster, backend: Flann
     assert patched.custom_resources == ""
 
 
-def test_changes_are_told(cluster: DesiredCluster) -> None:
+def test_changes_are_reported(cluster: DesiredCluster) -> None:
     jumbo = dataclasses.replace(cluster, mgmt_mtu=9000)
     assert patch_flannel_manifest([FLANNEL], jumbo, PLAIN).changes == (
         f"{_NETWORK}: Network: 10.244.0.0/16 -> 100.100.0.0/16",
@@ -138,7 +138,7 @@ def test_images_are_named_by_the_lab_s_registry(cluster: DesiredCluster) -> None
     )
 
 
-def test_all_that_a_foreign_manifest_lacks_is_told(cluster: DesiredCluster) -> None:
+def test_all_that_a_foreign_manifest_lacks_is_reported(cluster: DesiredCluster) -> None:
     flannel = dataclasses.replace(PLAIN, image_names={Arch.X86_64: {"quay.io/": "registry.example/"}})
     assert refusal(ManifestText("other.yml", b"kind: ConfigMap\nmetadata: {name: x}\n"), cluster, flannel) == [
         "the manifest has no ConfigMap `kube-flannel-cfg`",
@@ -148,19 +148,19 @@ def test_all_that_a_foreign_manifest_lacks_is_told(cluster: DesiredCluster) -> N
 
 
 @pytest.mark.parametrize("network", ["{", "[]", json.dumps("x"), "[" * 100_000])
-def test_a_network_that_is_none_is_told(cluster: DesiredCluster, network: str) -> None:
+def test_a_network_that_is_none_is_reported(cluster: DesiredCluster, network: str) -> None:
     text = f"kind: ConfigMap\nmetadata: {{name: kube-flannel-cfg}}\ndata: {{net-conf.json: '{network}'}}\n"
     manifest = ManifestText("broken.yml", text.encode())
     assert refusal(manifest, cluster)[0] == f"the manifest has no {_NETWORK}"
 
 
 @pytest.mark.parametrize("data", ["", "data:\n", "data: []\n", "data: {net-conf.json: }\n"])
-def test_a_config_of_another_shape_is_told(cluster: DesiredCluster, data: str) -> None:
+def test_a_config_of_another_shape_is_reported(cluster: DesiredCluster, data: str) -> None:
     text = f"kind: ConfigMap\nmetadata: {{name: kube-flannel-cfg}}\n{data}---\nkind: DaemonSet\nmetadata:\nspec: 3\n"
     assert refusal(ManifestText("broken.yml", text.encode()), cluster)[0] == f"the manifest has no {_NETWORK}"
 
 
-def test_a_network_without_its_parts_is_told(cluster: DesiredCluster) -> None:
+def test_a_network_without_its_parts_is_reported(cluster: DesiredCluster) -> None:
     text = "kind: ConfigMap\nmetadata: {name: kube-flannel-cfg}\ndata: {net-conf.json: '{}'}\n"
     assert refusal(ManifestText("broken.yml", text.encode()), cluster)[:2] == [
         f"the manifest has no `Network` in {_NETWORK}",
@@ -168,5 +168,5 @@ def test_a_network_without_its_parts_is_told(cluster: DesiredCluster) -> None:
     ]
 
 
-def test_a_backend_without_a_type_is_told(cluster: DesiredCluster) -> None:
+def test_a_backend_without_a_type_is_reported(cluster: DesiredCluster) -> None:
     assert refusal(edited(('"Type": "vxlan"', "")), cluster) == [f"the manifest has no `Type` in Backend of {_NETWORK}"]

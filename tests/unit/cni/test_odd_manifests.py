@@ -1,4 +1,4 @@
-"""Manifests of any other shape are patched or refused: never a traceback for a file that somebody gave."""
+"""Manifests of any other shape are patched or refused: never a traceback for a file from users."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from iecpod.layout import Layout
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.release.mirrors import Supply
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.command_line import layout_below
-from tests.unit.commands.test_commands import REF, FakeTools
 
 
 class ManifestTools(FakeTools):
@@ -124,7 +124,7 @@ def test_a_release_without_the_pod_network_is_refused(
         deploy(resolve(layout, scenario, release), tools, lambda report: None)
     (problem,) = [problem for problem in caught.value.problems if problem.rule == "cni-not-in-release"]
     assert problem.remedy == remedy
-    assert problem.message == (f"release {release} has no {scenario}, which scenario k8-{scenario}-iec-noha wants")
+    assert problem.message == (f"release {release} has no {scenario}, which scenario k8-{scenario}-iec-noha needs")
     assert tools.hypervisor.observe() == () and not tools.pod_dir.exists()
 
 

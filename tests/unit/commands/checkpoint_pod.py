@@ -25,7 +25,9 @@ from iecpod.reports.run_report import Report
 from iecpod.units import format_utc
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor
-from tests.unit.commands.test_commands import NODES, REF, FakeImages, FakeTools, resolve
+from tests.fakes.images import FakeImages
+from tests.fakes.pod_tools import NODES, REF, FakeTools
+from tests.unit.commands.test_commands import resolve
 
 _GET_LEASES = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", f"--raw={LEASES}")
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")

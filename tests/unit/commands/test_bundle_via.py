@@ -28,10 +28,11 @@ from iecpod.release.mirrors import Supply
 from iecpod.release.release import ImageSource, ImageSourceType, Release
 from iecpod.render.bundle_install import MOUNT_DISK, NO_DISK
 from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.fakes.probes import MISSING
 from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
-from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
 from tests.unit.images.test_images import load
 
@@ -153,7 +154,7 @@ def test_domains_get_one_disk_that_is_made_with_the_image(layout: Layout, tools:
     assert tools.disks.made == [], "machines that are there need it no more"
 
 
-def test_a_pod_that_lives_is_not_made_anew_for_a_disk(layout: Layout, tools: FakeTools) -> None:
+def test_a_pod_that_lives_is_not_recreated_for_a_disk(layout: Layout, tools: FakeTools) -> None:
     deploy(resolve(layout, bundle_via=SSH), tools, lambda _report: None)
     assert _with_disk(tools) == set()
     before = tools.hypervisor.observe()
@@ -164,7 +165,7 @@ def test_a_pod_that_lives_is_not_made_anew_for_a_disk(layout: Layout, tools: Fak
     assert _changes(layout, tools, SSH) == {"in place"}
 
 
-def test_a_worker_that_is_made_anew_gets_the_disk(layout: Layout, tools: FakeTools) -> None:
+def test_a_worker_that_is_recreated_gets_the_disk(layout: Layout, tools: FakeTools) -> None:
     deploy(resolve(layout, bundle_via=SSH), tools, lambda _report: None)
     (lost,) = [seen for seen in tools.hypervisor.observe() if seen.name == "local-virtual1-iec03"]
     tools.hypervisor.remove(lost)

@@ -20,10 +20,11 @@ from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.removal import Removal
 from tests import pods
+from tests.fakes.pod_tools import NODES, REF
 from tests.pods import site
 from tests.unit.command_line import layout_below
 from tests.unit.commands.checkpoint_pod import CheckpointPod
-from tests.unit.commands.test_commands import NODES, REF, resolve
+from tests.unit.commands.test_commands import resolve
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -16,218 +14,34 @@ import iecpod
 from iecpod.commands.deploy import deploy
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.teardown import teardown
-from iecpod.deploy.node.cni_files import CHECK, INSTALL
-from iecpod.deploy.phases.control_plane import LOOK
-from iecpod.deploy.phases.workers import LOOK as LOOK_AT_JOIN
-from iecpod.design.cluster import DesiredCluster
 from iecpod.design.deadline_factor import PHASES_THAT_WAIT
-from iecpod.design.machines import BundleDisk, Route, Seed
-from iecpod.design.manifest_text import PatchedManifest
+from iecpod.design.machines import Route
 from iecpod.errors import CleanupError, DescriptorError, HostError, PreflightError, UsageError
-from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
+from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.layout import Layout, find_layout
 from iecpod.model import Arch, PodRef
-from iecpod.options.choices import BundleVia, VirtType
-from iecpod.options.site import Site
-from iecpod.pods.ports import FindCredentials
-from iecpod.pods.request import PHASES
+from iecpod.options.choices import ProviderName, VirtType
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod
 from iecpod.ports import (
-    ApiServer,
     BaseImage,
-    BundleFiles,
-    CommandResult,
-    HostKubectl,
-    LockHolder,
-    NodeEndpoint,
-    Shell,
-    WayIn,
 )
-from iecpod.providers.libvirt.dependencies import NodeSecrets
-from iecpod.providers.libvirt.objects import Emulator, HostFacts, Kind
+from iecpod.providers.libvirt.objects import Emulator, Kind
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
-from iecpod.providers.libvirt.provider import LibvirtProvider
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.release.mirrors import Supply
-from iecpod.release.release import AptRepository, Release
-from iecpod.release.scenario import Role
 from iecpod.reports.run_report import Report
-from iecpod.ssh.keys import ensure_pod_keys
 from iecpod.wiring.pod_tools import PodAdapters
-from tests import pods
-from tests.fakes import FACTS, FakeClock, FakeHost, FakeHypervisor, FakeShell, RecordingReporter
-from tests.fakes.probes import IN_PLACE, MISSING, in_place_or
+from tests.fakes import FACTS, FakeHost, RecordingReporter
+from tests.fakes.images import FakeImages
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.pod_requests import pod_request, saved_pod
 from tests.pods import site
-from tests.unit.cni.calico_of_the_iec import make_tls
-from tests.unit.deploy.admin_conf import SERVER, admin_conf
+from tests.unit.deploy.admin_conf import SERVER
 from tests.unit.descriptors.eyaml_pair import Pair
 
-REF = PodRef("local", "virtual1")
-NODES = ("iec01", "iec02", "iec03")
-
-
-class FakeImages:
-    """An image that is always there."""
-
-    def key(self, arch: Arch) -> str:
-        return f"key-{arch.value}"
-
-    def find(self, arch: Arch) -> BaseImage:
-        return BaseImage(path=Path("/cache/image.qcow2"), sha256="0" * 64, format="qcow2", virtual_size_bytes=1 << 30)
-
-    def ensure(self, arch: Arch) -> BaseImage:
-        return self.find(arch)
-
-
-class FakeBundleDisks:
-    """Disks that are made by saying so."""
-
-    def __init__(self) -> None:
-        self.made: list[Arch] = []
-
-    def disk(self, arch: Arch) -> BundleDisk:
-        return BundleDisk(f"/cache/{arch.value}.img", f"uuid-{arch.value}")
-
-    def is_made(self, arch: Arch) -> bool:
-        return arch in self.made
-
-    def ensure(self, arch: Arch) -> None:
-        self.made.append(arch)
-
-
-class FakeTools:
-    """`PodTools` and `LibvirtTools` with all their parts in one, on fakes; keys and the POD's directory are real."""
-
-    def __init__(
-        self, directory: Path, layout: Layout, routes: tuple[Route, ...] = (), facts: HostFacts = FACTS
-    ) -> None:
-        self.ref = REF
-        self.run_id = "0123456789ab"
-        self.pod_dir = directory / "pod"
-        self.kubeconfig_path = self.pod_dir / "kubeconfig"
-        self.cloud_init_dir = layout.cloud_init_dir
-        self.clock = FakeClock()
-        self.reporter = RecordingReporter()
-        self.owner = pods.owner(REF, self.pod_dir)
-        self.hypervisor = FakeHypervisor(self.owner, facts)
-        self.fake_host = FakeHost(self.hypervisor, routes)
-        self.node_shells = {hostname: _shell_of_a_ready_node(hostname) for hostname in NODES}
-        self.free = 1 << 40
-        self.saved_pod = SavedPod()
-        self.held_by: LockHolder | None = None
-        self.disks = FakeBundleDisks()
-
-    @property
-    def run(self) -> FakeTools:
-        return self
-
-    state = nodes = software = disk_sources = seeds = run
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        yield
-
-    def holder(self) -> LockHolder | None:
-        return self.held_by
-
-    def host(self, uri: HypervisorUri) -> FakeHost:
-        return self.fake_host
-
-    def images(self, release: Release, bundle_via: BundleVia | None) -> FakeImages:
-        return FakeImages()
-
-    def bundle_disks(self, release: Release) -> FakeBundleDisks:
-        return self.disks
-
-    def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
-        raise AssertionError("the fake image is baked")
-
-    def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
-        raise AssertionError("the fake host lists no KVM")
-
-    def secrets(self, hostnames: tuple[str, ...], *, keep: bool) -> NodeSecrets:
-        in_place = (self.pod_dir / "keys").exists()
-        keys = ensure_pod_keys((self.pod_dir if keep or in_place else self.pod_dir.parent) / "keys", "x")
-        return NodeSecrets(
-            authorized_key=keys.authorized_key, host_keys={name: keys.host_key(name) for name in hostnames}
-        )
-
-    def provider(self, site: Site) -> LibvirtProvider:
-        assert site.uri is not None
-        return LibvirtProvider(site.uri, self)
-
-    def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
-        return {hostname: self.node_shells[hostname] for hostname in endpoints}
-
-    def make_seed(self, seed: Seed) -> bytes:
-        return seed.user_data.encode()
-
-    def read_console(self, path: str) -> str:
-        return "Linux version 6.1"
-
-    def fetch_key(self, repository: AptRepository) -> bytes:
-        raise AssertionError("debian12 has no repositories")
-
-    def cni_manifest(self, cluster: DesiredCluster) -> PatchedManifest:
-        return cluster.cni.render_manifest((), cluster, make_tls)
-
-    def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
-        return None  # debian12's is compiled for guests
-
-    def api_server(
-        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
-    ) -> ApiServer | None:
-        return None
-
-    def helm_programs(self, release: Release, arch: Arch) -> tuple[Path, ...]:
-        raise AssertionError("debian12 has no Helm")
-
-    def free_bytes(self, path: str) -> int:
-        return self.free
-
-    def save(self, pod: SavedPod) -> None:
-        self.pod_dir.mkdir(parents=True, exist_ok=True)
-        self.saved_pod = pod
-
-    def saved(self) -> SavedPod:
-        return self.saved_pod
-
-    def remove_pod_dir(self) -> None:
-        shutil.rmtree(self.pod_dir, ignore_errors=True)
-        self.saved_pod = SavedPod()
-
-
-def _shell_of_a_ready_node(hostname: str) -> FakeShell:
-    """A node on which every phase finds its work done."""
-    shell = FakeShell(hostname)
-    shell.on("test", "-e").on("true").reply(("sh", "-c"), in_place_or("150\n"))
-    seen = "admin.conf=yes\nmanifests=yes\nkube-scheduler.yaml=yes\njob=inactive\n"
-    shell.on("sh", "-c", LOOK, stdout=seen)
-    shell.on("sh", "-c", LOOK_AT_JOIN, stdout="kubelet.conf=yes\njob=inactive\n")
-    items = [
-        {
-            "metadata": {"name": name},
-            "spec": {"podCIDR": f"100.100.{NODES.index(name)}.0/24"},
-            "status": {
-                "addresses": [{"type": "InternalIP", "address": f"172.16.10.{36 + NODES.index(name)}"}],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            },
-        }
-        for name in NODES
-    ]
-    kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
-    shell.on(*kubectl, "--raw=/api/v1/nodes", stdout=json.dumps({"items": items}))
-    kube_system = "namespaces/kube-system"
-    shell.on(*kubectl, f"--raw=/apis/apps/v1/{kube_system}/daemonsets/kube-proxy", stdout='{"kind": "DaemonSet"}')
-    checks = "cluster-ip node-port jumpserver pod-to-pod full-packets"
-    record = {"data": {"nodes": " ".join(NODES), "image": "registry.iecpod.internal/nginx:bookworm", "checks": checks}}
-    shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
-    shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
-    # What the CNI phase writes is what the node has from then on.
-    shell.on("sh", "-c", CHECK, stdout=MISSING).on("sh", "-euc", INSTALL).on("sh", "-c", CHECK, stdout=IN_PLACE)
-    shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
-    return shell
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 
 
 @pytest.fixture
@@ -322,7 +136,7 @@ def test_routes_of_the_host_are_in_the_way(layout: Layout, tmp_path: Path) -> No
         ),
     ],
 )
-def test_what_the_hypervisor_lacks_is_told_with_everything_else(
+def test_what_the_hypervisor_lacks_is_reported_with_everything_else(
     layout: Layout, tmp_path: Path, emulators: dict[Arch, Emulator], message: str, remedy: str
 ) -> None:
     routes = (Route(IPv4Network("172.16.10.0/24"), "eth0", "interface eth0"),)
@@ -354,7 +168,7 @@ def test_cidrs_that_cannot_be_are_refused_before_the_hypervisor_is_asked(layout:
     assert [problem.rule for problem in caught.value.problems] == ["service-cidr-syntax", "pod-cidr-too-small"]
 
 
-def test_cidrs_that_cannot_be_are_told_with_the_networks_they_overlap(layout: Layout) -> None:
+def test_cidrs_that_cannot_be_are_reported_with_the_networks_they_overlap(layout: Layout) -> None:
     with pytest.raises(PreflightError) as caught:
         resolve(layout, pod_cidr="172.16.0.0/16")
     messages = "\n".join(problem.message for problem in caught.value.problems)
@@ -452,16 +266,16 @@ def test_an_option_that_is_given_again_takes_the_place_of_itself_alone(layout: L
     )
 
 
-@pytest.mark.parametrize(("packages", "is_told"), [((), False), (("kubeadm",), True)])
+@pytest.mark.parametrize(("packages", "is_reported"), [((), False), (("kubeadm",), True)])
 def test_nodes_that_fetch_packages_are_led_to_the_mirror(
-    layout: Layout, tools: FakeTools, packages: tuple[str, ...], is_told: bool
+    layout: Layout, tools: FakeTools, packages: tuple[str, ...], is_reported: bool
 ) -> None:
     inputs = resolve(layout, supply=Supply(apt_mirror="http://mirror.lab/debian"))
     order = dataclasses.replace(inputs.order, release=dataclasses.replace(inputs.order.release, packages=packages))
     planned = make_pod_plan(dataclasses.replace(inputs, order=order), tools).planned
     assert isinstance(planned, LibvirtPlan)
     seeds = [domain.seed.user_data for domain in planned.rendered.domains]
-    assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_told}
+    assert {"http://mirror.lab/debian" in seed for seed in seeds} == {is_reported}
 
 
 def test_another_release_forgets_what_names_parts_of_the_one_before(layout: Layout) -> None:
@@ -492,7 +306,7 @@ def test_sizes_of_the_command_line_replace_those_of_the_pdf(layout: Layout, tool
     assert "1 (PDF: 2)  1024 MiB (PDF: 2560 MiB)" in text
 
 
-def test_pod_cidrs_in_the_way_are_told_with_free_ones(layout: Layout, tools: FakeTools) -> None:
+def test_pod_cidrs_in_the_way_are_reported_with_free_ones(layout: Layout, tools: FakeTools) -> None:
     tools.fake_host = FakeHost(tools.hypervisor, (Route(IPv4Network("10.0.0.0/16"), "eth0", "interface eth0"),))
     inputs = resolve(layout, pod_cidr="172.16.0.0/16", service_cidr="10.0.19.0/24")
     found = {(problem.rule, problem.remedy) for problem in make_pod_plan(inputs, tools).problems}

@@ -35,9 +35,10 @@ from iecpod.render.exports import (
 )
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
 from iecpod.yaml.document import load_yaml
+from tests.fakes.pod_tools import FakeTools
 from tests.ssh_server import SshServer
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import FakeTools, layout, resolve, tools  # noqa: F401
+from tests.unit.commands.test_commands import layout, resolve, tools  # noqa: F401
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "exports"
 POD_DIR = Path("/var/lib/iecpod/pods/arm/virtual2")

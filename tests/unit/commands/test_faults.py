@@ -23,24 +23,29 @@ from iecpod.errors import HostError, HypervisorUnavailable, PodLocked, Preflight
 from iecpod.hypervisor_uri import EMBEDDED, SYSTEM
 from iecpod.layout import Layout
 from iecpod.model import PodRef
+from iecpod.options.choices import ProviderName
 from iecpod.pods.directory import NOTE, load_saved, make_pod_dir, pod_dir_of, remove_pod_dir, save_pod
-from iecpod.pods.request import PHASES
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.pods.saved import SavedPod
 from iecpod.providers.libvirt.objects import Kind, ObservedResource, Resource
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.fakes.images import FakeImages
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import NODES, REF, FakeImages, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 
 #: Steps of a deploy that change something: define and start of 4 networks, a pool and 3 domains, and 2 volumes each.
 DEPLOY_STEPS = 22
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 #: Those of a teardown: 3 domains, 4 networks, a pool.
 TEARDOWN_STEPS = 8
 WHOLE = {
@@ -52,7 +57,7 @@ FOREIGN = "<domain type='qemu'><name>jenkins-slave01</name></domain>"
 
 
 class Killed(BaseException):
-    """As SIGKILL: nobody handles it."""
+    """As SIGKILL: it is not handled."""
 
 
 class BrittleHypervisor(FakeHypervisor):
@@ -143,7 +148,7 @@ def test_the_steps_are_all_of_them(layout: Layout, tools: FakeTools, brittle: Br
 
 @pytest.mark.parametrize("is_made", [False, True])
 @pytest.mark.parametrize("step", range(1, DEPLOY_STEPS + 1))
-def test_a_deploy_that_ends_at_any_step_is_gone_on_with_and_torn_down(
+def test_a_deploy_that_ends_at_any_step_is_continued_and_torn_down(
     layout: Layout, tools: FakeTools, brittle: BrittleHypervisor, step: int, is_made: bool
 ) -> None:
     brittle.ends_at(step, is_made=is_made)
@@ -177,7 +182,7 @@ def test_a_deploy_that_ends_after_a_phase_repeats_none_before_it(
 
 @pytest.mark.parametrize("is_made", [False, True])
 @pytest.mark.parametrize("step", range(1, TEARDOWN_STEPS + 1))
-def test_a_teardown_that_ends_at_any_step_is_gone_on_with(
+def test_a_teardown_that_ends_at_any_step_is_continued(
     layout: Layout, tools: FakeTools, brittle: BrittleHypervisor, step: int, is_made: bool
 ) -> None:
     run_deploy(layout, tools)
@@ -267,7 +272,7 @@ def test_a_deploy_that_cannot_note_anything_leaves_nothing(layout: Layout, tools
     assert not tools.pod_dir.exists() and not tools.fake_host.started
 
 
-def test_a_full_disk_is_told_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it is that cannot be written; nothing of it is taken for a bug, and the log is silent about itself."""
     for name in ("STATE", "CACHE", "RUNTIME"):
         monkeypatch.setenv(f"IECPOD_{name}_DIR", str(tmp_path / name.lower()))
@@ -276,7 +281,7 @@ def test_a_full_disk_is_told_by_the_command_line(tmp_path: Path, monkeypatch: py
     assert logging.raiseExceptions is False
 
 
-def test_a_damaged_image_below_nodes_that_exist_is_told(
+def test_a_damaged_image_below_nodes_that_exist_is_reported(
     layout: Layout, tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_deploy(layout, tools)
@@ -327,7 +332,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("content", "fault"), DAMAGED)
-def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_a_damaged_note_is_reported(tmp_path: Path, content: bytes, fault: str) -> None:
     (tmp_path / NOTE).write_bytes(content)
     with pytest.raises(HostError) as caught:
         load_saved(tmp_path)
@@ -335,7 +340,7 @@ def test_a_damaged_note_is_told(tmp_path: Path, content: bytes, fault: str) -> N
     assert "remove that file" in caught.value.remedy
 
 
-def test_a_note_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_note_that_is_none_is_reported(tmp_path: Path) -> None:
     (tmp_path / NOTE).mkdir()
     with pytest.raises(HostError) as caught:
         load_saved(tmp_path)

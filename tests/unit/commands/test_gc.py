@@ -28,10 +28,11 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, RecordingReporter
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import REF, FakeTools, run_deploy
+from tests.unit.commands.test_commands import run_deploy
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place, take_away
 
 DAY = 86_400.0
@@ -151,7 +152,7 @@ def test_a_report_that_others_may_have_written_keeps_the_pod(tools: FakeTools) -
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_a_pod_that_is_deployed_between_look_and_removal_stays(tools: FakeTools, everything: bool) -> None:
-    """gc looks at all PODs before it removes the first, and nobody holds a lock for so long."""
+    """gc looks at all PODs before it removes the first, and no run holds a lock for so long."""
     set_age(tools, 9 * DAY)
     found = examine_pod(tools, site(EMBEDDED), everything=everything)
     assert found.in_use == ""

@@ -35,6 +35,7 @@ from iecpod.render.bundle_install import import_script
 from iecpod.render.manifest_patch import image_names
 from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
 from tests.fakes.jobs import on_job
+from tests.fakes.pod_tools import REF
 from tests.fakes.probes import IN_PLACE, in_place_or
 from tests.fakes.probes import MISSING as NOT_THERE
 from tests.image_archives import CALICO as NODE
@@ -43,7 +44,6 @@ from tests.pod_requests import pod_request
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL
 from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import REF
 from tests.unit.conftest import make_release
 from tests.unit.images.bundle.test_bundles import manifest_of, parse
 from tests.unit.images.bundle.test_bundles import taken_in as bundle_taken_in
@@ -125,7 +125,7 @@ def _with_an_older_kubeadm(argv: Sequence[str], stdin: bytes) -> CommandResult:
     return in_place_or("150\n")(argv, stdin)
 
 
-def test_deploy_tells_where_images_come_from_before_it_begins(
+def test_deploy_reports_where_images_come_from_before_it_begins(
     layout: Layout, tools: ManifestTools, tmp_path: Path
 ) -> None:
     archive = taken_in(tmp_path, NODE, CNI, CONTROLLERS)

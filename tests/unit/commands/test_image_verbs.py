@@ -257,7 +257,7 @@ def test_the_same_image_of_another_cache_is_another(tmp_path: Path, layout: Layo
     assert needed_by(tmp_path, image) == ["POD lab/pod1"], "what it was is no longer known"
 
 
-def test_a_pod_whose_state_lies_elsewhere_counts(tmp_path: Path, layout: Layout, image: Path) -> None:
+def test_a_pod_whose_state_is_elsewhere_counts(tmp_path: Path, layout: Layout, image: Path) -> None:
     pod_dir = tmp_path / "storage/state/pods/lab/pod1"
     make_overlay(pod_dir / "pool/iec01.qcow2", image)
     assert needed_by(tmp_path, image) == []

@@ -23,9 +23,9 @@ from iecpod.providers.libvirt.connection.host_routes import parse_links
 from iecpod.providers.libvirt.objects import HostFacts, Link
 from iecpod.release.mirrors import Supply
 from tests.fakes import FACTS
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, write_pod
-from tests.unit.commands.test_commands import REF, FakeTools
 from tests.unit.descriptors.broken_pod import Edits
 
 
@@ -112,8 +112,8 @@ def test_what_a_kernel_keeps_for_itself_is_warned_of(tmp_path: Path) -> None:
     problems, lines = refusals(tmp_path, memory_mib=1700)
     assert problems == []
     assert [line for line in lines if "kubeadm-memory" in line] == [
-        "warning: domain local-virtual1-iec01: warning: the first node has 1700 MiB of memory, and kubeadm wants 1700 "
-        "beside what the kernel keeps for itself [kubeadm-memory]"
+        "warning: domain local-virtual1-iec01: warning: the first node has 1700 MiB of memory, and kubeadm requires "
+        "1700 beside what the kernel keeps for itself [kubeadm-memory]"
     ]
 
 
@@ -250,7 +250,7 @@ def test_containerd_has_no_bridge(tmp_path: Path) -> None:
     assert result.planned.pod.docker_bridge is None and "docker" not in plan_text(inputs, result)
 
 
-def test_where_no_network_is_free_for_docker_s_bridge_that_is_told() -> None:
+def test_where_no_network_is_free_for_docker_s_bridge_that_is_reported() -> None:
     spaces = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
     taken = [TakenNetwork(IPv4Network(space), "x") for space in spaces]
     assert plan_docker_bridge(taken) == DEFAULT_DOCKER_BRIDGE

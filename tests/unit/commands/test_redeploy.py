@@ -23,8 +23,10 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.reports.run_report import Report
 from tests.fakes import FakeHost
+from tests.fakes.images import FakeImages
+from tests.fakes.pod_tools import FakeTools
 from tests.unit.command_line import run
-from tests.unit.commands.test_commands import FakeImages, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 
 __all__ = ["layout", "tools"]
 
@@ -35,7 +37,7 @@ def _run_ids(tools: FakeTools) -> set[str]:
     return {mark.run_id if mark else "" for mark in marks}
 
 
-def test_everything_is_made_anew(layout: Layout, tools: FakeTools) -> None:
+def test_everything_is_recreated(layout: Layout, tools: FakeTools) -> None:
     first = run_deploy(layout, tools)
     reports: list[Report] = []
     tools.run_id = "second"
@@ -154,7 +156,7 @@ def _redeploy_changed(tools: FakeTools, layout: Layout, **options: object) -> Re
     return redeploy_changed(resolve(layout, **options), tools, lambda _report: None)
 
 
-def test_only_the_worker_that_changed_is_made_anew(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+def test_only_the_worker_that_changed_is_recreated(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
     run_deploy(layout, tools)
     report = _redeploy_changed(tools, layout, base_uri=_base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03))
     assert _made_by(tools, "second") == {"local-virtual1-iec03"}
@@ -208,7 +210,7 @@ def test_a_worker_that_could_not_be_made_again_is_not_removed(layout: Layout, to
     assert _made_by(tools, "0123456789ab") == _ALL
 
 
-def test_a_deploy_goes_on_where_a_replacement_was_killed(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+def test_a_deploy_continues_where_a_replacement_was_killed(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
     """The worker is gone and its new domain is not defined yet; what is left is what a deploy makes."""
     run_deploy(layout, tools)
     base = _base(layout, tmp_path, "virtual1.yaml", _LARGER_IEC03)

@@ -23,9 +23,9 @@ from iecpod.errors import DescriptorError, PreflightError, Problem, Severity, Us
 from iecpod.model import NodeType
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, run, write_pod
-from tests.unit.commands.test_commands import REF, FakeTools
 from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR, Edits
 from tests.unit.descriptors.eyaml_pair import Pair
 from tests.unit.descriptors.test_crosscheck import CASES

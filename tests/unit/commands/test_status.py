@@ -28,8 +28,9 @@ from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
 from tests import pods
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.unit.command_line import install, layout_below, run
-from tests.unit.commands.test_commands import NODES, REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 __all__ = ["layout", "tools"]
@@ -71,7 +72,7 @@ def test_one_that_was_never_deployed_is_absent_and_has_not_drifted(layout: Layou
 
 
 def test_ssh_and_the_api_server_are_asked_apart(layout: Layout, tools: FakeTools) -> None:
-    """With a kubectl on this host, a cluster that answers tells nothing of SSH."""
+    """With a kubectl on this host, a cluster that answers shows nothing of SSH."""
     run_deploy(layout, tools)
     tools.node_shells["iec01"].on("true", returncode=255)
     assert [node.ssh for node in _status(layout, tools).nodes] == ["ok"] * 3
@@ -253,7 +254,7 @@ def _answers(cluster: DesiredCluster, record: dict[str, Any] | None) -> FakeShel
     )
 
 
-def test_the_cluster_is_told_in_two_requests(cluster: DesiredCluster) -> None:
+def test_the_cluster_is_shown_by_two_requests(cluster: DesiredCluster) -> None:
     record = {
         "metadata": {
             "creationTimestamp": "2026-01-01T00:00:00Z",
@@ -288,7 +289,7 @@ def test_an_api_server_that_does_not_answer_is_no_cluster(
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 0), (("--detailed-exitcode",), 6)])
-def test_the_exit_status_tells_of_drift_where_it_is_asked_for(
+def test_the_exit_status_shows_drift_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], code: int
 ) -> None:
     """On libvirt's test driver, which begins with what stands in its file."""

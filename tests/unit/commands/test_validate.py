@@ -315,7 +315,7 @@ def hidden(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(("node_type", "rule"), [("virtual", "gateway-unreachable"), ("baremetal", "gateway-outside")])
-def test_a_gateway_out_of_reach_is_told_once(tmp_path: Path, node_type: str, rule: str) -> None:
+def test_a_gateway_out_of_reach_is_reported_once(tmp_path: Path, node_type: str, rule: str) -> None:
     """As an error where iecpod hands the addresses out; demoted, it is still one problem."""
     pdf = {f"nodes[{index}].node.type": node_type for index in range(3)}
     write_pod(tmp_path, "lab", "pod", pdf, {"idf.net_config.public.gateway": "10.0.20.1"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +15,6 @@ import pytest
 from iecpod.commands.conformance import run_conformance
 from iecpod.conformance.conformance_run import ConformanceOrder
 from iecpod.conformance.ginkgo import FAILED, NOT_RUN, PASSED, SKIPPED, SpecResult
-from iecpod.conformance.on_host import E2ePrograms
 from iecpod.conformance.report import ConformanceReport, check_output
 from iecpod.design.conformance import (
     QUICK,
@@ -39,55 +38,16 @@ from iecpod.errors import (
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.pods.resolve import PodInputs
-from iecpod.ports import LongProgram, ProgramEnd
-from iecpod.release.release import Release
+from iecpod.ports import ProgramEnd
 from iecpod.yaml.document import load_yaml
 from tests.fakes import FakeShell
+from tests.fakes.conformance_bench import IMAGES, KUBECTL, NAMESPACES, RECORDED, FakeBench
+from tests.fakes.pod_tools import NODES, FakeTools
 from tests.unit.command_line import run
-from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve, tools  # noqa: F401
-from tests.unit.conformance.test_ginkgo import DNS, DNS_SERVICES, PODS, PODS_TWICE, RECORDED
+from tests.unit.commands.test_commands import layout, resolve, tools  # noqa: F401
+from tests.unit.conformance.test_ginkgo import DNS, DNS_SERVICES, PODS, PODS_TWICE
 
 FOCUS = focused_selection("(DNS should provide|should be updated)")
-KUBECTL = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
-NAMESPACES = "--raw=/api/v1/namespaces?labelSelector=e2e-run"
-IMAGES = ("agnhost:2.66.1", "agnhost:2.55", "busybox:1.37.0-2", "glibc-dns-testing:2.1.1")
-
-
-class FakeBench:
-    """Tests that were recorded, as `RECORDED/NAME.log` and `.xml`; an empty name leaves no report."""
-
-    def __init__(self, recorded: str, end: ProgramEnd = ProgramEnd.ENDED, dry: str = "dry-run") -> None:
-        self.recorded = recorded
-        self.end = end
-        self.dry = dry
-        self.compiled: list[str] = []
-        self.calls: list[tuple[list[str], Mapping[str, str]]] = []
-        self.seconds: list[float] = []
-        self.images = "".join(f"registry.iecpod.internal/{image}\n" for image in (*IMAGES, "nginx:1.27.0-2"))
-
-    def programs(self, release: Release) -> E2ePrograms:
-        self.compiled.append(release.name)
-        return E2ePrograms(tests=Path("/cache/e2e.test"), kubectl=Path("/cache/kubernetes"), version="1.37.2")
-
-    def run(self, program: LongProgram, look: Callable[[bytes], None]) -> ProgramEnd:
-        argv, log_path = program.argv, program.log_path
-        self.calls.append((list(argv), program.environment))
-        self.seconds.append(program.seconds)
-        results = program.directory / "results"
-        if "--list-images" in argv:
-            log_path.write_text(self.images)
-            return ProgramEnd.ENDED
-        if "--ginkgo.dry-run" in argv:
-            log_path.write_text("panic: regexp: Compile(`(`): error parsing regexp: missing closing )\n\ngoroutine 5\n")
-            if self.dry:
-                (results / "junit_01.xml").write_bytes((RECORDED / f"{self.dry}.xml").read_bytes())
-            return ProgramEnd.ENDED
-        content = (RECORDED / f"{self.recorded}.log").read_bytes() if self.recorded else b"nsenter: cannot open\n"
-        log_path.write_bytes(content)
-        look(content)
-        if self.recorded:
-            (results / "junit_01.xml").write_bytes((RECORDED / f"{self.recorded}.xml").read_bytes())
-        return self.end
 
 
 def cluster_shell(images: Sequence[str] = IMAGES, namespaces: Sequence[Sequence[str]] = ((), ())) -> FakeShell:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from iecpod.conformance.ginkgo import (
@@ -17,8 +15,7 @@ from iecpod.conformance.ginkgo import (
     read_junit,
 )
 from iecpod.errors import HostError
-
-RECORDED = Path(__file__).parents[1] / "recorded" / "e2e"
+from tests.fakes.conformance_bench import RECORDED
 
 DNS = "[sig-network] DNS should provide DNS for the cluster [Conformance]"
 DNS_SERVICES = "[sig-network] DNS should provide DNS for services [Conformance]"

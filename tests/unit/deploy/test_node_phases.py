@@ -230,7 +230,7 @@ def test_the_token_is_in_no_argument_list(cluster: DesiredCluster) -> None:
     assert jobs_of(shell) and any("--skip-token-print" in call for call in shell.calls)
 
 
-def test_init_goes_on_where_the_api_server_answers(cluster: DesiredCluster) -> None:
+def test_init_continues_where_the_api_server_answers(cluster: DesiredCluster) -> None:
     """The first init ends at a request of its own that took too long; nothing of it is thrown away."""
     shell = _looks(FakeShell(), "inactive").on("kubectl", stdout="{}")
     shell.on("rm")
@@ -350,7 +350,7 @@ def test_a_guest_that_does_not_answer_says_why_on_its_console() -> None:
     )
 
 
-def test_cloud_init_that_failed_is_told() -> None:
+def test_cloud_init_that_failed_is_reported() -> None:
     shell = FakeShell().on("true")
     shell.on("sh", "-c", stdout="20\n" + json.dumps({"v1": {"errors": ["('ntp', RuntimeError())"]}}))
     with pytest.raises(NodeError) as caught:
@@ -425,7 +425,7 @@ def _workers(cluster: DesiredCluster, first: FakeShell, second: FakeShell) -> Wo
     return WorkersPhase(one_worker, {"iec01": first, "iec02": second}, fake_phase_tools())
 
 
-def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster: DesiredCluster) -> None:
+def test_a_recreated_machine_takes_the_place_of_the_former_one(cluster: DesiredCluster) -> None:
     """The cluster lists its name still, and knows it as verified."""
     first, second = _control_plane_that_lists("iec01", "iec02"), _worker(_FRESH)
     first.on(*_KUBECTL, "delete", "--raw=/api/v1/nodes/iec02", stdout="{}")
@@ -441,7 +441,7 @@ def test_a_machine_that_was_made_anew_takes_the_place_of_the_former_one(cluster:
     assert jobs_of(second) and not second.called("kubeadm", "reset")
 
 
-def test_a_node_whose_join_goes_on_is_not_taken_out(cluster: DesiredCluster) -> None:
+def test_a_node_whose_join_is_running_is_not_taken_out(cluster: DesiredCluster) -> None:
     """It is listed since a moment ago, by the join of a run that was killed."""
     first, second = _control_plane_that_lists("iec01", "iec02"), _worker(_RUNNING)
     _workers(cluster, first, second).run()
@@ -536,7 +536,7 @@ def test_readiness_that_does_not_come_names_pods_and_images_once(cluster: Desire
     "answer",
     [CommandResult(1, "", "connection refused"), NodeUnreachable("iec01", "no answer"), WaitTimeout("get", 60, "")],
 )
-def test_readiness_that_does_not_come_is_told_when_pods_cannot_be_seen(
+def test_readiness_that_does_not_come_is_reported_when_pods_cannot_be_seen(
     cluster: DesiredCluster, answer: CommandResult | Exception
 ) -> None:
     shell = FakeShell().on("kubectl", stdout='{"items": []}').reply(_SYSTEM_PODS, answer)

@@ -154,7 +154,7 @@ REQUIRED: tuple[tuple[str, str], ...] = (
     ("idf", r"idf\.fuel\.network\.node|idf\.fuel\.network\.node\[\d+\]\.(interfaces|busaddr)"),
     ("idf", r"idf\.fuel\.network\.public_pool\.(start|end)_ip|idf\.fuel\.network\.upstream_proxy\.(address|port)"),
 )
-#: Sections that are another installer's: nobody here knows their keys.
+#: Sections that are another installer's: their keys are unknown here.
 FOREIGN = re.compile(r"xci\b|idf\.(?:osa|kubespray|compass|daisy|fuel\.dpdk)\b")
 CORE = ("admin", "mgmt", "storage", "private", "public")
 

@@ -821,7 +821,7 @@ def test_baremetal_pod_has_no_problems() -> None:
     assert check_descriptors(break_pod(BAREMETAL), SCHEMAS_DIR) == []
 
 
-def test_a_fault_that_aliases_share_is_told_once() -> None:
+def test_a_fault_that_aliases_share_is_reported_once() -> None:
     text = sound_text("virtual.yaml").replace("cores: 1, memory: 2G", "cores: 1, memory: 512M")
     pod = Descriptors(load_yaml(text, "virtual.yaml"), break_pod().idf)
     assert [(problem.rule, problem.path) for problem in check_pod(pod)] == [("memory-tiny", "nodes[1].node.memory")]
@@ -906,7 +906,7 @@ def test_a_vlan_device_of_a_nic_without_a_name() -> None:
         ({"idf.net_config.mgmt.vlan": "100-199"}, ["nic-shared-on-virtual"]),
     ],
 )
-def test_networks_on_one_nic_are_told_apart_by_their_tags(idf: Edits, rules: list[str]) -> None:
+def test_networks_on_one_nic_are_distinguished_by_their_tags(idf: Edits, rules: list[str]) -> None:
     shared: Edits = {"idf.net_config.public.interface": 1, **idf}
     if "idf.net_config.private.interface" in idf:
         shared = idf

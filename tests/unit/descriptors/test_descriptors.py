@@ -127,7 +127,7 @@ def test_a_directory_may_have_the_name_of_a_repository(base: Path, monkeypatch: 
         (base.parent / name).rename(base)
 
 
-def test_broken_yaml_in_both_files_is_told_at_once(base: Path) -> None:
+def test_broken_yaml_in_both_files_is_reported_at_once(base: Path) -> None:
     (base / "labs/lab/pod.yaml").write_text("a: 1\na: 2\n")
     (base / "labs/lab/idf-pod.yaml").write_text("a:\n\tb: 1\n")
     assert [(name, message) for name, message, _ in refusal(str(base))] == [

@@ -24,7 +24,7 @@ from tests.unit.descriptors.broken_pod import DATA_DIR, SCHEMAS_DIR, break_docum
 from tests.unit.descriptors.eyaml_pair import Pair, wrap
 
 REF = PodRef("lab", "pod")
-#: An envelope in form, for what nobody decrypts.
+#: An envelope in form, for what is not decrypted.
 SOME_ENVELOPE = wrap(b"\x30\x82\x01\x00" + bytes(256))
 PASSWORD = "jumphost.remote_management.pass"
 MEMORY = "nodes[1].node.memory"

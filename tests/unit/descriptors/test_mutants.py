@@ -27,7 +27,7 @@ OURS = [
     *(ROOT / "pdf" / "labs" / name for name in ("local/virtual1.yaml", "arm/virtual1.yaml", "arm/virtual2.yaml")),
 ]
 PAIRS = [*OURS, *(CORPUS / "labs" / name for name in ACCEPTED_PAIRS)]
-#: Mutants of each of our pairs, and of each of the corpus, when nobody asks for more.
+#: Mutants of each of our pairs, and of each of the corpus, unless more are asked for.
 COUNT_OF_OURS, COUNT_OF_CORPUS = 75, 3
 
 

@@ -532,7 +532,7 @@ def test_verdicts(name: str, edits: dict[str, object], expected: list[tuple[str,
     assert [(problem.path, problem.message, problem.remedy, problem.rule) for problem in found] == expected
 
 
-def test_everything_is_told_at_once_in_the_order_of_the_file() -> None:
+def test_everything_is_reported_at_once_in_the_order_of_the_file() -> None:
     document = break_document(
         PDF, {"nodes[2].name": 3, "details.type": "test", "nodes[0].node.cores": "two", "nodes[1].disks": []}
     )
@@ -558,7 +558,7 @@ def test_documents_of_the_wrong_kind(data: str) -> None:
     assert check_schema(document, "idf", SCHEMAS_DIR)
 
 
-def test_a_fault_that_aliases_share_is_told_once() -> None:
+def test_a_fault_that_aliases_share_is_reported_once() -> None:
     text = (ROOT / "pdf/labs/arm/virtual2.yaml").read_text().replace("memory: 6G", "memory: 6")
     found = check_schema(load_yaml(text, "x.yaml"), "pdf", SCHEMAS_DIR)
     assert [problem.path for problem in found] == ["nodes[0].node.memory"]

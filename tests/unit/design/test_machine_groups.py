@@ -16,9 +16,9 @@ from iecpod.options.site import Site
 from iecpod.pods.described_pod import choose_site
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
+from tests.fakes.pod_tools import REF
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, write_pod
-from tests.unit.commands.test_commands import REF
 
 SYSTEM, SESSION = (Site(ProviderName.LIBVIRT, parse_connect(f"qemu:///{name}")) for name in ("system", "session"))
 EXISTING = Site(ProviderName.EXISTING)

@@ -1,4 +1,4 @@
-"""Files that somebody names are plain files, or refused at once: a pipe or a device may never end."""
+"""Files that users name are plain files, or refused at once: a pipe or a device may never end."""
 
 from __future__ import annotations
 

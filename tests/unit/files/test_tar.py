@@ -1,4 +1,4 @@
-"""Tars as GNU tar and Python write them, and as nobody should."""
+"""Tars as GNU tar and Python write them, and malformed ones."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ from tests.fakes import RecordingReporter
 from tests.pod_requests import saved_pod
 from tests.unit.command_line import layout_below, run
 
-#: Of somebody else, whom this machine does not know.
+#: Of another user, who is unknown on this machine.
 STRANGER = 54321
 REF = PodRef("local", "virtual1")
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes the owner of files")
 
 
 @pytest.fixture

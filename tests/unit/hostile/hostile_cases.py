@@ -43,7 +43,7 @@ TEXTS = (
     *("127.0.0.1", "224.0.0.1", "1-9", "1e999", ".inf", "0o7", "2G", "all", "default", "lo", "eth0", "docker0"),
     *("virbr0", "<network/>", "]]>", "&xxe;", 'a\' b="c"', "admin\nExecStart=/x"),
 )
-#: A registry that nobody answers for; its mirror is the server of the test.
+#: A registry that does not answer; its mirror is the server of the test.
 REGISTRY = "127.0.0.1:1"
 IMAGE = f"{REGISTRY}/app:1"
 PULL = "pull-image"

@@ -1,4 +1,4 @@
-"""What a process and all that it starts ask of the kernel, whether by Python or by a library of C: seccomp(2) tells.
+"""What a process and all that it starts ask of the kernel, whether by Python or by a library of C: by seccomp(2).
 
 The watched process installs a filter whose calls wait for an answer, and hands the listener over a socket. Whoever
 watches notes them, with the paths in the memory of who asks, and lets all of them pass (seccomp_unotify(2)).
@@ -57,7 +57,7 @@ _QUESTION = struct.Struct("=QIIiIQ6Q")
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _PASS = struct.Struct("=QqiI")
 _AT_FDCWD = -100
-#: Calls that go on where a link leads; all others are of the link itself.
+#: Calls that follow a link; all others are of the link itself.
 _FOLLOWING = ("open", "creat", "exec", "truncate", "chmod", "fchmodat", "chown")
 _LONGEST_PATH = 4096
 

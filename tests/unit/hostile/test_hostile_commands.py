@@ -74,7 +74,7 @@ def watch_of(channel: socket.socket) -> KernelWatch:
     try:
         return KernelWatch(channel)
     except (ValueError, OSError):
-        pytest.skip("this kernel tells nobody of system calls")
+        pytest.skip("this kernel reports no system calls")
 
 
 class Child:

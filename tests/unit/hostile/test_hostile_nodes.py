@@ -29,7 +29,8 @@ from iecpod.release.release import Release
 from iecpod.release.scenario import Role
 from iecpod.reports.run_report import Report
 from tests.fakes import FakeShell
-from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve
+from tests.fakes.pod_tools import NODES, FakeTools
+from tests.unit.commands.test_commands import layout, resolve
 from tests.unit.descriptors.broken_pod import edited
 from tests.unit.descriptors.mutator import places
 from tests.unit.hostile.outside_watch import watched
@@ -51,7 +52,7 @@ VALUES: tuple[Any, ...] = (None, True, -1, 1 << 70, 1.5, "", [], {}, [[]], {"": 
 
 
 class LenientTools(FakeTools):
-    """A node that lies may be given what a sound one has already."""
+    """A hostile node may be given what a sound one has already."""
 
     def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         return BundleFiles(debs=(), programs=(), images=(), references=())

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from iecpod.http.client import Patience, Size, WebError, WrongSize, open_url, read_page
+from iecpod.http.client import Patience, Size, open_url, read_page
+from iecpod.http.failures import WebError, WrongSize
 
 Act = Callable[[socket.socket], None]
 HASTY = Patience(seconds=0.4, slowest_bytes_a_second=1e6, stalled_seconds=0.3)

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from iecpod.http.client import Size, WebError, open_url
+from iecpod.http.client import Size, open_url
+from iecpod.http.failures import WebError
 
 
 class _Leads(BaseHTTPRequestHandler):

@@ -117,7 +117,7 @@ def test_other_mirror_stands_in_for_the_main_archive_only() -> None:
     assert mirror_of("http://archive/debian", image, "http://nearby/debian") == "http://archive/debian"
 
 
-def test_key_tells_images_apart(tmp_path: Path) -> None:
+def test_key_distinguishes_images(tmp_path: Path) -> None:
     release = load("debian12")
     image = dataclasses.replace(release.image, kernel_arguments=("quiet",))
     variants = [

@@ -46,9 +46,10 @@ from iecpod.pods.resolve import PodInputs
 from iecpod.ports import CommandResult
 from iecpod.wiring.pods import Pods
 from tests.fakes import FakeHypervisor, FakeShell
+from tests.fakes.pod_tools import NODES, REF, FakeTools
 from tests.pods import site
 from tests.unit.command_line import layout_below, run, write_pod
-from tests.unit.commands.test_commands import NODES, REF, FakeTools, resolve, run_deploy
+from tests.unit.commands.test_commands import resolve, run_deploy
 from tests.unit.deploy.admin_conf import admin, encoded
 
 KEY = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
@@ -128,7 +129,7 @@ def write_own_files(layout: Layout, tools: FakeTools) -> None:
         path.write_text(text)
 
 
-def test_a_pod_that_stands_tells_everything(layout: Layout, tools: FakeTools) -> None:
+def test_a_deployed_pod_gives_all_logs(layout: Layout, tools: FakeTools) -> None:
     run_deploy(layout, tools)
     write_own_files(layout, tools)
     kept = collect(layout, tools, resolve(layout))
@@ -150,7 +151,7 @@ def test_a_pod_that_stands_tells_everything(layout: Layout, tools: FakeTools) ->
     assert ["kubectl" in scripts[node] for node in NODES] == [True, False, False]
 
 
-def test_no_artefact_of_a_deploy_tells_a_secret(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
+def test_no_artefact_of_a_deploy_contains_a_secret(layout: Layout, tools: FakeTools, tmp_path: Path) -> None:
     write_pod(tmp_path, REF.lab, REF.pod)
     pdf = tmp_path / "labs" / REF.lab / f"{REF.pod}.yaml"
     pdf.write_text((layout.pdf_dir / "labs" / REF.lab / f"{REF.pod}.yaml").read_text() + f"# pass: {PASSWORD}\n")
@@ -168,7 +169,7 @@ def test_no_artefact_of_a_deploy_tells_a_secret(layout: Layout, tools: FakeTools
     assert len(privates) == 5
     shown = "".join(f"{secret}\n" for secret in (*privates, *sorted(secrets - {PASSWORD}))) + f"pass: {PASSWORD}\n"
     deployed = dict(tools.node_shells)
-    for hostname in NODES:  # what a node tells is now the worst
+    for hostname in NODES:  # what a node prints is now the worst
         output = packed({"journal/all.log": f"{hostname}\n{shown}".encode()})
         tools.node_shells[hostname] = FakeShell(hostname).on("sh", "-c", stdout=output)
     (tools.pod_dir / "console" / "iec02.log").write_text(shown)
@@ -251,7 +252,7 @@ def test_with_broken_descriptors_the_rest_is_there(layout: Layout, tools: FakeTo
 def test_a_pod_that_never_was_leaves_a_manifest(layout: Layout, tools: FakeTools) -> None:
     kept = collect(layout, tools, resolve(layout))
     assert set(kept.files) == {"MANIFEST", "descriptors/virtual1.yaml", "descriptors/idf-virtual1.yaml"}
-    assert "libvirt: the POD is not deployed from here" in kept.missing
+    assert "machines: the POD is not deployed from here" in kept.missing
     assert not tools.pod_dir.exists() and not tools.fake_host.started
 
 
@@ -374,7 +375,7 @@ def test_an_archive_is_complete_or_not_there(tmp_path: Path) -> None:
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
-def test_where_no_archive_can_be_is_told_beforehand(tmp_path: Path) -> None:
+def test_where_no_archive_can_be_is_reported_beforehand(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "none" / "x", tmp_path / "file" / "x", tmp_path):
         with pytest.raises(UsageError, match="cannot be written"):
@@ -436,7 +437,7 @@ def test_logs_are_written_however_a_run_ended(tmp_path: Path, error: BaseExcepti
     assert manifest_of(path).partition("\n")[2].startswith(f"{outcome}\n\nCollected\n")
 
 
-def test_logs_that_cannot_be_had_hide_no_error(tmp_path: Path) -> None:
+def test_logs_that_cannot_be_collected_hide_no_error(tmp_path: Path) -> None:
     path = tmp_path / "gone" / "x.tar.gz"
     path.parent.mkdir()
 

@@ -8,7 +8,8 @@ from iecpod.cli.main import cli
 from iecpod.hypervisor_uri import EMBEDDED
 from iecpod.options.choices import Encapsulation, VirtType
 from iecpod.options.option import Source
-from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions, fixed_differences, overlay
+from iecpod.options.option_layers import fixed_differences, overlay
+from iecpod.options.option_table import DEFAULTS, OPTIONS, PodOptions
 from iecpod.release.mirrors import Supply
 
 _LAYERS = (

@@ -24,8 +24,9 @@ from iecpod.reports.run_report import Report
 from iecpod.yaml.document import dump_yaml, load_yaml
 from tests import pods
 from tests.fakes import FACTS, FakeHost, FakeHypervisor
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request, saved_pod
-from tests.unit.commands.test_commands import REF, FakeTools, layout, resolve, tools
+from tests.unit.commands.test_commands import layout, resolve, tools
 
 __all__ = ["layout", "tools"]
 

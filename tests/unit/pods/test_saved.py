@@ -20,8 +20,9 @@ from iecpod.pods.resolve import PodInputs, resolve_request
 from iecpod.pods.saved import SavedPod, check_saved
 from iecpod.release.container_environment import ContainerEnvironment
 from iecpod.release.mirrors import Supply
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
-from tests.unit.commands.test_commands import REF, FakeTools, layout, tools
+from tests.unit.commands.test_commands import layout, tools
 
 __all__ = ["layout", "tools"]
 

@@ -49,7 +49,7 @@ def test_plain_lines() -> None:
     ]
 
 
-def test_a_wait_is_told_off_a_terminal_when_nothing_else_was_for_a_minute() -> None:
+def test_a_wait_is_reported_off_a_terminal_after_a_minute_without_output() -> None:
     stream, seconds = io.StringIO(), [0.0]
     reporter = PlainReporter(stream, clock=lambda: "t", now=lambda: seconds[0])
     reporter.report_silence()
@@ -66,7 +66,7 @@ def test_a_wait_is_told_off_a_terminal_when_nothing_else_was_for_a_minute() -> N
     ]
 
 
-def test_silence_without_a_phase_is_broken_where_something_was_begun() -> None:
+def test_silence_without_a_phase_is_broken_where_something_was_started() -> None:
     stream, seconds = io.StringIO(), [0.0]
     reporter = PlainReporter(stream, clock=lambda: "t", now=lambda: seconds[0])
     seconds[0] = 100.0

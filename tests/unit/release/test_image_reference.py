@@ -68,7 +68,7 @@ def test_every_image_once_and_by_digest_where_one_is_known() -> None:
     assert each_once([TAGGED, PINNED, "a/c:1", TAGGED]) == (PINNED, "a/c:1")
     assert each_once([PINNED, TAGGED]) == (PINNED,)
     other = f"{TAGGED}@sha256:{'cd' * 32}"
-    with pytest.raises(ImageError, match=f"wants both {PINNED} and {other}"):
+    with pytest.raises(ImageError, match=f"names both {PINNED} and {other}"):
         each_once([PINNED, other])
 
 

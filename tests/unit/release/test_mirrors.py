@@ -159,7 +159,7 @@ def test_a_mirror_is_signed_by_the_key_of_the_release_unless_another_is_given() 
     assert (signed.key_url, signed.key_fingerprint) == ("https://mirror/key", ())
 
 
-def test_a_repository_that_was_withdrawn_is_told_with_the_way_out(cluster: DesiredCluster) -> None:
+def test_a_repository_that_was_withdrawn_is_reported_with_the_way_out(cluster: DesiredCluster) -> None:
     problem = check_release(dataclasses.replace(cluster, release=release()), Supply())[0]
     assert problem.message == (
         "release iec-r1 installs from https://apt.kubernetes.io/, frozen in September 2023 and removed in March 2024"
@@ -201,7 +201,7 @@ def test_docker_asks_mirrors_of_its_own_registry_only(
         ),
     ],
 )
-def test_names_that_a_release_does_not_have_are_told(supply: Supply, cause: str, remedy: str) -> None:
+def test_names_that_a_release_does_not_have_are_reported(supply: Supply, cause: str, remedy: str) -> None:
     with pytest.raises(UsageError) as caught:
         apply_supply(release(), supply)
     assert (caught.value.cause, caught.value.remedy) == (cause, remedy)

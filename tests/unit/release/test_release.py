@@ -219,7 +219,7 @@ def test_variants_stand_in_for_values_of_the_release() -> None:
     assert (variant.packages, variant.cni_sources, variant.helm) == (own.packages, own.cni_sources, own.helm)
 
 
-def test_an_operating_system_that_a_release_does_not_have_is_told() -> None:
+def test_an_operating_system_that_a_release_does_not_have_is_reported() -> None:
     with pytest.raises(UsageError) as caught:
         load_release("iec-r1", RELEASES, SCHEMAS, "centos7")
     assert caught.value.cause == "release iec-r1 has no base image 'centos7'"

@@ -1,4 +1,4 @@
-"""plan, deploy and status warn of releases that upstream mends no more; the day is the clock's."""
+"""plan, deploy and status warn of releases that upstream no longer supports; the day is the clock's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from iecpod.commands.status import observe_status
 from iecpod.errors import Severity
 from iecpod.layout import Layout
 from iecpod.release.support import check_support
-from tests.unit.commands.test_commands import FakeTools, layout, resolve, run_deploy, tools
+from tests.fakes.pod_tools import FakeTools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.conftest import make_release
 
 __all__ = ["layout", "tools"]

@@ -22,12 +22,12 @@ from iecpod.release.file import check_release_text, load_release, parse_release
 from iecpod.release.mirrors import Supply
 from iecpod.release.release import CniSource, Release
 from iecpod.yaml.document import dump_yaml, load_yaml_all
+from tests.fakes.pod_tools import REF
 from tests.pod_requests import pod_request
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import CALICO, FLANNEL, OPERATOR, OPERATOR_CRDS
 from tests.unit.cni.test_pod_network_verbs import ManifestTools, written
 from tests.unit.command_line import layout_below
-from tests.unit.commands.test_commands import REF
 
 ROOT = Path(__file__).parents[3]
 RELEASES, SCHEMAS = ROOT / "iecpod/releases", ROOT / "schemas"
@@ -96,7 +96,7 @@ def test_the_file_comes_after_the_release(cluster: DesiredCluster) -> None:
     assert manifest.changes[-1] == "DaemonSet calico-node, container calico-node: A: release -> file"
 
 
-def test_a_place_that_is_not_there_is_told_with_those_that_are(cluster: DesiredCluster) -> None:
+def test_a_place_that_is_not_there_is_reported_with_those_that_are(cluster: DesiredCluster) -> None:
     patch = (environment("felix", A="1"), environment("calico-kube-controllers", kind="DaemonSet", A="1"))
     with pytest.raises(DescriptorError) as caught:
         render(cluster, with_calico(patch=patch))

@@ -10,13 +10,16 @@ import pytest
 
 from iecpod.errors import DescriptorError, HostError, UsageError
 from iecpod.model import PodRef
-from iecpod.pods.request import PHASES
+from iecpod.options.choices import ProviderName
+from iecpod.pods.request import CLUSTER_PHASES
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.reports.job_files import RunOutputs, saved_reports
 from iecpod.reports.run_report import Report
 from iecpod.results import Failure, NodeResult, PhaseResult
 from tests.unit.command_line import run
 
 REF = PodRef("local", "virtual1")
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 FAILURE = Failure("iec02: SSH: not within 10 s", "go on", "console of iec02, its last lines:\n    pa\x1bnic <0>")
 REPORT = Report(
     pod="local/virtual1",
@@ -34,6 +37,7 @@ REPORT = Report(
             FAILURE,
         ),
     ),
+    known_phases=PHASES,
 )
 JUNIT = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -93,7 +97,7 @@ def test_a_run_that_ends_before_its_phases_leaves_a_report(tmp_path: Path, error
         raise error
     (failed, *skipped) = ElementTree.parse(tmp_path / "junit.xml").iter("testcase")
     assert failed.attrib["name"] == "preflight" and failed.find("failure") is not None
-    assert [case.attrib["name"] for case in skipped] == list(PHASES)
+    assert [case.attrib["name"] for case in skipped] == list(CLUSTER_PHASES)
 
 
 def test_the_report_of_a_failed_phase_is_not_replaced(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_the_report_of_a_failed_phase_is_not_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing/junit.xml", "."])
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_written_is_reported_before_anything_is_done(tmp_path: Path, name: str) -> None:
     with (
         pytest.raises(UsageError, match=r"--junit: .* cannot be written"),
         saved_reports(RunOutputs(junit=tmp_path / name), REF, "id"),
@@ -113,7 +117,7 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_done(tmp_path:
         raise AssertionError("started")
 
 
-def test_a_deploy_that_is_refused_tells_jobs_why(tmp_path: Path) -> None:
+def test_a_deploy_that_is_refused_reports_why_to_jobs(tmp_path: Path) -> None:
     outputs = ("--junit", "junit.xml", "--report", "report.json", "--events", "events")
     result = run(tmp_path, "deploy", "-b", ".", "-l", "lab", "-p", "missing", *outputs)
     assert isinstance(result.exception, DescriptorError)

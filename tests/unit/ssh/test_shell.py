@@ -174,7 +174,7 @@ def test_a_file_without_an_end_is_not_waited_for(shell: SshShell, monkeypatch: p
 
 
 class LateChannel:
-    """Output, exit status and end arrive at once, after somebody has looked for output."""
+    """Output, exit status and end arrive at once, after a look for output."""
 
     def __init__(self) -> None:
         self.waiting: list[bytes] = []
@@ -218,7 +218,7 @@ def test_output_in_many_pieces_takes_no_more_than_its_bytes() -> None:
     assert (len(kept.content()), kept.dropped_bytes) == (50_000, 150_000)
 
 
-def test_non_zero_exit_tells_command_status_and_output(shell: SshShell) -> None:
+def test_non_zero_exit_reports_command_status_and_output(shell: SshShell) -> None:
     with pytest.raises(CommandFailed) as caught:
         shell.run(["sh", "-c", "echo some text; echo why >&2; exit 7"])
     assert caught.value.returncode == 7
@@ -253,7 +253,7 @@ def test_a_daemon_left_behind_does_not_hold_us_up(shell: SshShell) -> None:
     assert time.monotonic() - start < 8
 
 
-def test_a_connection_cut_while_idle_is_made_anew(shell: SshShell, server: SshServer) -> None:
+def test_a_connection_cut_while_idle_is_opened_again(shell: SshShell, server: SshServer) -> None:
     shell.run(["true"])
     server.cut()
     assert shell.run(["echo", "back"]).stdout == "back\n"
@@ -286,7 +286,7 @@ def test_a_host_key_of_another_type_is_refused(server: SshServer, keys: PodKeys)
     assert server.commands == []
 
 
-def test_a_refused_key_is_told_from_a_node_that_is_down(server: SshServer, keys: PodKeys) -> None:
+def test_a_refused_key_is_distinguished_from_a_node_that_is_down(server: SshServer, keys: PodKeys) -> None:
     with pytest.raises(NodeUnreachable, match="refuses the POD's key") as caught:
         make_shell(server.port, keys, user="root").connect()
     assert caught.value.remedy == "look at its console"

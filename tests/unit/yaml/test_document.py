@@ -242,7 +242,7 @@ def test_dotted_path() -> None:
         ),
         (
             "<<: 3\n",
-            "pod.yaml:1:1: error: the merge key '<<' wants a mapping or a list of mappings [yaml-merge]\n"
+            "pod.yaml:1:1: error: the merge key '<<' needs a mapping or a list of mappings [yaml-merge]\n"
             "    -> merge an anchor that stands on a mapping, as in '<<: *anchor'",
         ),
         (
@@ -289,7 +289,7 @@ def test_numbers_that_may_be_meant_otherwise() -> None:
     ]
 
 
-def test_all_duplicates_are_told_at_once() -> None:
+def test_all_duplicates_are_reported_at_once() -> None:
     assert [problem.line for problem in problems_of("a: 1\na: 2\nb: {c: 1,\n  c: 2}\n")] == [2, 4]
 
 

@@ -244,7 +244,7 @@ done
 exit 0
 """
 
-#: The POD's key first: without a record, nobody would know of it.
+#: The POD's key first: without a record, it would not be known.
 FORGET = f"""{HEADER}
 for key in "$record"/key-*; do
     test -e "$key" || continue

@@ -15,7 +15,7 @@ from iecpod.providers.libvirt.ownership import is_computed
 
 
 def find_marked_pods(uri: HypervisorUri) -> set[tuple[PodRef, str]]:
-    """By their domains and networks: pools carry no mark, copies are nobody's. Raises `HostError`.
+    """By their domains and networks: pools carry no mark, copies have no owner. Raises `HostError`.
 
     With each, the installation that deployed it; empty where an earlier version of iecpod did.
     """

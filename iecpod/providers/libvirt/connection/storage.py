@@ -10,7 +10,7 @@ from iecpod.providers.libvirt.connection.observed import find_name
 
 
 def list_volumes(pool: Any) -> list[Any]:
-    """The pool's volumes as they are on disk; none where it does not run or somebody removed its directory."""
+    """The pool's volumes as they are on disk; none where it does not run or its directory was removed."""
     if not pool.isActive():
         return []
     try:

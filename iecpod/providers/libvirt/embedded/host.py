@@ -25,7 +25,7 @@ from iecpod.design.machines import Route
 from iecpod.design.owner import Owner
 from iecpod.errors import CommandFailed, HypervisorUnavailable, WaitTimeout
 from iecpod.ports import Clock
-from iecpod.processes import Process, find_processes
+from iecpod.processes import Process, find_processes, mount_points
 from iecpod.providers.libvirt import qemu_account
 from iecpod.providers.libvirt.connection.host_routes import find_links, find_routes
 from iecpod.providers.libvirt.connection.hypervisor import LibvirtHypervisor
@@ -170,9 +170,7 @@ class EmbeddedHost:
         left = [f"process {process}" for process in self._find_processes()]
         if self._namespace.is_ours():
             left.append(f"namespace {self._namespace.name}")
-        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-        mounted = [os.fsdecode(line.split()[4]) for line in lines]
-        left += [f"mount {path}" for path in mounted if Path(path).is_relative_to(self._base)]
+        left += [f"mount {path}" for path in mount_points() if path.is_relative_to(self._base)]
         if self._base.exists():
             left.append(f"directory {self._base}")
         return tuple(left)

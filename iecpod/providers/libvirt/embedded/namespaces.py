@@ -110,7 +110,7 @@ class NamespaceMark:
 
     @classmethod
     def parse(cls, alias: str) -> NamespaceMark | None:
-        """None where somebody else wrote it."""
+        """None where another program wrote it."""
         word, _, rest = alias.partition(" ")
         directory, _, installation = rest.partition(_INSTALLATION)
         mark = cls(Path(directory).parent, installation)

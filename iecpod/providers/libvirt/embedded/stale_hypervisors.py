@@ -68,7 +68,7 @@ def find_domain_files(pod_dir: Path) -> list[Path]:
 
 
 def _find_embedded() -> Iterator[tuple[Path, NamespaceMark]]:
-    """Namespace and POD, by the owner that `EmbeddedHost` writes on it; one without is somebody else's."""
+    """Namespace and POD, by the owner that `EmbeddedHost` writes on it; one without is not iecpod's."""
     for path in sorted(NAMESPACES.iterdir()) if NAMESPACES.is_dir() else ():
         # A name without a namespace behind it, one that went while we looked, or an owner that cannot be a POD.
         with suppress(IecpodError):

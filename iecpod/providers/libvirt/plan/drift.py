@@ -1,4 +1,4 @@
-"""How an object differs from what its POD wants, in words: by what it was made from, and by what others set since."""
+"""How an object differs from what its POD asks for, in words: what it was made from, and what others set since."""
 
 from __future__ import annotations
 

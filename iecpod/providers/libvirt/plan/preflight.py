@@ -92,7 +92,7 @@ def _check_kvm(machines: DesiredMachines, facts: HostFacts) -> Iterator[Problem]
     wanted = {domain.arch for domain in machines.domains if domain.virt_type is VirtType.KVM}
     if any(kvm_is_barred(facts, arch) for arch in wanted):
         yield Problem(
-            message=f"nodes are to run with KVM, and {facts.qemu_user}, as whom QEMU runs, cannot use /dev/kvm",
+            message=f"nodes are to run with KVM, and {facts.qemu_user}, the account of QEMU, cannot use /dev/kvm",
             remedy=KVM_REMEDY,
             rule="kvm-not-accessible",
         )

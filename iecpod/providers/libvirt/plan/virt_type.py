@@ -25,7 +25,7 @@ def proven_virt_type(order: PodOrder, facts: HostFacts, tools: LibvirtTools, ima
     archs = {node.arch for node in order.spec.pdf.nodes}
     if order.options.virt_type is None and any(kvm_is_barred(facts, arch) for arch in archs):
         tools.run.reporter.warn(
-            f"{facts.qemu_user}, as whom QEMU runs, cannot use /dev/kvm: guests are emulated; {KVM_REMEDY}"
+            f"{facts.qemu_user}, the account of QEMU, cannot use /dev/kvm: guests are emulated; {KVM_REMEDY}"
         )
     if order.options.virt_type is not None or assumed is VirtType.QEMU:
         return assumed

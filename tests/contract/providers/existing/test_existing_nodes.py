@@ -177,7 +177,7 @@ def test_a_machine_is_as_it_was(
 def test_what_others_do_meanwhile_stays(
     machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges, packages: Path
 ) -> None:
-    """Between deploy and teardown somebody adds a host, a mount, a key, a rule and a file."""
+    """Between deploy and teardown an administrator adds a host, a mount, a key, a rule and a file."""
     machine.write_file("/etc/fstab", b"/dev/vda1 / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n")
     deploy_on(machine, cluster, changes, packages)
     machine.sh(
@@ -197,7 +197,7 @@ def test_what_others_do_meanwhile_stays(
     )
 
 
-def test_a_restore_that_was_killed_goes_on(
+def test_a_restore_that_was_killed_continues(
     machine: OtherMachine, cluster: DesiredCluster, changes: NodeChanges, packages: Path
 ) -> None:
     before = snapshot(machine)

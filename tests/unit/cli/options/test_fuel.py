@@ -23,19 +23,23 @@ from iecpod.commands.deploy import deploy
 from iecpod.errors import PreflightError, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
-from iecpod.pods.request import PHASES
+from iecpod.options.choices import ProviderName
+from iecpod.pods.request import CLUSTER_PHASES
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.xml import resource_of
+from iecpod.providers.phase_names import PHASE_NAMES
 from iecpod.release.file import known_releases, load_release
 from tests import pods
+from tests.fakes.pod_tools import NODES, FakeTools
 from tests.unit.command_line import install, layout_below, run
-from tests.unit.commands.test_commands import NODES, FakeTools, layout, resolve, run_deploy, tools  # noqa: F401
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools  # noqa: F401
 from tests.unit.descriptors.broken_pod import ROOT
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 #: As IEC's jobs wrote it, but for the name of the command and -L, which is about logs.
 FUELS_LINE = "-l arm -p virtual2 -s k8-calico-iec-noha -S {dir} -D -o ubuntu1804 -b file://{dir}/ci -L {dir}/x.tar.gz"
 POD = ("-l", "local", "-p", "virtual1")
+PHASES = (*PHASE_NAMES[ProviderName.LIBVIRT], *CLUSTER_PHASES)
 #: Without it, the lab's default would ask the network which of its releases can be made.
 _RELEASE = ("--release", "k8s-1.37-go")
 
@@ -79,7 +83,7 @@ def test_meaning(arguments: str, meaning: FuelMeaning) -> None:
         ("-ff", "-f counts once: phases that are in place are passed over anyway"),
     ],
 )
-def test_what_has_no_effect_is_told(arguments: str, warning: str) -> None:
+def test_what_has_no_effect_is_reported(arguments: str, warning: str) -> None:
     meaning = fuel_meaning(parse(*arguments.split()))
     assert meaning.warnings == (warning,)
     assert meaning.verb is FuelVerb.DEPLOY
@@ -188,7 +192,7 @@ def test_phases_are_those_of_a_deploy(layout: Layout, tools: FakeTools) -> None:
 
 
 @pytest.mark.parametrize("until", PHASES)
-def test_a_deploy_stops_where_it_is_told(layout: Layout, tools: FakeTools, until: str) -> None:  # noqa: F811
+def test_a_deploy_stops_where_it_is_asked_to(layout: Layout, tools: FakeTools, until: str) -> None:  # noqa: F811
     report = deploy(resolve(layout, until=until), tools, lambda _report: None)
     assert tuple(phase.name for phase in report.phases) == PHASES[: PHASES.index(until) + 1]
     last_line = report.to_text().splitlines()[-1]

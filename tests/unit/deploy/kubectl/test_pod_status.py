@@ -58,5 +58,5 @@ _UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes
         ({}, ["x: unknown"]),
     ],
 )
-def test_a_pod_is_told_with_images_and_reasons(status: dict[str, Any], shown: list[str]) -> None:
+def test_a_pod_is_reported_with_images_and_reasons(status: dict[str, Any], shown: list[str]) -> None:
     assert not_running([Json({"metadata": {"name": "x"}, "status": status})]) == shown

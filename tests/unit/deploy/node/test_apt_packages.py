@@ -79,7 +79,7 @@ def test_what_packages_start_finds_its_files() -> None:
     assert not shell.called("systemctl", "restart")
 
 
-def test_a_runtime_that_runs_already_reads_its_files_anew() -> None:
+def test_a_runtime_that_runs_already_reads_its_files_again() -> None:
     shell = fresh_node(runs=True)
     phase(shell, release()).run()
     assert shell.called("systemctl", "daemon-reload")
@@ -130,7 +130,7 @@ def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:
         ),
     ],
 )
-def test_what_apt_refuses_is_told_with_what_to_do(said: str, remedy: str) -> None:
+def test_what_apt_refuses_is_reported_with_what_to_do(said: str, remedy: str) -> None:
     shell = fresh_node(said=f"{said}\n")
     with pytest.raises(CommandFailed) as caught:
         phase(shell, release()).run()

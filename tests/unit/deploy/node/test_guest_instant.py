@@ -148,7 +148,7 @@ def test_a_clock_that_differs_from_the_rtc_keeps_its_difference(node: Node) -> N
     node.wait_for(CONTROLLER, "S")
 
 
-def test_a_node_that_was_not_paused_goes_on_when_it_is_settled(node: Node) -> None:
+def test_a_node_that_was_not_paused_continues_when_it_is_settled(node: Node) -> None:
     script = node.start(INSTANT)
     node.wait_for(KUBELET, "T")
     assert node.start(LOOK).wait(20) == 1, "it stands still yet"
@@ -199,7 +199,7 @@ def test_clocks_are_moved_and_looked_at_again() -> None:
 
 
 def test_a_slow_answer_makes_no_clock_wrong() -> None:
-    """An emulated guest may take ten seconds for it: then nobody knows better than that."""
+    """An emulated guest may take ten seconds for it: then no better time is known."""
     shell = FakeShell("iec01").on("sh", "-c", LOOK, stdout="1000012.000000000\n").on("sh", "-c", SETTLE)
     assert ClockPhase({"iec01": shell}, RecordingReporter(), _Time(1_000_000, 10)).probe() is not None
     assert settle_nodes({"iec01": shell}, _Time(1_000_000, 10)) == {"iec01": 0}

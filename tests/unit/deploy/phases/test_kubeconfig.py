@@ -1,4 +1,4 @@
-"""The kubeconfig of this host is made of what the node's proves, and of nothing else that stands there."""
+"""The kubeconfig of this host is made of what the node's proves, and of nothing else in it."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_flannel_is_there_with_its_network_and_its_daemons(
     assert flannel_phase(cluster, shell).probe() == found
 
 
-def test_flannel_is_applied_and_each_change_is_told(cluster: DesiredCluster) -> None:
+def test_flannel_is_applied_and_each_change_is_reported(cluster: DesiredCluster) -> None:
     shell, reporter = FakeShell().on(*APPLY), RecordingReporter()
     phase = flannel_phase(cluster, shell, reporter)
     phase.run()
@@ -197,7 +197,7 @@ def kinds(text: bytes) -> list[str]:
     return [document.data["kind"] for document in load_yaml_all(text, "x") if isinstance(document.data, dict)]
 
 
-def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: DesiredCluster) -> None:
+def test_an_operator_that_cannot_be_pulled_is_reported_with_its_image(cluster: DesiredCluster) -> None:
     clock, shell = FakeClock(), FakeShell().on(*APPLY)
     answer(known(shell), NODE_PODS, {"items": []})
     answer(shell, "/api/v1/namespaces/tigera-operator/pods", pods(("tigera-operator-x", "quay.io/tigera/operator:v1")))
@@ -213,7 +213,7 @@ def test_an_operator_that_cannot_be_pulled_is_told_with_its_image(cluster: Desir
     assert "get tigerastatuses" in caught.value.remedy and "resume with" in caught.value.remedy
 
 
-def test_calico_s_own_images_that_cannot_be_pulled_are_told(cluster: DesiredCluster) -> None:
+def test_calico_s_own_images_that_cannot_be_pulled_are_reported(cluster: DesiredCluster) -> None:
     shell = FakeShell().on(*APPLY)
     answer(known(shell), NODE_PODS, pods(("calico-node-x", "quay.io/calico/node:v3")))
     answer(shell, "/api/v1/namespaces/tigera-operator/pods", pods())

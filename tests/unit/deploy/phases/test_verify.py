@@ -340,7 +340,7 @@ def test_a_pod_on_a_machine_of_nobody_is_named(
         _phase(cluster, shells, port).run()
 
 
-def test_a_jumpserver_that_reaches_nothing_is_told_at_which_address(
+def test_a_jumpserver_that_reaches_nothing_is_reported_at_which_address(
     cluster: DesiredCluster, shells: dict[str, FakeShell]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:

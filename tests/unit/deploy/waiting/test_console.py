@@ -35,5 +35,5 @@ def test_consoles_are_read_without_what_paints_them() -> None:
         (["cloud-init[3]: ValueError: x", "[  5.0] Kernel panic - not syncing: VFS", "---[ end Kernel panic"], 1),
     ],
 )
-def test_the_line_of_a_console_that_tells_the_cause(lines: list[str], line: str | int) -> None:
+def test_the_line_of_a_console_that_shows_the_cause(lines: list[str], line: str | int) -> None:
     assert telling_line("\r\n".join(lines)) == (line if isinstance(line, str) else lines[line])

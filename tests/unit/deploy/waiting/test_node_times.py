@@ -21,7 +21,7 @@ def never() -> None:
     raise NotYet("still booting")
 
 
-def test_what_ended_is_told_once_though_every_node_waited_for_it() -> None:
+def test_what_ended_is_reported_once_though_every_node_waited_for_it() -> None:
     tools = fake_phase_tools(console=CONSOLE, find_stopped=lambda: ("iec01",))
     with pytest.raises(NodeErrors) as caught:
         tools.node_times.on_nodes(
@@ -30,7 +30,7 @@ def test_what_ended_is_told_once_though_every_node_waited_for_it() -> None:
     assert (caught.value.cause.count("iec01"), caught.value.evidence.count("console of iec01")) == (1, 1)
 
 
-def test_what_nodes_take_is_kept_and_told() -> None:
+def test_what_nodes_take_is_kept_and_reported() -> None:
     clock, reporter = FakeClock(), RecordingReporter()
     tools = fake_phase_tools(clock=clock, reporter=reporter, console=CONSOLE)
     unreachable = NodeUnreachable("iec02", "no route", "switch it on")

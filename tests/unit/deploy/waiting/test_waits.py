@@ -45,7 +45,7 @@ def test_a_wait_for_the_cluster_shows_a_console_too() -> None:
     assert error.cause.startswith("SSH: not within") and error.evidence.startswith("console of iec01")
 
 
-def test_what_waits_see_is_told_as_it_is_seen() -> None:
+def test_what_waits_see_is_reported_as_it_is_seen() -> None:
     reporter = RecordingReporter()
     expire(fake_phase_tools(reporter=reporter), seconds=2, node="iec01")
     assert reporter.waits == [("iec01", "SSH", "still booting")] * 3

@@ -345,7 +345,7 @@ BASE = pod()
 @pytest.mark.parametrize("scheme", ["fuel", "compact"])
 @settings(deadline=None)  # machines are shared
 @given(data=st.data())
-def test_addresses_are_sound_or_told(scheme: Scheme, data: st.DataObject) -> None:
+def test_addresses_are_sound_or_reported(scheme: Scheme, data: st.DataObject) -> None:
     found_networks = tuple(data.draw(networks(name)) for name in (ADMIN, MGMT, PUBLIC))
     nodes = BASE.pdf.nodes[:1] * data.draw(st.integers(1, 40))
     every = [

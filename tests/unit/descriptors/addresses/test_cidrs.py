@@ -170,7 +170,7 @@ def test_default_routes_overlap_nothing() -> None:
     assert check_idf_networks(IDF, routes) == []
 
 
-def test_one_network_of_one_owner_is_told_once() -> None:
+def test_one_network_of_one_owner_is_reported_once() -> None:
     assert len(check_cidrs("172.17.0.0/16", "172.16.1.0/24", [DOCKER, DOCKER], nodes=1)) == 1
 
 

@@ -1,4 +1,4 @@
-"""Warnings about software that nothing vouches for, before it is fetched."""
+"""Warnings about software that cannot be verified, before it is fetched."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from iecpod.release.bundle_manifest import parse_bundle_manifest
 from iecpod.release.file import foreign_release_file, load_release
 from iecpod.release.mirrors import Supply, apply_supply
 from iecpod.release.release import ProvidedBundle, Release
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below
-from tests.unit.commands.test_commands import REF, FakeTools
 from tests.unit.conftest import make_release
 from tests.unit.images.bundle.test_bundles import manifest_of
 

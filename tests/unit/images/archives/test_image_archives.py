@@ -1,4 +1,4 @@
-"""Archives of images that somebody gives: every form that is read, and what is refused of hostile ones."""
+"""Archives of images from users: every form that is read, and what is refused of hostile ones."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
     "config-forged": (forged_blob("config"), "the digest of blobs/sha256/"),
     "diff-id": (
         with_config(rootfs={"diff_ids": [f"sha256:{'0' * 64}", f"sha256:{'1' * 64}"]}),
-        f"and its image wants sha256:{'0' * 64}",
+        f"and its image requires sha256:{'0' * 64}",
     ),
     "diff-ids-few": (with_config(rootfs={"diff_ids": []}), "does not name the digests of its 2 layers"),
     "diff-ids-odd": (with_config(rootfs={"diff_ids": ["../a", "b"]}), "does not name the digests of its 2 layers"),
@@ -275,7 +275,7 @@ def test_an_archive_is_read_once_and_known_by_its_digest(cache: Cache, tmp_path:
     check_image_archives(cache, [archive])
 
 
-def test_an_archive_that_left_the_cache_or_was_changed_there_is_told(cache: Cache, tmp_path: Path) -> None:
+def test_an_archive_that_left_the_cache_or_was_changed_there_is_reported(cache: Cache, tmp_path: Path) -> None:
     archive = archive_of(cache, write(tmp_path, docker_files(CALICO)))
     archive.file(Arch.X86_64).write_bytes(b"x")
     with pytest.raises(PreflightError) as caught:

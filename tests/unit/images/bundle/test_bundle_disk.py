@@ -88,7 +88,7 @@ def test_files_of_another_file_system_are_copied(tmp_path: Path) -> None:
         assert write(content(Path(elsewhere)), tmp_path / "copied").read_bytes() == linked
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     with pytest.raises(ImageError, match="filling the disk of the bundle: `mke2fs` exited with 1"):
         write_disk(content(tmp_path / "b"), tmp_path / "work", tmp_path / "no/where.img", UUID, tmp_path / "log")

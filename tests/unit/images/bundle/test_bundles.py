@@ -66,7 +66,7 @@ def taken_in(cache_dir: Path, data: object) -> Path:
     return path
 
 
-def test_a_manifest_of_another_version_is_told_from_none() -> None:
+def test_a_manifest_of_another_version_is_distinguished_from_none() -> None:
     parse(manifest_of("k8s-1.37"))
     with pytest.raises(UsageError) as caught:
         parse(manifest_of("k8s-1.37", bundle_version=99))
@@ -139,7 +139,7 @@ def test_a_manifest_that_is_not_in_the_bundle_is_as_it_was(tmp_path: Path) -> No
     }
 
 
-def test_images_of_bundles_are_told_apart(tmp_path: Path) -> None:
+def test_images_of_bundles_are_distinguished(tmp_path: Path) -> None:
     """By the bundle's digest: what another holds was made of other packages."""
     manifest = parse(manifest_of("k8s-1.37"))
 

@@ -1,4 +1,4 @@
-"""Bundles that somebody made to get more than a POD out of them: read in bounded time and memory, or refused."""
+"""Hostile bundles: read in bounded time and memory, or refused."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
 
 
 def refusal(registry: Registry, reference: str = "127.0.0.1:1/a:1", arch: Arch = Arch.X86_64) -> ImageError:
-    """Upstream itself, a port that nobody listens at, is asked last, and refuses the connection."""
+    """Upstream itself, a port without a listener, is asked last, and refuses the connection."""
     with pytest.raises(ImageError) as caught:
         Registries({"127.0.0.1:1": registry.url}, FakeClock()).find(reference, arch)
     return caught.value
@@ -141,7 +141,7 @@ def test_a_mirror_with_a_path_is_asked_below_it(registry: Registry) -> None:
     assert found.base == f"{registry.url}/hub/v2/a"
 
 
-def test_all_servers_that_were_asked_are_told(registry: Registry) -> None:
+def test_all_servers_that_were_asked_are_reported(registry: Registry) -> None:
     error = refusal(registry)
     assert error.cause.startswith(f"{registry.url}/v2/a/manifests/1: 404 Not Found; https://127.0.0.1:1/v2/a/manifests")
     assert "--registry-mirror" in error.remedy
@@ -197,7 +197,7 @@ def test_servers_that_do_not_answer_are_waited_for_once(monkeypatch: pytest.Monk
 
 
 def test_a_token_goes_to_its_registry_alone(registry: Registry, tmp_path: Path) -> None:
-    """Blobs are often led to the server of somebody else, which must not see it."""
+    """Blobs are often redirected to another server, which must not see it."""
     registry.publish("a", "amd64")
     registry.challenge = f'Bearer realm="{registry.url}/token",service="s",scope="repository:a:pull"'
     registry.files["/token?service=s&scope=repository%3Aa%3Apull"] = b'{"access_token": "secret"}'
@@ -212,10 +212,10 @@ def test_a_token_goes_to_its_registry_alone(registry: Registry, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("challenge", ['Basic realm="x"', 'Bearer realm="file:///etc/passwd"', "Bearer"])
-def test_a_registry_that_wants_a_password(registry: Registry, challenge: str) -> None:
+def test_a_registry_that_requires_a_password(registry: Registry, challenge: str) -> None:
     registry.publish("a", "amd64")
     registry.challenge = challenge
-    assert any(text in refusal(registry).cause for text in ("401 Unauthorized", "wants a password"))
+    assert any(text in refusal(registry).cause for text in ("401 Unauthorized", "requires a password"))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_an_odd_token_is_a_refusal(registry: Registry, shown: bytes) -> None:
 def test_a_long_challenge_is_looked_at_in_time(registry: Registry) -> None:
     registry.publish("a", "amd64")
     registry.challenge = "Bearer " + "a" * 60_000
-    assert "wants a password" in refusal(registry).cause
+    assert "requires a password" in refusal(registry).cause
 
 
 @pytest.mark.parametrize("reference", ["127.0.0.1:1/a", "a:1", "127.0.0.1:1/a@sha256:" + "0" * 64, "x y/a:1"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from iecpod.http.byte_ranges import Part
-from iecpod.http.client import Answer, Size, WebError, open_url
+from iecpod.http.client import Answer, Size, open_url
+from iecpod.http.failures import WebError
 from iecpod.images.fetch.download import download, retry
 from tests.fakes import FakeClock
 from tests.unit.http.test_bounds import HEAD, Act, Server, server  # noqa: F401
@@ -109,7 +110,7 @@ def test_a_file_that_was_replaced_meanwhile_is_fetched_whole(server: Server, tmp
     assert asked(server)[2] == ("bytes=10-", '"two"')
 
 
-def test_a_part_that_cannot_be_had_is_no_end(server: Server, tmp_path: Path) -> None:  # noqa: F811
+def test_a_part_that_cannot_be_fetched_is_no_end(server: Server, tmp_path: Path) -> None:  # noqa: F811
     server.act = in_turn(whole(sent=HALF), refusal(b"416 Range Not Satisfiable"), whole())
     assert Fetched(server, tmp_path / "file").content == BODY
 

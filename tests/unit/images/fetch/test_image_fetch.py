@@ -252,7 +252,7 @@ def test_qemu_img_never_guesses_the_format(monkeypatch: pytest.MonkeyPatch, tmp_
         assert seen.pop() == ["qemu-img", "info", "--output=json", "-f", wanted, f"{tmp_path}/disk"]
 
 
-def test_raw_image_is_told_from_qcow2(tmp_path: Path) -> None:
+def test_raw_image_is_distinguished_from_qcow2(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(RAW_DISK)
     assert describe_image(path, "the image").format == "raw"

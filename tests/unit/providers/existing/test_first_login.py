@@ -141,7 +141,7 @@ def test_what_is_no_ssh_server_has_no_host_key() -> None:
         "bash: line 1: sudo: command not found",
     ],
 )
-def test_sudo_that_does_not_let_in_is_told_with_its_remedy(said: str) -> None:
+def test_sudo_that_is_refused_is_reported_with_its_remedy(said: str) -> None:
     shell = FakeShell("edge1").on("true", stderr=f"lecture\n{said}\n", returncode=1)
     with pytest.raises(NodeError) as refused:
         check_root(shell, "iec")

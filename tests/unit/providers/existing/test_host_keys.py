@@ -48,7 +48,8 @@ def test_a_new_key_is_refused_with_what_to_compare_it_with() -> None:
         judge(key(1))
     fingerprint = key(1).fingerprint
     assert refused.value.cause == (
-        f"iec01: {ADDRESS} offers the host key {fingerprint} (ssh-ed25519), which nobody vouches for"
+        f"iec01: {ADDRESS} offers the host key {fingerprint} (ssh-ed25519), "
+        "which is not in known_hosts and was not given with --host-key"
     )
     assert f"--host-key {ADDRESS}={fingerprint}" in refused.value.remedy
     assert "--accept-new-host-keys" in refused.value.remedy

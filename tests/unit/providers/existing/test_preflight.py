@@ -58,7 +58,7 @@ CASES: Sequence[tuple[str, dict[str, Any], str]] = (
     ),
     ("node-memory", {"memory_mib": 512}, "its memory is 512 MiB, and 700 MiB are needed"),
     ("node-memory", {"memory_mib": None}, "its memory could not be read, and 700 MiB are needed"),
-    ("node-cpus", {"cpus": None}, "the number of its processors could not be read, and kubeadm wants 1 there"),
+    ("node-cpus", {"cpus": None}, "the number of its processors could not be read, and kubeadm requires 1"),
     ("node-disk", {"free_mib": 1000}, "free space below /var/lib is 1000 MiB, and 4096 MiB are needed"),
     (
         "node-swap",
@@ -154,7 +154,7 @@ def test_the_control_plane_needs_more(cluster: DesiredCluster) -> None:
     small = {1: facts(1, memory_mib=1699, cpus=1, listening=frozenset({6443}))}
     assert [problem.message for problem in check(cluster, small)] == [
         "its memory is 1699 MiB, and 1700 MiB are needed",
-        "the number of its processors is 1, and kubeadm wants 2 there",
+        "the number of its processors is 1, and kubeadm requires 2",
         "something listens on TCP 6443 there, which Kubernetes needs",
     ]
     ignored = {"ignored_preflight_checks": ("NumCPU", "Mem")}

@@ -244,13 +244,13 @@ def test_a_plan_changes_nothing(inputs: PodInputs, tools: FakeMachines) -> None:
     assert any("edge1" in row for row in planned.tables[0].rows)
 
 
-def test_new_host_keys_are_told_and_kept(inputs: PodInputs, tools: FakeMachines) -> None:
+def test_new_host_keys_are_reported_and_kept(inputs: PodInputs, tools: FakeMachines) -> None:
     provider = ExistingProvider(tools)
     provider.plan(inputs.order, prove=True, keep_secrets=True)
     assert f"warning: edge1: new host key of {ADDRESSES[0]} is taken on trust: {key(1).fingerprint}" in (
         tools.reporter.lines
     )
-    tools.login = Login(user="iec")  # nobody vouches for them now, and nobody needs to
+    tools.login = Login(user="iec")  # the host keys are not given now, and need not be
     again = ExistingProvider(tools)
     again.plan(inputs.order, prove=True, keep_secrets=True)
     assert again.endpoints(inputs.order)["edge2"].host_key == key(2).line
@@ -262,11 +262,11 @@ def refusals(planned: ExistingPlan) -> dict[str, Problem]:
     return {one.path: one for one in planned.problems(with_kubernetes=True) if one.rule == "node-login"}
 
 
-def test_every_machine_that_is_not_believed_is_a_problem(inputs: PodInputs, tools: FakeMachines) -> None:
+def test_every_machine_with_an_unknown_host_key_is_a_problem(inputs: PodInputs, tools: FakeMachines) -> None:
     tools.login = Login(user="iec")
     tools.known = {str(ADDRESSES[1]): key(9)}
     found = refusals(ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True))
-    assert "nobody vouches for" in found["node edge1"].message and "--host-key" in found["node edge1"].remedy
+    assert "is not in known_hosts" in found["node edge1"].message and "--host-key" in found["node edge1"].remedy
     assert f"known_hosts has {key(9).fingerprint}" in found["node edge2"].message
     assert tools.logins == [], "no password goes to a machine that is not believed"
     assert tools.notes == {}, "nothing of a POD that is refused is written down"

@@ -31,10 +31,11 @@ from iecpod.providers.libvirt.xml import resource_of
 from iecpod.wiring.pod_tools import PodAdapters
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor, RecordingReporter
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import saved_pod
 from tests.pods import site
 from tests.unit.command_line import layout_below, run
-from tests.unit.commands.test_commands import REF, FakeTools, layout, resolve, run_deploy, tools
+from tests.unit.commands.test_commands import layout, resolve, run_deploy, tools
 from tests.unit.providers.libvirt.libvirt_of_tests import TEST_URI, put_in_place
 
 __all__ = ["layout", "tools"]
@@ -71,7 +72,7 @@ def test_a_copy_may_not_compute_its_way_in() -> None:
     assert not is_owned(dataclasses.replace(seen_domain(), name=name, uuid=computed), pods.owner())
 
 
-def test_the_same_pod_of_another_state_directory_is_told_by_its_installation_and_files() -> None:
+def test_the_same_pod_of_another_state_directory_is_recognised_by_its_installation_and_files() -> None:
     assert why_foreign(seen_domain(), dataclasses.replace(pods.owner(), installation=OTHER)) == (
         f"was deployed from another state directory (installation {pods.INSTALLATION}, this one is {OTHER}; its files: "
         "/var/lib/iecpod/unit/pod1/nvram/iec01.fd)"
@@ -114,9 +115,7 @@ def test_the_mark_changes_no_digest_and_is_one_attribute() -> None:
         ("[]", True, False),
     ],
 )
-def test_the_note_tells_which_version_deployed(
-    tmp_path: Path, note: str | None, has_keys: bool, expected: bool
-) -> None:
+def test_the_note_says_which_version_deployed(tmp_path: Path, note: str | None, has_keys: bool, expected: bool) -> None:
     if note is not None:
         (tmp_path / NOTE).write_text(note)
     if has_keys:

@@ -50,7 +50,7 @@ def test_one_object(seen: list[ObservedResource], action: Action) -> None:
     assert plan.conflicts == ()
 
 
-def test_an_object_from_an_earlier_run_is_told_by_what_it_is_made_from() -> None:
+def test_an_object_from_an_earlier_run_is_recognised_by_what_it_is_made_from() -> None:
     wanted = dataclasses.replace(WANTED, parts=(("definition", "a"), ("image", "b"), ("user-data", "c")))
     parts = (("definition", "a"), ("image", "x"), ("user-data", "y"))
     then = Mark(REF, "run", "2026-01-01T00:00:00Z", "d0", parts, pods.INSTALLATION)
@@ -75,7 +75,7 @@ def test_a_paused_guest_is_to_run_again() -> None:
     assert (change.action, change.reason, change.drift) == (Action.START, "is not running (paused)", ("paused",))
 
 
-def test_what_others_set_is_told_and_nothing_is_planned_for_it() -> None:
+def test_what_others_set_is_reported_and_nothing_is_planned_for_it() -> None:
     domain = resource_of(pods.domain(), pods.STAMP)
     seen = parse_domain(domain.xml.replace(">2</vcpu>", ">3</vcpu>"), active=True)
     plan = make_plan([domain], [seen], pods.owner())

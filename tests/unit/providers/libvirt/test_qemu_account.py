@@ -20,7 +20,8 @@ from iecpod.providers.libvirt.embedded.private_mounts import PrivateMounts
 from iecpod.providers.libvirt.plan.preflight import kvm_is_barred
 from iecpod.providers.libvirt.qemu_account import Account, find_account, open_up
 from tests.fakes import FACTS
-from tests.unit.commands.test_commands import FakeTools, layout, resolve
+from tests.fakes.pod_tools import FakeTools
+from tests.unit.commands.test_commands import layout, resolve
 
 __all__ = ["layout"]
 
@@ -93,12 +94,12 @@ def test_only_plain_files_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert given == [(tmp_path / "disk", 64055, 64055, False)]
 
 
-def test_a_file_system_without_owners_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_owners_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_arguments: object, **_options: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
-    with pytest.raises(HypervisorUnavailable, match="cannot be given to libvirt-qemu") as caught:
+    with pytest.raises(HypervisorUnavailable, match=r"the owner of .* to libvirt-qemu, the account of") as caught:
         ADDED.give(tmp_path)
     assert "-S" in caught.value.remedy
 
@@ -122,7 +123,7 @@ def test_what_is_not_behind_a_barrier_is_left_where_it_is() -> None:
     assert "/srv/cache" not in script and "mknod -m 0600 /run/libvirt/iecpod/kvm c 10 232" in script
 
 
-def test_kvm_that_qemu_may_not_use_is_told(layout: Layout, tmp_path: Path) -> None:
+def test_kvm_that_qemu_may_not_use_is_reported(layout: Layout, tmp_path: Path) -> None:
     facts = dataclasses.replace(FACTS, qemu_user="libvirt-qemu (uid 64055)", has_kvm_device=True)
     assert kvm_is_barred(facts, Arch.X86_64) and not kvm_is_barred(facts, Arch.AARCH64)
     assert not kvm_is_barred(FACTS, Arch.X86_64)

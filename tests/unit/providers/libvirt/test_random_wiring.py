@@ -23,10 +23,10 @@ from iecpod.providers.libvirt.objects import DesiredDomain
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedDomain
 from iecpod.yaml.document import load_yaml
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.random_wiring import Wiring, make_wiring
 from tests.unit.command_line import layout_below, write_pod
-from tests.unit.commands.test_commands import REF, FakeTools
 
 #: Of netplan's and cloud-init's version 2, and nothing else.
 _COMMON = {"mtu", "dhcp4", "dhcp6", "accept-ra", "addresses", "link-local", "optional", "routes", "nameservers"}

@@ -1,4 +1,4 @@
-"""libvirt XML against golden files, and the digest that tells drift from noise.
+"""libvirt XML against golden files, and the digest that distinguishes drift from noise.
 
 That libvirt takes this XML, validated against its schemas, is seen in tests/contract.
 

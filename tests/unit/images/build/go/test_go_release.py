@@ -1,4 +1,4 @@
-"""A release made of Go modules: what pins it, what decides its key, how far it tells it has come."""
+"""A release made of Go modules: what pins it, what decides its key, which progress it reports."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ from iecpod.providers.libvirt.objects import HostFacts, Kind, Link, NetworkMode,
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.yaml.document import load_yaml
 from tests.fakes import FACTS
+from tests.fakes.pod_tools import REF, FakeTools
 from tests.pod_requests import pod_request
 from tests.unit.command_line import layout_below, write_pod
-from tests.unit.commands.test_commands import REF, FakeTools
 from tests.unit.descriptors.broken_pod import REMOVED, Edits
 
 ADMIN, MGMT, PRIVATE, PUBLIC = NetworkName.ADMIN, NetworkName.MGMT, NetworkName.PRIVATE, NetworkName.PUBLIC
