@@ -200,7 +200,7 @@ def test_a_repository_by_address_is_among_pods(tmp_path: Path) -> None:
 def test_a_registry_of_the_release_is_among_services(tmp_path: Path) -> None:
     text = (layout_below(tmp_path).releases_dir / "debian12.yaml").read_text()
     path = tmp_path / "release.yaml"
-    path.write_text(text.replace("image_repository: k8s.gcr.io", "image_repository: 172.16.1.4:5000/k8s"))
+    path.write_text(text.replace("image_repository: registry.iecpod.internal", "image_repository: 172.16.1.4:5000/k8s"))
     problems, _ = refusals(tmp_path, release=str(path))
     assert sentences(problems) == [
         (

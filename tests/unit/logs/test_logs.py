@@ -47,6 +47,7 @@ from iecpod.ports import CommandResult
 from iecpod.wiring.pods import Pods
 from tests.fakes import FakeHypervisor, FakeShell
 from tests.fakes.pod_tools import NODES, REF, FakeTools
+from tests.fakes.probes import in_place_or
 from tests.pods import site
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.commands.test_commands import resolve, run_deploy
@@ -94,7 +95,8 @@ def layout(tmp_path: Path) -> Layout:
 def tools(tmp_path: Path, layout: Layout) -> FakeTools:
     tools = FakeTools(tmp_path, layout)
     for hostname, shell in tools.node_shells.items():
-        shell.on("sh", "-c", stdout=packed({"./journal/all.log": f"{hostname} booted\n".encode()}))
+        logs = packed({"./journal/all.log": f"{hostname} booted\n".encode()})
+        shell.reply(("sh", "-c"), in_place_or(logs))
     return tools
 
 
