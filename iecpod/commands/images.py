@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from iecpod.cache.inventory import CacheItem
+from iecpod.cache.selection import select_meant
 from iecpod.commands.gc import Leftover
-from iecpod.commands.selection import select_meant
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.reports.table import format_table
 from iecpod.units import format_age, format_size, format_utc

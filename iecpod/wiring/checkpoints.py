@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from iecpod.checkpoints.checkpoint_store import CheckpointStore, Kept
-from iecpod.commands.checkpoint.choice import choose_checkpoint, select_kept
 from iecpod.commands.checkpoint.listing import ShownCheckpoint
 from iecpod.commands.checkpoint.restore import find_problems, restore_checkpoint
 from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
@@ -18,6 +17,7 @@ from iecpod.commands.gc import Gathered, GcDecision, Leftover, collect_garbage
 from iecpod.commands.images import A_RUN
 from iecpod.errors import HostError, PreflightError, Problem
 from iecpod.layout import Layout
+from iecpod.pods.checkpoint_choice import choose_checkpoint, select_kept
 from iecpod.pods.installation import ensure_installation
 from iecpod.pods.request import PodRequest
 from iecpod.pods.resolve import resolve_request

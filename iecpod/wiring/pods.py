@@ -10,7 +10,6 @@ from pathlib import Path
 
 from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.commands import deploy, plan, redeploy, status, teardown
-from iecpod.commands.checkpoint.choice import find_fit, fit_text
 from iecpod.commands.checkpoint.redeploy import redeploy_with_checkpoint
 from iecpod.commands.conformance import run_conformance
 from iecpod.commands.exports import write_exports
@@ -21,6 +20,7 @@ from iecpod.errors import PreflightError
 from iecpod.files.writer import READABLE, replace_file
 from iecpod.options.choices import ProviderName
 from iecpod.options.site import Site
+from iecpod.pods.checkpoint_choice import find_fit, fit_text
 from iecpod.pods.directory import REPORT
 from iecpod.pods.installation import ensure_installation
 from iecpod.pods.ports import PodTools

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from iecpod.checkpoints.checkpoint_store import CheckpointStore
-from iecpod.commands.checkpoint.choice import Fit, find_fit
 from iecpod.commands.checkpoint.restore import check_whole, remove_pod, restore_fitting
 from iecpod.commands.checkpoint.save import checkpoints_provider, save_checkpoint
 from iecpod.commands.deploy import withdraw
 from iecpod.commands.redeploy import check_redeployable, redeploy
 from iecpod.errors import IecpodError, PreflightError
+from iecpod.pods.checkpoint_choice import Fit, find_fit
 from iecpod.pods.ports import PodTools
 from iecpod.pods.resolve import PodInputs
 from iecpod.provider import CheckpointInputs

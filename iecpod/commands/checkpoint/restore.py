@@ -14,8 +14,6 @@ from iecpod.cache.lease import hold
 from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.checkpoints.digests import SEEN, find_damage
 from iecpod.checkpoints.manifest import Checkpoint
-from iecpod.commands.checkpoint.choice import describe_difference
-from iecpod.commands.checkpoint.files import put_files_back
 from iecpod.commands.checkpoint.save import checkpoints_provider
 from iecpod.commands.deploy import DeployRun, make_report, phase_tools, withdraw
 from iecpod.commands.teardown import teardown
@@ -33,6 +31,8 @@ from iecpod.deploy.workflow import Phase, PhaseFailed, run_phases
 from iecpod.errors import IecpodError, PreflightError, Problem, count_errors
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.options.option import Source
+from iecpod.pods.checkpoint_choice import describe_difference
+from iecpod.pods.checkpoint_files import put_files_back
 from iecpod.pods.cluster_access import kubectl_of
 from iecpod.pods.directory import RESTORING
 from iecpod.pods.ports import PodTools

@@ -12,14 +12,14 @@ from iecpod.cache.qcow2 import find_chain
 from iecpod.checkpoints.checkpoint_store import CheckpointStore, Kept, NewCheckpoint
 from iecpod.checkpoints.digests import stored_files
 from iecpod.checkpoints.manifest import Checkpoint, CheckpointMachine, StoredFile
-from iecpod.commands.checkpoint.choice import checkpoints_of
-from iecpod.commands.checkpoint.files import own_file, take_files
 from iecpod.deploy.node.guest_instant import prepare_nodes, settle_nodes
 from iecpod.design.changes import Action
 from iecpod.errors import HostError, IecpodError, PreflightError, Problem, UsageError
 from iecpod.files.reader import read_own
 from iecpod.model import PodRef
 from iecpod.outside_json import parse_json
+from iecpod.pods.checkpoint_choice import checkpoints_of
+from iecpod.pods.checkpoint_files import own_file, take_files
 from iecpod.pods.directory import REPORT
 from iecpod.pods.ports import PodTools
 from iecpod.pods.resolve import PodInputs

@@ -10,13 +10,13 @@ import pytest
 
 from iecpod.cache.qcow2 import find_chain
 from iecpod.checkpoints.manifest import read_manifest
-from iecpod.commands.checkpoint.choice import choose_checkpoint, find_fit
 from iecpod.commands.checkpoint.redeploy import redeploy_with_checkpoint
 from iecpod.commands.plan import make_pod_plan, plan_text
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.node.guest_instant import SETTLE
 from iecpod.errors import HostError, PreflightError, UsageError
 from iecpod.hypervisor_uri import EMBEDDED
+from iecpod.pods.checkpoint_choice import choose_checkpoint, find_fit
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.removal import Removal
 from tests import pods
@@ -348,7 +348,7 @@ def test_a_damaged_checkpoint_costs_a_deploy_and_no_more(pod: CheckpointPod) -> 
 
 
 def test_the_plan_says_whether_one_fits(pod: CheckpointPod) -> None:
-    from iecpod.commands.checkpoint.choice import fit_text
+    from iecpod.pods.checkpoint_choice import fit_text
 
     saved = pod.save().checkpoint
     result = make_pod_plan(resolve(pod.layout), pod.tools)

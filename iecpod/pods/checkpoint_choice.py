@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from iecpod.cache.selection import find_meant, select_meant
 from iecpod.checkpoints.checkpoint_store import CheckpointStore, Kept
 from iecpod.checkpoints.manifest import Checkpoint
-from iecpod.commands.selection import find_meant, select_meant
 from iecpod.errors import UsageError
 from iecpod.model import PodRef
 from iecpod.provider import CheckpointInputs
