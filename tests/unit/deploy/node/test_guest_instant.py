@@ -18,8 +18,8 @@ from iecpod.deploy.node.guest_instant import INSTANT, LOOK, SETTLE, ClockPhase, 
 from iecpod.errors import NodeError
 from tests.fakes import FakeShell, RecordingReporter
 
-#: Not those of a cluster that may run on this machine.
-KUBELET, CONTROLLER = "iecpod-let", "iecpod-control"
+#: Not those of a cluster that may run on this machine, nor of tests beside these: the script looks at all processes.
+KUBELET, CONTROLLER = f"let-{os.getpid()}", f"control-{os.getpid()}"
 
 
 @dataclass
