@@ -121,8 +121,9 @@ done
 
 #: Of the units that are active, those that others started are not worth a line: sessions and timers come and go.
 _UNITS = f"""
-systemctl --root=/ list-unit-files --no-legend --no-pager 'iecpod-*' | awk '{{ print "unit " $1 }}' |
-    grep -v iecpod-restore
+systemctl --root=/ list-unit-files --no-legend --no-pager 'iecpod-*' | while read -r unit rest; do
+    case $unit in iecpod-restore*) ;; *) was enabled "$unit enabled" || echo "unit $unit" ;; esac
+done
 gone enabled | while read -r unit state; do echo "unit $unit, which is not $state any more"; done
 added enabled | while read -r unit state; do
     case $unit in

@@ -50,6 +50,7 @@ job reset {_SECONDS_FOR_RESET} kubeadm reset --force ${{socket:+--cri-socket="$s
 """
 
 # Units are listed from the files, too: a busy systemd may not answer in time, and what is silent is not empty.
+# A machine that iecpod made for another POD has units of that name from before.
 STOP = f"""{HEADER}
 list_own_units() {{
     systemctl list-unit-files --no-legend --no-pager 'iecpod-*' 2> /dev/null
@@ -57,6 +58,7 @@ list_own_units() {{
 }}
 for unit in kubelet.service $(list_own_units | sort -u |
     awk '{{ print $1 }}' | grep -v '^iecpod-restore'); do
+    case $unit in iecpod-*) ! was enabled "$unit enabled" || continue ;; esac
     systemctl disable --now --quiet "$unit" 2> /dev/null
 done
 systemctl reset-failed 'iecpod-*' kubelet.service 2> /dev/null

@@ -218,3 +218,10 @@ def test_every_case_says_whether_it_is_left() -> None:
     assert {what for what, _, difference in CASES if not difference.startswith(STAYS)} >= set(OBSERVED) - {
         *("modules", "sysctls", "swaps"),
     }
+
+
+def test_a_unit_of_iecpod_that_was_there_before_is_no_difference(tmp_path: Path) -> None:
+    unit = "iecpod-old.service enabled\n"
+    stubs = "systemctl() { printf 'iecpod-old.service enabled enabled\\niecpod-new.service disabled enabled\\n'; }"
+    enabled = {"enabled": NODE["enabled"] + unit}
+    assert compare(tmp_path, enabled, {**NODE, **enabled}, stubs) == ["unit iecpod-new.service"]

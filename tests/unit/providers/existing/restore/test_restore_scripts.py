@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from iecpod.providers.existing.node_facts import RECORD_DIR
-from iecpod.providers.existing.restore.restore_scripts import KERNEL
+from iecpod.providers.existing.restore.restore_scripts import KERNEL, STOP
 from iecpod.providers.existing.restore.traces import DEPENDENCIES
 
 _PACKAGES = """kubelet\\tlibc6 (>= 2.3)\\, conntrack\\, \\ticontainer
@@ -56,3 +56,24 @@ def test_swaps_return_with_their_priorities(tmp_path: Path) -> None:
         *("on --priority 7 /swap7", "off /swap5", "on --priority 5 /swap5"),
         *("on /old", "on /swap2", "on /swap3"),
     ]
+
+
+def test_units_that_were_there_before_stay(tmp_path: Path) -> None:
+    """A machine that iecpod made for another POD has units of its image."""
+    record = tmp_path / "record"
+    record.mkdir()
+    for name, text in (("owner", ""), ("packages", "containerd 2\n"), ("enabled", "iecpod-old.service enabled\n")):
+        (record / name).write_text(text)
+    units = (
+        "iecpod-old.service enabled enabled\\niecpod-new.service enabled enabled\\niecpod-restore-x.service static -"
+    )
+    program = f"""case "$*" in
+        *list-unit-files*) printf '{units}\\n' ;;
+        disable*) echo "$*" >> {tmp_path}/said ;;
+    esac"""
+    begin = "\nlist_own_units() {"
+    assert STOP.count(begin) == 1
+    script = STOP.replace(begin, f"\nPATH={tmp_path}:$PATH{begin}").replace(RECORD_DIR, str(record))
+    _run(tmp_path, script, systemctl=program, find="exit 0")
+    said = (tmp_path / "said").read_text().splitlines()
+    assert [line.split()[-1] for line in said] == ["kubelet.service", "iecpod-new.service"]
