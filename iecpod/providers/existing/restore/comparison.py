@@ -58,7 +58,7 @@ added() {{ ! pair "$1" || grep -vxF -f "$before" "$after"; }}
 _PACKAGES = """
 automatic=" $(echo $(list_new_dependencies)) "
 if pair packages; then
-    awk 'NR == FNR { before[$1] = $2; next }
+    awk 'FILENAME == ARGV[1] { before[$1] = $2; next }
         !($1 in before) { print "new", $1, $2; next }
         before[$1] != $2 { print "changed", $1, $2, before[$1] }
         { delete before[$1] }
@@ -142,16 +142,16 @@ done
 
 _KERNEL = """
 if pair sysctls; then
-    awk -F '\\t' 'NR == FNR { before[$1] = $2; next }
+    awk -F '\\t' 'FILENAME == ARGV[1] { before[$1] = $2; next }
         $1 in before && before[$1] != $2 { print "sysctl " $1 }' "$before" "$after"
 fi
 if pair swaps; then
-    awk 'NR == FNR { priority[$1] = $2; next }
+    awk 'FILENAME == ARGV[1] { priority[$1] = $2; next }
         !($1 in priority) { print "swap " $1 ", which is off"; next }
         $2 != "" && priority[$1] != $2 && (priority[$1] >= 0 || $2 >= 0) {
             print "swap " $1 ", whose priority is " priority[$1] " and was " $2
         }' "$after" "$before"
-    awk 'NR == FNR { before[$1] = 1; next } !($1 in before) { print $1 }' "$before" "$after" |
+    awk 'FILENAME == ARGV[1] { before[$1] = 1; next } !($1 in before) { print $1 }' "$before" "$after" |
         while read -r device; do stays "swap $device, which others have switched on"; done
 fi
 unload_modules

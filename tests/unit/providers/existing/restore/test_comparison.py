@@ -225,3 +225,9 @@ def test_a_unit_of_iecpod_that_was_there_before_is_no_difference(tmp_path: Path)
     stubs = "systemctl() { printf 'iecpod-old.service enabled enabled\\niecpod-new.service disabled enabled\\n'; }"
     enabled = {"enabled": NODE["enabled"] + unit}
     assert compare(tmp_path, enabled, {**NODE, **enabled}, stubs) == ["unit iecpod-new.service"]
+
+
+def test_a_swap_that_was_the_only_one_is_missed(tmp_path: Path) -> None:
+    """awk counts the lines of an empty first file as those of the second."""
+    recorded = {**NODE, "swaps": "/swapfile -2\n"}
+    assert compare(tmp_path, {"swaps": ""}, recorded) == ["swap /swapfile, which is off"]
