@@ -76,6 +76,26 @@ def node_awaited(node: str) -> Iterator[None]:
         raise NotYet(error.cause.removeprefix(f"{node}: ")) from error
 
 
+def await_answer(
+    node: str,
+    waits: Waits,
+    look: Callable[[], T],
+    *,
+    seconds: float = _AWAY_SECONDS,
+    interval_seconds: float = _INTERVAL_SECONDS,
+    remedy: str = "",
+) -> T:
+    """What `look` returns; a node that does not answer is waited for. Raises `WaitTimeout`."""
+
+    def probe() -> T:
+        with node_awaited(node):
+            return look()
+
+    return waits.wait_for(
+        "an answer of the node", probe, seconds=seconds, node=node, remedy=remedy, interval_seconds=interval_seconds
+    )
+
+
 def ask(
     shell: Shell,
     waits: Waits,
@@ -89,23 +109,15 @@ def ask(
     The script must not change anything: it runs again until there is an answer. Raises `WaitTimeout` without one.
     """
 
-    def probe() -> T:
-        with node_awaited(shell.node):
-            result = shell.run(["sh", "-c", script, "probe", *arguments], timeout_seconds=timeout_seconds, check=False)
+    def look() -> T:
+        result = shell.run(["sh", "-c", script, "probe", *arguments], timeout_seconds=timeout_seconds, check=False)
         found = read(result.stdout) if result.returncode == 0 else None
         if found is None:
             seen = last_line(result.stderr) or last_line(result.stdout) or "nothing"
             raise NotYet(f"it does not say what it has, but (exit status {result.returncode}): {seen}")
         return found
 
-    return waits.wait_for(
-        "an answer of the node",
-        probe,
-        seconds=_AWAY_SECONDS,
-        node=shell.node,
-        interval_seconds=_INTERVAL_SECONDS,
-        remedy="see what it runs with `iecpod ssh`",
-    )
+    return await_answer(shell.node, waits, look, remedy="see what it runs with `iecpod ssh`")
 
 
 def is_in_place(shell: Shell, waits: Waits, check: str, *arguments: str) -> bool:

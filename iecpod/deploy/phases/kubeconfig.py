@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iecpod.deploy.kubectl.admin_conf import AdminConf
-from iecpod.deploy.node.node_probe import node_awaited
+from iecpod.deploy.node.node_probe import await_answer
 from iecpod.deploy.waiting.waits import Waits
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError, NodeUnreachable
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.render.kubeconfig import render_kubeconfig
-
-_ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +28,15 @@ class KubeconfigPhase:
     def probe(self) -> str | None:
         """A node that does not answer is waited for. Raises `WaitTimeout`."""
 
-        def ask() -> bytes | None:
+        def look() -> bytes | None:
             try:
-                with node_awaited(self.admin_conf.node):
-                    return self._render()
+                return self._render()
             except NodeUnreachable:
-                raise  # it lets nobody in
+                raise  # it may answer yet
             except NodeError:
                 return None  # `run` raises it
 
-        wanted = self.waits.wait_for(
-            "an answer of the node", ask, seconds=_ANSWER_SECONDS, node=self.admin_conf.node, interval_seconds=5.0
-        )
+        wanted = await_answer(self.admin_conf.node, self.waits, look)
         return str(self.path) if self.path.exists() and self.path.read_bytes() == wanted else None
 
     def run(self) -> None:

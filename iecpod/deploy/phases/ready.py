@@ -19,7 +19,7 @@ from iecpod.deploy.kubectl.kubectl import (
 from iecpod.deploy.kubectl.network_health import find_network_faults
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
 from iecpod.deploy.kubectl.pods_not_running import describe_pods_not_running
-from iecpod.deploy.node.node_probe import node_awaited
+from iecpod.deploy.node.node_probe import await_answer
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.waiting.phase_tools import PhaseTools
 from iecpod.design.cluster import DesiredCluster, NodeCidrs
@@ -116,15 +116,12 @@ class ReadyPhase:
         """By host name, what distinguishes the present boot of a node from those before it. Raises `WaitTimeout`."""
 
         def read(hostname: str) -> str:
-            with node_awaited(hostname):
+            def look() -> str:
                 return self.shells[hostname].run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
 
-        def read_awaited(hostname: str) -> str:
-            return self.tools.waits.wait_for(
-                "an answer of the node", lambda: read(hostname), seconds=_READY_SECONDS, node=hostname
-            )
+            return await_answer(hostname, self.tools.waits, look, seconds=_READY_SECONDS, interval_seconds=1.0)
 
-        return run_on_nodes(tuple(self.shells), read_awaited)
+        return run_on_nodes(tuple(self.shells), read)
 
     def _missing(self, items: Iterable[Json], boots: Mapping[str, str]) -> dict[str, str]:
         """What each node lacks; nothing of nodes that are as they should be.
