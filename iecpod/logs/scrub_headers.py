@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from iecpod.descriptors.redaction import SHOWN
+from iecpod.logs.cut_spans import cut_spans
 
 _NAME = re.compile(
     r"(?:[Aa](?i:uthorization)|[Cc](?i:ookie)(?=\\?[\"']?:))(?P<closing>\\?[\"'])?"
@@ -39,15 +40,8 @@ _OTHER = re.compile(
 
 
 def cut_headers(text: str) -> str:
-    """What is looked at as a whole is cut, and is not looked at again, so the work is linear."""
-    pieces: list[str] = []
-    cursor = 0
-    for name in _NAME.finditer(text):
-        span = _credentials_of(text, name) if name.start() >= cursor else None
-        if span is not None and span[0] < span[1]:
-            pieces += (text[cursor : span[0]], SHOWN)
-            cursor = span[1]
-    return "".join([*pieces, text[cursor:]]) if pieces else text
+    """What is looked at as a whole is cut."""
+    return cut_spans(text, _NAME.finditer(text), lambda name: _credentials_of(text, name))
 
 
 def _credentials_of(text: str, name: re.Match[str]) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ import binascii
 import re
 
 from iecpod.descriptors.redaction import SHOWN
+from iecpod.logs.cut_spans import cut_spans
 from iecpod.logs.scrub_named import NEXT_WORD, span_of_value
 
 _OPTION = re.compile(
@@ -28,14 +29,7 @@ _AUTH = re.compile(
 
 def cut_logins(text: str) -> str:
     text = _AUTH.sub(lambda found: found["key"] + SHOWN if _is_login(found["value"]) else found[0], text)
-    pieces: list[str] = []
-    cursor = 0
-    for option in _OPTION.finditer(text):
-        span = _password_of(text, option) if option.start() >= cursor else None
-        if span is not None:
-            pieces += (text[cursor : span[0]], SHOWN)
-            cursor = span[1]
-    return "".join([*pieces, text[cursor:]]) if pieces else text
+    return cut_spans(text, _OPTION.finditer(text), lambda option: _password_of(text, option))
 
 
 def _password_of(text: str, option: re.Match[str]) -> tuple[int, int] | None:

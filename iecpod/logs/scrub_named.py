@@ -12,7 +12,7 @@ import string
 import sys
 from dataclasses import dataclass
 
-from iecpod.descriptors.redaction import SHOWN
+from iecpod.logs.cut_spans import cut_spans
 
 #: `DBPASS`, but not words that end so. `sshpass:` begins what that program says.
 _NOT_A_PASS = (
@@ -125,16 +125,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def cut_named_values(text: str) -> str:
-    pieces: list[str] = []
-    cursor = 0
-    for name in _NAME.finditer(text.translate(_LOWER)):
-        if name.start() < cursor:
-            continue
-        span = _value_of(text, name)
-        if span is not None and span[0] < span[1]:
-            pieces += (text[cursor : span[0]], text[slice(*span)] if text.startswith(SHOWN, span[0]) else SHOWN)
-            cursor = span[1]
-    return "".join([*pieces, text[cursor:]]) if pieces else text
+    return cut_spans(text, _NAME.finditer(text.translate(_LOWER)), lambda name: _value_of(text, name))
 
 
 def _value_of(text: str, name: re.Match[str]) -> tuple[int, int] | None:
