@@ -114,7 +114,7 @@ def test_a_worker_that_answers_late_has_joined(cluster: DesiredCluster) -> None:
 
 @pytest.mark.parametrize("names", [(), ("iec02",)])
 def test_a_list_without_the_control_plane_is_no_list(cluster: DesiredCluster, names: Sequence[str]) -> None:
-    """Nobody is taken for a machine of before, or joined anew, for it."""
+    """No node is taken for a machine of before, or joined again, for it."""
     first, second = _lists(*names), FakeShell("iec02")
     with pytest.raises(WaitTimeout, match="does not list iec01"):
         _workers(cluster, first, second).run()

@@ -116,7 +116,7 @@ def test_an_abandoned_build_is_found_and_removed(cache: Cache) -> None:
 
 
 def test_the_last_build_counts_as_its_age(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A build makes a directory of temporary files anew."""
+    """A build makes a directory of temporary files again."""
     _left(cache, 0)
     os.utime(cache.root / "go-work", (0, 0))
     (cache.root / "go-work/tmp").mkdir()

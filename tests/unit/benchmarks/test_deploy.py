@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "deploy"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "deploy"
 
 #: Writes what it was asked to `calls`; a phase takes as many seconds as its name has letters.
 _IECPOD = """

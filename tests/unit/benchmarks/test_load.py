@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "load"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "load"
 
 
 def test_steps_are_compared_with_those_of_the_quiet_host(monkeypatch: pytest.MonkeyPatch) -> None:
