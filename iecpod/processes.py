@@ -1,20 +1,19 @@
-"""Processes of this host, read from /proc.
+"""Processes of this host: by psutil, and by /proc for what psutil does not have.
 
-Own code and not psutil: callers ask which locks a process holds (`fdinfo`), which namespace it is in, and which files
-it has open by device and inode, since their paths are those of another mount namespace. psutil has none of these. Of
-what it has, iecpod needs the start of a process, its parent and its memory, which are three fields of one file.
+Callers ask which locks a process holds (`fdinfo`), which namespace it is in, and which files it has open by device and
+inode, since their paths are those of another mount namespace.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 _PROC = Path("/proc")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,8 @@ def find_processes(belongs: Callable[[Path], bool]) -> tuple[Process, ...]:
 def start_ticks(pid: int) -> int:
     """When it began, in clock ticks since the boot: distinguishes a process from a later one of the same number.
 
+    psutil has it as a time of day only, which is another one when the host's clock was set.
+
     Raises `OSError` where there is no such process, or it is dead and its parent has not asked for it yet.
     """
     # proc(5): the name, before the last bracket, may hold anything; the state is field 3, the start field 22.
@@ -64,35 +65,30 @@ def start_ticks(pid: int) -> int:
 
 def started_at(pid: int) -> float:
     """When it began, as Unix time; 0 where it has ended."""
-    with suppress(OSError, StopIteration):
-        ticks = start_ticks(pid)
-        boot = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
-        return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
-    return 0.0
+    try:
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return 0.0
 
 
 def taken_by_children(pid: int) -> tuple[int, int]:
     """How many processes have come of that one, and their bytes of memory; pages that several have count for each."""
-    seen = dict(_parents_and_pages())
-    children: dict[int, list[int]] = {}
-    for child, (parent, _) in seen.items():
-        children.setdefault(parent, []).append(child)
-    found, left = set[int](), list(children.get(pid, ()))
-    while left:
-        found.add(one := left.pop())
-        left += children.get(one, ())
-    return len(found), sum(seen[one][1] for one in found) * _PAGE_BYTES
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return 0, 0
+    return len(children), sum(map(_memory_bytes, children))
 
 
-def _parents_and_pages() -> Iterator[tuple[int, tuple[int, int]]]:
-    """Parent and pages in memory of each process: proc_pid_stat(5)."""
-    for entry in other_processes():
-        with suppress(OSError):
-            fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
-            yield int(entry.name), (int(fields[1]), int(fields[21]))
+def _memory_bytes(process: psutil.Process) -> int:
+    """0 for one that has ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def mount_points() -> tuple[Path, ...]:
     """Of this process's mount namespace. Raises `OSError`."""
-    lines = (_PROC / "self/mountinfo").read_bytes().splitlines()
-    return tuple(Path(os.fsdecode(line.split()[4])) for line in lines)
+    return tuple(Path(partition.mountpoint) for partition in psutil.disk_partitions(all=True))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
 
 _MOST_VALIDATOR_CHARACTERS = 200
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)")
@@ -30,7 +30,7 @@ class Part:
 WHOLE = Part()
 
 
-def find_validator(headers: Message) -> str:
+def find_validator(headers: Mapping[str, str]) -> str:
     """What names this version of a body in If-Range; empty where nothing does. A weak entity tag must not."""
     tag = headers.get("ETag", "")
     found = tag if tag.startswith('"') else headers.get("Last-Modified", "")

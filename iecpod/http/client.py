@@ -1,8 +1,8 @@
-"""The one way to a web server: http and https and nothing that either leads on to, bounded in size and in time.
+"""The one way to a web server, on urllib3: http and https only, bounded in size and in time.
 
-Python's own opener also reads `file:`, `ftp:` and `data:`, and follows a redirect from https to http.
-`urllib` bounds each read of a socket. A server that sends a byte a minute, in its headers or in its body, holds such a
+urllib3 bounds each read of a socket. A server that sends a byte a minute, in its headers or in its body, holds such a
 client for years, so here a deadline is looked at before every read of the connection, of proxies and redirections, too.
+Redirections are followed here: urllib3 would take one from https to http, and any by the proxy of the first address.
 """
 
 from __future__ import annotations
@@ -11,20 +11,25 @@ import http.client
 import io
 import socket
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
+
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import make_headers
 
 from iecpod.http.byte_ranges import WHOLE, Part, find_validator
-from iecpod.http.failures import TooSlow, WebError, WrongSize, explained_failures
+from iecpod.http.failures import TooSlow, WebError, WrongSize, check_status, explained_failures
+from iecpod.http.proxies import Proxy, find_proxy
 
 _SCHEMES = ("http", "https")
 _CHUNK_BYTES = 1024 * 1024
+_MOST_REDIRECTIONS = 10
+_HEADERS = {"User-Agent": "iecpod", "Accept": "*/*"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class Answer:
     of the body for `Part`; empty where the server gives none that is strong enough.
     """
 
-    _response: http.client.HTTPResponse
+    _response: BaseHTTPResponse
     _deadline: _Deadline
     _size: Size
     length_bytes: int | None
@@ -105,16 +110,52 @@ def open_url(
     Raises `WebError`, also for any other scheme.
     """
     deadline = _Deadline(patience)
+    sent = {**_HEADERS, "Connection": "close", **(headers or {}), **part.headers}
     with explained_failures():
-        if urlsplit(url).scheme not in _SCHEMES:
-            raise ValueError("it is not fetched: its address begins neither with http:// nor with https://")
-        sent = {"User-Agent": "iecpod", "Accept": "*/*", **(headers or {}), **part.headers}
-        request = urllib.request.Request(url, headers=sent)
-        if token:
-            request.add_unredirected_header("Authorization", f"Bearer {token}")
-        response: http.client.HTTPResponse = _opener(deadline).open(request, timeout=patience.stalled_seconds)
+        response = _follow(url, sent, token, deadline)
     with closing(response):
+        check_status(response)
         yield _answer(response, deadline, size, part)
+
+
+def _follow(url: str, headers: Mapping[str, str], token: str, deadline: _Deadline) -> BaseHTTPResponse:
+    """The answer at the end of all redirections. Raises `ValueError` for an address that is not fetched."""
+    if urlsplit(url).scheme not in _SCHEMES:
+        raise ValueError("it is not fetched: its address begins neither with http:// nor with https://")
+    sent = {**headers, "Authorization": f"Bearer {token}"} if token else headers
+    for _ in range(_MOST_REDIRECTIONS + 1):
+        response = _get(url, sent, deadline)
+        location = response.get_redirect_location()
+        if not location:
+            return response
+        response.close()
+        to = urljoin(url, location)
+        if not leads_on(url, to):
+            raise ValueError(f"it leads on to {to}, which is not https")
+        url, sent = to, headers
+    raise ValueError("too many redirections")
+
+
+def _get(url: str, headers: Mapping[str, str], deadline: _Deadline) -> BaseHTTPResponse:
+    manager = _pool_manager(find_proxy(url))
+    manager.pool_classes_by_scheme = _bounded_pools(deadline)
+    return manager.request(
+        "GET",
+        url,
+        headers=headers,
+        timeout=deadline.patience.stalled_seconds,
+        redirect=False,
+        retries=False,
+        preload_content=False,
+        decode_content=False,
+        enforce_content_length=False,
+    )
+
+
+def _pool_manager(proxy: Proxy | None) -> PoolManager:
+    if proxy is None:
+        return PoolManager()
+    return ProxyManager(proxy.url, proxy_headers=make_headers(proxy_basic_auth=proxy.login or None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +185,33 @@ def exchange(
 ) -> Reply:
     """One request over a connection that is there; any status is a reply. Raises `WebError`."""
     deadline = _Deadline(patience)
-    client = _connecting(http.client.HTTPConnection, deadline)(host)
+    client = _bounded(HTTPConnection, deadline)(host, timeout=deadline.left())
     client.sock = connection
     with explained_failures():
-        connection.settimeout(deadline.left())
-        client.request(method, path, body or None, dict(headers or {}))
+        client.request(
+            method,
+            path,
+            body or None,
+            {**_HEADERS, **(headers or {})},
+            preload_content=False,
+            decode_content=False,
+            enforce_content_length=False,
+        )
         response = client.getresponse()
-    is_kept = not response.will_close
+    is_kept = client.sock is not None
     with closing(response):
         return Reply(response.status, _answer(response, deadline, size).content(), is_kept)
 
 
-def _answer(response: http.client.HTTPResponse, deadline: _Deadline, size: Size, part: Part = WHOLE) -> Answer:
+def _answer(response: BaseHTTPResponse, deadline: _Deadline, size: Size, part: Part = WHOLE) -> Answer:
     first_byte = _first_byte(response, part)
-    length = None if response.length is None else first_byte + response.length
+    length = None if response.length_remaining is None else first_byte + response.length_remaining
     if length is not None:
         size.check(length, is_all=True)
     return Answer(response, deadline, size, length, first_byte, find_validator(response.headers))
 
 
-def _first_byte(response: http.client.HTTPResponse, part: Part) -> int:
+def _first_byte(response: BaseHTTPResponse, part: Part) -> int:
     """Raises `WebError` for a part that was not asked for: it would end up in the wrong place."""
     if response.status != http.client.PARTIAL_CONTENT:
         return 0
@@ -210,64 +258,21 @@ class _Response(http.client.HTTPResponse):
         super().__init__(connection, *arguments, **options)
         self.fp = io.BufferedReader(_Bounded(self.fp.detach(), connection, deadline))
 
-    def read(self, amount: int | None = None) -> bytes:
-        """urllib reads all that is in a redirection, however much that is."""
-        return super().read(_CHUNK_BYTES if amount is None else amount)
+
+def _bounded(kind: type[HTTPConnection], deadline: _Deadline) -> type[HTTPConnection]:
+    return type(kind.__name__, (kind,), {"response_class": partial(_Response, deadline=deadline)})
 
 
-def _connecting(
-    kind: type[http.client.HTTPConnection], deadline: _Deadline
-) -> Callable[..., http.client.HTTPConnection]:
-    def connect(*arguments: Any, **options: Any) -> http.client.HTTPConnection:
-        connection = kind(*arguments, **options)
-        connection.response_class = partial(_Response, deadline=deadline)  # type: ignore[assignment]
-        return connection
-
-    return connect
-
-
-class _HttpHandler(urllib.request.HTTPHandler):
-    def __init__(self, deadline: _Deadline) -> None:
-        super().__init__()
-        self._connect = _connecting(http.client.HTTPConnection, deadline)
-
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connect, request)
-
-
-class _HttpsHandler(urllib.request.HTTPSHandler):
-    def __init__(self, deadline: _Deadline) -> None:
-        super().__init__()
-        self._connect = _connecting(http.client.HTTPSConnection, deadline)
-
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connect, request)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if not leads_on(req.full_url, newurl):
-            raise urllib.error.URLError(f"it leads on to {newurl}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def _bounded_pools(deadline: _Deadline) -> dict[str, type[HTTPConnectionPool]]:
+    """By scheme."""
+    kinds = {"http": (HTTPConnectionPool, HTTPConnection), "https": (HTTPSConnectionPool, HTTPSConnection)}
+    return {
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": _bounded(connection, deadline)})
+        for scheme, (pool, connection) in kinds.items()
+    }
 
 
 def leads_on(url: str, to: str) -> bool:
     """Whether `url` may lead to `to`: what was asked for over https is not taken over anything else."""
     schemes = ("https",) if urlsplit(url).scheme == "https" else _SCHEMES
     return urlsplit(to).scheme in schemes
-
-
-def _opener(deadline: _Deadline) -> urllib.request.OpenerDirector:
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        _HttpHandler(deadline),
-        _HttpsHandler(deadline),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    return opener

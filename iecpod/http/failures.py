@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import urllib.error
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
 
 _MOST_REASON_CHARACTERS = 200
 #: RFC 9110 and RFC 6585: the server itself says that a later request may succeed, or that it did not get this one.
@@ -36,26 +38,40 @@ class TooSlow(TimeoutError):
     """The whole time is up: another try would take as long."""
 
 
+def check_status(response: BaseHTTPResponse) -> None:
+    """Raises `WebError` for each but the 2xx."""
+    if not 200 <= response.status < 300:
+        reason = (response.reason or "")[:_MOST_REASON_CHARACTERS]
+        challenge = response.headers.get("WWW-Authenticate", "")
+        is_transient = response.status in _TRANSIENT_STATUSES
+        raise WebError(f"{response.status} {reason}", response.status, challenge, is_transient=is_transient)
+
+
 @contextmanager
 def explained_failures() -> Iterator[None]:
     """Maps whatever fails on the way to `WebError`."""
     try:
         yield
-    except urllib.error.HTTPError as error:
-        with closing(error):
-            challenge = error.headers.get("WWW-Authenticate", "") or ""
-            reason = str(error.reason)[:_MOST_REASON_CHARACTERS]
-            is_transient = error.code in _TRANSIENT_STATUSES
-            raise WebError(f"{error.code} {reason}", error.code, challenge, is_transient=is_transient) from error
-    except http.client.IncompleteRead as error:
-        raise WebError("the connection ended in the middle of it", is_transient=True) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = getattr(error, "reason", None) or error
-        reason = str(cause).strip() or type(error).__name__
+    except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+        cause = _find_cause(error)
+        if isinstance(cause, http.client.IncompleteRead):
+            raise WebError("the connection ended in the middle of it", is_transient=True) from error
+        reason = str(cause).strip() or type(cause).__name__
         raise WebError(reason[:_MOST_REASON_CHARACTERS], is_transient=_is_transient(cause)) from error
 
 
-def _is_transient(cause: object) -> bool:
+def _find_cause(error: Exception) -> Exception:
+    """What urllib3's errors are about: it has one of its own for each of Python's, which it holds."""
+    while isinstance(error, HTTPError):
+        held = (error.__cause__, *reversed(error.args))
+        below = next((one for one in held if isinstance(one, Exception)), None)
+        if below is None:
+            break
+        error = below
+    return error
+
+
+def _is_transient(cause: Exception) -> bool:
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_AGAIN
     return isinstance(cause, _TRANSIENT_ERRORS) and not isinstance(cause, TooSlow)
