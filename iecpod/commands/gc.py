@@ -22,6 +22,7 @@ from iecpod.results import FAILED
 from iecpod.units import format_age
 
 _ALL_HINT = "--all takes it, too"
+_OF_UNKNOWN_AGE = f"its age cannot be found out ({_ALL_HINT})"
 NOT_FROM_HERE = f"not deployed from here, so it may be in use ({_ALL_HINT})"
 
 
@@ -31,7 +32,7 @@ class _Kept(IecpodError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """Something that a run may have left. `made_at` is a Unix time, None where it is unknown.
+    """Something that a run may have left. `made_at` is a Unix time, None for what has no age: it counts as old.
 
     `in_use`, where there is one, is the reason why it stays whatever its age. `remove` raises `IecpodError`.
     """
@@ -91,8 +92,10 @@ def examine_pod(tools: PodTools, site: Site, *, everything: bool, kept_for: str 
     """
 
     def judge() -> tuple[float | None, str]:
-        in_use = "" if everything else kept_for or _finished(tools.state)
-        return max((*_noted_at(tools.state), *_marked_at(tools.nodes, site)), default=None), in_use
+        made_at = max((*_noted_at(tools.state), *_marked_at(tools.nodes, site)), default=None)
+        if everything:
+            return made_at, ""
+        return made_at, kept_for or _finished(tools.state) or (_OF_UNKNOWN_AGE if made_at is None else "")
 
     def remove() -> None:
         """A run may have come in between, and another one may come until this one has the lock."""

@@ -173,9 +173,16 @@ def _check_cluster(machine: Candidate) -> Iterator[Problem]:
     facts = machine.facts
     if machine.is_ours:
         return
-    units = [f"{unit}.service runs" for unit in sorted(facts.units) if unit not in RUNTIMES.values()]
+    units = [f"{unit}.service runs" for unit in sorted(facts.units or ()) if unit not in RUNTIMES.values()]
     idle = [program for program in KUBELETS if program in facts.programs]
-    found = [*facts.clusters, *units]
+    found = [*(facts.clusters or ()), *units]
+    if facts.clusters is None or (facts.units is None and facts.has_systemd):
+        seen = "what is in /etc and /var/lib" if facts.clusters is None else "which services run, by systemd,"
+        yield machine.problem(
+            "node-has-cluster",
+            f"whether it belongs to a cluster is unknown: {seen} {_WORDS_OF_UNKNOWN}",
+            "see `systemctl is-system-running` there, and run again",
+        )
     if found:
         yield machine.problem(
             "node-has-cluster",
@@ -196,7 +203,7 @@ def _check_runtime(machine: Candidate) -> Iterator[Problem]:
     if machine.is_ours:
         return
     for program, unit in RUNTIMES.items():
-        runs = unit in facts.units
+        runs = unit in (facts.units or ())
         if runs or program in facts.programs:
             yield machine.problem(
                 "node-has-runtime",

@@ -74,7 +74,9 @@ section cluster sh -c 'for file; do
     elif test -e "$file"; then echo "$file"; fi
 done' cluster {" ".join(_CLUSTER_FILES)}
 section units sh -c 'for unit; do
-    test "$(systemctl is-active "$unit")" != active || echo "$unit"
+    state=$(systemctl is-active "$unit")
+    test -n "$state" || exit 1
+    test "$state" != active || echo "$unit"
 done' units {" ".join(_UNITS)}
 section record sh -c 'test ! -e "$1" || cat "$1/owner"' record {RECORD_DIR}
 {END}"""
@@ -154,8 +156,8 @@ class NodeFacts:
     routes: tuple[NodeRoute, ...]
     modules: Mapping[str, str]
     programs: frozenset[str]
-    clusters: tuple[str, ...]
-    units: frozenset[str]
+    clusters: tuple[str, ...] | None
+    units: frozenset[str] | None
     owner: RecordOwner | None
     record_is_odd: bool
 
@@ -205,8 +207,8 @@ def read_facts(text: str, node: str, before: float, after: float) -> NodeFacts:
         routes=tuple(_routes(found["routes"])),
         modules=dict(_pairs(found["modules"], r"(\w+) (loaded|available|missing)")),
         programs=frozenset(found["programs"].known),
-        clusters=tuple(line[:200] for line in found["cluster"].known),
-        units=frozenset(found["units"].known),
+        clusters=tuple(line[:200] for line in found["cluster"].lines) if found["cluster"].status == 0 else None,
+        units=frozenset(found["units"].lines) if found["units"].status == 0 else None,
         owner=_owner(found["record"]),
         record_is_odd=(found["record"].status != 0 or bool(found["record"].lines)) and _owner(found["record"]) is None,
     )

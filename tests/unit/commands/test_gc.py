@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,17 @@ def test_a_pod_is_as_old_as_the_youngest_thing_of_it(tools: FakeTools) -> None:
     tools.fake_host.connect = refuse  # type: ignore[method-assign]
     dead = examine_pod(tools, site(EMBEDDED), everything=False)
     assert dead.made_at is not None and abs(dead.made_at - time.time() + 9 * DAY) < 120
+
+
+def test_a_pod_whose_age_is_unknown_stays(tools: FakeTools) -> None:
+    def refuse() -> FakeHypervisor:
+        raise HypervisorUnavailable("libvirtd is dead")
+
+    tools.fake_host.connect = refuse  # type: ignore[method-assign]
+    shutil.rmtree(tools.pod_dir)
+    kept = examine_pod(tools, site(EMBEDDED), everything=False)
+    assert (kept.made_at, kept.in_use) == (None, "its age cannot be found out (--all takes it, too)")
+    assert examine_pod(tools, site(EMBEDDED), everything=True).in_use == ""
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from iecpod.errors import NodeError
-from iecpod.providers.existing.node_facts import NodeLink, NodeRoute, RecordOwner, Swap, gather_facts, read_facts
+from iecpod.providers.existing.node_facts import (
+    NodeFacts,
+    NodeLink,
+    NodeRoute,
+    RecordOwner,
+    Swap,
+    gather_facts,
+    read_facts,
+)
 from iecpod.providers.existing.node_sections import END, SECTION, SECTION_BYTES, Section, read_sections
 from tests.fakes import FakeShell
 from tests.unit.providers.existing.existing_machine import INSTALLATION, SECTIONS, printed
@@ -54,7 +64,7 @@ def test_what_a_command_printed_before_it_failed_is_no_fact() -> None:
     found = read(**failed)
     assert found.os_name == found.machine == found.product_uuid == ""
     unknown = (found.memory_mib, found.free_mib, found.cpus, found.swaps, found.listening, found.skew_seconds)
-    assert (*unknown, found.udp_ports) == (None,) * 7
+    assert (*unknown, found.udp_ports, found.clusters, found.units) == (None,) * 9
     assert (found.has_cgroup_2, found.has_systemd, found.owner) == (None, False, None)
     assert found.record_is_odd, "a record that cannot be read is not no record"
 
@@ -96,7 +106,7 @@ def test_nothing_that_a_section_holds_is_an_error(changes: dict[str, tuple[int, 
     assert len(found.hostname) <= 100 and all(len(link.name) <= 15 for link in found.links)
 
 
-def test_the_script_runs_here() -> None:
+def gather_here() -> NodeFacts:
     def local(argv, _stdin):  # type: ignore[no-untyped-def]
         from iecpod.ports import CommandResult
 
@@ -104,10 +114,33 @@ def test_the_script_runs_here() -> None:
         assert done.stderr == ""
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
-    found = gather_facts(FakeShell().reply(("sh", "-c"), local), time.time)
+    return gather_facts(FakeShell().reply(("sh", "-c"), local), time.time)
+
+
+def test_the_script_runs_here() -> None:
+    found = gather_here()
     assert found.memory_mib and found.cpus and found.machine and found.kernel
     assert found.skew_seconds is not None and abs(found.skew_seconds) <= found.skew_error_seconds
     assert any(link.name == "lo" for link in found.links)
+
+
+@pytest.mark.parametrize(
+    ("systemctl", "units"),
+    [
+        ("test $2 != kubelet || { echo active; exit; }; echo inactive; exit 3", frozenset({"kubelet"})),
+        ("echo inactive; exit 3", frozenset()),
+        ("exit 1", None),
+    ],
+    ids=["one runs", "none runs", "silent"],
+)
+def test_a_silent_systemd_is_not_one_without_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, systemctl: str, units: frozenset[str] | None
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\n{systemctl}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert gather_here().units == units
 
 
 def test_a_section_bounds_what_it_prints_and_keeps_the_status() -> None:

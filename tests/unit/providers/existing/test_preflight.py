@@ -75,6 +75,16 @@ CASES: Sequence[tuple[str, dict[str, Any], str]] = (
         "it belongs to a cluster already, or did: /etc/kubernetes/kubelet.conf, kubelet.service runs",
     ),
     (
+        "node-has-cluster",
+        {"clusters": None},
+        "whether it belongs to a cluster is unknown: what is in /etc and /var/lib could not be read",
+    ),
+    (
+        "node-has-cluster",
+        {"units": None},
+        "whether it belongs to a cluster is unknown: which services run, by systemd, could not be read",
+    ),
+    (
         "node-has-runtime",
         {"units": frozenset({"docker"})},
         "docker.service runs there: deploy replaces its configuration and restarts it",
