@@ -81,6 +81,7 @@ class Stopwatch:
         began_at = time.monotonic()
         run()
         self.seconds[step] = round(time.monotonic() - began_at, 1)
+        print(f"benchmark: {step}: {self.seconds[step]} s", file=sys.stderr)  # also of one that fails later
 
 
 @contextmanager

@@ -41,6 +41,9 @@ _SELDOM_SAID = {"watch-progress-notify-interval": "1m0s", "backend-batch-interva
 _ETCD_3_6 = (1, 34)
 #: For two metrics that are not read here, the API server asks etcd about each kind of object every minute.
 _NO_ETCD_METRICS = {"etcd-count-metric-poll-period": "0s", "etcd-db-metric-poll-interval": "0s"}
+#: What the API server's health checks wait for etcd. After its own two seconds it says that it is not alive: on a busy
+#: host the kubelet stopped one that served, and the next could not start while all its clients came back at once.
+_ETCD_AWAITED = {"etcd-healthcheck-timeout": "55s", "etcd-readycheck-timeout": "55s"}
 _STATUS_PERIODS = {"nodeStatusUpdateFrequency": "1m0s", "nodeStatusReportFrequency": "5m0s"}
 _SYNC_PERIODS = {"syncFrequency": "2m0s", "fileCheckFrequency": "20s"}
 #: The kubelet walks the cgroups of all QoS classes every two seconds: a third of its time in an emulated guest. Flags,
@@ -49,9 +52,10 @@ _CGROUP_FLAGS = {"cgroups-per-qos": "false", "enforce-node-allocatable": ""}
 #: Numbers of each container's use, by default every ten seconds: a fifth of the kubelet's time.
 _HOUSEKEEPING_FLAGS = {"housekeeping-interval": "60s"}
 
-#: kubeadm gives its static pods 8 tries of 15 seconds, ten seconds apart: two minutes until a restart. These are eight
-#: times as much, as other deadlines of emulated guests are. A container that ends is restarted at once all the same.
-_PATIENT = {"timeoutSeconds": 60, "failureThreshold": 16}
+#: kubeadm gives its static pods 8 tries of 15 seconds, ten seconds apart: two minutes until a restart. These are 15
+#: minutes at least, eight times as much, as other deadlines of emulated guests: a try may fail at once, or after the
+#: ten seconds that a probe's TLS handshake has. A container that ends is restarted at once all the same.
+_PATIENT = {"timeoutSeconds": 60, "failureThreshold": 90}
 #: kubeadm asks every second whether a component is ready: a TLS connection each time, and nothing depends on it.
 _SELDOM_ASKED = {"timeoutSeconds": 60, "periodSeconds": 10}
 #: A startup probe's tries are as many as `controlPlaneComponentHealthCheck` needs.
@@ -116,7 +120,7 @@ def api_server_arguments(kubernetes_version: str) -> dict[str, str]:
     counts_milliseconds = (1, 20) <= kubernetes_minor(kubernetes_version) < (1, 26)
     if counts_milliseconds:
         return {"feature-gates": "APIPriorityAndFairness=false"}
-    return _NO_ETCD_METRICS if has_plain_init(kubernetes_version) else {}
+    return {**_NO_ETCD_METRICS, **_ETCD_AWAITED} if has_plain_init(kubernetes_version) else {}
 
 
 def etcd_arguments(kubernetes_version: str) -> dict[str, str]:
