@@ -185,9 +185,9 @@ def exchange(
 ) -> Reply:
     """One request over a connection that is there; any status is a reply. Raises `WebError`."""
     deadline = _Deadline(patience)
-    client = _bounded(HTTPConnection, deadline)(host, timeout=deadline.left())
-    client.sock = connection
     with explained_failures():
+        client = _bounded(HTTPConnection, deadline)(host, timeout=deadline.left())
+        client.sock = connection
         client.request(
             method,
             path,

@@ -223,3 +223,9 @@ def test_a_page_over_a_connection_of_ones_own(server: Server) -> None:
     server.act = dribbles(HEAD + b"\r\n", b"x")
     with socket.create_connection(address) as connection, pytest.raises(WebError):
         read_page(connection, "x", Size(most_bytes=9999), HASTY)
+
+
+def test_no_time_is_a_failure_like_any_other() -> None:
+    one, other = socket.socketpair()
+    with one, other, pytest.raises(WebError, match="it took longer than 0 s"):
+        read_page(one, "x", Size(most_bytes=99), Patience(seconds=0))
