@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from iecpod.errors import HostError, NodeUnreachable
+from iecpod.errors import HostError, IecpodError, NodeUnreachable
 from iecpod.files.reader import read_own
 from iecpod.files.writer import PRIVATE, replace_file
 from iecpod.model import Arch
@@ -113,8 +113,16 @@ class NoteFiles:
 class ExistingAdapters:
     """`ExistingTools`."""
 
-    def __init__(self, run: ProviderContext, nodes: KeyedNodes, software: CachedSoftware, login: Login) -> None:
+    def __init__(
+        self,
+        run: ProviderContext,
+        nodes: KeyedNodes,
+        software: CachedSoftware,
+        login: Login,
+        refused: dict[str, IecpodError],
+    ) -> None:
         self.run = run
+        self.refused = refused
         self.access = LoginAccess(login)
         self.pod_key = OwnKey(nodes, run.pod_dir / "keys")
         self.note_files = NoteFiles(run.pod_dir)

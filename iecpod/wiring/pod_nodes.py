@@ -8,6 +8,7 @@ from iecpod.adapters.api_client import ApiClient
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.cache.artifacts import Cache
 from iecpod.design.cluster import DesiredCluster
+from iecpod.errors import IecpodError
 from iecpod.images.build.go.go_software import find_kubernetes
 from iecpod.layout import Layout
 from iecpod.options.choices import ProviderName
@@ -38,6 +39,7 @@ class PodNodes:
         self._run = run
         self._software = software
         self._login = login
+        self._refused: dict[str, IecpodError] = {}
 
     def provider(self, site: Site) -> Provider:
         check_pod_dir(self._layout, self._run.ref)
@@ -47,7 +49,7 @@ class PodNodes:
         return LibvirtProvider(site.uri, self.libvirt_tools())
 
     def existing_tools(self) -> ExistingAdapters:
-        return ExistingAdapters(self._run, self, self._software, self._login)
+        return ExistingAdapters(self._run, self, self._software, self._login, self._refused)
 
     def libvirt_tools(self) -> LibvirtAdapters:
         run, pod_dir = self._run, self._run.pod_dir

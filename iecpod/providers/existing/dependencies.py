@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from iecpod.errors import IecpodError
 from iecpod.model import Arch
 from iecpod.ports import BundleFiles, NodeEndpoint, Shell, WayIn
 from iecpod.providers.context import ProviderContext
@@ -67,6 +68,10 @@ class ExistingTools(Protocol):
 
     @property
     def note_files(self) -> Notes: ...
+
+    @property
+    def refused(self) -> dict[str, IecpodError]:
+        """By host name, why machines could not be looked at in this run: none is tried twice."""
 
     def bundle(self, release: Release, arch: Arch, role: Role | None) -> BundleFiles:
         """What nodes of a role are given that reach no network, made if it is not cached. Raises `ImageError`."""

@@ -256,7 +256,8 @@ def _check_interface(machine: Candidate) -> Iterator[Problem]:
         yield machine.problem(
             "node-address",
             f"none of its interfaces has {node.address}, its address on mgmt",
-            "correct the address in the PDF, or give it to an interface there",
+            "give the address that the nodes know each other by (a machine behind NAT has another one), or give "
+            "it to an interface there",
         )
         return
     if link.name != node.mgmt_device:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import IPv4Address
 
-from iecpod.errors import HostError, IecpodError, NodeError, NodeErrors
+from iecpod.errors import HostError, IecpodError, NodeError
 from iecpod.outside_json import Json, parse_json
 from iecpod.ports import NodeEndpoint
 from iecpod.providers.existing.dependencies import ExistingTools
@@ -53,24 +53,19 @@ class MetMachines:
             self._is_read = True
         return self._met
 
-    def meet(self, addresses: Mapping[str, IPv4Address], user: str, *, keep: bool) -> None:
+    def meet(self, addresses: Mapping[str, IPv4Address], user: str, *, keep: bool) -> dict[str, IecpodError]:
         """Looks which host keys unknown machines have, and whether they are believed.
 
-        Raises `NodeUnreachable`, and `NodeError` for a key that is not believed; of several nodes `NodeErrors`.
+        By host name, `NodeUnreachable`, and `NodeError` for a key that is not believed. Only where there is no error
+        is anything written down.
         """
-        failures = self.try_to_meet(addresses, user, keep=keep)
-        if len(failures) > 1:
-            raise NodeErrors(failures)
-        for error in failures.values():
-            raise error
-
-    def try_to_meet(self, addresses: Mapping[str, IPv4Address], user: str, *, keep: bool) -> dict[str, IecpodError]:
-        """As `meet`, with the errors by host name. Only where there is none is anything written down."""
         known, moved = self.all(), self._moved(addresses)
+        refused = {name: error for name, error in self.tools.refused.items() if name in addresses}
         new = [
             name
             for name, address in addresses.items()
             if name not in moved
+            and name not in refused
             and (name not in known or (known[name].address, known[name].user) != (str(address), user))
         ]
         found, failures = attempt_on_nodes(new, lambda name: self._meet(name, str(addresses[name])))
@@ -78,9 +73,10 @@ class MetMachines:
         self._met |= {
             name: MetMachine(name, str(addresses[name]), user, key.line, name in changed) for name, key in found.items()
         }
-        if keep and found and not failures and not moved:
+        failures = {**refused, **moved, **failures}
+        if keep and found and not failures:
             self.keep()
-        return {**moved, **failures}
+        return failures
 
     def _moved(self, addresses: Mapping[str, IPv4Address]) -> dict[str, IecpodError]:
         """Names that would become other machines', while those that have them are to be put back."""

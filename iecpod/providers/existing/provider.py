@@ -69,7 +69,7 @@ class ExistingProvider:
         """With `prove`, a machine that does not answer is a problem, and the ways between machines are tried."""
         refused: dict[str, IecpodError] = {}
         if prove:
-            refused = self._met.try_to_meet(order.addresses, order.release.user, keep=keep_secrets)
+            refused = self._met.meet(order.addresses, order.release.user, keep=keep_secrets)
             met = [name for name in order.hostnames if name not in refused]
             facts, silent = attempt_on_nodes(met, self._gather)
             refused |= silent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.errors import NodeError, NodeUnreachable, PreflightError, UsageError
+from iecpod.errors import NodeError, PreflightError, UsageError
 from iecpod.layout import Layout
 from iecpod.model import PodRef
 from iecpod.options.choices import ProviderName
@@ -39,8 +39,10 @@ def test_a_machine_with_an_unknown_host_key_or_that_is_silent_leaves_no_trace(tm
     password.write_text("correct horse\n")
     options = ("--name", "edge", "--user", "iec", "--password-file", str(password))
     refused = run(tmp_path, "bootstrap", "127.0.0.1", *options, env={"HOME": str(tmp_path)})
-    assert isinstance(refused.exception, (NodeUnreachable, NodeError)), refused.exception
-    cause = refused.exception.cause
+    assert isinstance(refused.exception, PreflightError), refused.exception
+    (problem,) = refused.exception.problems
+    assert (problem.path, problem.rule) == ("node 127.0.0.1", "node-login")
+    cause = problem.message
     assert "nothing answers at 127.0.0.1:22" in cause or "is not in known_hosts" in cause
     assert not (layout_below(tmp_path).state_dir / "pods/nodes").exists()
 

@@ -18,6 +18,7 @@ from iecpod.errors import (
     CommandFailed,
     DescriptorError,
     HostError,
+    IecpodError,
     LoginRefused,
     NodeUnreachable,
     PreflightError,
@@ -93,6 +94,7 @@ class FakeMachines:
         self.offered = {str(address): key(number) for number, address in enumerate(ADDRESSES, 1)}
         self.known: dict[str, HostKey] = {}
         self.logins: list[tuple[str, str]] = []
+        self.refused: dict[str, IecpodError] = {}
         for number, shell in enumerate(self.by_address.values(), 1):
             shell.on("true").on("systemctl", "stop").on("perl")
             shell.reply(("sh", "-c"), self._answer_of(number))
@@ -159,7 +161,11 @@ def tools(tmp_path: Path) -> FakeMachines:
 @pytest.fixture
 def base(tmp_path: Path, tools: FakeMachines) -> Path:
     """Descriptors of both machines, as bootstrap writes them."""
-    described = describe_machines(FakeMachines(tmp_path), ADDRESSES, "iec")
+    return described_base(tmp_path, FakeMachines(tmp_path))
+
+
+def described_base(tmp_path: Path, machines: FakeMachines) -> Path:
+    described = describe_machines(machines, ADDRESSES, "iec")
     lab = tmp_path / "base/labs/nodes"
     lab.mkdir(parents=True)
     (lab / "edge.yaml").write_text(described.pdf)
@@ -539,12 +545,53 @@ def test_machines_that_join_leave_the_others_their_names(tmp_path: Path) -> None
     assert [(met["hostname"], met["is_changed"]) for met in noted] == [("node-1", True), ("node-2", False)]
 
 
-def test_a_machine_behind_nat_cannot_be_described(tmp_path: Path) -> None:
-    tools = FakeMachines(tmp_path)
-    tools.facts[2] = said_by(2, addresses=(0, "2: eth0    inet 10.0.0.5/24 scope global eth0"))
+NAT = (0, "2: eth0    inet 10.0.0.5/24 scope global eth0")
+
+
+def problems_of_described(tmp_path: Path, tools: FakeMachines) -> list[tuple[str, str]]:
+    inputs = resolve(described_base(tmp_path, tools), tmp_path)
+    planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
+    return [(one.path, one.rule) for one in planned.problems(with_kubernetes=True)]
+
+
+def test_a_machine_behind_nat_is_a_problem_of_the_preflight(tmp_path: Path, tools: FakeMachines) -> None:
+    tools.facts[2] = said_by(2, addresses=NAT)
+    assert problems_of_described(tmp_path, tools) == [("node edge2", "node-address")]
+
+
+def test_no_address_of_any_machine_is_known(tmp_path: Path, tools: FakeMachines) -> None:
+    tools.facts = {1: said_by(1, addresses=NAT), 2: said_by(2, addresses=NAT)}
+    found = problems_of_described(tmp_path, tools)
+    assert found == [("node edge1", "node-address"), ("node edge2", "node-address")]
+
+
+@pytest.mark.parametrize("refusal", ["silence", "login"])
+def test_a_machine_that_refuses_is_described_for_the_problems_of_the_others(
+    tmp_path: Path, tools: FakeMachines, refusal: str
+) -> None:
+    """And is not tried again: a password that is wrong twice may lock the user out."""
+    if refusal == "silence":
+        tools.offered.pop(str(ADDRESSES[0]))
+    else:
+        tools.by_address[str(ADDRESSES[0])] = FakeShell("edge1").reply(
+            (), LoginRefused("edge1", "refuses the password")
+        )
+    tools.facts[2] = said_by(2, cluster=(0, "/etc/kubernetes/kubelet.conf"), addresses=NAT)
+    refused = ("node node-172-16-10-36", "node-login")
+    others = [("node edge2", "node-has-cluster"), ("node edge2", "node-address")]
+    assert problems_of_described(tmp_path, tools) == [*others, refused]
+    assert [name for name, _ in tools.logins].count("172.16.10.36") == (0 if refusal == "silence" else 1)
+
+
+def test_machines_that_all_refuse_are_problems(tmp_path: Path, tools: FakeMachines) -> None:
+    tools.offered.clear()
     with pytest.raises(PreflightError) as refused:
         describe_machines(tools, ADDRESSES, "iec")
-    assert [problem.message for problem in refused.value.problems] == ["none of its interfaces has 172.16.10.37"]
+    assert [(one.path, one.rule) for one in refused.value.problems] == [
+        ("node 172.16.10.36", "node-login"),
+        ("node 172.16.10.37", "node-login"),
+    ]
+    assert tools.notes == {}, "nothing of them is written down"
 
 
 def test_networks_are_widened_to_hold_all_machines(tmp_path: Path) -> None:
