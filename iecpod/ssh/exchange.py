@@ -93,7 +93,7 @@ def exchange(
     pending = memoryview(stdin)
     deadline = time.monotonic() + timeout_seconds
     exit_seen_at: float | None = None
-    sent_eof = False
+    sent_eof = has_ended = False
     while True:
         moved = drain(channel, stdout, stderr)
         if pending and channel.send_ready():
@@ -107,6 +107,9 @@ def exchange(
             exit_seen_at = exit_seen_at or now
             if channel.eof_received or channel.closed or now - exit_seen_at > _AFTER_EXIT_SECONDS:
                 break
+        if channel.exit_status_ready() and not has_ended:
+            has_ended = True  # maybe while this process stood still: that is no command that ran for too long
+            deadline = max(deadline, now + _AFTER_EXIT_SECONDS)
         if now >= deadline:
             raise TimeIsUp(stderr.last_line() or stdout.last_line())
         if not moved:

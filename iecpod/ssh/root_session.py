@@ -20,6 +20,7 @@ _ANSWER_SECONDS = 60.0
 #: What precedes a command's output is ignored; so much of it is looked at.
 _MOST_BEFORE = 64 * 1024
 _MARK_BYTES = 64
+_MOST_SHOWN = 200
 
 
 class NotStarted(Exception):
@@ -69,6 +70,11 @@ class RootSession:
     def _await_answer(self, outputs: _Outputs) -> None:
         try:
             self._read_until(lambda: outputs.have_started, outputs, _ANSWER_SECONDS)
+        except TimeoutError as error:
+            missing = outputs.not_started()
+            printed = b"".join(missing.values())[-_MOST_SHOWN:].decode(errors="replace").strip()
+            said = f"; it printed: {printed}" if printed else ""
+            raise TimeoutError(f"{error} on {' and '.join(missing)} within {_ANSWER_SECONDS:g} s{said}") from None
         except EOFError:
             if not self._channel.exit_status_ready():
                 raise
@@ -97,7 +103,7 @@ class RootSession:
             if has_ended and not moved:
                 raise EOFError("the shell of root ended")
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 and not is_over():  # all of it may have come while this process stood still
                 raise TimeoutError("the shell of root does not answer")
             if not moved:
                 wait_for_data(self._channel, min(_POLL_SECONDS, left))
@@ -118,6 +124,11 @@ class _Outputs:
     @property
     def have_started(self) -> bool:
         return self.stdout.has_started and self.stderr.has_started
+
+    def not_started(self) -> dict[str, bytes]:
+        """What came before, by output."""
+        outputs = {"standard output": self.stdout, "standard error": self.stderr}
+        return {name: output.before for name, output in outputs.items() if not output.has_started}
 
     @property
     def before(self) -> tuple[bytes, bytes]:

@@ -123,9 +123,25 @@ def test_a_node_that_prints_for_ever_before_it_takes_a_command_is_given_up(
     monkeypatch.setattr("iecpod.ssh.root_session._ANSWER_SECONDS", 0.5)
     (tmp_path / "bin" / "sudo").write_text("#!/bin/sh\nexec yes\n")
     start = time.monotonic()
-    with pytest.raises(NodeUnreachable, match="does not answer"):
+    missing = r"does not answer on standard output and standard error within 0\.5 s; it printed: y"
+    with pytest.raises(NodeUnreachable, match=missing):
         shell.run(["true"])
     assert time.monotonic() - start < 10
+
+
+def test_an_answer_that_came_while_this_process_stood_still_counts(
+    shell: SshShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iecpod.ssh.root_session._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("iecpod.ssh.root_session.wait_for_data", lambda _channel, _seconds: time.sleep(2))
+    assert shell.run(["echo", "done"]).stdout == "done\n"
+
+
+def test_a_command_that_ended_while_this_process_stood_still_is_done(
+    shell: SshShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iecpod.ssh.exchange.wait_for_data", lambda _channel, _seconds: time.sleep(2))
+    assert shell.run(["cat"], stdin=b"done", timeout_seconds=1).stdout == "done"
 
 
 def test_a_session_that_ended_takes_no_command_with_it(shell: SshShell, server: SshServer) -> None:
