@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,6 +51,25 @@ def test_a_job_that_runs_on_is_seen_by_the_last_line_of_its_journal(run_here: Ru
         run_job(shell, "a.service", ["x"], seconds=1, tools=fake_phase_tools(reporter=reporter), remedy="")
     assert caught.value.last_seen == "[certs] generating"
     assert reporter.waits[:2] == [("iec01", "a.service", ""), ("iec01", "a.service", "[certs] generating")]
+
+
+def test_systemd_is_not_asked_while_the_process_of_a_job_is_there(run_here: Run, tmp_path: Path) -> None:
+    process = subprocess.Popen(["sleep", "2.5"])
+    asked = tmp_path / "asked"
+    answers = f"""echo "$@" >> {asked}
+case "$*" in
+    *MainPID*) echo {process.pid} ;;
+    show*) echo Result=success; echo ExecMainStatus=0 ;;
+    is-active*) case $(cut -d " " -f 3 /proc/{process.pid}/stat) in S) echo activating ;; *) echo inactive ;; esac ;;
+esac"""
+    program(tmp_path / "bin" / "systemctl", answers)
+    program(tmp_path / "bin" / "systemd-run", ":")
+    threading.Thread(target=process.wait).start()
+    start = time.monotonic()
+    shell = FakeShell().reply(("sh", "-c"), run_here)
+    run_job(shell, "a.service", ["x"], seconds=60, tools=fake_phase_tools(), remedy="")
+    assert time.monotonic() - start > 1.5
+    assert [line.split()[0] for line in asked.read_text().splitlines()].count("is-active") == 3, "START's is one"
 
 
 def test_a_job_that_ended_is_not_waited_for(run_here: Run, tmp_path: Path) -> None:
