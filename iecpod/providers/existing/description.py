@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -47,7 +48,8 @@ def describe(
     links = {address: link for address, found in facts.items() if (link := found.link_of(address)) is not None}
     any_facts, any_link = next(iter(facts.values())), next(iter(links.values()), _ANY_LINK)
     names = _names(addresses, {address: found.hostname for address, found in facts.items()}, known or {})
-    macs = {address: link.mac for address, link in links.items() if _count_mac(link.mac, links) == 1}
+    uses = Counter(link.mac for link in links.values())
+    macs = {address: link.mac for address, link in links.items() if uses[link.mac] == 1}
     nodes = [
         _node(name, address, facts.get(address, any_facts), macs.get(address, _NO_MAC))
         for name, address in zip(names, addresses, strict=True)
@@ -81,10 +83,6 @@ def describe(
         }
     }
     return Description(_HEADER + dump_yaml_all([pdf]), _HEADER + dump_yaml_all([idf]), names)
-
-
-def _count_mac(mac: str, links: Mapping[IPv4Address, NodeLink]) -> int:
-    return sum(link.mac == mac for link in links.values())
 
 
 def _names(

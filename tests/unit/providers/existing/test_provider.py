@@ -161,10 +161,10 @@ def tools(tmp_path: Path) -> FakeMachines:
 @pytest.fixture
 def base(tmp_path: Path, tools: FakeMachines) -> Path:
     """Descriptors of both machines, as bootstrap writes them."""
-    return described_base(tmp_path, FakeMachines(tmp_path))
+    return write_described(tmp_path, FakeMachines(tmp_path))
 
 
-def described_base(tmp_path: Path, machines: FakeMachines) -> Path:
+def write_described(tmp_path: Path, machines: FakeMachines) -> Path:
     described = describe_machines(machines, ADDRESSES, "iec")
     lab = tmp_path / "base/labs/nodes"
     lab.mkdir(parents=True)
@@ -549,7 +549,7 @@ NAT = (0, "2: eth0    inet 10.0.0.5/24 scope global eth0")
 
 
 def problems_of_described(tmp_path: Path, tools: FakeMachines) -> list[tuple[str, str]]:
-    inputs = resolve(described_base(tmp_path, tools), tmp_path)
+    inputs = resolve(write_described(tmp_path, tools), tmp_path)
     planned = ExistingProvider(tools).plan(inputs.order, prove=True, keep_secrets=True)
     return [(one.path, one.rule) for one in planned.problems(with_kubernetes=True)]
 
