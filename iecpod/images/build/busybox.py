@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.cache.artifacts import Cache
+from iecpod.errors import ImageError
 from iecpod.images.build.apt import AptRoot
 from iecpod.images.build.debian_labels import debian_labels, version_of_file
 from iecpod.images.build.rootfs import image_archives
@@ -61,7 +62,7 @@ def ensure_busybox(cache: Cache, image: ImageSource, arch: Arch, apt_mirror: str
             (package,) = packages.glob("*.deb")
             unpack = ["dpkg-deb", "--extract", str(package), str(work / "root")]
             run_tool(unpack, purpose=f"unpacking {package.name}", log_path=log_path)
-            write_busybox_layer(directory / "layer.tar", work / "root/bin/busybox")
+            write_busybox_layer(directory / "layer.tar", find_program(work / "root"))
         return {"package": package.name}
 
     made = cache.ensure("busybox", busybox_recipe(image, arch), make, f"fetching {_PACKAGE}")
@@ -71,6 +72,14 @@ def ensure_busybox(cache: Cache, image: ImageSource, arch: Arch, apt_mirror: str
 
 def busybox_recipe(image: ImageSource, arch: Arch) -> dict[str, Any]:
     return {"version": 1, "suite": image.suite, "arch": arch.debian, "applets": list(APPLETS)}
+
+
+def find_program(root: Path) -> Path:
+    """In the tree of the package: in /usr since Debian 13, whose /bin is a link of another package."""
+    for path in ("usr/bin/busybox", "bin/busybox"):
+        if (root / path).is_file():
+            return root / path
+    raise ImageError(f"the package {_PACKAGE} has no /bin/busybox and no /usr/bin/busybox")
 
 
 def write_busybox_layer(path: Path, program: Path) -> None:

@@ -13,7 +13,7 @@ from iecpod.cache.artifacts import Cache
 from iecpod.cache.hashed_files import sha256_of_file
 from iecpod.errors import ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, write_archive, write_layer
-from iecpod.images.build.busybox import BusyboxLayer, busybox_recipe, ensure_busybox, write_busybox_layer
+from iecpod.images.build.busybox import BusyboxLayer, busybox_recipe, ensure_busybox, find_program, write_busybox_layer
 from iecpod.images.build.c_toolchain import CToolchain
 from iecpod.images.build.conformance_images import ConformanceImages
 from iecpod.images.build.debian_labels import debian_labels, installed_version, version_of_file
@@ -301,6 +301,16 @@ def test_the_layer_of_busybox_says_of_which_package_it_is(tmp_path: Path) -> Non
         "org.opencontainers.image.version": "1:1.35.0-4",
         "org.opencontainers.image.revision": f"sha256:{made.files['layer.tar']['sha256']}",
     }
+
+
+@pytest.mark.parametrize("path", ["bin/busybox", "usr/bin/busybox"])
+def test_busybox_is_where_its_version_of_debian_has_it(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ImageError, match="busybox-static has no /bin/busybox"):
+        find_program(tmp_path)
+    program = tmp_path / path
+    program.parent.mkdir(parents=True)
+    program.write_bytes(b"\x7fELF")
+    assert find_program(tmp_path) == program
 
 
 def test_busybox_is_a_file_system_with_its_tools(tmp_path: Path) -> None:
