@@ -255,7 +255,9 @@ class _Restore:
         if not path.exists():
             return [*machines, *nodes]  # it was saved before it had a cluster
         kubeconfig = KubeconfigPhase(cluster, AdminConf(cluster, first), path, shared.waits)
-        certificates = CertificatesPhase(cluster, shells, kubeconfig, self.tools.run.clock.today)
+        certificates = CertificatesPhase(
+            cluster, shells, kubectl_at(first), kubeconfig, shared.waits, self.tools.run.clock.today
+        )
         ready = ReadyPhase(cluster, shells, shared, kubectl_at=kubectl_at)
         verify = VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at)
         if certificates.probe() is None or any(state.memory is None for state in states):

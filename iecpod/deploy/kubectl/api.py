@@ -42,6 +42,10 @@ class Api:
         answer = self._ask("GET", path, timeout_seconds=timeout_seconds)
         return parse_answer(self._node, path, answer.content)
 
+    def check(self, path: str, *, timeout_seconds: float) -> None:
+        """Of a path that answers with a status, and a text for people: `/readyz`."""
+        self._ask("GET", path, timeout_seconds=timeout_seconds)
+
     def find(self, path: str, *, timeout_seconds: float) -> Json | None:
         """As `load`; None where the server says that there is no such object."""
         try:

@@ -73,6 +73,13 @@ class Kubectl:
         answer = self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds)
         return parse_answer(self.shell.node, path, answer.stdout)
 
+    def check(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> None:
+        """Of a path that answers with a status, and a text for people: `/readyz`."""
+        if (api := self._ready_api()) is not None:
+            api.check(path, timeout_seconds=timeout_seconds)
+            return
+        self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds)
+
     def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Json | None:
         """As `load`; None where the API server says that there is no such object."""
         if (api := self._ready_api()) is not None:
