@@ -23,12 +23,13 @@ _OPTIONS = (
 def guests(as_root: None) -> Iterator[Iecpod]:
     """The machines, reachable; the report of the deploy is in guests.json."""
     with TemporaryDirectory(prefix="iecpod-e2e-arm-") as root, torn_down(Iecpod(Path(root), *_POD)) as command:
-        command.check("deploy", *_OPTIONS, "-ee", "--report", str(command.root / "guests.json"))
+        report = ("--report", str(command.root / "guests.json"))
+        command.check("deploy", *_OPTIONS, "-ee", *report, timeout=10_000)  # all is compiled for aarch64 first
         yield command
 
 
 @pytest.fixture(scope="package")
 def pod(guests: Iecpod) -> Iecpod:
     """The POD with its cluster; the report of the deploy is in report.json."""
-    guests.check("deploy", "--report", str(guests.root / "report.json"))
+    guests.check("deploy", "--report", str(guests.root / "report.json"), timeout=6000)
     return guests
