@@ -166,7 +166,7 @@ def test_days_later_the_whole_cluster_works(pod: SavedPod, saved: str, tmp_path:
     The controller manager has to work for the pods with which the cluster is verified.
     """
     pod.command.check("teardown")
-    with later(days, tmp_path) as prefix:
+    with later(days, tmp_path, pod.command.cache_dir) as prefix:
         later_pod = SavedPod(replace(pod.command, prefix=prefix))
         try:
             began_at = time.monotonic()
