@@ -12,7 +12,7 @@ _SOURCE = Path(__file__).with_suffix(".c")
 #: they see. Go's programs ask the kernel for the time, and would see that of now: they are hidden.
 _SCRIPT = """
 mount -t overlay -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" overlay /etc
-mount -t tmpfs tmpfs "$2"
+mount -t tmpfs -o mode=755 tmpfs "$2"
 echo ready
 exec sleep infinity
 """
