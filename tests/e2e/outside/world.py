@@ -68,8 +68,7 @@ LogLevel Connect
 """
 
 _REQUEST = re.compile(r"Request \(file descriptor \d+\): (\S+) (\S+)")
-#: HEAD as well: an image that the node has under another name is not fetched again, and Kubernetes' own are one here.
-_PULL = re.compile(r'"(?:GET|HEAD) /v2/(\S+)/(?:manifests|blobs)/')
+_PULL = re.compile(r'"GET /v2/(\S+)/(?:manifests|blobs)/')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +136,7 @@ class OutsideWorld:
         return [target for _, target in self.requests()]
 
     def pulled(self, server: str) -> set[str]:
-        """Repositories that this POD has asked for an image so far; `server` is `MIRROR` or `REGISTRY`."""
+        """Repositories that something was pulled of at this POD so far; `server` is `MIRROR` or `REGISTRY`."""
         return set(_PULL.findall((self.directory / f"logs/{server}.log").read_text()))
 
     def _start(self, servers: Servers) -> None:
