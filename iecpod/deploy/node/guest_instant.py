@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from iecpod.deploy.node.signal_script import SIGNAL
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.errors import IecpodError, NodeError
 from iecpod.ports import Reporter, Shell
@@ -41,13 +42,7 @@ look() {{
     up=${{up%.*}}
     ahead=$(( now - up ))
 }}
-signal() {{
-    for comm in /proc/[0-9]*/comm; do
-        read -r name < "$comm" || continue
-        pid=${{comm#/proc/}}
-        case " $2 " in *" $name "*) kill -s "$1" "${{pid%/comm}}" ;; esac
-    done 2>/dev/null
-}}
+{SIGNAL}
 # QEMU forgets which VLANs a virtio NIC takes when it loads memory. A NIC that takes all frames needs no such list.
 take_vlans() {{
     [ -e /proc/net/vlan/config ] || return

@@ -10,6 +10,7 @@ from cryptography import x509
 
 from iecpod.deploy.kubectl.admin_credentials import read_credentials
 from iecpod.deploy.kubectl.kubectl import Kubectl, api_awaited
+from iecpod.deploy.node.signal_script import SIGNAL
 from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.waiting.waits import Waits
@@ -29,16 +30,10 @@ _READY_SECONDS = 300.0
 #: Stops a node's kubelet, the control plane, which reads certificates when it starts, and the pods of the cluster that
 #: ask it all the time: their tokens have ended, too, and kubelets give them others when they start them. SIGKILL,
 #: since an API server without its etcd took minutes to end itself, and the processor with it.
-STOP = """
+STOP = f"""
 systemctl stop kubelet || exit 1
-for comm in /proc/[0-9]*/comm; do
-    read -r name < "$comm" || continue
-    pid=${comm#/proc/}
-    case $name in
-    etcd | kube-apiserver | kube-controller | kube-scheduler) kill -s KILL "${pid%/comm}" ;;
-    coredns | kube-proxy | kube-router | flanneld | calico-node) kill -s KILL "${pid%/comm}" ;;
-    esac
-done 2>/dev/null
+{SIGNAL}
+signal KILL "etcd kube-apiserver kube-controller kube-scheduler coredns kube-proxy kube-router flanneld calico-node"
 exit 0
 """
 
