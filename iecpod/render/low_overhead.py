@@ -52,10 +52,11 @@ _CGROUP_FLAGS = {"cgroups-per-qos": "false", "enforce-node-allocatable": ""}
 #: Numbers of each container's use, by default every ten seconds: a fifth of the kubelet's time.
 _HOUSEKEEPING_FLAGS = {"housekeeping-interval": "60s"}
 
-#: kubeadm gives its static pods 8 tries of 15 seconds, ten seconds apart: two minutes until a restart. These are 15
+#: kubeadm gives its static pods 8 tries of 15 seconds, ten seconds apart: two minutes until a restart. These are 16
 #: minutes at least, eight times as much, as other deadlines of emulated guests: a try may fail at once, or after the
-#: ten seconds that a probe's TLS handshake has. A container that ends is restarted at once all the same.
-_PATIENT = {"timeoutSeconds": 60, "failureThreshold": 90}
+#: ten seconds that a probe's TLS handshake has. A container that ends is restarted at once all the same. Asked every
+#: ten seconds, handshakes were a third of what an idle scheduler did: it makes itself an RSA key.
+_PATIENT = {"timeoutSeconds": 60, "periodSeconds": 60, "failureThreshold": 16}
 #: kubeadm asks every second whether a component is ready: a TLS connection each time, and nothing depends on it.
 _SELDOM_ASKED = {"timeoutSeconds": 60, "periodSeconds": 10}
 #: A startup probe's tries are as many as `controlPlaneComponentHealthCheck` needs.
