@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests/unit/golden/releases"
 RENDERED = [
     pytest.param(GOLDEN / release / file, id=f"{release.split('/')[0]}-{file}")
-    for release in ("k8s-1.37/ubuntu2404-x86_64", "k8s-1.37-go/debian12-x86_64")
+    for release in ("k8s-1.37/ubuntu2404-x86_64", "k8s-1.37-go/debian13-x86_64")
     for file in ("init.yaml", "init-low-overhead.yaml", "join.yaml", "join-low-overhead.yaml")
 ]
 
@@ -61,7 +61,7 @@ def test_patches_are_applied_to_the_static_pods(kubeadm: Path, tmp_path: Path) -
     patches.mkdir()
     for name, text in render_patches("1.37.2").items():
         (patches / name).write_text(text)
-    config = GOLDEN / "k8s-1.37-go/debian12-x86_64/init-low-overhead.yaml"
+    config = GOLDEN / "k8s-1.37-go/debian13-x86_64/init-low-overhead.yaml"
     manifests = tmp_path / "manifests"
     arguments = [str(kubeadm), str(config), str(patches), PATCHES_DIR, str(manifests)]
     argv = ["unshare", "--mount", "--net", "sh", "-euc", _WRITE_MANIFESTS, "write-manifests", *arguments]

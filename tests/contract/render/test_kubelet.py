@@ -20,7 +20,7 @@ from tests.compiled import find_go_program
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests/unit/golden/releases"
-NODES = ("k8s-1.37/ubuntu2404-x86_64", "k8s-1.37-go/debian12-x86_64")
+NODES = ("k8s-1.37/ubuntu2404-x86_64", "k8s-1.37-go/debian13-x86_64")
 
 #: The kubelet ends with it where there was nothing to say against flags and configuration.
 READ = 'err="failed to run Kubelet: unable to load bootstrap kubeconfig'
