@@ -76,8 +76,8 @@ def render_low_overhead_units(release: Release) -> dict[str, str]:
     """Drop-ins by path, for emulated guests: what runs under the container runtime and the kubelet may sleep longer.
 
     Go's scheduler naps for 20 microseconds at a time, and each nap costs such a guest two context switches and an
-    interrupt (prctl(2), PR_SET_TIMERSLACK; containers inherit it). Three idle guests took 1.15 to 1.27 cores of the host
-    with 5 ms of slack, 1.09 with 20 ms, 0.86 to 0.89 with 50 ms, and 0.86 with 100 ms; `kubectl get nodes` got faster.
+    interrupt (prctl(2), PR_SET_TIMERSLACK; containers inherit it). Three idle guests took 1.15 to 1.27 cores of the
+    host with 5 ms of slack, 1.09 with 20 ms, 0.86 to 0.89 with 50 ms, and 0.86 with 100 ms.
 
     Kubernetes' own package starts a kubelet that fails every ten seconds until kubeadm has configured it: on workers,
     for as long as the control plane is being made. The condition keeps it still.

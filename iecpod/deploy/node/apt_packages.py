@@ -27,8 +27,9 @@ _APT = (
     *("-o", f"DPkg::Lock::Timeout={LOCK_SECONDS}", "-o"),
 )
 
-#: In apt's words, of a repository that another key has signed. `is not signed` it says also of what was not fetched.
-_NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG")
+#: In apt's words, of a repository that another key has signed: apt 3 asks sqv and not gpgv. `is not signed` it says
+#: also of what was not fetched.
+_NOT_TRUSTED = re.compile(r"GPG error|NO_PUBKEY|EXPKEYSIG|BADSIG|OpenPGP signature verification failed")
 
 
 def install_packages(shell: Shell, release: Release, keys: Mapping[str, bytes], tools: PhaseTools) -> None:

@@ -24,13 +24,13 @@ _IMAGE = "noble-server-cloudimg-amd64.img"
 class HostServer:
     directory: Path
 
-    @property
-    def image_url(self) -> str:
-        return f"http://127.0.0.1:{_PORT}/{_IMAGE}"
-
-    def add_image(self, image: BaseImage) -> None:
-        (self.directory / _IMAGE).symlink_to(image.path)
-        (self.directory / "SHA256SUMS").write_text(f"{image.sha256} *{_IMAGE}\n")
+    def add_image(self, image: BaseImage) -> str:
+        """Its address, which is another for another image."""
+        directory = self.directory / image.sha256
+        directory.mkdir()
+        (directory / _IMAGE).symlink_to(image.path)
+        (directory / "SHA256SUMS").write_text(f"{image.sha256} *{_IMAGE}\n")
+        return f"http://127.0.0.1:{_PORT}/{image.sha256}/{_IMAGE}"
 
     def add_helm(self, program: Path, version: str) -> dict[str, str]:
         """What a release says of its archive, which is the same for the same program."""

@@ -50,8 +50,10 @@ _REPOSITORIES = {"kubernetes": ("", ""), "docker": ("noble", "stable")}
 #: The distribution's own archive, at the name that guests know it by.
 ARCHIVE = "deb.debian.org"
 _ADDRESSES = {PACKAGES: "127.0.0.2", MIRROR: "127.0.0.3", REGISTRY: "127.0.0.4", ARCHIVE: "127.0.0.5"}
-#: Debian's packages of what is run here; unpacked and not installed, so that nothing is left on the host.
-_SERVER_PACKAGES = ("docker-registry", "tinyproxy-bin")
+#: Debian's packages of what is run here; unpacked and not installed, so that nothing is left on the host, and with the
+#: C library that they were built for, which may be newer than the host's.
+_SERVER_PACKAGES = ("docker-registry", "tinyproxy-bin", "libc6")
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 _REGISTRY_CONFIG = """version: 0.1
 log: {{level: warn, accesslog: {{disabled: false}}}}
@@ -86,6 +88,7 @@ class OutsideWorld:
     archive: Path
     images: Mapping[str, StoredImage]
     host_server: HostServer
+    image_url: str
 
     @property
     def directory(self) -> Path:
@@ -122,7 +125,7 @@ class OutsideWorld:
         places += [("--repository-key", name, str(key)) for name, key in keys.items()]
         return (
             *("-b", f"file://{self.root / 'lab'}", "-c", "embedded", "-s", "k8-bridge-iec-noha"),
-            *("--release", str(self.release), "--image-url", self.host_server.image_url),
+            *("--release", str(self.release), "--image-url", self.image_url),
             *(word for option, name, place in places for word in (option, f"{name}={place}")),
             *("--registry-mirror", f"docker.io=https://{MIRROR}"),
             *("--http-proxy", f"http://{PROXY}:{PROXY_PORT}", "--ca-cert", str(self.certificates.authority)),
@@ -140,14 +143,15 @@ class OutsideWorld:
         return set(_PULL.findall((self.directory / f"logs/{server}.log").read_text()))
 
     def _start(self, servers: Servers) -> None:
-        programs = self.directory / "programs/usr/bin"
+        programs = self.directory / "programs"
+        loader = [str(programs / _LIBRARIES / "ld-linux-x86-64.so.2"), "--library-path", str(programs / _LIBRARIES)]
         for name in (PACKAGES, ARCHIVE):
             serve = [sys.executable, "-m", "http.server", "--bind", _ADDRESSES[name], "80"]
             servers.start(name, [*serve, "--directory", str(self.directory / "www" / name)], _ADDRESSES[name], 80)
         for name in (MIRROR, REGISTRY):
-            serve = [str(programs / "docker-registry"), "serve", str(self.directory / f"{name}.yaml")]
+            serve = [*loader, str(programs / "usr/bin/docker-registry"), "serve", str(self.directory / f"{name}.yaml")]
             servers.start(name, serve, _ADDRESSES[name], 443)
-        proxy = [str(programs / "tinyproxy"), "-d", "-c", str(self.directory / "proxy.conf")]
+        proxy = [*loader, str(programs / "usr/bin/tinyproxy"), "-d", "-c", str(self.directory / "proxy.conf")]
         servers.start("proxy", proxy, PROXY, PROXY_PORT)
 
 
@@ -167,7 +171,7 @@ def make_world(root: Path, compiled: Release, cache: Cache) -> OutsideWorld:
     stored = read_images(archive)
     images = {name: stored[find_compiled_image(name, stored)] for name in image_names(software.path / "bin/kubernetes")}
     host_server = HostServer(directory / "host")
-    host_server.add_image(ReleaseImages(compiled, cache.root, "", cache.reporter, baked=False).ensure(arch))
+    image_url = host_server.add_image(ReleaseImages(compiled, cache.root, "", cache.reporter, baked=False).ensure(arch))
     world = OutsideWorld(
         root=root,
         certificates=certificates,
@@ -176,6 +180,7 @@ def make_world(root: Path, compiled: Release, cache: Cache) -> OutsideWorld:
         archive=archive,
         images=images,
         host_server=host_server,
+        image_url=image_url,
     )
     helm = host_server.add_helm(software.path / "bin/helm", _version_of(compiled, "helm"))
     write_release(world.release, world.digests, helm)

@@ -124,6 +124,16 @@ def test_a_repository_without_a_key_is_left_to_the_distribution_s() -> None:
             "resume with `iecpod deploy",
         ),
         (
+            "Err:5 http://packages.lab/debian  InRelease\n"
+            "  Sub-process /usr/bin/sqv returned an error code (1), error message is: Missing key 1234, which is "
+            "needed to verify signature.\n"
+            "W: OpenPGP signature verification failed: http://packages.lab/debian  InRelease: Sub-process /usr/bin/sqv "
+            "returned an error code (1), error message is: Missing key 1234, which is needed to verify signature.\n"
+            "E: The repository 'http://packages.lab/debian  InRelease' is not signed.",
+            "give the key that signs the repository, once you are sure of it: --repository-key lab=FILE; "
+            "resume with `iecpod deploy",
+        ),
+        (
             "E: Failed to fetch http://deb.debian.org/debian/dists/bookworm/InRelease  500  Unable to connect\n"
             "E: The repository 'http://deb.debian.org/debian bookworm InRelease' is not signed.",
             "see whether nodes reach the servers that apt names",
