@@ -88,7 +88,7 @@ def _check_system(machine: Candidate) -> Iterator[Problem]:
             "node-os",
             f"it runs {facts.os_title or 'an unknown operating system'}, and release {release.name} is made for "
             f"{release.base_os}",
-            "choose a --release for that operating system (`iecpod releases list`), or install the other one",
+            "choose a --release or --os for that operating system (`iecpod releases list`), or install the other one",
         )
     if facts.machine != machine.arch.value:
         yield machine.problem(

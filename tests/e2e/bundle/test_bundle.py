@@ -18,7 +18,7 @@ def test_the_node_has_what_the_bundle_holds(node: Iecpod) -> None:
     assert {phase["name"]: phase["outcome"] for phase in node.report()["phases"]}["runtime"] == "done"
     assert node.on_node("iec01", "kubeadm", "version", "--output=short").strip() == "v1.37.2"
     images = node.on_node("iec01", "sudo", "ctr", "--namespace=k8s.io", "images", "ls", "--quiet").split()
-    assert {"registry.iecpod.internal/kube-apiserver:v1.37.2", "registry.iecpod.internal/nginx:trixie"} <= set(images)
+    assert {"registry.iecpod.internal/kube-apiserver:v1.37.2", "registry.iecpod.internal/nginx:debian"} <= set(images)
 
 
 def test_it_came_on_a_disk_that_nobody_writes_to(node: Iecpod) -> None:

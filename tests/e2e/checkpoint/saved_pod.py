@@ -19,7 +19,7 @@ from tests.e2e.command import HOSTNAMES, Iecpod
 _COUNT = (
     "n=0; while :; do n=$((n + 1)); echo $n > /var/tmp/count.new; mv /var/tmp/count.new /var/tmp/count; sleep 1; done"
 )
-_IMAGE = "registry.iecpod.internal/nginx:trixie"
+_IMAGE = "registry.iecpod.internal/nginx:debian"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ from tests.unit.images.bundle.test_bundles import taken_in as bundle_taken_in
 
 ROOT = Path(__file__).parents[3]
 GO = load_release("k8s-1.37-go", ROOT / "iecpod/releases", ROOT / "schemas")
-NGINX = "registry.iecpod.internal/nginx:trixie"
+NGINX = "registry.iecpod.internal/nginx:debian"
 CNI = Image(names=("quay.io/calico/cni:v3.32.1",))
 CONTROLLERS = Image(names=("quay.io/calico/kube-controllers:v3.32.1",))
 OF_CALICO = ("quay.io/calico/cni:v3.32.1", "quay.io/calico/node:v3.32.1", "quay.io/calico/kube-controllers:v3.32.1")
