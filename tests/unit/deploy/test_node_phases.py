@@ -157,12 +157,12 @@ def test_only_on_emulated_guests_the_runtime_may_sleep_longer(low_overhead: bool
     shell = FakeShell().on("systemctl").on("sh", "-c", stdout=IN_PLACE)
     _runtime(shell, low_overhead=low_overhead).run()
     drop_in = "/etc/systemd/system/{}.service.d/20-iecpod-calm.conf"
-    slack = b"[Service]\nTimerSlackNSec=5000000ns\n"
+    slack = b"[Service]\nTimerSlackNSec=50000000ns\n"
     condition = b"[Unit]\nConditionPathExists=/var/lib/kubelet/config.yaml\n\n"
     wanted = {drop_in.format("containerd"): slack, drop_in.format("kubelet"): condition + slack}
     assert shell.files == (wanted if low_overhead else {})
     assert [call[-2:] for call in shell.calls if "slack" in call] == (
-        [("containerd", "5000000")] if low_overhead else []
+        [("containerd", "50000000")] if low_overhead else []
     )
 
 
