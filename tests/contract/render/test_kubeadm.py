@@ -71,7 +71,8 @@ def test_patches_are_applied_to_the_static_pods(kubeadm: Path, tmp_path: Path) -
     assert set(containers) == {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
     for container in containers.values():
         liveness = container["livenessProbe"]
-        assert (liveness["timeoutSeconds"], liveness["failureThreshold"]) == (60, 90)
+        probed = tuple(liveness[name] for name in ("timeoutSeconds", "periodSeconds", "failureThreshold"))
+        assert probed == (60, 60, 16)
         assert liveness["httpGet"]["path"], "what kubeadm has set is still there"
         assert container["startupProbe"]["timeoutSeconds"] == 60
         assert container.get("readinessProbe", {"periodSeconds": 10})["periodSeconds"] == 10

@@ -21,10 +21,10 @@ _MOST_SECONDS_OFF = 3.0
 
 def _write_release(directory: Path) -> Path:
     text = (small_lab.ROOT / f"iecpod/releases/{RELEASE}.yaml").read_text()
-    old = "    - apparmor=0\n"
-    assert text.count(old) == 1
+    old = "  kernel_arguments:\n"
+    assert old in text
     path = directory / "wrong-counter.yaml"
-    path.write_text(text.replace(old, f"{old}    - tsc_early_khz={_WRONG_KHZ}\n"))
+    path.write_text(text.replace(old, f"{old}    - tsc_early_khz={_WRONG_KHZ}\n", 1))
     return path
 
 
