@@ -20,6 +20,7 @@ from iecpod.outside_json import Json
 from iecpod.release.container_environment import ContainerEnvironment
 from iecpod.release.kubernetes_version import kubernetes_minor
 from iecpod.release.release import CniSource, Manifest, Release
+from iecpod.render.low_overhead import patch_network
 from iecpod.render.manifest_patch import ManifestPatch, containers_of, mapping_in
 
 _REMEDY = "pin a calico.yaml of projectcalico/calico; the operator's are for scenarios with calico-operator"
@@ -161,6 +162,8 @@ def patch_calico_manifest(
     _patch_config(patch, cluster, calico)
     if calico.own_etcd:
         patch_etcd(patch, cluster, make_etcd_tls())
+    if cluster.low_overhead:
+        patch_network(patch)
     patch.set_environments((*calico.containers, *cluster.release.manifest_patch))
     patch.rename_images(calico.image_names.get(cluster.arch, {}))
     if cluster.release.needs_no_network:

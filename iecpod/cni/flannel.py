@@ -17,6 +17,7 @@ from iecpod.model import Arch
 from iecpod.outside_json import Json, parse_json
 from iecpod.release.container_environment import ContainerEnvironment
 from iecpod.release.release import CniSource, Manifest, Release
+from iecpod.render.low_overhead import patch_network
 from iecpod.render.manifest_patch import ManifestPatch
 
 _REMEDY = "pin a kube-flannel.yml of flannel-io/flannel, or give one with --manifest"
@@ -108,6 +109,8 @@ def patch_flannel_manifest(
     for place, container in daemons:
         patch.set_reference(place, container, _NODE_ADDRESS, "status.hostIP")
         _choose_interface(patch, place, container)
+    if cluster.low_overhead:
+        patch_network(patch)
     patch.set_environments((*flannel.containers, *cluster.release.manifest_patch))
     patch.rename_images(flannel.image_names.get(cluster.arch, {}))
     if cluster.release.needs_no_network:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from iecpod.release.kubernetes_version import kubernetes_minor
+from iecpod.render.manifest_patch import ManifestPatch
 from iecpod.yaml.document import dump_yaml_all
 
 #: Since then kubeadm waits for all three components and reads their manifests (`WaitForAllControlPlaneComponents`).
@@ -69,6 +70,14 @@ _PROBES: dict[str, dict[str, Any]] = {
     "kube-scheduler": {"livenessProbe": _PATIENT, "readinessProbe": _SELDOM_ASKED, "startupProbe": _STARTING},
 }
 
+#: What probes in the manifest of a pod network have at least. Each of Calico's starts a program of 100 MB. With
+#: upstream's ten seconds for that, and 70 until it is alive, kubelets stopped calico-node before it was up: after 96.
+_NETWORK_PROBES: dict[str, dict[str, int]] = {
+    "livenessProbe": _PATIENT,
+    "readinessProbe": {"timeoutSeconds": 60, "periodSeconds": 30},
+    "startupProbe": _STARTING,
+}
+
 #: Shares of the processor where there is not enough, no more in all than kubeadm's own: what the others wait for comes
 #: first. A starved API server ends TLS handshakes later than its clients wait, and they begin others.
 _PROCESSOR_SHARES = {
@@ -101,6 +110,12 @@ def _static_pod(component: str) -> dict[str, Any]:
 
 def _coredns_pod() -> dict[str, Any]:
     return {"containers": [{"name": "coredns", "env": GO_VARIABLES}]}
+
+
+def patch_network(patch: ManifestPatch) -> None:
+    """Gives the containers of a pod network's manifest what the static pods of kubeadm have."""
+    patch.raise_probes(_NETWORK_PROBES)
+    patch.add_variables(GO_ENVIRONMENT)
 
 
 def kubelet_periods(kubernetes_version: str) -> dict[str, str]:

@@ -133,6 +133,26 @@ class ManifestPatch:
     def _refuse_environment(self, message: str, remedy: str) -> None:
         self.problems.append(Problem(file=self.file, message=message, remedy=remedy, rule="manifest-patch"))
 
+    def add_variables(self, variables: Mapping[str, str]) -> None:
+        """In every container that has none of that name."""
+        for place, container in self.containers():
+            present = mappings_in(container, "env")
+            added = {
+                name: value for name, value in variables.items() if name not in {one.get("name") for one in present}
+            }
+            container["env"] = [*present, *({"name": name, "value": value} for name, value in added.items())]
+            self.changes += [f"{place}: {name}: (unset) -> {value}" for name, value in added.items()]
+
+    def raise_probes(self, least: Mapping[str, Mapping[str, int]]) -> None:
+        """Gives probes at least those numbers, by kind and key; a container gets none that it does not have."""
+        for place, container in self.containers():
+            for kind, numbers in least.items():
+                probe = mapping_in(container, kind)
+                for key, number in numbers.items() if probe else ():
+                    present = probe.get(key)
+                    if not isinstance(present, int) or present < number:
+                        self.set_key(f"{place}, {kind}", probe, key, number, add=True)
+
     def rename_images(self, names: Mapping[str, str]) -> None:
         """Replaces the beginnings of names of images; one that no image begins with is a problem."""
         for old, new in names.items():

@@ -71,7 +71,9 @@ def test_plan_shows_flannel_and_each_change(layout: Layout, tools: ManifestTools
         "\n\nManifest\n"
         "net-conf.json in ConfigMap kube-flannel-cfg: Network: 10.244.0.0/16 -> 100.100.0.0/16\n"
         "DaemonSet kube-flannel-ds, container kube-flannel: NODE_IP: (unset) -> status.hostIP\n"
-        "DaemonSet kube-flannel-ds, container kube-flannel: args: (unset) -> --iface=$(NODE_IP)"
+        "DaemonSet kube-flannel-ds, container kube-flannel: args: (unset) -> --iface=$(NODE_IP)\n"
+        "DaemonSet kube-flannel-ds, container install-cni-plugin: GOMAXPROCS: (unset) -> 1\n"
+        "DaemonSet kube-flannel-ds, container kube-flannel: GOMAXPROCS: (unset) -> 1"
     )
 
 

@@ -257,3 +257,26 @@ def test_nodes_that_reach_no_registry_never_pull(cluster: DesiredCluster) -> Non
         f"{place} calico-node: imagePullPolicy: Always -> IfNotPresent",
     ]
     assert "IfNotPresent" not in render(cluster, RELEASE, CNIS["calico"], manifest).text
+
+
+def test_emulated_nodes_have_time_for_probes_and_run_one_thread(cluster: DesiredCluster) -> None:
+    """Probes that wait longer stay as they are, and a container without one gets none."""
+    old, waits = b"[/bin/calico-node, -felix-live, -bird-live]}", b", failureThreshold: 100, periodSeconds: 10"
+    assert old in CALICO.content
+    manifest = ManifestText("x", CALICO.content.replace(old, old + waits))
+    emulated = dataclasses.replace(cluster, low_overhead=True)
+    rendered = render(emulated, RELEASE, CNIS["calico"], manifest)
+    place = "DaemonSet calico-node, container calico-node"
+    assert [change for change in rendered.changes if "Probe" in change or "GOMAXPROCS" in change] == [
+        f"{place}, livenessProbe: timeoutSeconds: (unset) -> 60",
+        f"{place}, livenessProbe: periodSeconds: 10 -> 60",
+        f"{place}, readinessProbe: timeoutSeconds: (unset) -> 60",
+        f"{place}, readinessProbe: periodSeconds: (unset) -> 30",
+        "DaemonSet calico-node, container install-cni: GOMAXPROCS: (unset) -> 1",
+        f"{place}: GOMAXPROCS: (unset) -> 1",
+        "Deployment calico-kube-controllers, container calico-kube-controllers: GOMAXPROCS: (unset) -> 1",
+    ]
+    own = with_calico(patch=(environment(GOMAXPROCS="2"),))
+    assert f"{place}: GOMAXPROCS: 1 -> 2" in render(emulated, own, CNIS["calico"], manifest).changes
+    assert "failureThreshold: 100\n" in rendered.text
+    assert "timeoutSeconds" not in render(cluster, RELEASE, CNIS["calico"], manifest).text
