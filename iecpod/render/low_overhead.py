@@ -113,7 +113,7 @@ def _coredns_pod() -> dict[str, Any]:
 
 
 def patch_network(patch: ManifestPatch) -> None:
-    """Gives the containers of a pod network's manifest what the static pods of kubeadm have."""
+    """Gives the containers of a pod network's manifest patient probes and one Go thread, as kubeadm's pods have."""
     patch.raise_probes(_NETWORK_PROBES)
     patch.add_variables(GO_ENVIRONMENT)
 

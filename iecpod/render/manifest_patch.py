@@ -136,12 +136,10 @@ class ManifestPatch:
     def add_variables(self, variables: Mapping[str, str]) -> None:
         """In every container that has none of that name."""
         for place, container in self.containers():
-            present = mappings_in(container, "env")
-            added = {
-                name: value for name, value in variables.items() if name not in {one.get("name") for one in present}
-            }
-            container["env"] = [*present, *({"name": name, "value": value} for name, value in added.items())]
-            self.changes += [f"{place}: {name}: (unset) -> {value}" for name, value in added.items()]
+            present = {variable.get("name") for variable in mappings_in(container, "env")}
+            for name, value in variables.items():
+                if name not in present:
+                    self._set_wanted(place, container, name, value)
 
     def raise_probes(self, least: Mapping[str, Mapping[str, int]]) -> None:
         """Gives probes at least those numbers, by kind and key; a container gets none that it does not have."""
