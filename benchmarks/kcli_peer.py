@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from iecpod.providers.libvirt.qemu_account import find_account
+
 #: What kcli makes its seeds with; one of them.
 _ISO_PROGRAMS = ("genisoimage", "mkisofs", "xorrisofs")
 _PROGRAMS = ("kcli", "virsh", "ssh", "ssh-keygen", "nsenter", "unshare")
@@ -37,9 +39,9 @@ _SCRIPT = """
 root=$1; shift
 mount -t sysfs sysfs /sys
 ip link set lo up
-for directory; do
-    [ -e "$directory" ] || mkdir -p "$directory"
-    mount --bind "$root$directory" "$directory"
+for path; do
+    [ -e "$path" ] || mkdir -p "$path"
+    mount --bind "$root$path" "$path"
 done
 virtlogd -d
 libvirtd -d
@@ -129,7 +131,8 @@ def _libvirt(root: Path) -> Iterator[Sequence[str]]:
         (root / path.lstrip("/")).mkdir(parents=True)
     (root / "etc/libvirt/qemu.conf").write_text(_QEMU_CONF)
     (root / "etc/libvirt/libvirtd.conf").write_text(_LIBVIRTD_CONF)
-    argv = [*_UNSHARE, "--", "sh", "-ec", _SCRIPT, "sh", str(root), *_DIRECTORIES]
+    accounts = find_account().write_files(root / "etc")
+    argv = [*_UNSHARE, "--", "sh", "-ec", _SCRIPT, "sh", str(root), *_DIRECTORIES, *accounts]
     holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         if holder.stdout is None or holder.stdout.readline() != "ready\n":
