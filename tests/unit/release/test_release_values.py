@@ -98,7 +98,7 @@ PLACES: dict[str, dict[str, tuple[str, ...]]] = {
         "bundle.go.modules[0].name": ("../x", "a/b"),
         "bundle.go.modules[0].tags[0]": ("a,b", "a.b"),
         "bundle.go.modules[1].source": ("../x", "./x", "http://x"),
-        "bundle.go.modules[4].libraries[0]": ("./x.deb", "/x.deb", "a-"),
+        "bundle.go.modules[5].libraries[0]": ("./x.deb", "/x.deb", "a-"),
         "coredns_version": ("a/b",),
     },
     "iec-r1": {

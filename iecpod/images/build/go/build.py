@@ -28,8 +28,11 @@ PROGRAMS = "programs"
 _TESTS = "tests"
 
 #: A change of how programs are compiled.
-_VERSION = 1
+_VERSION = 2
 
+#: The linker leaves out what debuggers need; a compiler that does not make it takes an eighth less time, and objects a
+#: fifth less disk.
+_COMPILER_FLAGS = "all=-dwarf=false"
 _LINKER_FLAGS = "-s -w"
 
 #: Guests and other work of this host come first: compiling beside a POD starves its API server otherwise.
@@ -201,7 +204,7 @@ class GoBuild:
             "GOCACHE": str(self.work_dir / "objects"),
             "GOENV": "off",
             "GOEXPERIMENT": "",
-            "GOFLAGS": f"-trimpath -buildvcs=false -modcacherw -p={jobs}",
+            "GOFLAGS": f"-trimpath -buildvcs=false -modcacherw -gcflags={_COMPILER_FLAGS} -p={jobs}",
             "GOMAXPROCS": str(jobs),
             "GOMODCACHE": str(self.work_dir / "modules"),
             "GOOS": "linux",

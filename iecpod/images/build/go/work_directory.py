@@ -16,8 +16,9 @@ from iecpod.errors import ImageError
 from iecpod.files.trusted_paths import make_directory
 from iecpod.locks import claimed
 
-#: What modules and objects of a release take at most while they are needed (Kubernetes alone: 3.5 GB).
-USUAL_BYTES = 6 * 1024 * 1024 * 1024
+#: What modules and objects of a release take at most while they are needed (4 GB each). Modules share objects, so to
+#: remove them between two of them costs minutes.
+USUAL_BYTES = 10 * 1024 * 1024 * 1024
 #: Nothing that was measured comes near: at the start there are `USUAL_BYTES` at most, and one module adds to them.
 MOST_BYTES = 2 * USUAL_BYTES
 #: Adding up the sizes of a hundred thousand files takes a second.
