@@ -263,7 +263,8 @@ class _Restore:
         if certificates.probe() is None or any(state.memory is None for state in states):
             return [*machines, *nodes, certificates, ready, verify]
         leases = RenewedLeases(cluster, kubectl_at(first), shared.waits)
-        return [*machines, *(KnownByLeases(phase, leases) for phase in (*nodes, ready)), verify]
+        known = (KnownByLeases(phase, leases) for phase in (*nodes, ready))
+        return [*machines, *known, replace(verify, has_routes=True)]
 
     def _states(self, current: CheckpointInputs) -> list[MachineState]:
         loads = self._loads_memory(current)

@@ -16,14 +16,6 @@ from iecpod.ports import Shell
 _PULL_FAILED, _BETWEEN_PULLS = "ErrImagePull", "ImagePullBackOff"
 
 
-def find_network_faults(kubectl: Kubectl, cluster: DesiredCluster, shells: Mapping[str, Shell]) -> dict[str, str]:
-    """By node, what is wrong with its pod network. Routes are looked at once the pods that bring them run."""
-    faults = find_pod_faults(kubectl, cluster)
-    if not faults and cluster.cni.learns_routes:
-        return find_missing_routes(cluster, shells)
-    return faults
-
-
 def find_pod_faults(kubectl: Kubectl, cluster: DesiredCluster) -> dict[str, str]:
     """By node, the pod that ought to carry the network there and does not run, with image and reason.
 
@@ -44,7 +36,12 @@ def find_pod_faults(kubectl: Kubectl, cluster: DesiredCluster) -> dict[str, str]
 
 
 def find_missing_routes(cluster: DesiredCluster, shells: Mapping[str, Shell]) -> dict[str, str]:
-    """By node, the others to whose pods it has no route, or why that is not known; nothing of nodes that have all."""
+    """By node, the others to whose pods it has no route, or why that is not known; nothing of nodes that have all.
+
+    Of pod networks that learn routes; others write them once, or have none.
+    """
+    if not cluster.cni.learns_routes:
+        return {}
     nodes = {node.hostname: node for node in cluster.nodes}
     faults = run_on_nodes(tuple(nodes), lambda hostname: _fault(cluster, nodes[hostname], shells[hostname]))
     return {hostname: fault for hostname, fault in faults.items() if fault}

@@ -21,6 +21,7 @@ is_active "$2"
 """)
 
 #: Arguments: the unit, then path and text of each file. A file is there whole or not at all: the runtime watches CNI's.
+#: `enable` has systemd read all units again, which takes an emulated guest seconds.
 INSTALL = """
 unit=$1
 shift
@@ -30,7 +31,6 @@ while test $# -gt 0; do
     mv "$1.new" "$1"
     shift 2
 done
-systemctl daemon-reload
 systemctl enable --quiet "$unit"
 systemctl restart "$unit"
 """

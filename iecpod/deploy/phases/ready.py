@@ -16,7 +16,7 @@ from iecpod.deploy.kubectl.kubectl import (
     is_ready,
     name_of,
 )
-from iecpod.deploy.kubectl.network_health import find_network_faults
+from iecpod.deploy.kubectl.network_health import find_pod_faults
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
 from iecpod.deploy.kubectl.pods_not_running import describe_pods_not_running
 from iecpod.deploy.node.node_probe import await_answer
@@ -51,7 +51,7 @@ class ReadyPhase:
         if listing is None or self._missing(listing.entries("items"), self._boots()):
             return None
         try:
-            faults = self._network_faults(kubectl)
+            faults = find_pod_faults(kubectl, self.cluster)
         except NO_ANSWER:
             return None  # `run` waits for the answer
         return None if faults else f"{len(self.cluster.nodes)} nodes Ready"
@@ -73,7 +73,7 @@ class ReadyPhase:
         def probe() -> None:
             with api_awaited():
                 missing = self._missing(kubectl.load(NODES).entries("items"), boots)
-                missing = _with_network(missing, self._network_faults(kubectl))
+                missing = _with_network(missing, find_pod_faults(kubectl, self.cluster))
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
                 del waiting[hostname]
                 self.tools.node_times.note(NodeResult(hostname, DONE, self.tools.clock.now() - start))
@@ -96,9 +96,6 @@ class ReadyPhase:
                 failure = Failure(why, error.remedy, "")
                 self.tools.node_times.note(NodeResult(hostname, FAILED, self.tools.clock.now() - start, failure))
             raise
-
-    def _network_faults(self, kubectl: Kubectl) -> dict[str, str]:
-        return find_network_faults(kubectl, self.cluster, self.shells)
 
     def _pods_not_running(self) -> str:
         """Why nodes are not Ready is often said by the pods of their network."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
+from iecpod.deploy.kubectl.network_health import find_missing_routes
 from iecpod.deploy.kubectl.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.deploy.node.clean_up import cleaned_up
 from iecpod.deploy.node.pod_namespace import WELCOME
@@ -21,17 +22,20 @@ from iecpod.render.smoke_test import APP, POLICIES, render_nginx
 from iecpod.wait import NotYet
 
 _RUNNING_SECONDS = 180.0
+#: Routers on emulated nodes have found each other half a minute after they have started.
+_ROUTES_SECONDS = 180.0
 _ANSWER_SECONDS = 30.0
 _NAMESPACE = "/api/v1/namespaces/default"
 _PODS = f"{_NAMESPACE}/pods?labelSelector=app%3D{APP}"
 _POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
 _RECORD = "iecpod-verified"
-#: Each of the pages has a text; one command for all. Arguments: the text, URLs.
+#: Each of the pages has a text; one command for all. Arguments: the text, URLs. A connection that was tried before
+#: kube-proxy had written its rules for a service goes on without them, so it is given up soon, for another try.
 FETCH = """
 text=$1
 shift
 for url; do
-    page=$(curl --silent --show-error --max-time 20 "$url") || exit 1
+    page=$(curl --silent --show-error --connect-timeout 5 --max-time 20 "$url") || exit 1
     case "$page" in *"$text"*) ;; *) exit 1 ;; esac
 done
 """
@@ -43,8 +47,9 @@ class VerifyPhase:
     """Cluster IP and NodePort from every node, NodePort from this machine, pod to pod with full packets, the service by
     its name where the release has DNS, a network policy where the pod network has them; then everything is removed.
 
-    Two pods, on different nodes where there are several. The result is kept in ConfigMap `kube-system/iecpod-verified`,
-    with what was checked, so that a second deploy need not repeat it.
+    Two pods, on different nodes where there are several; while they start, the routes between nodes are learned. The
+    result is kept in ConfigMap `kube-system/iecpod-verified`, with what was checked, so that a second deploy need not
+    repeat it. With `has_routes`, what was verified has its routes: nodes whose memory was restored do.
     """
 
     cluster: DesiredCluster
@@ -54,16 +59,26 @@ class VerifyPhase:
     name: str = "verify"
     summary: str = "nginx answers by cluster IP, NodePort and from pod to pod"
     kubectl_at: KubectlAt = Kubectl
+    has_routes: bool = False
 
     def probe(self) -> str | None:
-        record = self._kubectl.find_awaited(RECORD_PATH, self.tools.waits)
-        return "nginx answered" if is_verified(self.cluster, record) else None
+        is_there = self._is_recorded() and (self.has_routes or not self._missing_routes())
+        return "nginx answered" if is_there else None
 
     def run(self) -> None:
-        kubectl = self._kubectl
+        if self._is_recorded():
+            self._wait_for_routes()
+        else:
+            self._verify(self._kubectl)
+
+    def _is_recorded(self) -> bool:
+        return is_verified(self.cluster, self._kubectl.find_awaited(RECORD_PATH, self.tools.waits))
+
+    def _verify(self, kubectl: Kubectl) -> None:
         with cleaned_up(lambda seconds: self._remove(kubectl, seconds)):
             kubectl.apply(render_nginx(self.cluster.release.nginx_image, spread=len(self.cluster.nodes) > 1))
             pods = self._wait_for_pods()
+            self._wait_for_routes()
             service = kubectl.load(f"{_NAMESPACE}/services/{APP}")
             check_addresses(self.cluster, service, pods)
             self._check_service(service)
@@ -94,6 +109,23 @@ class VerifyPhase:
             seconds=_RUNNING_SECONDS,
             console_of=self.cluster.control_plane.hostname,
             remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'pods')}`",
+        )
+
+    def _missing_routes(self) -> dict[str, str]:
+        return find_missing_routes(self.cluster, self.shells)
+
+    def _wait_for_routes(self) -> None:
+        """They are missing, too, where nodes that were verified have booted."""
+
+        def probe() -> None:
+            if missing := self._missing_routes():
+                raise NotYet("; ".join(f"{hostname} has {what}" for hostname, what in missing.items()))
+
+        log = self.tools.advice.command(
+            "kubectl", "--namespace", "kube-system", "logs", f"daemonset/{self.cluster.cni.name}"
+        )
+        self.tools.waits.wait_for(
+            "routes between the pods of all nodes", probe, seconds=_ROUTES_SECONDS, remedy=f"see `{log}`"
         )
 
     def _check_service(self, service: Json) -> None:

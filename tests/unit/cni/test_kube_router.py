@@ -14,13 +14,13 @@ from iecpod.cni.kube_router import render_daemon_set, render_kube_router
 from iecpod.cni.registry import CNIS
 from iecpod.deploy.node.cni_files import CHECK, INSTALL
 from iecpod.deploy.phases.pod_network import PodNetworkPhase
-from iecpod.deploy.phases.ready import ReadyPhase
+from iecpod.deploy.phases.verify import RECORD_PATH, VerifyPhase, record_of
 from iecpod.deploy.phases.workers import LOOK, WorkersPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import WaitTimeout
 from iecpod.release.scenario import load_scenarios, select_scenario
 from iecpod.yaml.document import load_yaml_all
-from tests.fakes import FakeShell, RecordingReporter, fake_phase_tools
+from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.jobs import jobs_of, on_job
 from tests.fakes.probes import IN_PLACE, MISSING
 from tests.unit.golden_files import check_golden
@@ -185,28 +185,13 @@ def test_a_node_that_is_not_listed_at_all_is_listed_with_address_and_cidr(cluste
     assert isinstance(data, dict) and data["status"]["addresses"][0]["address"] == "172.16.10.37"
 
 
-# Readiness
+# Routes
 
 
-def ready_shells(cluster: DesiredCluster, *tables: str) -> dict[str, FakeShell]:
-    """All Ready and kube-router running; `tables` are the routes that iec02 has, one after the other."""
-    items, pods = [], []
-    for node in cluster.nodes:
-        ready = {"type": "Ready", "status": "True"}
-        address = {"type": "InternalIP", "address": str(node.address)}
-        status = {"addresses": [address], "conditions": [ready], "nodeInfo": {"bootID": "b"}}
-        items.append({"metadata": {"name": node.hostname}, "spec": {}, "status": status})
-        pods.append(
-            {
-                "metadata": {"name": f"kube-router-{node.hostname}"},
-                "spec": {"nodeName": node.hostname},
-                "status": {"phase": "Running", "containerStatuses": [{"ready": True}]},
-            }
-        )
-    shells = {node.hostname: FakeShell(node.hostname).on("cat", stdout="b\n") for node in cluster.nodes}
-    shells["iec01"].on(*KUBECTL, "get", "--raw=/api/v1/nodes", stdout=json.dumps({"items": items}))
-    shells["iec01"].on(*KUBECTL, "get", PODS, stdout=json.dumps({"items": pods}))
-    shells["iec01"].on(*KUBECTL, "get", "--raw=/api/v1/namespaces/kube-system/pods", stdout='{"items": []}')
+def verified_shells(cluster: DesiredCluster, *tables: str) -> dict[str, FakeShell]:
+    """Of a cluster that was verified; `tables` are the routes that iec02 has, one after the other."""
+    shells = {node.hostname: FakeShell(node.hostname) for node in cluster.nodes}
+    shells["iec01"].on(*KUBECTL, "get", f"--raw={RECORD_PATH}", stdout=json.dumps({"data": record_of(cluster)}))
     shells["iec01"].on("ip", stdout=routes(cluster, 1, 2))
     shells["iec03"].on("ip", stdout=routes(cluster, 0, 1))
     for table in tables:
@@ -219,18 +204,22 @@ def routes(cluster: DesiredCluster, *others: int) -> str:
     return "\n".join(["default via 10.0.0.1 dev enp4s0", *lines, ""])
 
 
-def test_nodes_are_ready_when_they_have_routes_to_the_others(cluster: DesiredCluster) -> None:
-    shells = ready_shells(cluster, routes(cluster), routes(cluster, 0), routes(cluster, 0, 2))
-    reporter = RecordingReporter()
-    ReadyPhase(cluster, shells, fake_phase_tools(reporter=reporter)).run()
+def verify(cluster: DesiredCluster, shells: Mapping[str, FakeShell]) -> VerifyPhase:
+    return VerifyPhase(cluster, shells, fake_phase_tools(), lambda *_: pytest.fail("nothing is fetched"))
+
+
+def test_what_was_verified_needs_its_routes_and_no_other_check(cluster: DesiredCluster) -> None:
+    shells = verified_shells(cluster, routes(cluster), routes(cluster, 0), routes(cluster, 0, 2))
+    assert verify(cluster, shells).probe() is None
+    verify(cluster, shells).run()
     assert len([call for call in shells["iec02"].calls if call[0] == "ip"]) == 3
-    assert ("iec02", "done") in reporter.nodes
-    assert ReadyPhase(cluster, shells, fake_phase_tools()).probe() == "3 nodes Ready"
+    assert not any("apply" in call for call in shells["iec01"].calls)
+    assert verify(cluster, shells).probe() == "nginx answered"
 
 
 def test_a_route_that_does_not_come_is_named(cluster: DesiredCluster) -> None:
-    shells = ready_shells(cluster, routes(cluster, 0))
-    assert ReadyPhase(cluster, shells, fake_phase_tools()).probe() is None
+    shells = verified_shells(cluster, routes(cluster, 0))
     with pytest.raises(WaitTimeout) as caught:
-        ReadyPhase(cluster, shells, fake_phase_tools()).run()
-    assert caught.value.last_seen == "iec02 has no pod network: no route to the pods of iec03"
+        verify(cluster, shells).run()
+    assert caught.value.last_seen == "iec02 has no route to the pods of iec03"
+    assert "logs daemonset/kube-router" in caught.value.remedy

@@ -12,7 +12,7 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.deploy.kubectl.kubectl import Kubectl
-from iecpod.deploy.kubectl.network_health import find_network_faults
+from iecpod.deploy.kubectl.network_health import find_missing_routes, find_pod_faults
 from iecpod.deploy.phases.ready import ReadyPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import ExitCode, WaitTimeout
@@ -78,8 +78,9 @@ def test_nodes_whose_network_pods_run_are_ready(calico: DesiredCluster) -> None:
     phase.run()
 
 
-def test_a_bridge_has_no_pods_to_ask_for(cluster: DesiredCluster) -> None:
-    assert find_network_faults(Kubectl(FakeShell()), cluster, {}) == {}
+def test_a_bridge_has_neither_pods_to_ask_for_nor_routes_to_learn(cluster: DesiredCluster) -> None:
+    assert find_pod_faults(Kubectl(FakeShell()), cluster) == {}
+    assert find_missing_routes(cluster, {}) == {}
     assert _ready(cluster, _first(_nodes(cluster))).probe() == "3 nodes Ready"
 
 

@@ -74,7 +74,7 @@ def test_files_are_put_whole_and_the_unit_is_started(cluster: DesiredCluster, no
         "x.conflist": '{"a": "$b"}\n',
         "x.service": "[Unit]\n",
     }
-    assert node.log.read_text().splitlines() == ["daemon-reload", f"enable --quiet {UNIT}", f"restart {UNIT}"] * 2
+    assert node.log.read_text().splitlines() == [f"enable --quiet {UNIT}", f"restart {UNIT}"] * 2
     assert network.is_in_place(fake_phase_tools().waits)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from iecpod.cni.registry import CNIS
 from iecpod.deploy.node.pod_namespace import AWAIT_POLICY, REACH, WELCOME
-from iecpod.deploy.phases.verify import FETCH, VerifyPhase
+from iecpod.deploy.phases.verify import FETCH, RECORD_PATH, VerifyPhase
 from iecpod.deploy.phases.verify_paths import fetch_from_outside
 from iecpod.design.cluster import Cni, DesiredCluster
 from iecpod.errors import NodeError, NodeUnreachable, WaitTimeout
@@ -72,6 +72,7 @@ def _dns(available: str, message: str = "") -> str:
 
 
 ANSWERED = CommandResult(0, PAGE, "")
+ROUTES = "".join(f"100.100.{n}.0/24 via 172.16.10.{36 + n} dev enp2s0 proto 17\n" for n in range(3))
 
 
 def _shell(
@@ -87,12 +88,14 @@ def _shell(
     service = {"spec": {"clusterIP": "172.16.1.77", "ports": [{"nodePort": 30080}]}}
     raw = "--raw=/api/v1/namespaces/default"
     shell.on(*kubectl, "apply").on(*kubectl, "delete")
+    shell.on(*kubectl, "get", f"--raw={RECORD_PATH}", stderr="Error from server (NotFound): x", returncode=1)
     shell.on(*kubectl, "get", f"{raw}/pods?labelSelector=app%3Diecpod-verify-nginx", stdout=json.dumps({"items": pods}))
     shell.on(*kubectl, "get", f"{raw}/services/iecpod-verify-nginx", stdout=json.dumps(service))
     for status in dns:
         shell.on(*kubectl, "get", "--raw=/apis/apps/v1/namespaces/kube-system/deployments/coredns", stdout=status)
     for result in in_pod:
         shell.reply((*kubectl, "exec"), result)
+    shell.on("ip", "-4", "route", "show", stdout=ROUTES)
     return shell.on("sh", "-c", FETCH).on("sh", "-c", REACH, stdout=PAGE).on("sh", "-c", AWAIT_POLICY)
 
 
