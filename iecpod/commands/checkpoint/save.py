@@ -16,6 +16,7 @@ from iecpod.deploy.node.guest_instant import prepare_nodes, settle_nodes
 from iecpod.design.changes import Action
 from iecpod.errors import HostError, IecpodError, PreflightError, Problem, UsageError
 from iecpod.files.reader import read_own
+from iecpod.files.writer import sync_path
 from iecpod.model import PodRef
 from iecpod.outside_json import parse_json
 from iecpod.pods.checkpoint_choice import checkpoints_of
@@ -117,8 +118,11 @@ class _Save:
     shells: Mapping[str, Shell]
 
     def save(self) -> SavedCheckpoint:
-        """Nodes continue, however it ends, and while memory is compressed."""
-        with self.store.new(self._notify) as new, ThreadPoolExecutor(max_workers=1) as beside:
+        """Nodes continue, however it ends, and while memory is compressed.
+
+        Disks are written out meanwhile, and each memory when it is compressed: the end would wait for all of it.
+        """
+        with self.store.new(self._notify) as new, ThreadPoolExecutor(max_workers=2) as beside:
             states = self._states(new)
             self.tools.run.reporter.progress("preparing the nodes")
             prepare_nodes(self.shells, self.tools.run.reporter)
@@ -127,8 +131,10 @@ class _Save:
                 paused_seconds = self.saving.save_states(self.planned, new.id, states)
             finally:
                 settled = beside.submit(self._settle)
+            written = [beside.submit(sync_path, state.disk) for state in states]
             checkpoint = self._describe(new, states)
-            settled.result()
+            for task in (settled, *written):
+                task.result()
             self.store.commit(new, checkpoint)
         kept = Kept(checkpoint.id, self.store.directory(checkpoint.id), checkpoint)
         return SavedCheckpoint(checkpoint, self.store.size_bytes(kept), paused_seconds)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from iecpod.adapters.command_trace import trace_command
 from iecpod.adapters.host_programs import ENVIRONMENT, run_program
+from iecpod.files.writer import sync_path
 
 #: A quarter remains; with faster levels more does, and beside guests that run they were not faster.
 _COMPRESS = ("zstd", "-1", "--quiet", "--force", "-o")
@@ -23,10 +24,11 @@ _COMPRESS_SECONDS = 900.0
 
 
 def compress_memory(memory: Path) -> None:
-    """In place; killed, it leaves the file as it was. Raises `CommandFailed`."""
+    """In place, and on disk; killed, it leaves the file as it was. Raises `CommandFailed`."""
     compressed = memory.with_name(f"{memory.name}.zst")
     run_program([*_COMPRESS, str(compressed), "--", str(memory)], timeout_seconds=_COMPRESS_SECONDS)
     compressed.replace(memory)
+    sync_path(memory)
 
 
 @contextmanager
