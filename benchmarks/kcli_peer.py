@@ -98,7 +98,7 @@ def _prepare(directory: Path, image: Path, machines: Mapping[str, Machine], ente
     _run([*virsh, "net-start", "default"])
     _run([*virsh, "pool-define-as", "default", "dir", "--target", str(pool)])
     _run([*virsh, "pool-start", "default"])
-    common = {"image": "base.qcow2", "nets": ["default"], "uefi": True, "virttype": "qemu", "cpumodel": "max"}
+    common = {"image": "base.qcow2", "nets": ["default"], "uefi": True, "virttype": "qemu"}
     plan = {
         name: {**common, "numcpus": machine.vcpus, "memory": machine.memory_mib} for name, machine in machines.items()
     }
