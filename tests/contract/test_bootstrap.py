@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -38,9 +38,11 @@ def has_packages(machine: Path, *, all_of_them: bool) -> None:
     (machine / "bin" / "dpkg-query").chmod(0o755)
 
 
-def run(machine: Path, *command: str, user: int | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(
+    machine: Path, *command: str, user: int | None = None, within: Sequence[str] = (), **environ: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(machine / "bootstrap.sh"), *command],
+        [*within, str(machine / "bootstrap.sh"), *command],
         env={"PATH": f"{machine}/bin:{os.environ['PATH']}", **environ},
         user=user,
         cwd="/",
@@ -119,3 +121,79 @@ def test_nothing_is_installed_that_no_lock_file_has_a_digest_of(machine: Path) -
     with (locks / "iecpod.lock").open("a") as lock:
         lock.write("# another one\n")
     assert pip_calls() == installed
+
+
+#: A Debian 12 as far as bootstrap.sh sees it, with sources of its own and no service that could be started.
+DEBIAN_12 = """
+for directory in /etc/apt/sources.list.d /usr/sbin; do mount -t tmpfs tmpfs "$directory"; done
+mount --bind "$1/os-release" /etc/os-release
+shift
+"$@"
+status=$?
+cat /etc/apt/sources.list.d/* 2> /dev/null
+exit $status
+"""
+SOURCE = """Types: deb
+URIs: http://mirror.lab/debian/
+Suites: bookworm-backports
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
+
+
+def has_apt(machine: Path, *, installed: str, answering: bool) -> Path:
+    """A machine that lacks QEMU but for the package `installed`; returns where calls of apt-get are noted."""
+    calls = machine / "apt-calls"
+    scripts = {
+        "dpkg-query": f"""
+shift 2
+for package; do
+    case $package in
+        {installed}) printf 'ii %s ' "$package" ;;
+        qemu-system-*) ;;
+        *) printf 'ii %s ' "$package" ;;
+    esac
+done""",
+        "apt-get": f"""
+case "$*" in
+    indextargets*backports*) exit ;;
+    indextargets*) echo http://mirror.lab/debian/; exit ;;
+    *SourceList=*) exit {0 if answering else 100} ;;
+esac
+printf '%s\\n' "$*" >> {calls}""",
+        "apt-cache": """
+test ! -e /etc/apt/sources.list.d/iecpod-backports.sources ||
+    echo "qemu-system-x86 | 10 | http://mirror.lab/debian bookworm-backports/main amd64 Packages" """,
+    }
+    for name, script in scripts.items():
+        (machine / "bin" / name).write_text(f"#!/bin/sh\n{script.strip()}\n")
+        (machine / "bin" / name).chmod(0o755)
+    (machine / "os-release").write_text("VERSION_CODENAME=bookworm\n")
+    return calls
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount, and install packages")
+@pytest.mark.parametrize(
+    ("installed", "answering", "wanted", "source"),
+    [
+        (
+            "nothing",
+            True,
+            "qemu-system-x86/bookworm-backports qemu-system-arm/bookworm-backports "
+            "qemu-system-common/bookworm-backports qemu-system-data/bookworm-backports seabios/bookworm-backports",
+            SOURCE,
+        ),
+        ("nothing", False, "qemu-system-x86 qemu-system-arm", ""),
+        ("qemu-system-common", True, "qemu-system-x86 qemu-system-arm", ""),
+    ],
+    ids=["there is none", "backports do not answer", "one is installed"],
+)
+def test_a_debian_12_without_qemu_gets_that_of_its_backports(
+    machine: Path, installed: str, answering: bool, wanted: str, source: str
+) -> None:
+    calls = has_apt(machine, installed=installed, answering=answering)
+    makes_environments(machine)
+    within = ("unshare", "--mount", "sh", "-uc", DEBIAN_12, "within", str(machine))
+    done = run(machine, "true", within=within, IECPOD_PYTHON=str(machine / "bin" / "python"))
+    assert (done.returncode, done.stdout) == (0, source), done.stderr
+    assert calls.read_text().splitlines()[-1].partition(" install -- ")[2] == wanted
