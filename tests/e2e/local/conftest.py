@@ -49,7 +49,7 @@ def pod(guests: Iecpod, killed_on_the_way: bool) -> Iecpod:
     if REUSED_ROOT:
         return guests
     if killed_on_the_way:
-        kill_deploy_in_phase(guests, "control-plane", 40.0)
+        kill_deploy_in_phase(guests, "control-plane", 20.0)
     guests.check("deploy", *(argument for option, name in _FILES for argument in (option, str(guests.root / name))))
     return guests
 
