@@ -10,6 +10,7 @@ from iecpod.commands.bundles import BundleOrder
 from iecpod.design.software.unverified_sources import check_release_file, check_trust
 from iecpod.errors import PreflightError, UsageError
 from iecpod.images.archives.import_archive import take_in_all
+from iecpod.images.build.e2e_test import ensure_e2e
 from iecpod.images.build.go.bump import GoBump
 from iecpod.images.build.go.toolchain import ensure_go
 from iecpod.images.build.release_images import ReleaseImages
@@ -30,7 +31,6 @@ from iecpod.release.go_bump import Bump
 from iecpod.release.image_archive import check_archives
 from iecpod.release.mirrors import apply_supply
 from iecpod.release.release import Release
-from iecpod.wiring.conformance_host import ConformanceBench
 from iecpod.wiring.session import Session
 
 
@@ -84,11 +84,14 @@ class SoftwareMaking:
         self._warned.add(file)
 
     def compile_tests(self, release: str) -> None:
-        """The programs that `conformance` runs on this host. Raises `ImageError`, also for a release without any."""
+        """The programs that `conformance` runs on this host, before the release's image is made.
+
+        Raises `ImageError`, also for a release without any.
+        """
         with self._session.reporter() as reporter:
             loaded = load_release(release, self._session.layout.releases_dir, self._session.layout.schemas_dir)
             self._warn_of_file(release, loaded, reporter)
-            ConformanceBench(self._session.layout, reporter).programs(loaded)
+            ensure_e2e(Cache(self._session.layout.cache_dir, reporter), loaded, before_image=True)
 
     def bump_release(
         self, release: str, module: str | None, version: str | None

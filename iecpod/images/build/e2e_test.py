@@ -14,10 +14,11 @@ from iecpod.release.release import Release
 _TESTS = "e2e.test"
 
 
-def ensure_e2e(cache: Cache, release: Release) -> tuple[Path, Path, str]:
+def ensure_e2e(cache: Cache, release: Release, *, before_image: bool = False) -> tuple[Path, Path, str]:
     """The tests, Kubernetes' binary, which is a kubectl by another name, and the version of both.
 
-    For guests of this host's architecture the binary is there already. Raises `ImageError`.
+    For guests of this host's architecture the binary is there already. With `before_image`, what modules of the release
+    share is left for the image that is made next, and removed by it. Raises `ImageError`.
     """
     source = release.go
     if source is None or source.tests is None:
@@ -30,6 +31,7 @@ def ensure_e2e(cache: Cache, release: Release) -> tuple[Path, Path, str]:
     in_place = build.is_compiled(module, arch) and build.are_tests_compiled(source.tests)
     kubernetes = build.ensure(module, arch)
     tests = build.ensure_tests(source.tests)
-    if not in_place:
+    is_needed = before_image and not all(build.is_compiled(module, arch) for module in source.modules)
+    if not in_place and not is_needed:
         build.finish()
     return tests.path / _TESTS, kubernetes.path / "kubernetes", module_version(source.tests)

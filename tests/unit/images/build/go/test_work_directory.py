@@ -48,7 +48,7 @@ def _free(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: _Usage(0, 0, int(gib * GIB)))
 
 
-@pytest.mark.parametrize(("left", "free"), [(0, 6), (2, 4), (6, 0)])
+@pytest.mark.parametrize(("left", "free"), [(0, 10), (2, 8), (10, 0)])
 def test_what_an_earlier_build_left_counts_as_room(
     cache: Cache, reporter: RecordingReporter, monkeypatch: pytest.MonkeyPatch, left: float, free: float
 ) -> None:
@@ -60,40 +60,40 @@ def test_what_an_earlier_build_left_counts_as_room(
     assert list((cache.root / "go-work/tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize(("left", "free", "missing"), [(0, 5.5, 1), (2, 1, 3), (6.5, 1, 5), (20, 5, 1)])
+@pytest.mark.parametrize(("left", "free", "missing"), [(0, 9.5, 1), (2, 5, 3), (10.5, 5, 5), (24, 9, 1)])
 def test_a_disk_that_is_too_small_is_refused_whatever_was_left(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, left: float, free: float, missing: int
 ) -> None:
-    """More than builds need in all is no head start: with 6 GiB left, a full disk passed for one with room."""
+    """More than builds need in all is no head start: with 10 GiB left, a full disk passed for one with room."""
     _left(cache, left)
     _free(monkeypatch, free)
     with pytest.raises(ImageError) as caught:
         make_room(cache)
     assert caught.value.cause == (
-        f"compiling takes up to 6 GiB of disk in {cache.root} for as long as it runs; {missing} GiB are missing"
+        f"compiling takes up to 10 GiB of disk in {cache.root} for as long as it runs; {missing} GiB are missing"
     )
 
 
 def test_more_than_builds_need_is_removed(
     cache: Cache, reporter: RecordingReporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = _left(cache, 7.5)
-    _free(monkeypatch, 6)
+    left = _left(cache, 11.5)
+    _free(monkeypatch, 10)
     make_room(cache)
     assert not left.exists() and (cache.root / "go-work/tmp").is_dir()
-    assert reporter.lines == [f"removing 7 GiB that earlier builds left in {cache.root / 'go-work'}"]
+    assert reporter.lines == [f"removing 11 GiB that earlier builds left in {cache.root / 'go-work'}"]
     assert [path for path in (cache.root / "work").iterdir() if path.is_dir()] == []
 
 
 def test_a_build_that_takes_more_than_any_needs_is_ended(cache: Cache) -> None:
     clock = FakeClock()
     bound = WorkBound(cache.root / "go-work", clock.now)
-    _left(cache, 12)
+    _left(cache, 20)
     bound.look()
-    _left(cache, 12.5)
+    _left(cache, 20.5)
     bound.look()  # not that often
     clock.sleep(60)
-    with pytest.raises(ImageError, match=r"has taken more than 12 GiB of disk in .*/go-work, twice what it needs"):
+    with pytest.raises(ImageError, match=r"has taken more than 20 GiB of disk in .*/go-work, twice what it needs"):
         bound.look()
 
 
