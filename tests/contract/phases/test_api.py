@@ -110,9 +110,9 @@ def test_a_token_is_a_secret_that_goes(kubectl: Kubectl) -> None:
 def test_all_of_the_check_is_removed_and_its_record_stays(kubectl: Kubectl, cluster: DesiredCluster) -> None:
     """The pods are the test's, since no controller makes any here."""
     cluster = dataclasses.replace(cluster, cni=CNIS["kube-router"])
-    phase = VerifyPhase(
-        cluster, {"iec01": kubectl.shell}, fake_phase_tools(), _never, kubectl_at=lambda _shell: kubectl
-    )
+    routes = "".join(f"{node.pod_cidr} via {node.address} dev enp2s0 proto 17\n" for node in cluster.nodes)
+    shells = {node.hostname: FakeShell().on("ip", "-4", "route", "show", stdout=routes) for node in cluster.nodes}
+    phase = VerifyPhase(cluster, shells, fake_phase_tools(), _never, kubectl_at=lambda _shell: kubectl)
     kubectl.discard(RECORD_PATH)
     assert phase.probe() is None
     kubectl.apply(render_nginx("nginx", spread=True))
