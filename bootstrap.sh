@@ -97,10 +97,10 @@ apt() {
 # already is left as it is.
 add_backports() {
     local codename mirror
-    codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME-}")
+    codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     [[ $codename == bookworm ]] && is_without_qemu || return 0
-    [[ -z $(index_targets '$(SITE)' "$codename-backports") ]] || return 0
-    mirror=$(index_targets '$(REPO_URI)' "$codename")
+    [[ -z $(index_targets SITE "$codename-backports") ]] || return 0
+    mirror=$(index_targets REPO_URI "$codename")
     [[ -n $mirror ]] || return 0
     say "adding the backports of Debian 12, for QEMU: $backports"
     printf '%s\n' 'Types: deb' "URIs: $mirror" "Suites: $codename-backports" 'Components: main' \
@@ -116,9 +116,9 @@ is_without_qemu() {
     [[ $(dpkg-query --show --showformat='${db:Status-Abbrev}' qemu-system-common 2>/dev/null) != ?i* ]]
 }
 
-# The first of a release's indexes of packages that apt is configured with, in a format of apt-get(8).
+# A field, by its name in apt-get(8), of the first index of a release's packages that apt is configured with.
 index_targets() {
-    apt-get indextargets --format "$1" 'Created-By: Packages' "Codename: $2" 'Component: main' 2>/dev/null | sed -n 1p
+    apt-get indextargets --format "\$($1)" 'Created-By: Packages' "Codename: $2" 'Component: main' 2>/dev/null | sed -n 1p
 }
 
 # The same packages, QEMU and what it needs of its own version from backports, where apt has their index.
