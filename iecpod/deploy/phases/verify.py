@@ -30,7 +30,7 @@ _PODS = f"{_NAMESPACE}/pods?labelSelector=app%3D{APP}"
 _POLICIES = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies"
 _RECORD = "iecpod-verified"
 #: Each of the pages has a text; one command for all. Arguments: the text, URLs. A connection that was tried before
-#: kube-proxy had written its rules for a service goes on without them, so it is given up soon, for another try.
+#: kube-proxy had written its rules for a service never gets to a pod, so it is given up soon, for another try.
 FETCH = """
 text=$1
 shift
@@ -121,11 +121,11 @@ class VerifyPhase:
             if missing := self._missing_routes():
                 raise NotYet("; ".join(f"{hostname} has {what}" for hostname, what in missing.items()))
 
-        log = self.tools.advice.command(
-            "kubectl", "--namespace", "kube-system", "logs", f"daemonset/{self.cluster.cni.name}"
-        )
         self.tools.waits.wait_for(
-            "routes between the pods of all nodes", probe, seconds=_ROUTES_SECONDS, remedy=f"see `{log}`"
+            "routes between the pods of all nodes",
+            probe,
+            seconds=_ROUTES_SECONDS,
+            remedy=self._see_logs(self.cluster.cni.name),
         )
 
     def _check_service(self, service: Json) -> None:
@@ -149,9 +149,12 @@ class VerifyPhase:
             if result.returncode != 0:
                 raise NotYet((result.stderr.strip().splitlines() or ["another page answered"])[-1])
 
-        logs = self.tools.advice.command("kubectl", "--namespace", "kube-system", "logs", "daemonset/kube-proxy")
-        awaited = f"nginx at {' and '.join(urls)}"
-        self.tools.waits.wait_for(awaited, probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=f"see `{logs}`")
+        awaited, remedy = f"nginx at {' and '.join(urls)}", self._see_logs("kube-proxy")
+        self.tools.waits.wait_for(awaited, probe, seconds=_ANSWER_SECONDS, node=hostname, remedy=remedy)
+
+    def _see_logs(self, daemon_set: str) -> str:
+        command = self.tools.advice.command("kubectl", "--namespace", "kube-system", "logs", f"daemonset/{daemon_set}")
+        return f"see `{command}`"
 
     def _check_from_outside(self, service: Json) -> None:
         """By NodePort of the first node, as users of the lab come."""
