@@ -134,7 +134,7 @@ def _pump_out(stream, send) -> None:  # type: ignore[no-untyped-def]
     try:
         while chunk := stream.read(65536):
             send(chunk)
-    except OSError:
+    except (OSError, EOFError):  # paramiko raises EOFError while a connection is cut
         stream.close()
 
 

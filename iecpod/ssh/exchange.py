@@ -143,7 +143,9 @@ def wait_for_data(channel: paramiko.Channel, seconds: float) -> None:
     if channel.eof_received or channel.closed:
         time.sleep(min(seconds, _SEND_POLL_SECONDS))
     else:
-        select.select([channel.fileno()], [], [], seconds)
+        output = select.poll()  # select() takes no descriptor from 1024 on
+        output.register(channel, select.POLLIN)
+        output.poll(seconds * 1000)
 
 
 def _exit_status(channel: paramiko.Channel) -> int:

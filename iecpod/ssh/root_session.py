@@ -5,6 +5,7 @@ An emulated guest takes 0.2 s for a session of SSH, and as much as a second for 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shlex
@@ -44,7 +45,8 @@ class RootSession:
         return self._is_idle and not self._channel.closed
 
     def close(self) -> None:
-        self._channel.close()
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # of a connection that is already broken
+            self._channel.close()
 
     def run(self, argv: Sequence[str], timeout_seconds: float, most_bytes: int = 0) -> Exchange:
         """As `exchange`, with no input. Raises `NotStarted` while it is certain that the command was not started.

@@ -161,17 +161,31 @@ class SshShell:
             return exchange(channel, stdin, timeout_seconds)
 
     def _run_in_session(self, argv: Sequence[str], timeout_seconds: float, most_bytes: int) -> Exchange:
-        """In the session that stands, else in a new one, which is the command's own where root's shell is refused."""
+        """In the session that stands, else in a new one, which is the command's own where root's shell is refused.
+
+        Where a new one does not answer, one over a new connection is tried: the command was not started yet.
+        """
         session, self._session = self._session, None
         if session is not None and session.is_usable:
             with contextlib.suppress(NotStarted):
                 return self._run_in(session, argv, timeout_seconds, most_bytes)
+        try:
+            return self._run_in_new_session(argv, timeout_seconds, most_bytes)
+        except NotStarted:
+            self._connection.close()
+        try:
+            return self._run_in_new_session(argv, timeout_seconds, most_bytes)
+        except NotStarted as not_started:
+            raise EOFError(str(not_started)) from not_started
+
+    def _run_in_new_session(self, argv: Sequence[str], timeout_seconds: float, most_bytes: int) -> Exchange:
+        """Raises `NotStarted` for a shell of root that does not answer, not for one that ended."""
         session = RootSession(self._connection.open_channel(), with_sudo=self._with_sudo)
         try:
             return self._run_in(session, argv, timeout_seconds, most_bytes)
         except NotStarted as not_started:
             if not_started.end is None:
-                raise EOFError(str(not_started)) from not_started
+                raise
             return not_started.end
 
     def _run_in(self, session: RootSession, argv: Sequence[str], timeout_seconds: float, most_bytes: int) -> Exchange:

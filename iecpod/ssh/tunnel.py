@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
+from selectors import EVENT_READ, DefaultSelector
 from threading import Thread
 
 import paramiko
@@ -33,10 +33,11 @@ def open_tunnel(transport: paramiko.Transport, address: str, port: int, timeout_
 
 def _relay(near: socket.socket, channel: paramiko.Channel) -> None:
     """Until one of them ends; what a send cannot take at once is waited for."""
-    with contextlib.suppress(OSError, EOFError), near, contextlib.closing(channel):
-        ends: list[socket.socket | paramiko.Channel] = [near, channel]
+    with contextlib.suppress(OSError, EOFError), near, contextlib.closing(channel), DefaultSelector() as selector:
+        selector.register(near, EVENT_READ)
+        selector.register(channel, EVENT_READ)
         while True:
-            ready = select.select(ends, [], [])[0]
+            ready = [key.fileobj for key, _ in selector.select()]
             if channel in ready:
                 content = channel.recv(_CHUNK_BYTES)
                 if not content:
