@@ -133,7 +133,7 @@ def test_a_shell_of_root_that_does_not_answer_is_tried_again_over_a_new_connecti
     shell: SshShell, server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("iecpod.ssh.root_session._ANSWER_SECONDS", 2.0)
-    silent = f"#!/bin/sh\nshift 2\nmkdir {tmp_path}/tried && exec sleep 5\nexec \"$@\"\n"
+    silent = f'#!/bin/sh\nshift 2\nmkdir {tmp_path}/tried && exec sleep 5\nexec "$@"\n'
     (tmp_path / "bin" / "sudo").write_text(silent)
     assert shell.run(["echo", "done"]).stdout == "done\n"
     assert (server.connections, len(server.commands)) == (2, 2)
