@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 
 from iecpod.deploy.kubectl.kubectl import internal_ip, is_ready
 from iecpod.deploy.waiting.parallel import run_on_nodes
@@ -145,26 +147,29 @@ def _ask(
     inputs: PodInputs, nodes: NodeAccess, provider: Provider, cluster: DesiredCluster, running: list[str]
 ) -> tuple[set[str], SeenCluster]:
     """The nodes that answer to SSH, and what the API server says of the cluster; all are asked at once."""
+    answering: set[str] = set()
+    seen = SeenCluster()
     if not running:
-        return set(), SeenCluster()
-    shells = nodes.shells(provider.endpoints(inputs.order))
-    first, now = cluster.control_plane.hostname, datetime.datetime.now(datetime.timezone.utc)
+        return answering, seen
+    endpoints = provider.endpoints(inputs.order)
+    shells = nodes.shells(endpoints)
+    first = nodes.shells(endpoints)[cluster.control_plane.hostname]  # a shell serves one thread at a time
 
-    def answers(hostname: str) -> bool:
-        try:
+    def log_in(hostname: str) -> None:
+        with suppress(IecpodError):
             shells[hostname].connect()
-        except IecpodError:
-            return False
-        return True
+            answering.add(hostname)
 
-    kubectl = kubectl_of(nodes, provider.way, cluster, shells[first])(shells[first])
+    def look() -> None:
+        nonlocal seen
+        kubectl = kubectl_of(nodes, provider.way, cluster, first)(first)
+        seen = look_at_cluster(kubectl, cluster, datetime.datetime.now(datetime.timezone.utc))
 
-    def ask(hostname: str) -> tuple[bool, SeenCluster]:
-        seen = look_at_cluster(kubectl, cluster, now) if hostname == first else SeenCluster()
-        return answers(hostname), seen
-
-    seen = run_on_nodes(running, ask)
-    return {hostname for hostname, (ssh, _) in seen.items() if ssh}, seen[first][1] if first in seen else SeenCluster()
+    questions: dict[str, Callable[[], None]] = {name: partial(log_in, name) for name in running}
+    if cluster.control_plane.hostname in running:
+        questions["the API server"] = look
+    run_on_nodes(tuple(questions), lambda name: questions[name]())
+    return answering, seen
 
 
 def _node_statuses(
