@@ -66,6 +66,17 @@ missing_packages() {
     for package in "${packages[@]}"; do
         [[ $installed == *" ii $package "* || $installed == *" hi $package "* ]] || printf '%s\n' "$package"
     done
+    missing_drivers
+}
+
+# In Debian 13 and later, each of libvirt's drivers is a package of its own; before, libvirt-daemon has them.
+missing_drivers() {
+    local driver
+    for driver in network storage; do
+        compgen -G "/usr/lib/*/libvirt/connection-driver/libvirt_driver_$driver.so" >/dev/null ||
+            ! apt-cache show "libvirt-daemon-driver-$driver" >/dev/null 2>&1 ||
+            printf '%s\n' "libvirt-daemon-driver-$driver"
+    done
 }
 
 # Package scripts ask policy-rc.d before they start or restart a service: for as long as apt runs, the answer is no.
@@ -153,6 +164,7 @@ install_packages() {
             "$(command -v sudo >/dev/null && echo "run: sudo $0 $*" || echo "run as root: $0 $*")"
     say "fetching the package lists"
     apt update -o APT::Update::Error-Mode=any || say "some package lists could not be fetched; going on with the others"
+    mapfile -t missing < <(missing_packages) # some are known by these lists only
     add_backports
     mapfile -t wanted < <(with_backports "${missing[*]}")
     say "installing ${#missing[@]} packages: ${wanted[*]}"

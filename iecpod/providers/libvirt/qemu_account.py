@@ -1,7 +1,8 @@
 """The account that guests of the embedded hypervisor run as: libvirt's own, which has nothing else to its name.
 
-libvirtd looks that account up when it starts, and ends where there is none. Debian makes it with libvirt-daemon-system,
-which is not needed here: without it, the daemons see copies of the account files with the account in them.
+libvirtd looks that account up when it starts, and ends where there is none; Ubuntu's also looks up the group kvm, which
+guests here never have. Both come with libvirt-daemon-system, which is not needed here: without it, the daemons see
+copies of the account files with what is missing.
 """
 
 from __future__ import annotations
@@ -21,31 +22,32 @@ NAME = "libvirt-qemu"
 #: Debian has reserved it for this account (base-passwd, "libvirt-qemu").
 _ID = 64055
 _KVM = Path("/dev/kvm")
+_KVM_GROUP = "kvm"
 
-_ACCOUNTS = {
-    "/etc/passwd": f"{NAME}:x:{_ID}:{_ID}::/nonexistent:/usr/sbin/nologin\n",
-    "/etc/group": f"{NAME}:x:{_ID}:\n",
-}
+_USER_LINE = f"{NAME}:x:{_ID}:{_ID}::/nonexistent:/usr/sbin/nologin\n"
+_GROUP_LINE = f"{NAME}:x:{_ID}:\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`is_known` is whether the host has it already."""
+    """`is_known` is whether the host has it already, `has_kvm_group` whether it has the group kvm."""
 
     uid: int
     gid: int
     is_known: bool
+    has_kvm_group: bool
 
     def __str__(self) -> str:
         return f"{NAME} (uid {self.uid})"
 
     def write_files(self, directory: Path) -> dict[str, Path]:
         """Copies of the account files to be seen by the daemons, by the path they stand in for; none if not needed."""
-        if self.is_known:
-            return {}
-        copies = {path: directory / Path(path).name for path in _ACCOUNTS}
+        user, group = ("", "") if self.is_known else (_USER_LINE, _GROUP_LINE)
+        kvm = "" if self.has_kvm_group else f"{_KVM_GROUP}:x:{self.gid}:\n"  # another name of the account's own group
+        added = {Path("/etc/passwd"): user, Path("/etc/group"): group + kvm}
+        copies = {str(path): directory / path.name for path, lines in added.items() if lines}
         for path, copy in copies.items():
-            copy.write_bytes(Path(path).read_bytes().rstrip(b"\n") + b"\n" + _ACCOUNTS[path].encode())
+            copy.write_bytes(Path(path).read_bytes().rstrip(b"\n") + b"\n" + added[Path(path)].encode())
         return copies
 
     def give(self, path: Path) -> None:
@@ -79,8 +81,10 @@ class Account:
 
 def find_account() -> Account:
     """Raises `HypervisorUnavailable` where it can neither be found nor be added."""
+    has_kvm_group = _has_group(_KVM_GROUP)
     try:
-        return Account(pwd.getpwnam(NAME).pw_uid, grp.getgrnam(NAME).gr_gid, is_known=True)
+        uid, gid = pwd.getpwnam(NAME).pw_uid, grp.getgrnam(NAME).gr_gid
+        return Account(uid, gid, is_known=True, has_kvm_group=has_kvm_group)
     except KeyError:
         pass
     taken: list[str] = []
@@ -93,7 +97,15 @@ def find_account() -> Account:
             f"there is no account {NAME} for QEMU to run as, and its number {_ID} is that of {' and '.join(taken)}",
             f"make that account, user and group: adduser --system --group --no-create-home {NAME}",
         )
-    return Account(_ID, _ID, is_known=False)
+    return Account(_ID, _ID, is_known=False, has_kvm_group=has_kvm_group)
+
+
+def _has_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def open_up(directory: Path) -> None:

@@ -22,6 +22,12 @@ _UNAVAILABLE = {
     libvirt.VIR_ERR_RPC,
 }
 
+#: Since Debian 13, libvirt's drivers are packages of their own; the daemon starts without them.
+_DRIVERS_REMEDY = (
+    "see that libvirt has its drivers for QEMU, networks and storage pools (packages libvirt-daemon-driver-qemu, "
+    "libvirt-daemon-driver-network, libvirt-daemon-driver-storage), then restart libvirtd"
+)
+
 _CONFLICT = {
     libvirt.VIR_ERR_DOM_EXIST,
     libvirt.VIR_ERR_NETWORK_EXIST,
@@ -69,6 +75,8 @@ def translate_errors(doing: str) -> Iterator[None]:
             raise HypervisorUnavailable(
                 cause, "is libvirtd running, and may you use it? Run as root, or choose another with -c (-c embedded)"
             ) from error
+        if code == libvirt.VIR_ERR_NO_SUPPORT:
+            raise HypervisorUnavailable(cause, _DRIVERS_REMEDY) from error
         if code in _CONFLICT:
             raise ResourceConflict(cause, "remove what has that name, or use another POD name") from error
         if code in _FAILED:

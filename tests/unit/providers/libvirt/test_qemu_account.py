@@ -25,7 +25,7 @@ from tests.unit.commands.test_commands import layout, resolve
 
 __all__ = ["layout"]
 
-ADDED = Account(64055, 64055, is_known=False)
+ADDED = Account(64055, 64055, is_known=False, has_kvm_group=True)
 
 
 def no_account(_name: object) -> object:
@@ -36,20 +36,23 @@ def test_the_hosts_own_account_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(pwd, "getpwnam", lambda _name: pwd.struct_passwd(("x", "x", 107, 112, "", "/", "/x")))
     monkeypatch.setattr(grp, "getgrnam", lambda _name: grp.struct_group(("x", "x", 113, [])))
     account = find_account()
-    assert account == Account(107, 113, is_known=True)
+    assert account == Account(107, 113, is_known=True, has_kvm_group=True)
     assert account.write_files(tmp_path) == {} and list(tmp_path.iterdir()) == []
+    without_kvm = dataclasses.replace(account, has_kvm_group=False).write_files(tmp_path)
+    assert list(without_kvm) == ["/etc/group"] and without_kvm["/etc/group"].read_text().endswith("\nkvm:x:113:\n")
 
 
 def test_an_account_is_added_for_the_daemons_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module, names in ((pwd, ("getpwnam", "getpwuid")), (grp, ("getgrnam", "getgrgid"))):
         for name in names:
             monkeypatch.setattr(module, name, no_account)
-    assert find_account() == ADDED
-    files = ADDED.write_files(tmp_path)
+    account = find_account()
+    assert account == dataclasses.replace(ADDED, has_kvm_group=False)
+    files = account.write_files(tmp_path)
     assert files["/etc/passwd"].read_text() == (
         Path("/etc/passwd").read_text() + "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin\n"
     )
-    assert files["/etc/group"].read_text().endswith("\nlibvirt-qemu:x:64055:\n")
+    assert files["/etc/group"].read_text().endswith("\nlibvirt-qemu:x:64055:\nkvm:x:64055:\n")
 
 
 def test_the_number_of_somebody_else_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +80,8 @@ def test_barriers_are_the_first_closed_directories_on_the_way(tmp_path: Path) ->
 def test_a_directory_is_passed_by_its_owner_and_group(tmp_path: Path) -> None:
     tmp_path.chmod(0o710)
     status = tmp_path.stat()
-    mine = Account(status.st_uid, 1, is_known=True)
-    assert mine.may_pass(tmp_path) and Account(1, status.st_gid, is_known=True).may_pass(tmp_path)
+    mine = Account(status.st_uid, 1, is_known=True, has_kvm_group=True)
+    assert mine.may_pass(tmp_path) and Account(1, status.st_gid, is_known=True, has_kvm_group=True).may_pass(tmp_path)
     assert not ADDED.may_pass(tmp_path)
     open_up(tmp_path)
     assert ADDED.may_pass(tmp_path) and tmp_path.stat().st_mode & 0o777 == 0o711
