@@ -197,3 +197,23 @@ def test_a_debian_12_without_qemu_gets_that_of_its_backports(
     done = run(machine, "true", within=within, IECPOD_PYTHON=str(machine / "bin" / "python"))
     assert (done.returncode, done.stdout) == (0, source), done.stderr
     assert calls.read_text().splitlines()[-1].partition(" install -- ")[2] == wanted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize(("known", "returncode"), [("libvirt-daemon-driver-*", 1), ("nothing", 0)])
+def test_drivers_of_libvirt_that_are_packages_of_their_own_are_missing(
+    machine: Path, known: str, returncode: int
+) -> None:
+    has_packages(machine, all_of_them=True)
+    makes_environments(machine)
+    apt_cache = machine / "bin" / "apt-cache"
+    apt_cache.write_text(f"#!/bin/sh\ncase $2 in {known}) exit 0 ;; *) exit 100 ;; esac\n")
+    apt_cache.chmod(0o755)
+    # Where libvirt's drivers are, there is nothing; whoever is not root cannot install them.
+    hidden = 'for drivers in /usr/lib/*/libvirt/connection-driver; do mount -t tmpfs tmpfs "$drivers"; done; exec "$@"'
+    as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    within = ("unshare", "--mount", "sh", "-euc", hidden, "within", *(as_nobody if returncode else ()))
+    done = run(machine, "true", within=within, IECPOD_PYTHON=str(machine / "bin" / "python"))
+    assert done.returncode == returncode, done.stderr
+    drivers = "can install them: libvirt-daemon-driver-network libvirt-daemon-driver-storage\n"
+    assert (drivers in done.stderr) == bool(returncode)
