@@ -260,7 +260,7 @@ class _Response(http.client.HTTPResponse):
 
 
 def _bounded(kind: type[HTTPConnection], deadline: _Deadline) -> type[HTTPConnection]:
-    return type(kind.__name__, (kind,), {"response_class": partial(_Response, deadline=deadline)})
+    return type(kind.__name__, (kind,), {"response_class": staticmethod(partial(_Response, deadline=deadline))})
 
 
 def _bounded_pools(deadline: _Deadline) -> dict[str, type[HTTPConnectionPool]]:

@@ -1,8 +1,8 @@
 """The account that guests of the embedded hypervisor run as: libvirt's own, which has nothing else to its name.
 
-libvirtd looks that account up when it starts, and ends where there is none; Ubuntu's also looks up the group kvm, which
-guests here never have. Both come with libvirt-daemon-system, which is not needed here: without it, the daemons see
-copies of the account files with what is missing.
+libvirtd looks that account up when it starts, and ends where there is none. Ubuntu's also looks up the group kvm, which
+guests here never have, and has dnsmasq run as libvirt-dnsmasq. All come with libvirt-daemon-system, which is not needed
+here: without it, the daemons see copies of the account files with what is missing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from iecpod.errors import HypervisorUnavailable
@@ -22,32 +22,29 @@ NAME = "libvirt-qemu"
 #: Debian has reserved it for this account (base-passwd, "libvirt-qemu").
 _ID = 64055
 _KVM = Path("/dev/kvm")
+_PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _KVM_GROUP = "kvm"
-
-_USER_LINE = f"{NAME}:x:{_ID}:{_ID}::/nonexistent:/usr/sbin/nologin\n"
-_GROUP_LINE = f"{NAME}:x:{_ID}:\n"
+#: Ubuntu's name for the account of dnsmasq, which its package dnsmasq-base makes under the other name.
+_DNSMASQ, _DNSMASQ_HERE = "dnsmasq", "libvirt-dnsmasq"
+_NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`is_known` is whether the host has it already, `has_kvm_group` whether it has the group kvm."""
+    """`added` are the lines that the daemons need and the host lacks, by account file."""
 
     uid: int
     gid: int
-    is_known: bool
-    has_kvm_group: bool
+    added: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{NAME} (uid {self.uid})"
 
     def write_files(self, directory: Path) -> dict[str, Path]:
         """Copies of the account files to be seen by the daemons, by the path they stand in for; none if not needed."""
-        user, group = ("", "") if self.is_known else (_USER_LINE, _GROUP_LINE)
-        kvm = "" if self.has_kvm_group else f"{_KVM_GROUP}:x:{self.gid}:\n"  # another name of the account's own group
-        added = {Path("/etc/passwd"): user, Path("/etc/group"): group + kvm}
-        copies = {str(path): directory / path.name for path, lines in added.items() if lines}
+        copies = {path: directory / Path(path).name for path in self.added}
         for path, copy in copies.items():
-            copy.write_bytes(Path(path).read_bytes().rstrip(b"\n") + b"\n" + added[Path(path)].encode())
+            copy.write_bytes(Path(path).read_bytes().rstrip(b"\n") + b"\n" + self.added[path].encode())
         return copies
 
     def give(self, path: Path) -> None:
@@ -81,12 +78,24 @@ class Account:
 
 def find_account() -> Account:
     """Raises `HypervisorUnavailable` where it can neither be found nor be added."""
-    has_kvm_group = _has_group(_KVM_GROUP)
-    try:
-        uid, gid = pwd.getpwnam(NAME).pw_uid, grp.getgrnam(NAME).gr_gid
-        return Account(uid, gid, is_known=True, has_kvm_group=has_kvm_group)
-    except KeyError:
-        pass
+    user, group = _find_user(NAME), _find_group(NAME)
+    users, groups = "", ""
+    if user is None or group is None:
+        _check_free()
+        uid = gid = _ID
+        users, groups = _user_line(NAME, uid, gid), f"{NAME}:x:{gid}:\n"
+    else:
+        uid, gid = user.pw_uid, group.gr_gid
+    if _find_group(_KVM_GROUP) is None:
+        groups += f"{_KVM_GROUP}:x:{gid}:\n"  # another name of the account's own group
+    if _find_user(_DNSMASQ_HERE) is None:
+        dnsmasq = _find_user(_DNSMASQ)
+        ids = (dnsmasq.pw_uid, dnsmasq.pw_gid) if dnsmasq else (_NOBODY, _NOBODY)
+        users += _user_line(_DNSMASQ_HERE, *ids)
+    return Account(uid, gid, {path: lines for path, lines in ((_PASSWD, users), (_GROUP, groups)) if lines})
+
+
+def _check_free() -> None:
     taken: list[str] = []
     with contextlib.suppress(KeyError):
         taken.append(f"user {pwd.getpwuid(_ID).pw_name}")
@@ -97,15 +106,24 @@ def find_account() -> Account:
             f"there is no account {NAME} for QEMU to run as, and its number {_ID} is that of {' and '.join(taken)}",
             f"make that account, user and group: adduser --system --group --no-create-home {NAME}",
         )
-    return Account(_ID, _ID, is_known=False, has_kvm_group=has_kvm_group)
 
 
-def _has_group(name: str) -> bool:
+def _user_line(name: str, uid: int, gid: int) -> str:
+    return f"{name}:x:{uid}:{gid}::/nonexistent:/usr/sbin/nologin\n"
+
+
+def _find_user(name: str) -> pwd.struct_passwd | None:
     try:
-        grp.getgrnam(name)
+        return pwd.getpwnam(name)
     except KeyError:
-        return False
-    return True
+        return None
+
+
+def _find_group(name: str) -> grp.struct_group | None:
+    try:
+        return grp.getgrnam(name)
+    except KeyError:
+        return None
 
 
 def open_up(directory: Path) -> None:

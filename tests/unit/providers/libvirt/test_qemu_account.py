@@ -25,7 +25,7 @@ from tests.unit.commands.test_commands import layout, resolve
 
 __all__ = ["layout"]
 
-ADDED = Account(64055, 64055, is_known=False, has_kvm_group=True)
+ADDED = Account(64055, 64055)
 
 
 def no_account(_name: object) -> object:
@@ -36,10 +36,28 @@ def test_the_hosts_own_account_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(pwd, "getpwnam", lambda _name: pwd.struct_passwd(("x", "x", 107, 112, "", "/", "/x")))
     monkeypatch.setattr(grp, "getgrnam", lambda _name: grp.struct_group(("x", "x", 113, [])))
     account = find_account()
-    assert account == Account(107, 113, is_known=True, has_kvm_group=True)
+    assert account == Account(107, 113)
     assert account.write_files(tmp_path) == {} and list(tmp_path.iterdir()) == []
-    without_kvm = dataclasses.replace(account, has_kvm_group=False).write_files(tmp_path)
-    assert list(without_kvm) == ["/etc/group"] and without_kvm["/etc/group"].read_text().endswith("\nkvm:x:113:\n")
+
+
+def test_of_an_account_without_its_package_what_ubuntus_libvirt_asks_for_is_added(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    users = {"libvirt-qemu": (107, 112), "dnsmasq": (110, 65534)}
+
+    def find_user(name: str) -> pwd.struct_passwd:
+        return pwd.struct_passwd((name, "x", *users[name], "", "/", "/x"))
+
+    monkeypatch.setattr(pwd, "getpwnam", find_user)
+    monkeypatch.setattr(grp, "getgrnam", lambda name: grp.struct_group((name, "x", {"libvirt-qemu": 113}[name], [])))
+    assert find_account() == Account(
+        107,
+        113,
+        {
+            "/etc/passwd": "libvirt-dnsmasq:x:110:65534::/nonexistent:/usr/sbin/nologin\n",
+            "/etc/group": "kvm:x:113:\n",
+        },
+    )
 
 
 def test_an_account_is_added_for_the_daemons_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,10 +65,11 @@ def test_an_account_is_added_for_the_daemons_alone(monkeypatch: pytest.MonkeyPat
         for name in names:
             monkeypatch.setattr(module, name, no_account)
     account = find_account()
-    assert account == dataclasses.replace(ADDED, has_kvm_group=False)
+    assert (account.uid, account.gid) == (64055, 64055)
     files = account.write_files(tmp_path)
     assert files["/etc/passwd"].read_text() == (
         Path("/etc/passwd").read_text() + "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin\n"
+        "libvirt-dnsmasq:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
     )
     assert files["/etc/group"].read_text().endswith("\nlibvirt-qemu:x:64055:\nkvm:x:64055:\n")
 
@@ -80,8 +99,8 @@ def test_barriers_are_the_first_closed_directories_on_the_way(tmp_path: Path) ->
 def test_a_directory_is_passed_by_its_owner_and_group(tmp_path: Path) -> None:
     tmp_path.chmod(0o710)
     status = tmp_path.stat()
-    mine = Account(status.st_uid, 1, is_known=True, has_kvm_group=True)
-    assert mine.may_pass(tmp_path) and Account(1, status.st_gid, is_known=True, has_kvm_group=True).may_pass(tmp_path)
+    mine = Account(status.st_uid, 1)
+    assert mine.may_pass(tmp_path) and Account(1, status.st_gid).may_pass(tmp_path)
     assert not ADDED.may_pass(tmp_path)
     open_up(tmp_path)
     assert ADDED.may_pass(tmp_path) and tmp_path.stat().st_mode & 0o777 == 0o711
