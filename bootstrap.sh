@@ -4,8 +4,9 @@
 #     sudo ./bootstrap.sh iecpod deploy -l local -p virtual1
 #     sudo ./bootstrap.sh tox
 #
-# Installs missing packages with apt (Debian 12 and 13, Ubuntu 24.04 and later), makes a virtual environment with iecpod in it,
-# and does nothing that is done already. Starts no service and needs no systemd. Root is needed for missing packages only.
+# Installs missing packages with apt (Debian 12 and 13, Ubuntu 24.04 and later), makes a virtual environment with iecpod
+# in it, and does nothing that is done already. Starts no service and needs no systemd. Root is needed for missing
+# packages only.
 #
 #     IECPOD_VENV     the virtual environment (default: .venv beside this script)
 #     IECPOD_PYTHON   the Python it is made with (default: /usr/bin/python3, the one apt's headers are for)
@@ -158,7 +159,8 @@ install_packages() {
     mapfile -t missing < <(missing_packages)
     ((${#missing[@]} == 0)) && return
     command -v apt-get >/dev/null ||
-        fail "this system has no apt-get" "use Debian 12 or 13, or Ubuntu 24.04 or later, or install yourself: ${missing[*]}"
+        fail "this system has no apt-get" \
+            "use Debian 12 or 13, or Ubuntu 24.04 or later, or install yourself: ${missing[*]}"
     ((EUID == 0)) ||
         fail "packages are missing, and only root can install them: ${missing[*]}" \
             "$(command -v sudo >/dev/null && echo "run: sudo $0 $*" || echo "run as root: $0 $*")"

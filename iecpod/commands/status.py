@@ -153,7 +153,7 @@ def _ask(
         return answering, seen
     endpoints = provider.endpoints(inputs.order)
     shells = nodes.shells(endpoints)
-    first = nodes.shells(endpoints)[cluster.control_plane.hostname]  # a shell serves one thread at a time
+    first = nodes.shell(endpoints[cluster.control_plane.hostname])  # one more: a shell serves one thread at a time
 
     def log_in(hostname: str) -> None:
         with suppress(IecpodError):

@@ -71,6 +71,9 @@ class NodeAccess(Protocol):
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         """By the POD's own key, with pinned host keys."""
 
+    def shell(self, node: NodeEndpoint) -> Shell:
+        """One more of a node, as those are."""
+
     def host_kubectl(self, way: WayIn, release: Release) -> HostKubectl | None:
         """None where the release's kubectl does not run on this host."""
 

@@ -113,6 +113,9 @@ class FakeTools:
     def shells(self, endpoints: Mapping[str, NodeEndpoint]) -> Mapping[str, Shell]:
         return {hostname: self.node_shells[hostname] for hostname in endpoints}
 
+    def shell(self, node: NodeEndpoint) -> Shell:
+        return self.node_shells[node.hostname]
+
     def make_seed(self, seed: Seed) -> bytes:
         return seed.user_data.encode()
 

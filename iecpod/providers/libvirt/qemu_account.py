@@ -24,8 +24,8 @@ _ID = 64055
 _KVM = Path("/dev/kvm")
 _PASSWD, _GROUP = "/etc/passwd", "/etc/group"
 _KVM_GROUP = "kvm"
-#: Ubuntu's name for the account of dnsmasq, which its package dnsmasq-base makes under the other name.
-_DNSMASQ, _DNSMASQ_HERE = "dnsmasq", "libvirt-dnsmasq"
+#: The account of dnsmasq as its package dnsmasq-base makes it, and the name that Ubuntu's libvirt has for its own.
+_DNSMASQ, _LIBVIRT_DNSMASQ = "dnsmasq", "libvirt-dnsmasq"
 _NOBODY = 65534
 
 
@@ -88,10 +88,10 @@ def find_account() -> Account:
         uid, gid = user.pw_uid, group.gr_gid
     if _find_group(_KVM_GROUP) is None:
         groups += f"{_KVM_GROUP}:x:{gid}:\n"  # another name of the account's own group
-    if _find_user(_DNSMASQ_HERE) is None:
+    if _find_user(_LIBVIRT_DNSMASQ) is None:
         dnsmasq = _find_user(_DNSMASQ)
         ids = (dnsmasq.pw_uid, dnsmasq.pw_gid) if dnsmasq else (_NOBODY, _NOBODY)
-        users += _user_line(_DNSMASQ_HERE, *ids)
+        users += _user_line(_LIBVIRT_DNSMASQ, *ids)
     return Account(uid, gid, {path: lines for path, lines in ((_PASSWD, users), (_GROUP, groups)) if lines})
 
 
