@@ -59,12 +59,20 @@ class RootSession:
         outputs = _Outputs(self._channel, mark, most_bytes)
         # It is sent only when the shell has answered: a connection that has died meanwhile takes no command with it.
         try:
-            self._send(f"echo {mark}; echo {mark} >&2\n")
+            self._ask(mark)
             self._await_answer(outputs)
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise NotStarted(str(error) or type(error).__name__) from error
         self._send(f"{shlex.join(argv)} < /dev/null; printf '\\n{mark} %d\\n' $?; printf '\\n{mark}\\n' >&2\n")
         return self._await_end(outputs, timeout_seconds, stops_when_dropped=bool(most_bytes))
+
+    def _ask(self, mark: str) -> None:
+        """A shell that has ended already takes nothing; what it printed is read with the answer."""
+        try:
+            self._send(f"echo {mark}; echo {mark} >&2\n")
+        except OSError:
+            if not self._channel.exit_status_ready():
+                raise
 
     def _send(self, text: str) -> None:
         self._channel.sendall(text.encode())

@@ -19,6 +19,7 @@ from iecpod.errors import CommandFailed, LoginRefused, NodeUnreachable, WaitTime
 from iecpod.ssh import exchange
 from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
+from iecpod.ssh.root_session import NotStarted, RootSession
 from iecpod.ssh.shell import SshShell
 from tests.ssh_server import SshServer
 
@@ -59,18 +60,20 @@ def shell(server: SshServer, keys: PodKeys) -> Iterator[SshShell]:
 
 
 def make_shell(port: int, keys: PodKeys, user: str = "ubuntu") -> SshShell:
-    return SshShell(
-        SshConnection(
-            "iec01",
-            "127.0.0.1",
-            port=port,
-            user=user,
-            private_key_file=keys.private_key_file,
-            host_key=keys.host_key("iec01")[1],
-            open_socket=open_socket,
-            refused_remedy="look at its console",
-            mismatch_remedy="recreate the POD with `iecpod teardown`",
-        )
+    return SshShell(make_connection(port, keys, user))
+
+
+def make_connection(port: int, keys: PodKeys, user: str = "ubuntu") -> SshConnection:
+    return SshConnection(
+        "iec01",
+        "127.0.0.1",
+        port=port,
+        user=user,
+        private_key_file=keys.private_key_file,
+        host_key=keys.host_key("iec01")[1],
+        open_socket=open_socket,
+        refused_remedy="look at its console",
+        mismatch_remedy="recreate the POD with `iecpod teardown`",
     )
 
 
@@ -115,6 +118,21 @@ def test_without_a_shell_of_root_the_command_has_failed_as_sudo_says(
             shell.run(["true"])
         assert caught.value.returncode == 1
     assert len(server.commands) == 2
+
+
+def test_a_shell_of_root_that_has_ended_already_has_failed_as_sudo_says(
+    server: SshServer, keys: PodKeys, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "sudo").write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    connection = make_connection(server.port, keys)
+    session = RootSession(connection.open_channel(), with_sudo=True)
+    while session.is_usable:
+        time.sleep(0.01)
+    with pytest.raises(NotStarted) as caught:
+        session.run(["true"], 10)
+    connection.close()
+    assert caught.value.end is not None
+    assert (caught.value.end.returncode, caught.value.end.stderr.text()) == (1, "sudo: a password is required\n")
 
 
 def test_a_node_that_prints_for_ever_before_it_takes_a_command_is_given_up(
