@@ -158,10 +158,10 @@ def plan(pods: Pods, /, detailed_exitcode: bool, **options: Any) -> None:
 @pod_options
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 6 where something has drifted.")
-@pass_pods
-def status(pods: Pods, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
+@pass_access
+def status(access: Access, /, output: str, detailed_exitcode: bool, **options: Any) -> None:
     """Shows the POD's machines and its cluster, and where they are not what they were deployed as."""
-    result = pods.status(make_request(pods.layout, options))
+    result = access.status(make_request(access.layout, options))
     if output == "json":
         echo_json(result.to_json())
     else:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
 from iecpod.errors import UsageError
 from iecpod.pods.resolve import PodInputs
 from iecpod.provider import Console, Provider
 from iecpod.render.exports import PINNED_SSH, ssh_path
+from iecpod.render.kubeconfig import ADMIN_CONF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

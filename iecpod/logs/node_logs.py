@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
 from iecpod.errors import NodeError
 from iecpod.files.tar import OddTar, TarBounds, read_tar
 from iecpod.ports import Shell
+from iecpod.render.kubeconfig import ADMIN_CONF
 
 _KIB = 1 << 10
 _MIB = 1 << 20

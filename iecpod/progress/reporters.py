@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console
-
 from iecpod.errors import UsageError
 from iecpod.files.writer import READABLE, open_append
 from iecpod.ports import Reporter
 from iecpod.progress.event_lines import JsonLinesReporter, Run
-from iecpod.progress.live_display import LiveReporter
 from iecpod.progress.plain_lines import PlainReporter, heartbeat
 
 _LOG = logging.getLogger("iecpod.run")
@@ -41,6 +38,10 @@ def make_reporter(
             stack.enter_context(lines.whole_run())
             reporters.append(lines)
         if is_terminal and environ.get("TERM", "dumb") != "dumb":
+            from rich.console import Console
+
+            from iecpod.progress.live_display import LiveReporter
+
             console = Console(stderr=True, no_color=bool(environ.get("NO_COLOR")), highlight=False)
             reporters.append(stack.enter_context(contextlib.closing(LiveReporter(console))))
         else:

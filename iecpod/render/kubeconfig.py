@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from iecpod.yaml.document import dump_yaml
 
+#: The administrator's kubeconfig that kubeadm writes on a node of the control plane.
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:

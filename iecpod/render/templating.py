@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
+if TYPE_CHECKING:
+    import jinja2
 
 #: Characters that JSON leaves bare and a YAML reader refuses or folds into a line break.
 _NOT_YAML_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -18,6 +19,8 @@ _NOT_YAML_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
     """An environment whose templates fail, with `jinja2.UndefinedError`, on a missing or None value."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=loader,
         autoescape=_is_xml,
@@ -33,11 +36,15 @@ def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
 
 def make_package_environment() -> jinja2.Environment:
     """Templates that are part of the package: `iecpod/render/templates`."""
+    import jinja2
+
     return make_environment(jinja2.PackageLoader("iecpod.render", "templates"))
 
 
 def make_directory_environment(directory: Path) -> jinja2.Environment:
     """Templates outside the package, such as the project's `cloud-init` directory."""
+    import jinja2
+
     return make_environment(jinja2.FileSystemLoader(directory))
 
 
@@ -46,6 +53,8 @@ def _is_xml(template_name: str | None) -> bool:
 
 
 def _refuse_none(value: Any) -> Any:
+    import jinja2
+
     if value is None:
         raise jinja2.UndefinedError("a template prints a value that is None")
     return value
@@ -58,6 +67,8 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 
 def _refuse_unknown(value: Any) -> Any:
+    import jinja2
+
     if isinstance(value, jinja2.Undefined):
         str(value)  # StrictUndefined says which variable is missing
     raise TypeError(f"{type(value).__name__} has no JSON form; pass text to the template")

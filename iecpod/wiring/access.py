@@ -1,6 +1,8 @@
-"""The verbs that lead to a POD's nodes and cluster, and what other programs are given for that."""
+"""The verbs that look at a POD or lead to its nodes and cluster, and what other programs are given for that."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from iecpod.commands import guest_access
 from iecpod.commands.exports import exported_pod
@@ -15,11 +17,20 @@ from iecpod.ssh.keys import PodKeys, find_pod_keys
 from iecpod.wiring.pod_tools import PodAdapters
 from iecpod.wiring.session import Session
 
+if TYPE_CHECKING:
+    from iecpod.commands.status import PodStatus
+
 
 class Access:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.layout = session.layout
+
+    def status(self, request: PodRequest) -> PodStatus:
+        from iecpod.commands.status import observe_status
+
+        with self._session.pod(request, locked=False) as (inputs, tools):
+            return observe_status(inputs, tools)
 
     def ssh_argv(self, request: PodRequest, node: str | None, command: tuple[str, ...], *, tty: bool) -> list[str]:
         with self._session.pod(request, locked=False) as (inputs, tools):

@@ -12,19 +12,14 @@ from pathlib import Path
 from iecpod.checkpoints.checkpoint_store import checkpoints_dir
 from iecpod.design.machines import Seed
 from iecpod.hypervisor_uri import EMBEDDED, HypervisorUri
-from iecpod.images.build.release_images import ReleaseImages
-from iecpod.images.bundle.bundle_disk import ReleaseBundleDisks
-from iecpod.logs.archive import read_end
 from iecpod.model import Arch, PodRef
 from iecpod.options.choices import BundleVia
 from iecpod.ports import BaseImage, BundleDisks, Images, Reporter
 from iecpod.providers.libvirt.connection.system import SystemHost
 from iecpod.providers.libvirt.dependencies import NodeSecrets
 from iecpod.providers.libvirt.embedded.host import EmbeddedHost
-from iecpod.providers.libvirt.kvm_probe import kvm_boots
 from iecpod.providers.libvirt.objects import Emulator
 from iecpod.providers.libvirt.ports import HypervisorHost
-from iecpod.providers.libvirt.seed_iso import make_seed_iso
 from iecpod.release.release import Release
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys, find_pod_keys
 from iecpod.wiring.run_of_pod import RunOfPod
@@ -42,13 +37,19 @@ class CachedDiskSources:
     pod_dir: Path
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> Images:
+        from iecpod.images.build.release_images import ReleaseImages
+
         baked = bundle_via is BundleVia.IMAGE
         return ReleaseImages(release, self.cache_dir, self.apt_mirror, self.reporter, baked, self.pod_dir)
 
     def bundle_disks(self, release: Release) -> BundleDisks:
+        from iecpod.images.bundle.bundle_disk import ReleaseBundleDisks
+
         return ReleaseBundleDisks(release, self.cache_dir, self.apt_mirror, self.reporter)
 
     def kvm_boots(self, image: BaseImage, emulator: Emulator, arch: Arch) -> bool:
+        from iecpod.providers.libvirt.kvm_probe import kvm_boots
+
         return kvm_boots(image, emulator, arch, self.cache_dir)
 
 
@@ -74,6 +75,8 @@ class PodSeeds:
             )
 
     def make_seed(self, seed: Seed) -> bytes:
+        from iecpod.providers.libvirt.seed_iso import make_seed_iso
+
         return make_seed_iso(seed)
 
 
@@ -95,6 +98,8 @@ class LibvirtAdapters:
         )
 
     def read_console(self, path: str) -> str:
+        from iecpod.logs.archive import read_end
+
         try:
             return read_end(Path(path), _CONSOLE_TAIL_BYTES)[0].decode(errors="replace")
         except (FileNotFoundError, PermissionError):  # libvirt makes it for root alone on some hosts

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from iecpod.adapters.api_client import ApiClient
 from iecpod.adapters.host_kubectl import LocalKubectl, host_kubectl_argv, link_kubectl
 from iecpod.cache.artifacts import Cache
 from iecpod.design.cluster import DesiredCluster
@@ -17,43 +17,53 @@ from iecpod.pods.directory import check_pod_dir, make_pod_dir
 from iecpod.pods.ports import FindCredentials
 from iecpod.ports import NodeEndpoint, Shell, WayIn
 from iecpod.provider import Provider
-from iecpod.providers.existing.provider import ExistingProvider
-from iecpod.providers.libvirt.provider import LibvirtProvider
 from iecpod.release.release import Release
-from iecpod.ssh.connection import SshConnection
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
-from iecpod.ssh.shell import SshShell
 from iecpod.ssh_login import Login
-from iecpod.wiring.cached_software import CachedSoftware
-from iecpod.wiring.existing_tools import ExistingAdapters
-from iecpod.wiring.libvirt_tools import CachedDiskSources, LibvirtAdapters, PodSeeds
-from iecpod.wiring.own_kubeconfig import OwnKubeconfig
 from iecpod.wiring.run_of_pod import RunOfPod
+
+if TYPE_CHECKING:
+    from iecpod.adapters.api_client import ApiClient
+    from iecpod.ssh.shell import SshShell
+    from iecpod.wiring.cached_software import CachedSoftware
+    from iecpod.wiring.existing_tools import ExistingAdapters
+    from iecpod.wiring.libvirt_tools import LibvirtAdapters
 
 
 class PodNodes:
     """`NodeAccess` with the real adapters behind it."""
 
-    def __init__(self, layout: Layout, run: RunOfPod, software: CachedSoftware, login: Login) -> None:
+    def __init__(
+        self, layout: Layout, run: RunOfPod, apt_mirror: str, login: Login, software: Callable[[], CachedSoftware]
+    ) -> None:
         self._layout = layout
         self._run = run
-        self._software = software
+        self._apt_mirror = apt_mirror
         self._login = login
+        self._software = software
         self._refused: dict[str, IecpodError] = {}
 
     def provider(self, site: Site) -> Provider:
         check_pod_dir(self._layout, self._run.ref)
         if site.provider is ProviderName.EXISTING:
+            from iecpod.providers.existing.provider import ExistingProvider
+
             return ExistingProvider(self.existing_tools())
+        from iecpod.providers.libvirt.provider import LibvirtProvider
+
         assert site.uri is not None  # of libvirt's, it is known
         return LibvirtProvider(site.uri, self.libvirt_tools())
 
     def existing_tools(self) -> ExistingAdapters:
-        return ExistingAdapters(self._run, self, self._software, self._login, self._refused)
+        from iecpod.wiring.existing_tools import ExistingAdapters
+
+        return ExistingAdapters(self._run, self, self._software(), self._login, self._refused)
 
     def libvirt_tools(self) -> LibvirtAdapters:
+        from iecpod.wiring.libvirt_tools import CachedDiskSources, LibvirtAdapters, PodSeeds
+
         run, pod_dir = self._run, self._run.pod_dir
-        disks = CachedDiskSources(self._layout.cache_dir, self._software.apt_mirror, run.reporter, pod_dir)
+        disks = CachedDiskSources(self._layout.cache_dir, self._apt_mirror, run.reporter, pod_dir)
         seeds = PodSeeds(run.ref, self._layout.cloud_init_dir, pod_dir / "keys", self.keys)
         return LibvirtAdapters(run, disks, seeds)
 
@@ -82,6 +92,10 @@ class PodNodes:
     def api_server(
         self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
     ) -> ApiClient:
+        from iecpod.adapters.api_client import ApiClient
+        from iecpod.ssh.shell import SshShell
+        from iecpod.wiring.own_kubeconfig import OwnKubeconfig
+
         address, port = str(cluster.endpoint), cluster.api_port
         own = OwnKubeconfig(self._run.directory.kubeconfig_path, first.node, f"https://{cluster.api_endpoint}")
         load = find_credentials or own.load
@@ -91,6 +105,9 @@ class PodNodes:
 
 
 def _shell(node: NodeEndpoint, keys: PodKeys) -> SshShell:
+    from iecpod.ssh.connection import SshConnection
+    from iecpod.ssh.shell import SshShell
+
     return SshShell(
         SshConnection(
             node.hostname,

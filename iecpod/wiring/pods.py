@@ -1,4 +1,4 @@
-"""The verbs about a POD."""
+"""The verbs that change a POD, and those that say what they would change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from iecpod.checkpoints.checkpoint_store import CheckpointStore
-from iecpod.commands import deploy, plan, redeploy, status, teardown
+from iecpod.commands import deploy, plan, redeploy, teardown
 from iecpod.commands.checkpoint.redeploy import redeploy_with_checkpoint
 from iecpod.commands.conformance import run_conformance
 from iecpod.commands.exports import write_exports
@@ -98,10 +98,6 @@ class Pods:
             return ""
         store = CheckpointStore(self.layout.cache_dir)
         return fit_text(find_fit(store, request.ref, result.inputs), result.inputs)
-
-    def status(self, request: PodRequest) -> status.PodStatus:
-        with self._session.pod(request, locked=False) as (inputs, tools):
-            return status.observe_status(inputs, tools)
 
     def teardown(self, request: PodRequest, events: Path | None) -> Removed:
         """Works by the POD's name alone where it was deployed from here, whatever became of its descriptors."""

@@ -6,9 +6,7 @@ from iecpod.deploy.kubectl.admin_credentials import read_credentials
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import IecpodError
 from iecpod.ports import Shell
-from iecpod.render.kubeconfig import Credentials
-
-ADMIN_CONF = "/etc/kubernetes/admin.conf"
+from iecpod.render.kubeconfig import ADMIN_CONF, Credentials
 
 
 class AdminConf:

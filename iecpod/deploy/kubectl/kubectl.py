@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF
 from iecpod.deploy.kubectl.api import Api, parse_answer
 from iecpod.deploy.waiting.waits import Waits
 from iecpod.errors import ApiRefused, CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
 from iecpod.ports import CommandResult, HostKubectl, Shell
+from iecpod.render.kubeconfig import ADMIN_CONF
 from iecpod.wait import NotYet
 
 NODES = "/api/v1/nodes"

@@ -72,7 +72,7 @@ signal CONT "kube-controller kube-scheduler"
 
 #: A second where the host has the guest's memory; where it has not, since the guest has not used it or was restored
 #: without it, the host has to find it first, which took 25 s. Such memory is zeros already.
-_CLEARING_SECONDS = 8
+_CLEARING_SECONDS = 5
 
 # The script is a file, since systemd would put values of its own in the place of `${...}`.
 PREPARE = f"""

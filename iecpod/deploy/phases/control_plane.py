@@ -6,7 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF, AdminConf
+from iecpod.deploy.kubectl.admin_conf import AdminConf
 from iecpod.deploy.kubectl.bootstrap_token import make_token
 from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, NO_ANSWER, Kubectl, KubectlAt, api_awaited
 from iecpod.deploy.node.clean_up import cleaned_up
@@ -17,6 +17,7 @@ from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import CommandFailed, WaitTimeout
 from iecpod.ports import Shell
 from iecpod.render.kubeadm import cri_socket, render_init_config
+from iecpod.render.kubeconfig import ADMIN_CONF
 from iecpod.render.low_overhead import PATCHES_DIR, has_plain_init, render_patches
 
 _CONFIG = "/etc/kubernetes/iecpod-init.yaml"

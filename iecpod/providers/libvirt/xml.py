@@ -7,13 +7,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from iecpod import naming
 from iecpod.model import PodRef
 from iecpod.providers.libvirt.objects import DesiredDomain, DesiredNetwork, Kind, Mark, Resource
 from iecpod.render.templating import make_package_environment
+
+if TYPE_CHECKING:
+    import jinja2
 
 NO_INPUTS: Mapping[str, str] = MappingProxyType({})
 

@@ -20,12 +20,15 @@ from iecpod.errors import DescriptorError
 from iecpod.pods.request import lab_defaults
 from iecpod.pods.resolve import resolve_request
 from iecpod.pods.saved import SavedPod
+from iecpod.ssh.keys import ensure_pod_keys
 from tests.unit.command_line import layout_below, run, write_pod
 from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR
 
 #: Libraries that only verbs of a POD that lives need.
 OF_DEPLOY = {"libvirt", "paramiko", "rich", "netaddr", "jinja2", "cryptography", "pycdlib"}
 OF_DESCRIPTORS = {"yaml", "jsonschema"}
+#: Those that a question must not wait for: they make machines, log in to them, fetch, or draw.
+OF_WORK = {"rich", "jinja2", "pycdlib", "paramiko", "urllib3"}
 _LOADED = """
 import sys
 from iecpod.cli.main import main
@@ -45,7 +48,7 @@ def libraries_of(tmp_path: Path, *arguments: str) -> set[str]:
         text=True,
         check=True,
     )
-    return set(done.stderr.split()) & (OF_DEPLOY | OF_DESCRIPTORS)
+    return set(done.stderr.split()) & (OF_DEPLOY | OF_DESCRIPTORS | OF_WORK)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,12 @@ def test_help_loads_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
 )
 def test_validate_loads_what_descriptors_need(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert libraries_of(tmp_path, *arguments) == OF_DESCRIPTORS
+
+
+def test_access_to_a_cluster_loads_nothing_that_works_on_machines(tmp_path: Path) -> None:
+    ensure_pod_keys(tmp_path / "pods" / "local" / "virtual1" / "keys", "test")
+    loaded = libraries_of(tmp_path, "export", "-l", "local", "-p", "virtual1", "env")
+    assert "libvirt" in loaded and not loaded & OF_WORK
 
 
 def test_help_names_the_default_software_of_lab_local(tmp_path: Path) -> None:

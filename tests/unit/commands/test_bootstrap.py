@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -99,14 +99,19 @@ class Adapters(PodAdapters):
 
     def __init__(self, layout: Layout, machines: FakeMachines) -> None:
         super().__init__(layout, REF, RecordingReporter(), "")
-        self.nodes = Nodes(layout, self.run, self.software, Login(user="iec"), machines)
+        self.nodes = Nodes(layout, self.run, Login(user="iec"), lambda: self.software, machines)
 
 
 class Nodes(PodNodes):
     def __init__(
-        self, layout: Layout, run: RunOfPod, software: CachedSoftware, login: Login, machines: FakeMachines
+        self,
+        layout: Layout,
+        run: RunOfPod,
+        login: Login,
+        software: Callable[[], CachedSoftware],
+        machines: FakeMachines,
     ) -> None:
-        super().__init__(layout, run, software, login)
+        super().__init__(layout, run, "", login, software)
         self._machines = machines
 
     def existing_tools(self) -> ExistingAdapters:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from iecpod.deploy.kubectl.admin_conf import ADMIN_CONF, AdminConf
+from iecpod.deploy.kubectl.admin_conf import AdminConf
 from iecpod.deploy.kubectl.api import Api
 from iecpod.deploy.kubectl.kubectl import Kubectl
 from iecpod.deploy.phases.certificates import ISSUE, RENEW, STOP, CertificatesPhase
@@ -20,6 +20,7 @@ from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.design.cluster import DesiredCluster
 from iecpod.errors import NodeError, WaitTimeout
 from iecpod.ports import ApiAnswer, CommandResult
+from iecpod.render.kubeconfig import ADMIN_CONF
 from tests.fakes import FakeShell, fake_phase_tools
 from tests.fakes.api_server import SILENT, FakeApiServer
 from tests.unit.deploy.admin_conf import admin, admin_conf
