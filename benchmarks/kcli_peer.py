@@ -22,6 +22,8 @@ from iecpod.providers.libvirt.qemu_account import find_account
 _ISO_PROGRAMS = ("genisoimage", "mkisofs", "xorrisofs")
 _PROGRAMS = ("kcli", "virsh", "ssh", "ssh-keygen", "nsenter", "unshare")
 _LIMIT_SECONDS = 1200.0
+#: What a guest calls the NIC of the domain that kcli makes. kcli guesses by the image's name, and waits for `eth0`.
+_NIC = "enp3s0"
 
 _QEMU_CONF = 'user = "root"\ngroup = "root"\nsecurity_driver = "none"\ncgroup_controllers = [ ]\nnamespaces = [ ]\n'
 _LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
@@ -98,7 +100,7 @@ def _prepare(directory: Path, image: Path, machines: Mapping[str, Machine], ente
     _run([*virsh, "net-start", "default"])
     _run([*virsh, "pool-define-as", "default", "dir", "--target", str(pool)])
     _run([*virsh, "pool-start", "default"])
-    common = {"image": "base.qcow2", "nets": ["default"], "uefi": True, "virttype": "qemu"}
+    common = {"image": "base.qcow2", "nets": [{"name": "default", "nic": _NIC}], "uefi": True, "virttype": "qemu"}
     plan = {
         name: {**common, "numcpus": machine.vcpus, "memory": machine.memory_mib} for name, machine in machines.items()
     }
