@@ -81,9 +81,11 @@ def _copier(descriptor: int, log: IO[bytes], most_bytes: int) -> Callable[[], bo
 
 def _has_more(descriptor: int, seconds: float, copy: Callable[[], bool]) -> bool:
     """Copies what is printed in that time; False once no process is left that could print."""
+    output = select.poll()  # select() takes no descriptor from 1024 on
+    output.register(descriptor, select.POLLIN)
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        if select.select([descriptor], [], [], left)[0] and not copy():
+        if output.poll(left * 1000) and not copy():
             return False
     return True
 
