@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any, Protocol
 
 from iecpod.cache.artifacts import Artifact, Cache
 from iecpod.cache.hashed_files import place_file
-from iecpod.errors import ImageError
+from iecpod.errors import IecpodError, ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, write_archive
 from iecpod.images.build.apt import AptRoot
 from iecpod.images.build.debian_kubernetes import kubernetes_recipe
@@ -68,6 +70,8 @@ def ensure_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str)
     def make(directory: Path) -> Mapping[str, Any]:
         for name in ("debs", "bin", "images"):
             (directory / name).mkdir()
+        trees = (cache, release, source, arch, apt_mirror)
+        threading.Thread(target=_prepare_trees, args=trees, daemon=True).start()
         compiled = _compile(cache, release, source, arch, apt_mirror)
         for program in compiled.node_programs():
             place_file(program, directory / "bin" / program.name)
@@ -82,6 +86,16 @@ def ensure_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str)
     doing = f"making the software of {release.name} for {arch.debian}"
     made = cache.ensure("software", software_recipe(release, arch), make, doing)
     return Software(made.path, tuple(str(reference) for reference in made.facts["images"]))
+
+
+def _prepare_trees(cache: Cache, release: Release, source: BundleSource, arch: Arch, apt_mirror: str) -> None:
+    """Makes what needs no compiled program beside the compiler, which leaves processors idle while it links.
+
+    What fails here fails again where it is needed.
+    """
+    with contextlib.suppress(IecpodError, OSError):
+        ensure_rootfs(cache, release.image, arch, apt_mirror)
+        ensure_layer(cache, release.image, source.image_packages, arch, apt_mirror)
 
 
 class _Compiled(Protocol):
