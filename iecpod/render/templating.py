@@ -53,9 +53,9 @@ def _is_xml(template_name: str | None) -> bool:
 
 
 def _refuse_none(value: Any) -> Any:
-    import jinja2
-
     if value is None:
+        import jinja2
+
         raise jinja2.UndefinedError("a template prints a value that is None")
     return value
 

@@ -70,8 +70,8 @@ def ensure_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str)
     def make(directory: Path) -> Mapping[str, Any]:
         for name in ("debs", "bin", "images"):
             (directory / name).mkdir()
-        trees = (cache, release, source, arch, apt_mirror)
-        threading.Thread(target=_prepare_trees, args=trees, daemon=True).start()
+        arguments = (cache, release, source, arch, apt_mirror)
+        threading.Thread(target=_prepare_trees, args=arguments, daemon=True).start()
         compiled = _compile(cache, release, source, arch, apt_mirror)
         for program in compiled.node_programs():
             place_file(program, directory / "bin" / program.name)
