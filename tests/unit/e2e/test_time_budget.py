@@ -30,6 +30,14 @@ def test_a_file_that_would_not_end_in_time_is_skipped_by_name() -> None:
     assert budget.refusal("other/three.py", 152.0) == "", "a shorter one still fits"
 
 
+def test_an_image_that_is_made_on_the_way_makes_no_machine_slow() -> None:
+    budget = TimeBudget(1000.0, USUAL, started=0.0)
+    assert budget.refusal("pod/one.py", 0.0) == ""
+    budget.leave_out(700.0)
+    assert budget.refusal("pod/two.py", 790.0) == "", "90 s were its own, and 210 s are left"
+    assert budget.slowness == 1.0
+
+
 def test_a_fast_machine_counts_as_a_usual_one() -> None:
     budget = TimeBudget(220.0, USUAL, started=0.0)
     assert budget.refusal("pod/one.py", 0.0) == ""
