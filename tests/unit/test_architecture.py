@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "iecpod"
+TESTS = ROOT / "tests"
 
 #: Lowest first; a module imports from its own layer and from those below. The longest matching prefix counts.
 LAYERS = (
@@ -244,3 +246,11 @@ def test_documents_name_files_that_exist(document: str) -> None:
     named = set(re.findall(r"`((?:[\w-]+/)+[\w-]+\.py)`", (ROOT / document).read_text()))
     roots = (ROOT, PACKAGE, ROOT / "tests", PACKAGE / "providers" / "libvirt")
     assert {name for name in named if not any((root / name).exists() for root in roots)} == set()
+
+
+def test_pytest_looks_into_every_directory_of_tests(pytestconfig: pytest.Config) -> None:
+    """It passes over some names by default, such as `build`, and says nothing of it."""
+    passed_over = pytestconfig.getini("norecursedirs")
+    of_tests = {path.parent for path in TESTS.rglob("test_*.py")}
+    names = {part for directory in of_tests for part in directory.relative_to(TESTS).parts}
+    assert names and not {name for name in names for pattern in passed_over if fnmatch(name, pattern)}

@@ -94,7 +94,7 @@ def test_the_key_changes_with_sources_compiler_flags_and_architecture() -> None:
         compile_recipe(dataclasses.replace(runc, tags=()), toolchain, image, Arch.X86_64),
         compile_recipe(dataclasses.replace(runc, variables={"a.b": "{version}"}), toolchain, image, Arch.X86_64),
         compile_recipe(dataclasses.replace(runc, directory="crictl"), toolchain, image, Arch.X86_64),
-        compile_recipe(runc, toolchain, dataclasses.replace(image, suite="trixie"), Arch.X86_64),
+        compile_recipe(runc, toolchain, dataclasses.replace(image, suite="bookworm"), Arch.X86_64),
     ]
     assert len({json.dumps(recipe, sort_keys=True) for recipe in recipes}) == len(recipes)
     assert recipes[0] == compile_recipe(runc, toolchain, image, Arch.X86_64)
@@ -297,7 +297,7 @@ def test_the_layer_of_busybox_says_of_which_package_it_is(tmp_path: Path) -> Non
     layer = ensure_busybox(cache, RELEASE.image, Arch.X86_64, "")
     assert layer.path == made.path / "layer.tar"
     assert layer.labels == {
-        "org.opencontainers.image.source": "https://packages.debian.org/bookworm/busybox-static",
+        "org.opencontainers.image.source": "https://packages.debian.org/trixie/busybox-static",
         "org.opencontainers.image.version": "1:1.35.0-4",
         "org.opencontainers.image.revision": f"sha256:{made.files['layer.tar']['sha256']}",
     }
