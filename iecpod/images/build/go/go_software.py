@@ -5,6 +5,7 @@ One binary holds all programs of Kubernetes. Nodes and images have the same file
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.cache.artifacts import Artifact, Cache
-from iecpod.errors import ImageError
+from iecpod.errors import IecpodError, ImageError
 from iecpod.images.archives.docker_archive import ContainerImage, write_layer
 from iecpod.images.build.busybox import busybox_recipe, ensure_busybox
 from iecpod.images.build.c_toolchain import CToolchain
@@ -66,7 +67,7 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
     later = [module for module in source.modules[1:] if not build.is_compiled(module, arch)]
     threading.Thread(target=build.prefetch, args=(later, arch), daemon=True).start()
     programs = build.ensure_all(source.modules, arch)
-    build.finish()
+    threading.Thread(target=_finish, args=(build,)).start()
     if not source.test_images:
         return GoSoftware(release, source, programs)
     test_images = ConformanceImages(
@@ -79,6 +80,12 @@ def compile_go_release(cache: Cache, release: Release, source: GoSource, arch: A
         vendor={_VENDOR_LABEL: _VENDOR},
     )
     return GoSoftware(release, source, programs, test_images)
+
+
+def _finish(build: GoBuild) -> None:
+    """Removes a hundred thousand files beside what comes next; the process waits for it. `gc` removes what stays."""
+    with contextlib.suppress(IecpodError, OSError):
+        build.finish()
 
 
 def start_build(cache: Cache, release: Release, source: GoSource, apt_mirror: str = "") -> GoBuild:
