@@ -3,8 +3,8 @@
 On each node a transient unit (`iecpod-instant`) stops the processes that act on the time, by SIGSTOP, until it sees
 that time has passed while the node stood still. It sees that by the RTC, which follows the host's clock, and it is in
 the memory that is saved: so it steps the clock of a restored node before the kubelet runs there, and before anybody
-can log in. The controller manager continues later, when kubelets have renewed their leases. A node that is not paused
-continues by itself.
+can log in. The controller manager of a restored node continues later, when kubelets have renewed their leases. A node
+that is not paused continues when the connection of the run that saves it ends, or by itself after minutes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ MOST_SECONDS_OFF = 2
 #: The controller manager counts the hour of its tokens by the monotonic clock, which stands still in a paused guest:
 #: after a restore an hour later, its requests were unauthorized, and no worker could join. Its kubelet starts another.
 _MOST_SECONDS_OF_TOKENS = 300
+#: A node that stood still for longer was restored: a save takes seconds. The controller manager takes a node for lost
+#: whose lease it has not seen renewed for 40 s, so it does not wait after each of several saves.
+_MOST_SECONDS_OF_PAUSE = 15
 
 # Nothing is started while it looks, since each program costs an emulated guest tenths of a second, and seconds on a
 # busy host: date(1) adds to the time at which it runs. `uptime` stands still in a guest that is paused, the RTC not.
@@ -56,16 +59,19 @@ began=$up
 moved=0
 signal STOP "kubelet kube-controller kube-scheduler"
 while [ $(( up - began )) -lt 240 ] && [ ! -e $over ]; do
+    # Before it looks: sshd of a restored node may end at once.
+    gone=
+    [ -e "/proc/$1" ] || gone=yes
     look
     moved=$(( ahead - before ))
-    [ "${{moved#-}}" -gt {MOST_SECONDS_OFF} ] && break
+    [ "${{moved#-}}" -gt {MOST_SECONDS_OFF} ] || [ -n "$gone" ] && break
     sleep 0.2
 done
 [ "${{moved#-}}" -gt {MOST_SECONDS_OFF} ] && date --set "$moved seconds"
 signal CONT kubelet
 touch $over
 take_vlans
-sleep 15
+[ "${{moved#-}}" -gt {_MOST_SECONDS_OF_PAUSE} ] && sleep 15
 [ "${{moved#-}}" -gt {_MOST_SECONDS_OF_TOKENS} ] && signal KILL kube-controller
 signal CONT "kube-controller kube-scheduler"
 """
@@ -74,6 +80,7 @@ signal CONT "kube-controller kube-scheduler"
 #: without it, the host has to find it first, which took 25 s. Such memory is zeros already.
 _CLEARING_SECONDS = 5
 
+# sshd's process ends with the run that saves, however that ends: a node whose saver was killed continues at once.
 # The script is a file, since systemd would put values of its own in the place of `${...}`.
 PREPARE = f"""
 rm -f /run/iecpod-instant.over
@@ -81,8 +88,14 @@ if [ -e /run/systemd/transient/iecpod-instant.service ]; then
     systemctl stop iecpod-instant.service
     systemctl reset-failed iecpod-instant.service
 fi 2>/dev/null
+saver=$$
+until read -r name < "/proc/$saver/comm" && [ "${{name#sshd}}" != "$name" ]; do
+    while read -r key saver && [ "$key" != PPid: ]; do :; done < "/proc/$saver/status" && [ "$saver" -gt 1 ] && continue
+    echo 'no sshd that this runs under' >&2
+    exit 1
+done
 printf '%s' "$1" > /run/iecpod-instant.sh
-systemd-run --quiet --collect --unit=iecpod-instant sh /run/iecpod-instant.sh || exit 1
+systemd-run --quiet --collect --unit=iecpod-instant sh /run/iecpod-instant.sh "$saver" || exit 1
 choom -n 1000 -- timeout {_CLEARING_SECONDS} python3 -I -S -c "$2" 2>/dev/null
 exit 0
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -14,12 +15,23 @@ from pathlib import Path
 
 import pytest
 
-from iecpod.deploy.node.guest_instant import INSTANT, LOOK, SETTLE, ClockPhase, prepare_nodes, settle_nodes
+from iecpod.deploy.node.guest_instant import (
+    CLEAR_MEMORY,
+    INSTANT,
+    LOOK,
+    PREPARE,
+    SETTLE,
+    ClockPhase,
+    prepare_nodes,
+    settle_nodes,
+)
 from iecpod.errors import NodeError
 from tests.fakes import FakeShell, RecordingReporter
 
 #: Not those of a cluster that may run on this machine, nor of tests beside these: the script looks at all processes.
 KUBELET, CONTROLLER = f"let-{os.getpid()}", f"control-{os.getpid()}"
+#: The process of sshd in which a node was prepared: it runs as long as these tests.
+SAVER = str(os.getpid())
 
 
 @dataclass
@@ -120,7 +132,7 @@ def test_nics_with_tagged_networks_take_all_frames(node: Node) -> None:
     ip = node.directory / "bin/ip"
     ip.write_text(f'#!/bin/sh\necho "$*" >> {node.directory}/links\n')
     ip.chmod(0o755)
-    script = node.start(INSTANT)
+    script = node.start(INSTANT, SAVER)
     node.wait_for(KUBELET, "T")
     (node.directory / "over").touch()
     assert script.wait(timeout=30) == 0
@@ -128,7 +140,7 @@ def test_nics_with_tagged_networks_take_all_frames(node: Node) -> None:
 
 
 def test_a_kubelet_stands_still_until_its_clock_was_stepped(node: Node) -> None:
-    script = node.start(INSTANT)
+    script = node.start(INSTANT, SAVER)
     node.wait_for(KUBELET, "T")
     node.wait_for(CONTROLLER, "T")
     time.sleep(1)
@@ -145,7 +157,7 @@ def test_a_kubelet_stands_still_until_its_clock_was_stepped(node: Node) -> None:
 def test_a_clock_that_differs_from_the_rtc_keeps_its_difference(node: Node) -> None:
     node.ahead = -3600
     node.write_rtc()
-    script = node.start(INSTANT)
+    script = node.start(INSTANT, SAVER)
     node.wait_for(KUBELET, "T")
     time.sleep(0.5)
     node.ahead += 100
@@ -155,7 +167,7 @@ def test_a_clock_that_differs_from_the_rtc_keeps_its_difference(node: Node) -> N
 
 
 def test_a_node_that_was_not_paused_continues_when_it_is_settled(node: Node) -> None:
-    script = node.start(INSTANT)
+    script = node.start(INSTANT, SAVER)
     node.wait_for(KUBELET, "T")
     assert node.start(LOOK).wait(20) == 1, "it stands still yet"
     assert node.start(SETTLE, "0").wait(20) == 0
@@ -164,6 +176,65 @@ def test_a_node_that_was_not_paused_continues_when_it_is_settled(node: Node) -> 
     assert node.date_set == []
     looked = node.start(LOOK)
     assert abs(float(looked.communicate(timeout=20)[0]) - time.time()) < 10 and looked.returncode == 0
+
+
+def test_a_node_whose_saver_was_killed_continues_at_once(node: Node) -> None:
+    saver = subprocess.Popen(["/bin/sleep", "120"])
+    script = node.start(INSTANT, str(saver.pid))
+    node.wait_for(KUBELET, "T")
+    saver.kill()
+    saver.wait()
+    node.wait_for(KUBELET, "S")
+    node.wait_for(CONTROLLER, "S")
+    assert script.wait(20) == 0 and node.date_set == []
+
+
+def test_a_restored_node_whose_saver_has_ended_steps_its_clock(node: Node) -> None:
+    """The connection of another day breaks as soon as the node runs: the script stops here for both at once."""
+    saver = subprocess.Popen(["/bin/sleep", "120"])
+    script = node.start(INSTANT, str(saver.pid))
+    node.wait_for(KUBELET, "T")
+    script.send_signal(signal.SIGSTOP)
+    saver.kill()
+    saver.wait()
+    node.ahead = 40 * 86_400
+    node.write_rtc()
+    script.send_signal(signal.SIGCONT)
+    node.wait_for(KUBELET, "S")
+    assert abs(node.moved - node.ahead) <= 2
+    assert script.wait(20) == 0
+
+
+def test_a_save_stops_the_controller_manager_no_longer_than_the_kubelet(node: Node) -> None:
+    script = node.start(INSTANT, SAVER)
+    node.wait_for(KUBELET, "T")
+    node.ahead = 5
+    node.wait_until_over()
+    assert script.wait(1) == 0
+    assert node.state(CONTROLLER) == "S"
+
+
+def test_a_node_is_prepared_as_long_as_its_connection_stands(tmp_path: Path) -> None:
+    """The script is started below a process that has sshd's name, as on Debian 13."""
+    sshd = tmp_path / "sshd-session"
+    shutil.copy("/bin/dash", sshd)
+    for name in ("systemctl", "choom"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+    (tmp_path / "systemd-run").write_text('#!/bin/sh\necho "$@"\n')
+    for path in tmp_path.iterdir():
+        path.chmod(0o755)
+    script = PREPARE.replace("/run/", f"{tmp_path}/")
+    below = ["sh", "-c", 'sh -c "$@"; true', "sudo", script, "prepare", INSTANT, CLEAR_MEMORY]
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [str(sshd), "-c", '"$@"; true', "sshd", *below], env=environ, stdout=subprocess.PIPE, text=True
+    )
+    printed = process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    assert printed.split()[-2:] == [f"{tmp_path}/iecpod-instant.sh", str(process.pid)]
+    nowhere = [*below[:4], script.replace("#sshd}", "#nowhere}"), *below[5:]]
+    refused = subprocess.run(nowhere, env=environ, capture_output=True, text=True, timeout=30)
+    assert "no sshd" in refused.stderr and refused.stdout == ""
 
 
 def test_a_clock_is_moved_by_what_it_is_behind(node: Node) -> None:
