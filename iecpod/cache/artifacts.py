@@ -132,7 +132,9 @@ class Cache:
 
     def _described(self, does: str) -> Notify:
         def notify(holder: str) -> None:
-            self.reporter.progress(f"waiting for another run that {does}" + (f": {holder}" if holder else ""))
+            # Without a holder, it may be another thread of this run.
+            whom = f"another run that {does}: {holder}" if holder else f"the run that {does}"
+            self.reporter.progress(f"waiting for {whom}")
 
         return notify
 
