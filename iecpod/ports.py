@@ -155,10 +155,11 @@ class Shell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """`status` is HTTP's."""
+    """`status` is HTTP's. `sent_at` is Unix time by the clock of whoever answered (RFC 9110, 6.6.1), if it says it."""
 
     status: int
     content: bytes = field(repr=False)
+    sent_at: float | None = None
 
 
 #: Of one answer of an API server: all pods of a large POD are some MiB.

@@ -84,7 +84,7 @@ class ApiClient:
         headers |= {"Content-Type": content_type} if body else {}
         with self._lock:
             reply = self._asked(method, path, body, headers, time.monotonic() + timeout_seconds)
-        return ApiAnswer(reply.status, reply.content)
+        return ApiAnswer(reply.status, reply.content, reply.sent_at)
 
     def close(self) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -160,11 +161,12 @@ def _pool_manager(proxy: Proxy | None) -> PoolManager:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Where the connection `is_kept`, it takes another request."""
+    """Where the connection `is_kept`, it takes another request. `sent_at` is Unix time, where the reply has a date."""
 
     status: int
     content: bytes = field(repr=False)
     is_kept: bool
+    sent_at: float | None
 
 
 def read_page(connection: socket.socket, host: str, size: Size, patience: Patience) -> bytes:
@@ -200,7 +202,16 @@ def exchange(
         response = client.getresponse()
     is_kept = client.sock is not None
     with closing(response):
-        return Reply(response.status, _answer(response, deadline, size).content(), is_kept)
+        content = _answer(response, deadline, size).content()
+        return Reply(response.status, content, is_kept, _sent_at(response.headers.get("Date", "")))
+
+
+def _sent_at(date: str) -> float | None:
+    """Unix time of a `Date`; None for what is none, or is not in GMT (RFC 9110, 5.6.7)."""
+    try:
+        return parsedate_to_datetime(date).timestamp() if date.endswith(" GMT") else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _answer(response: BaseHTTPResponse, deadline: _Deadline, size: Size, part: Part = WHOLE) -> Answer:

@@ -25,10 +25,14 @@ _KINDS = {
 
 
 class FakeApiServer:
-    """`objects` by path. What is in `next_answers` comes first, an exception is raised."""
+    """`objects` by path; `clocks` has Unix time by the node, of kubelets that answer.
+
+    What is in `next_answers` comes first, an exception is raised.
+    """
 
     def __init__(self, objects: Mapping[str, Any] | None = None) -> None:
         self.objects: dict[str, Any] = dict(objects or {})
+        self.clocks: dict[str, float] = {}
         self.requests: list[str] = []
         self.bodies: list[Any] = []
         self.next_answers: list[ApiAnswer | Exception] = []
@@ -70,6 +74,8 @@ class FakeApiServer:
             assert query == {"fieldManager": ["iecpod"], "force": ["true"]}
             self.objects[path] = json.loads(body)
             return _said(200, self.objects[path])
+        if (parts := path.split("/"))[-2:] == ["proxy", "healthz"]:
+            return ApiAnswer(200, b"ok", self.clocks[parts[-3]]) if parts[-3] in self.clocks else BUSY
         if path not in self.objects:
             return _said(404, {"kind": "Status", "message": f"{path} not found"})
         return _said(200, self.objects[path] if method == "GET" else self.objects.pop(path))

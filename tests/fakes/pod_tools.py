@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from iecpod.deploy.node.cni_files import CHECK, INSTALL
 from iecpod.deploy.phases.control_plane import LOOK
@@ -161,7 +162,19 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
     seen = "admin.conf=yes\nmanifests=yes\nkube-scheduler.yaml=yes\njob=inactive\n"
     shell.on("sh", "-c", LOOK, stdout=seen)
     shell.on("sh", "-c", LOOK_AT_JOIN, stdout="kubelet.conf=yes\njob=inactive\n")
-    items = [
+    kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
+    for path, item in api_objects().items():
+        shell.on(*kubectl, f"--raw={path}", stdout=json.dumps(item))
+    shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
+    # What the CNI phase writes is what the node has from then on.
+    shell.on("sh", "-c", CHECK, stdout=MISSING).on("sh", "-euc", INSTALL).on("sh", "-c", CHECK, stdout=IN_PLACE)
+    shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
+    return shell
+
+
+def api_objects() -> dict[str, Any]:
+    """What the API server of a verified cluster has, by path."""
+    nodes = [
         {
             "metadata": {"name": name},
             "spec": {"podCIDR": f"100.100.{NODES.index(name)}.0/24"},
@@ -172,15 +185,11 @@ def _shell_of_a_ready_node(hostname: str) -> FakeShell:
         }
         for name in NODES
     ]
-    kubectl = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get")
-    shell.on(*kubectl, "--raw=/api/v1/nodes", stdout=json.dumps({"items": items}))
     kube_system = "namespaces/kube-system"
-    shell.on(*kubectl, f"--raw=/apis/apps/v1/{kube_system}/daemonsets/kube-proxy", stdout='{"kind": "DaemonSet"}')
     checks = "cluster-ip node-port jumpserver pod-to-pod full-packets"
     record = {"data": {"nodes": " ".join(NODES), "image": "registry.iecpod.internal/nginx:bookworm", "checks": checks}}
-    shell.on(*kubectl, f"--raw=/api/v1/{kube_system}/configmaps/iecpod-verified", stdout=json.dumps(record))
-    shell.reply(("cat",), lambda argv, _stdin: CommandResult(0, shell.files.get(argv[1], b"").decode(), ""))
-    # What the CNI phase writes is what the node has from then on.
-    shell.on("sh", "-c", CHECK, stdout=MISSING).on("sh", "-euc", INSTALL).on("sh", "-c", CHECK, stdout=IN_PLACE)
-    shell.files["/etc/kubernetes/admin.conf"] = admin_conf()
-    return shell
+    return {
+        "/api/v1/nodes": {"items": nodes},
+        f"/apis/apps/v1/{kube_system}/daemonsets/kube-proxy": {"kind": "DaemonSet"},
+        f"/api/v1/{kube_system}/configmaps/iecpod-verified": record,
+    }

@@ -18,10 +18,10 @@ from iecpod.commands.checkpoint.save import checkpoints_provider
 from iecpod.commands.deploy import DeployRun, make_report, phase_tools, withdraw
 from iecpod.commands.teardown import teardown
 from iecpod.deploy.kubectl.admin_conf import AdminConf
-from iecpod.deploy.kubectl.node_leases import RenewedLeases
+from iecpod.deploy.kubectl.answering_kubelets import AnsweringKubelets
 from iecpod.deploy.node.guest_instant import ClockPhase
 from iecpod.deploy.phases.certificates import CertificatesPhase
-from iecpod.deploy.phases.known_by_leases import KnownByLeases
+from iecpod.deploy.phases.known_by_kubelets import KnownByKubelets
 from iecpod.deploy.phases.kubeconfig import KubeconfigPhase
 from iecpod.deploy.phases.reachable import ReachablePhase
 from iecpod.deploy.phases.ready import ReadyPhase
@@ -262,8 +262,8 @@ class _Restore:
         verify = VerifyPhase(cluster, shells, shared, provider.way.open_socket, kubectl_at=kubectl_at)
         if certificates.probe() is None or any(state.memory is None for state in states):
             return [*machines, *nodes, certificates, ready, verify]
-        leases = RenewedLeases(cluster, kubectl_at(first), shared.waits)
-        known = (KnownByLeases(phase, leases) for phase in (*nodes, ready))
+        kubelets = AnsweringKubelets(cluster, kubectl_at(first), shared.waits)
+        known = (KnownByKubelets(phase, kubelets) for phase in (*nodes, ready))
         return [*machines, *known, replace(verify, has_routes=True)]
 
     def _states(self, current: CheckpointInputs) -> list[MachineState]:

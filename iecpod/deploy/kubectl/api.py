@@ -46,6 +46,10 @@ class Api:
         """Of a path that answers with a status, and a text for people: `/readyz`."""
         self._ask("GET", path, timeout_seconds=timeout_seconds)
 
+    def sent_at(self, path: str, *, timeout_seconds: float) -> float | None:
+        """Unix time by the clock of whoever answers at that path: a kubelet, where the server passes it on."""
+        return self._ask("GET", path, timeout_seconds=timeout_seconds).sent_at
+
     def find(self, path: str, *, timeout_seconds: float) -> Json | None:
         """As `load`; None where the server says that there is no such object."""
         try:

@@ -80,6 +80,11 @@ class Kubectl:
             return
         self.run("get", f"--raw={path}", timeout_seconds=timeout_seconds)
 
+    def sent_at(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> float | None:
+        """See `Api.sent_at`. None where it is kubectl that would ask: it does not print that."""
+        api = self._ready_api()
+        return None if api is None else api.sent_at(path, timeout_seconds=timeout_seconds)
+
     def find(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> Json | None:
         """As `load`; None where the API server says that there is no such object."""
         if (api := self._ready_api()) is not None:

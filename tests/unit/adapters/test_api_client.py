@@ -38,6 +38,7 @@ class Server:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.answer: Callable[[str, str, bytes], bytes | None] = lambda *_: b"{}"
+        self.date: str | None = None
         self.connections = 0
         self.clients: list[Any] = []
         server = self
@@ -60,6 +61,9 @@ class Server:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(timestamp) if server.date is None else server.date
 
             do_GET = do_POST = do_PATCH = do_DELETE = do
 
@@ -110,6 +114,32 @@ def test_it_is_the_administrator_and_keeps_its_connection(server: Server) -> Non
     assert client.request("GET", "/missing", timeout_seconds=20).status == 404
     assert server.connections == 1
     assert server.clients[0]["subject"][-1] == (("commonName", "kubernetes-admin"),)
+
+
+def test_the_time_of_an_answer_is_that_of_its_server(server: Server) -> None:
+    client = client_of(server)
+    sent_at = client.request("GET", "/api", timeout_seconds=20).sent_at
+    assert sent_at is not None and abs(sent_at - time.time()) < 20
+    server.date = "Sun, 29 Nov 2026 11:56:24 GMT"
+    assert client.request("GET", "/api", timeout_seconds=20).sent_at == 1_795_953_384.0
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "GMT",
+        " GMT",
+        "soon GMT",
+        "Sun, 29 Nov 2026 11:56:24 +0100",
+        "Sun, 99 Nov 2026 11:56:24 GMT",
+        "1" * 30 + " GMT",
+    ]
+    + ["Sun, 29 Nov 99999999 11:56:24 GMT", "2026-11-29T11:56:24Z"],
+)
+def test_a_date_that_is_none_says_nothing(server: Server, date: str) -> None:
+    server.date = date
+    assert client_of(server).request("GET", "/api", timeout_seconds=20).sent_at is None
 
 
 def test_threads_may_ask_at_once(server: Server) -> None:

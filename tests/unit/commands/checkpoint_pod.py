@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import time
@@ -12,24 +11,24 @@ from iecpod.checkpoints.checkpoint_store import CheckpointStore
 from iecpod.commands.checkpoint.restore import restore_checkpoint
 from iecpod.commands.checkpoint.save import SavedCheckpoint, save_checkpoint
 from iecpod.commands.deploy import deploy
-from iecpod.deploy.kubectl.node_leases import LEASES
 from iecpod.deploy.node.guest_instant import LOOK, SETTLE
+from iecpod.design.cluster import DesiredCluster
 from iecpod.layout import Layout
 from iecpod.model import Arch
 from iecpod.options.choices import BundleVia
 from iecpod.pods.directory import REPORT
-from iecpod.ports import BaseImage, CommandResult
+from iecpod.pods.ports import FindCredentials
+from iecpod.ports import BaseImage, CommandResult, Shell, WayIn
 from iecpod.providers.libvirt.objects import Kind, ObservedResource
 from iecpod.release.release import Release
 from iecpod.reports.run_report import Report
-from iecpod.units import format_utc
 from tests import pods
 from tests.fakes import FakeHost, FakeHypervisor
+from tests.fakes.api_server import FakeApiServer
 from tests.fakes.images import FakeImages
-from tests.fakes.pod_tools import NODES, REF, FakeTools
+from tests.fakes.pod_tools import NODES, REF, FakeTools, api_objects
 from tests.unit.commands.test_commands import resolve
 
-_GET_LEASES = ("kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "get", f"--raw={LEASES}")
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ")
 
 
@@ -81,16 +80,18 @@ class CheckpointTools(FakeTools):
         image = CachedImages(self.cache_dir).path
         image.parent.mkdir(parents=True, exist_ok=True)
         write_qcow2(image, 1 << 30, "")
-        self.lease_seconds = 0.0
-        self.node_shells["iec01"].reply(_GET_LEASES, lambda _argv, _stdin: CommandResult(0, self._leases(), ""))
+        self.seconds_off = 0.0
         for shell in self.node_shells.values():
             shell.reply(("sh", "-c", LOOK), lambda _argv, _stdin: CommandResult(0, f"{time.time():.9f}\n", ""))
             shell.on("sh", "-c", SETTLE)
 
-    def _leases(self) -> str:
-        """Renewed now, by clocks that are `lease_seconds` off."""
-        renewed = format_utc(time.time() + self.lease_seconds)
-        return json.dumps({"items": [{"metadata": {"name": n}, "spec": {"renewTime": renewed}} for n in NODES]})
+    def api_server(
+        self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
+    ) -> FakeApiServer:
+        """It has what kubectl shows on the first node; kubelets answer by clocks that are `seconds_off`."""
+        server = FakeApiServer(api_objects())
+        server.clocks = {hostname: time.time() + self.seconds_off for hostname in NODES}
+        return server
 
     def images(self, release: Release, bundle_via: BundleVia | None) -> FakeImages:
         return CachedImages(self.cache_dir)

@@ -120,17 +120,18 @@ def test_after_a_teardown_the_pod_is_as_it_was(pod: CheckpointPod) -> None:
     assert pod.restore(saved).outcome == "done", "and again"
 
 
-def test_no_node_is_asked_where_leases_say_that_it_runs(pod: CheckpointPod) -> None:
+def test_no_node_is_asked_whose_kubelet_answers(pod: CheckpointPod) -> None:
     saved = pod.save()
     asked = len(pod.tools.node_shells["iec02"].calls)
     phases = {phase.name: phase for phase in pod.restore(saved, may_replace=True).phases}
-    assert phases["reachable"].detail == phases["clock"].detail == "3 nodes Ready, with leases renewed since"
+    known = "3 nodes Ready, their kubelets within 2 s of the host's time"
+    assert phases["reachable"].detail == phases["clock"].detail == known
     assert len(pod.tools.node_shells["iec02"].calls) == asked
 
 
-def test_nodes_are_asked_where_leases_have_another_time(pod: CheckpointPod) -> None:
+def test_nodes_are_asked_where_kubelets_have_another_time(pod: CheckpointPod) -> None:
     saved = pod.save()
-    pod.tools.lease_seconds = -3600.0
+    pod.tools.seconds_off = -3600.0
     phases = {phase.name: phase for phase in pod.restore(saved, may_replace=True).phases}
     assert phases["reachable"].detail == "3 nodes answer"
     assert phases["clock"].detail == "3 within 2 s of the host's"

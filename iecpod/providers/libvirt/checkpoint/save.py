@@ -124,7 +124,13 @@ class StateSaving:
             with closing(self.planned.host.connect()) as own:
                 own.save_state(domains[hostname].name, str(overlays[hostname]), memory)
 
-        run_on_nodes(tuple(by_name), save)
+        try:
+            run_on_nodes(tuple(by_name), save)
+        except BaseException:
+            # Before the machines run on: one that finds no room for what it writes is paused.
+            for memory in filter(None, (state.memory for state in states)):
+                memory.unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def _paused(self, names: Sequence[str]) -> Iterator[None]:

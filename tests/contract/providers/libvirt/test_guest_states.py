@@ -165,6 +165,18 @@ def test_memory_that_is_none_leaves_a_domain_that_starts(guest: Guest) -> None:
     assert guest.seen.active
 
 
+def test_memory_that_ends_early_is_an_error(guest: Guest) -> None:
+    layer, memory = guest.save("one")
+    guest.remove()
+    guest.define(layer)
+    compress_memory(memory)
+    os.truncate(memory, memory.stat().st_size // 2)
+    pipe = guest.cache / "pipe"
+    with pytest.raises(HostError), decompressed_memory(memory, pipe):
+        guest.hypervisor.load_state(guest.name, str(pipe))
+    assert not guest.seen.active and not pipe.exists()
+
+
 def test_a_guest_that_is_off_is_saved_without_memory(guest: Guest) -> None:
     guest.hypervisor.stop(guest.name)
     layer = guest.cache / "off.qcow2"

@@ -1,19 +1,19 @@
-"""Phases of nodes that a checkpoint has brought back: in place where the leases of the nodes say so."""
+"""Phases of nodes that a checkpoint has brought back: in place where their kubelets say so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iecpod.deploy.kubectl.node_leases import RenewedLeases
+from iecpod.deploy.kubectl.answering_kubelets import AnsweringKubelets
 from iecpod.deploy.workflow import Phase
 
 
 @dataclass(frozen=True, slots=True)
-class KnownByLeases:
-    """A phase of nodes that need not be asked themselves once their leases are renewed."""
+class KnownByKubelets:
+    """A phase of nodes that need not be asked themselves once their kubelets answer."""
 
     phase: Phase
-    leases: RenewedLeases
+    kubelets: AnsweringKubelets
 
     @property
     def name(self) -> str:
@@ -24,7 +24,7 @@ class KnownByLeases:
         return self.phase.summary
 
     def probe(self) -> str | None:
-        return self.leases.find() or self.phase.probe()
+        return self.kubelets.find() or self.phase.probe()
 
     def run(self) -> None:
         self.phase.run()
