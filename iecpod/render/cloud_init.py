@@ -12,7 +12,7 @@ from iecpod.model import PodRef
 from iecpod.release.mirrors import Supply
 from iecpod.render.low_overhead import GO_ENVIRONMENT
 from iecpod.render.mirror_files import APT_CONF_PATH, render_apt_conf, render_ca_files
-from iecpod.render.templating import make_directory_environment
+from iecpod.render.templating import directory_environment
 
 #: 127.0.1.1 is not among them: a node's own name must mean the address that the cluster knows it by.
 _LOCAL_HOSTS = (
@@ -47,7 +47,7 @@ def render_seed(
 
     The instance-id is `instance_id` with a digest of the other two files, so that a changed seed is applied again.
     """
-    environment = make_directory_environment(templates_dir)
+    environment = directory_environment(templates_dir)
     is_up_without_vlans = any(network.address and network.vlan is None for nic in nics for network in nic.networks)
     links = [_link(nic, carries_boot=not is_up_without_vlans) for nic in nics]
     vlans = [_vlan(nic, network) for nic in nics for network in nic.networks if network.vlan is not None]

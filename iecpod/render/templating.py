@@ -5,6 +5,7 @@ In `*.xml.j2` every value is escaped. In all other templates a value goes throug
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -34,15 +35,17 @@ def make_environment(loader: jinja2.BaseLoader) -> jinja2.Environment:
     return environment
 
 
-def make_package_environment() -> jinja2.Environment:
-    """Templates that are part of the package: `iecpod/render/templates`."""
+@functools.cache
+def package_environment() -> jinja2.Environment:
+    """Templates that are part of the package: `iecpod/render/templates`. Each is compiled once."""
     import jinja2
 
     return make_environment(jinja2.PackageLoader("iecpod.render", "templates"))
 
 
-def make_directory_environment(directory: Path) -> jinja2.Environment:
-    """Templates outside the package, such as the project's `cloud-init` directory."""
+@functools.cache
+def directory_environment(directory: Path) -> jinja2.Environment:
+    """Templates outside the package, such as the project's `cloud-init` directory. Each is compiled once."""
     import jinja2
 
     return make_environment(jinja2.FileSystemLoader(directory))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from iecpod import naming
 from iecpod.model import PodRef
 from iecpod.providers.libvirt.objects import DesiredDomain, DesiredNetwork, Kind, Mark, Resource
-from iecpod.render.templating import make_package_environment
+from iecpod.render.templating import package_environment
 
 if TYPE_CHECKING:
     import jinja2
@@ -124,10 +123,5 @@ def _render(desired: DesiredNetwork | DesiredDomain, mark: Mark | None) -> str:
     return render_domain(desired, mark)
 
 
-@functools.cache
-def _environment() -> jinja2.Environment:
-    return make_package_environment()
-
-
 def _template(kind: str) -> jinja2.Template:
-    return _environment().get_template(f"{kind}.xml.j2")
+    return package_environment().get_template(f"{kind}.xml.j2")
