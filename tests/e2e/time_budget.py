@@ -50,7 +50,7 @@ USUAL_SECONDS: Table = (
     ("checkpoint/test_full_disk.py", 300),
     ("existing/test_existing_machines.py", 3800),
     ("system/test_system.py", 1200),
-    ("arm/test_arm.py", 1200),
+    ("arm/test_arm.py", 1250),
     ("debian12/test_debian12.py", 1500),
 )
 _OTHERS = 90.0
