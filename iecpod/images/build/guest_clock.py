@@ -47,5 +47,5 @@ cat > "$1/usr/local/sbin/iecpod-clocksource" <<'END'
 chmod 755 "$1/usr/local/sbin/iecpod-clocksource"
 cat > "$1/etc/systemd/system/iecpod-clocksource.service" <<'END'
 {_UNIT}END
-systemctl --root="$1" --quiet enable iecpod-clocksource.service
+chroot "$1" systemctl --quiet enable iecpod-clocksource.service
 """

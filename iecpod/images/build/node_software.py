@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,11 +90,14 @@ def ensure_software(cache: Cache, release: Release, arch: Arch, apt_mirror: str)
 def _prepare_trees(cache: Cache, release: Release, source: BundleSource, arch: Arch, apt_mirror: str) -> None:
     """Makes what needs no compiled program beside the compiler, which leaves processors idle while it links.
 
-    What fails here fails again where it is needed.
+    What fails here is tried again where it is needed. That may be minutes later, so it is said at once.
     """
-    with contextlib.suppress(IecpodError, OSError):
+    try:
         ensure_rootfs(cache, release.image, arch, apt_mirror)
         ensure_layer(cache, release.image, source.image_packages, arch, apt_mirror)
+    except (IecpodError, OSError) as error:
+        cause = error.cause if isinstance(error, IecpodError) else str(error)
+        cache.reporter.warn(f"{cause}; it is tried again when all programs are compiled")
 
 
 class _Compiled(Protocol):

@@ -55,6 +55,7 @@ _MASKED_UNITS = (
 
 #: Leaves a system that boots fast and quietly, and that cloud-init finds untouched. Without ifupdown and netplan,
 #: cloud-init configures systemd-networkd. The sshd of a package is configured well: no check of that at each start.
+#: systemctl is the guest's own, since a host may have another version of it, or (a container) none.
 _SYSTEM_HOOK = f"""
 set -eu
 root=$1
@@ -71,8 +72,8 @@ write /etc/systemd/journald.conf.d/iecpod.conf '[Journal]\\nStorage=volatile\\nR
 write /etc/systemd/system/ssh.service.d/iecpod.conf '[Service]\\nExecStartPre=\\n'
 write /etc/cloud/cloud.cfg.d/90-iecpod.cfg 'datasource_list: [ NoCloud, None ]\\n'
 write /etc/cloud/ds-identify.cfg 'policy: enabled\\n'
-systemctl --root="$root" --quiet enable systemd-networkd.service ssh.service
-systemctl --root="$root" --quiet mask {" ".join(_MASKED_UNITS)}
+chroot "$root" systemctl --quiet enable systemd-networkd.service ssh.service
+chroot "$root" systemctl --quiet mask {" ".join(_MASKED_UNITS)}
 rm -rf "$root"/var/log/apt "$root"/var/log/*.log "$root"/var/cache/debconf/*-old
 touch "$root/etc/.updated" "$root/var/.updated"
 """

@@ -16,9 +16,9 @@ from tests.fakes import RecordingReporter
 from tests.unit.descriptors.broken_pod import ROOT, SCHEMAS_DIR
 
 
-def make_software(tmp_path: Path) -> None:
+def make_software(tmp_path: Path, reporter: RecordingReporter | None = None) -> None:
     release = load_release("k8s-1.37-go", ROOT / "iecpod/releases", SCHEMAS_DIR)
-    node_software.ensure_software(Cache(tmp_path, RecordingReporter()), release, Arch.X86_64, "")
+    node_software.ensure_software(Cache(tmp_path, reporter or RecordingReporter()), release, Arch.X86_64, "")
 
 
 def test_trees_are_made_beside_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,18 +35,22 @@ def test_trees_are_made_beside_the_compiler(tmp_path: Path, monkeypatch: pytest.
         make_software(tmp_path)
 
 
-def test_a_tree_that_fails_early_does_not_end_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = threading.Event()
+@pytest.mark.parametrize("error", [ImageError("no mirror answers"), OSError("no mirror answers")])
+def test_a_tree_that_fails_early_is_told_and_does_not_end_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    told = threading.Event()
+    reporter = RecordingReporter()
+    monkeypatch.setattr(reporter, "warn", lambda line: told.set() if "no mirror answers; it is tried" in line else None)
 
     def fail(*_arguments: object) -> None:
-        tried.set()
-        raise ImageError("no mirror answers")
+        raise error
 
     def compile_last(*_arguments: object) -> None:
-        assert tried.wait(60)
+        assert told.wait(60)
         raise ImageError("the compiler went on")
 
     monkeypatch.setattr(node_software, "ensure_rootfs", fail)
     monkeypatch.setattr(node_software, "_compile", compile_last)
     with pytest.raises(ImageError, match="the compiler went on"):
-        make_software(tmp_path)
+        make_software(tmp_path, reporter)
