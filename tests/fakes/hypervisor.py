@@ -53,6 +53,7 @@ class FakeHypervisor:
         self.closed = False
         self.version = "7.2.0"
         self.refuse_states: set[str] = set()
+        self.reads_pipes = True
         self.loaded: dict[str, str] = {}
         self.pulled: list[tuple[str, str]] = []
 
@@ -139,6 +140,8 @@ class FakeHypervisor:
     def load_state(self, name: str, memory: str) -> None:
         if name in self.refuse_states:
             raise HostError(f"the state of {name} is refused")
+        if Path(memory).is_fifo() and not self.reads_pipes:
+            raise HostError("image magic is incorrect")
         target = self._ours(Kind.DOMAIN, name)
         self.loaded[name] = Path(memory).read_text()
         target.active, target.paused = True, True

@@ -202,6 +202,16 @@ def test_memory_that_does_not_load_boots_all_machines(pod: CheckpointPod) -> Non
     )
 
 
+def test_memory_is_loaded_from_a_file_by_a_libvirt_that_reads_no_pipe(pod: CheckpointPod) -> None:
+    saved = pod.save()
+    _teardown(pod)
+    pod.tools.hypervisor.reads_pipes = False
+    assert pod.restore(saved).outcome == "done"
+    assert len(pod.tools.hypervisor.loaded) == 3 and all(pod.states().values())
+    assert not any("boot from its disks" in line for line in pod.tools.reporter.lines)
+    assert not [path for path in pod.tools.pod_dir.rglob("*.memory")]
+
+
 def test_memory_of_another_qemu_is_not_tried(pod: CheckpointPod) -> None:
     saved = pod.save()
     _teardown(pod)

@@ -19,6 +19,7 @@ from iecpod.files.writer import sync_path
 _COMPRESS = ("zstd", "-1", "--quiet", "--force", "-o")
 #: The shell opens the pipe, and waits there for its reader; nothing of it outlives this process.
 _DECOMPRESS = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", 'exec zstd -dcq -- "$1" > "$2"', "decompress")
+_DECOMPRESS_TO = ("zstd", "-d", "--quiet", "--force", "-o")
 #: Some GiB on a slow host.
 _COMPRESS_SECONDS = 900.0
 
@@ -45,3 +46,13 @@ def decompressed_memory(memory: Path, pipe: Path) -> Iterator[None]:
         process.kill()
         process.wait()
         pipe.unlink()
+
+
+@contextmanager
+def decompressed_file(memory: Path, file: Path) -> Iterator[None]:
+    """As `decompressed_memory`, all of it on the disk meanwhile. Raises `CommandFailed`, as where no room is left."""
+    try:
+        run_program([*_DECOMPRESS_TO, str(file), "--", str(memory)], timeout_seconds=_COMPRESS_SECONDS)
+        yield
+    finally:
+        file.unlink(missing_ok=True)

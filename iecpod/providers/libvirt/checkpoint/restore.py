@@ -10,10 +10,10 @@ from pathlib import Path
 from iecpod.cache.qcow2 import virtual_size_bytes
 from iecpod.deploy.waiting.parallel import run_on_nodes
 from iecpod.deploy.workflow import Phase
-from iecpod.errors import HostError, NodeErrors
+from iecpod.errors import CommandFailed, HostError, NodeErrors
 from iecpod.ports import Reporter
 from iecpod.provider import MachineState
-from iecpod.providers.libvirt.checkpoint.memory_file import decompressed_memory
+from iecpod.providers.libvirt.checkpoint.memory_file import decompressed_file, decompressed_memory
 from iecpod.providers.libvirt.objects import Kind
 from iecpod.providers.libvirt.phases import find_inactive
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
@@ -69,7 +69,7 @@ class RestoredDomainsPhase:
         """All or none: machines that were saved together do not fit to others that boot."""
         try:
             run_on_nodes(tuple(self.states), self._load)
-        except (HostError, NodeErrors) as error:
+        except (HostError, NodeErrors, CommandFailed) as error:
             for rendered in self.planned.rendered.domains:
                 self._hypervisor.stop(rendered.resource.name)
             self.reporter.warn(
@@ -80,6 +80,12 @@ class RestoredDomainsPhase:
         domain = next(domain for domain in self.planned.desired.domains if domain.hostname == hostname)
         memory = self.states[hostname].memory
         assert memory is not None
-        pipe = Path(f"{domain.nvram_path}.memory")
-        with closing(self.planned.host.connect()) as own, decompressed_memory(memory, pipe):
-            own.load_state(domain.name, str(pipe))
+        place = Path(f"{domain.nvram_path}.memory")
+        with closing(self.planned.host.connect()) as own:
+            try:
+                with decompressed_memory(memory, place):
+                    own.load_state(domain.name, str(place))
+            except HostError:
+                # libvirt 10.0 opens it twice, and a pipe has its beginning only once.
+                with decompressed_file(memory, place):
+                    own.load_state(domain.name, str(place))
