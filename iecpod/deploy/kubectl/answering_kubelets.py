@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 10.0
 _BETWEEN_SECONDS = 0.5
 
 
-def health_path(hostname: str) -> str:
+def _health_path(hostname: str) -> str:
     """Where the API server passes the question on to a kubelet (kubernetes.io: API server as a proxy for nodes)."""
     return f"{NODES}/{quote(hostname, safe='')}/proxy/healthz"
 
@@ -70,7 +70,7 @@ class AnsweringKubelets:
 
     def _is_right(self, node: ClusterNode) -> bool:
         asked_at = self.unix_time()
-        sent_at = self.kubectl.sent_at(health_path(node.hostname), timeout_seconds=_ANSWER_SECONDS)
+        sent_at = self.kubectl.sent_at(_health_path(node.hostname), timeout_seconds=_ANSWER_SECONDS)
         if sent_at is None:
             return False
         return asked_at - MOST_SECONDS_OFF <= sent_at <= self.unix_time() + MOST_SECONDS_OFF

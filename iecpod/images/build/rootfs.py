@@ -167,9 +167,14 @@ class _Tree:
             )
 
 
+def runs_here(arch: Arch) -> bool:
+    """Whether the kernel runs programs of that architecture: its own, or one that QEMU is registered for."""
+    return arch is Arch.of_this_machine() or Path(f"/proc/sys/fs/binfmt_misc/qemu-{arch.value}").exists()
+
+
 def _check_runs_here(arch: Arch) -> None:
     """Raises `ImageError` where the kernel runs no programs of that architecture."""
-    if arch is not Arch.of_this_machine() and not Path(f"/proc/sys/fs/binfmt_misc/qemu-{arch.value}").exists():
+    if not runs_here(arch):
         raise ImageError(
             f"this machine runs no programs of {arch.value}, which building an image for it takes",
             "register QEMU for them: run bootstrap.sh as root, or start systemd-binfmt or binfmt-support",

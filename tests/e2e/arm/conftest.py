@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from iecpod.images.build.rootfs import runs_here
+from iecpod.model import Arch
 from tests.e2e.command import RELEASE, Iecpod
 from tests.e2e.teardown import torn_down
 
@@ -18,14 +19,12 @@ _OPTIONS = (
     *("-c", "embedded", "--release", RELEASE, "-s", "k8-kube-router-iec-noha", "--virt-type", "qemu"),
     *("--vcpus", "2", "--memory", "2G", "--bundle-via", "image"),
 )
-#: binfmt_misc's registration of QEMU.
-_RUNS_AARCH64 = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 
 
 @pytest.fixture(scope="package")
 def guests(as_root: None) -> Iterator[Iecpod]:
     """The machines, reachable; the report of the deploy is in guests.json."""
-    if not (_RUNS_AARCH64.exists() or platform.machine() == "aarch64"):
+    if not runs_here(Arch.AARCH64):
         pytest.skip("this kernel runs no programs of aarch64, with which the image is made: bootstrap.sh says why")
     with TemporaryDirectory(prefix="iecpod-e2e-arm-") as root, torn_down(Iecpod(Path(root), *_POD)) as command:
         report = ("--report", str(command.root / "guests.json"))

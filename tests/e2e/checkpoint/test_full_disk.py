@@ -21,7 +21,7 @@ from tests.e2e.verified_pod import checkpoints, remove_checkpoints
 _OPTIONS = ("-c", "embedded", "--release", RELEASE, "-s", "k8-kube-router-iec-noha", "--until", "reachable")
 _NODE = HOSTNAMES[0]
 _SIZE = "4g"
-#: For notes and logs, and for what the guest writes on its disk: it is paused where that finds no room.
+#: For notes and logs, and for what the guest writes on its disk: it is paused where that finds no space.
 _LEFT_BYTES = 64 << 20
 #: Gigabytes take a tmpfs seconds, in which a guest writes; the last of it takes no time.
 _LEFT_FIRST_BYTES = 256 << 20

@@ -50,7 +50,7 @@ def decompressed_memory(memory: Path, pipe: Path) -> Iterator[None]:
 
 @contextmanager
 def decompressed_file(memory: Path, file: Path) -> Iterator[None]:
-    """As `decompressed_memory`, all of it on the disk meanwhile. Raises `CommandFailed`, as where no room is left."""
+    """As `decompressed_memory`, all of it on the disk meanwhile. Raises `CommandFailed`, as where no space is left."""
     try:
         run_program([*_DECOMPRESS_TO, str(file), "--", str(memory)], timeout_seconds=_COMPRESS_SECONDS)
         yield

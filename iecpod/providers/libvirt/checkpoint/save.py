@@ -127,7 +127,7 @@ class StateSaving:
         try:
             run_on_nodes(tuple(by_name), save)
         except BaseException:
-            # Before the machines run on: one that finds no room for what it writes is paused.
+            # Before the machines run on: one that finds no space for what it writes is paused.
             for memory in filter(None, (state.memory for state in states)):
                 memory.unlink(missing_ok=True)
             raise

@@ -36,18 +36,20 @@ def test_trees_are_made_beside_the_compiler(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("error", [ImageError("no mirror answers"), OSError("no mirror answers")])
-def test_a_tree_that_fails_early_is_told_and_does_not_end_the_compiler(
+def test_a_tree_that_fails_early_is_reported_and_does_not_end_the_compiler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    told = threading.Event()
+    reported = threading.Event()
     reporter = RecordingReporter()
-    monkeypatch.setattr(reporter, "warn", lambda line: told.set() if "no mirror answers; it is tried" in line else None)
+    monkeypatch.setattr(
+        reporter, "warn", lambda line: reported.set() if "no mirror answers; it is tried" in line else None
+    )
 
     def fail(*_arguments: object) -> None:
         raise error
 
     def compile_last(*_arguments: object) -> None:
-        assert told.wait(60)
+        assert reported.wait(60)
         raise ImageError("the compiler went on")
 
     monkeypatch.setattr(node_software, "ensure_rootfs", fail)
