@@ -166,6 +166,15 @@ class ApiAnswer:
 MOST_API_ANSWER_BYTES = 32 * 1024 * 1024
 
 
+class ApiWatch(Protocol):
+    """What an API server reports of objects as they change. Nothing is promised: reports may be late, and some lost."""
+
+    def has_changed(self) -> bool:
+        """Whether anything was reported since this was asked last. What was there at the beginning is reported, too."""
+
+    def close(self) -> None: ...
+
+
 class ApiServer(Protocol):
     """A cluster's API server, asked from this host as the cluster's administrator."""
 
@@ -182,6 +191,9 @@ class ApiServer(Protocol):
         timeout_seconds: float,
     ) -> ApiAnswer:
         """Any status is an answer. Raises `NodeUnreachable` where none comes in time, or not all of it."""
+
+    def watch(self, paths: Sequence[str]) -> ApiWatch:
+        """Of lists, whose paths may have selectors. It begins, and begins again, in the background, once it is used."""
 
 
 class HostKubectl(Protocol):

@@ -13,6 +13,9 @@ from iecpod.ports import Clock
 
 T = TypeVar("T")
 
+#: Whether a probe is due is looked at so often; what happens meanwhile is seen by one probe.
+_DUE_SECONDS = 0.2
+
 
 class SystemClock:
     def now(self) -> float:
@@ -75,10 +78,11 @@ def poll(
     remedy: str = "",
     extension: Extension | None = None,
     notify: Callable[[str], None] = lambda _observation: None,
+    is_due: Callable[[], bool] = lambda: False,
 ) -> T:
     """Calls `probe` until it returns instead of raising `NotYet`; raises `WaitTimeout` with the last observation.
 
-    `notify` is given every observation.
+    `notify` is given every observation. `probe` is called again after `interval_seconds`, or when it `is_due`.
     """
     start = clock.now()
     deadline = Deadline(start, timeout_seconds, extension)
@@ -91,4 +95,12 @@ def poll(
             end = deadline.after(str(observation), now)
             if now >= end:
                 raise WaitTimeout(awaited, now - start, str(observation), remedy) from observation
-        clock.sleep(min(interval_seconds, end - now))
+        _sleep(clock, min(interval_seconds, end - now), is_due)
+
+
+def _sleep(clock: Clock, seconds: float, is_due: Callable[[], bool]) -> None:
+    end = clock.now() + seconds
+    while (left := end - clock.now()) > 0:
+        clock.sleep(min(left, _DUE_SECONDS))
+        if is_due():
+            return

@@ -187,6 +187,33 @@ def exchange(
 ) -> Reply:
     """One request over a connection that is there; any status is a reply. Raises `WebError`."""
     deadline = _Deadline(patience)
+    client, response = _send(connection, host, method, path, deadline, body, headers)
+    is_kept = client.sock is not None
+    with closing(response):
+        content = _answer(response, deadline, size).content()
+        return Reply(response.status, content, is_kept, _sent_at(response.headers.get("Date", "")))
+
+
+def follow(
+    connection: socket.socket, host: str, path: str, *, size: Size, patience: Patience, headers: Mapping[str, str]
+) -> Iterator[bytes]:
+    """What the server sends for a GET, over a connection that is there, as it comes. Raises `WebError`."""
+    deadline = _Deadline(patience)
+    _client, response = _send(connection, host, "GET", path, deadline, b"", headers)
+    with closing(response):
+        check_status(response)
+        yield from _answer(response, deadline, size).pieces()
+
+
+def _send(
+    connection: socket.socket,
+    host: str,
+    method: str,
+    path: str,
+    deadline: _Deadline,
+    body: bytes,
+    headers: Mapping[str, str] | None,
+) -> tuple[HTTPConnection, BaseHTTPResponse]:
     with explained_failures():
         client = _bounded(HTTPConnection, deadline)(host, timeout=deadline.left())
         client.sock = connection
@@ -199,11 +226,7 @@ def exchange(
             decode_content=False,
             enforce_content_length=False,
         )
-        response = client.getresponse()
-    is_kept = client.sock is not None
-    with closing(response):
-        content = _answer(response, deadline, size).content()
-        return Reply(response.status, content, is_kept, _sent_at(response.headers.get("Date", "")))
+        return client, client.getresponse()
 
 
 def _sent_at(date: str) -> float | None:

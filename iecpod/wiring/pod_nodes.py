@@ -93,6 +93,7 @@ class PodNodes:
         self, cluster: DesiredCluster, way: WayIn, first: Shell, find_credentials: FindCredentials | None
     ) -> ApiClient:
         from iecpod.adapters.api_client import ApiClient
+        from iecpod.adapters.api_connector import ApiConnector
         from iecpod.ssh.shell import SshShell
         from iecpod.wiring.own_kubeconfig import OwnKubeconfig
 
@@ -101,7 +102,7 @@ class PodNodes:
         load = find_credentials or own.load
         tunnels = [first.open_tunnel] if isinstance(first, SshShell) else []
         ways = (way.open_socket, *tunnels)
-        return ApiClient(first.node, address, port, load_credentials=load, ways=ways)
+        return ApiClient(first.node, ApiConnector(address, port, load_credentials=load, ways=ways))
 
 
 def _shell(node: NodeEndpoint, keys: PodKeys) -> SshShell:

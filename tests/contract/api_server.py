@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from iecpod.adapters.api_client import ApiClient
+from iecpod.adapters.api_connector import ApiConnector
 from iecpod.providers.libvirt.embedded.namespaces import run_inside
 from tests.compiled import find_go_program
 from tests.unit.deploy.admin_conf import authority, credentials, pem, server_pair
@@ -36,7 +37,8 @@ class Api:
     @property
     def client(self) -> ApiClient:
         """As its administrator."""
-        return ApiClient("iec01", "127.0.0.1", 6443, load_credentials=credentials, ways=(self.open_socket,))
+        connector = ApiConnector("127.0.0.1", 6443, load_credentials=credentials, ways=(self.open_socket,))
+        return ApiClient("iec01", connector)
 
     def open_socket(self, address: str, port: int, seconds: float) -> socket.socket:
         return run_inside(Path(f"/proc/{self.pid}/ns/net"), lambda: socket.create_connection((address, port), seconds))

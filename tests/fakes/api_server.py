@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +24,24 @@ _KINDS = {
 }
 
 
+class FakeWatch:
+    """It reports a change as soon as any object is another."""
+
+    def __init__(self, server: FakeApiServer, paths: Sequence[str]) -> None:
+        self.server = server
+        self.paths = tuple(paths)
+        self.is_closed = False
+        self.seen: str | None = None
+
+    def has_changed(self) -> bool:
+        assert not self.is_closed
+        before, self.seen = self.seen, json.dumps(self.server.objects, sort_keys=True, default=str)
+        return before != self.seen and self.server.reports
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 class FakeApiServer:
     """`objects` by path; `clocks` has Unix time by the node, of kubelets that answer.
 
@@ -38,9 +56,15 @@ class FakeApiServer:
         self.next_answers: list[ApiAnswer | Exception] = []
         self.kinds = {root: dict(kinds) for root, kinds in _KINDS.items()}
         self.ready = True
+        self.watches: list[FakeWatch] = []
+        self.reports = True
 
     def is_ready(self) -> bool:
         return self.ready
+
+    def watch(self, paths: Sequence[str]) -> FakeWatch:
+        self.watches.append(FakeWatch(self, paths))
+        return self.watches[-1]
 
     def request(
         self,

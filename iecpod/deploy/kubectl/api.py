@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from iecpod.errors import ApiRefused, NodeError, NodeUnreachable
 from iecpod.outside_json import Bounds, Json, parse_json
-from iecpod.ports import MOST_API_ANSWER_BYTES, ApiAnswer, ApiServer
+from iecpod.ports import MOST_API_ANSWER_BYTES, ApiAnswer, ApiServer, ApiWatch
 from iecpod.yaml.document import load_yaml_all
 
 BOUNDS = Bounds(size_bytes=MOST_API_ANSWER_BYTES, values=2_000_000)
@@ -37,6 +37,9 @@ class Api:
 
     def is_ready(self) -> bool:
         return self._server.is_ready()
+
+    def watch(self, paths: Sequence[str]) -> ApiWatch:
+        return self._server.watch(paths)
 
     def load(self, path: str, *, timeout_seconds: float) -> Json:
         answer = self._ask("GET", path, timeout_seconds=timeout_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from iecpod.deploy.kubectl.api import Api, parse_answer
 from iecpod.deploy.waiting.waits import Waits
 from iecpod.errors import ApiRefused, CommandFailed, NodeUnreachable, WaitTimeout
 from iecpod.outside_json import Json
-from iecpod.ports import CommandResult, HostKubectl, Shell
+from iecpod.ports import ApiWatch, CommandResult, HostKubectl, Shell
 from iecpod.render.kubeconfig import ADMIN_CONF
 from iecpod.wait import NotYet
 
@@ -106,6 +106,11 @@ class Kubectl:
         return waits.wait_for(
             "an answer of the API server", probe, seconds=_AWAY_SECONDS, node=self.shell.node, interval_seconds=5.0
         )
+
+    def watch(self, paths: Sequence[str]) -> ApiWatch | None:
+        """See `ApiServer.watch`. None where it is kubectl that would ask: each would take a login's time."""
+        api = self._ready_api()
+        return None if api is None else api.watch(paths)
 
     def discard(self, path: str, *, timeout_seconds: float = _PATIENCE_SECONDS) -> None:
         """Deletes what the API has at `path`; nothing happens where there is nothing.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from iecpod.deploy.kubectl.kubectl import Kubectl, KubectlAt, api_awaited, condition_of
+from iecpod.deploy.kubectl.kubectl import Kubectl, KubectlAt, condition_of
 from iecpod.deploy.kubectl.network_health import find_pod_faults
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
+from iecpod.deploy.kubectl.object_waits import wait_for_objects
 from iecpod.deploy.kubectl.pods_not_running import describe_pods_not_running
 from iecpod.deploy.node.cni_files import CniFiles
 from iecpod.deploy.waiting.phase_tools import PhaseTools
@@ -81,27 +82,28 @@ class PodNetworkPhase:
     def _apply_custom_resources(self, manifest: PatchedManifest) -> None:
         """An operator makes the network of them."""
         cni = self.cluster.cni
+        kinds = manifest.custom_kinds
         self._wait_for(
             "the operator's kinds established",
-            lambda kubectl: _check_established(kubectl, manifest.custom_kinds),
+            lambda kubectl: _check_established(kubectl, kinds),
+            [f"{_CRDS}?fieldSelector=metadata.name%3D{kind}" for kind in kinds],
             _ESTABLISHED_SECONDS,
         )
         self._kubectl.apply(manifest.custom_resources)
         try:
-            self._wait_for(f"{cni.daemon} Running", self._check_running, _RUNNING_SECONDS)
+            self._wait_for(f"{cni.daemon} Running", self._check_running, [cni.daemon_pods], _RUNNING_SECONDS)
         except WaitTimeout as error:
             pods = describe_pods_not_running(self._kubectl, cni.namespaces)
             error.evidence = "\n".join(filter(None, (pods, error.evidence)))
             raise
 
-    def _wait_for(self, awaited: str, check: Callable[[Kubectl], None], seconds: float) -> None:
-        def probe() -> None:
-            with api_awaited():
-                check(self._kubectl)
-
-        self.tools.waits.wait_for(
+    def _wait_for(self, awaited: str, check: Callable[[Kubectl], None], paths: Sequence[str], seconds: float) -> None:
+        wait_for_objects(
             awaited,
-            probe,
+            check,
+            self._kubectl,
+            paths,
+            self.tools.waits,
             seconds=seconds,
             console_of=self._first.node,
             remedy=f"see `{self.tools.advice.command('kubectl', *self.cluster.cni.status_query)}`",

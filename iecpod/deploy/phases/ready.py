@@ -10,7 +10,6 @@ from iecpod.deploy.kubectl.kubectl import (
     NODES,
     Kubectl,
     KubectlAt,
-    api_awaited,
     condition_of,
     internal_ip,
     is_ready,
@@ -18,6 +17,7 @@ from iecpod.deploy.kubectl.kubectl import (
 )
 from iecpod.deploy.kubectl.network_health import find_pod_faults
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs
+from iecpod.deploy.kubectl.object_waits import wait_for_objects
 from iecpod.deploy.kubectl.pods_not_running import describe_pods_not_running
 from iecpod.deploy.node.node_probe import await_answer
 from iecpod.deploy.waiting.parallel import run_on_nodes
@@ -70,10 +70,9 @@ class ReadyPhase:
         for hostname in waiting:
             self.tools.reporter.node_started(hostname)
 
-        def probe() -> None:
-            with api_awaited():
-                missing = self._missing(kubectl.load(NODES).entries("items"), boots)
-                missing = _with_network(missing, find_pod_faults(kubectl, self.cluster))
+        def probe(kubectl: Kubectl) -> None:
+            missing = self._missing(kubectl.load(NODES).entries("items"), boots)
+            missing = _with_network(missing, find_pod_faults(kubectl, self.cluster))
             for hostname in [hostname for hostname in waiting if hostname not in missing]:
                 del waiting[hostname]
                 self.tools.node_times.note(NodeResult(hostname, DONE, self.tools.clock.now() - start))
@@ -82,9 +81,12 @@ class ReadyPhase:
                 raise NotYet("; ".join(missing.values()))
 
         try:
-            self.tools.waits.wait_for(
+            wait_for_objects(
                 "all nodes Ready",
                 probe,
+                kubectl,
+                [path for path in (NODES, self.cluster.cni.daemon_pods) if path],
+                self.tools.waits,
                 seconds=_READY_SECONDS,
                 console_of=self.shell.node,
                 remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'nodes')}`",

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited
+from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt
 from iecpod.deploy.kubectl.network_health import find_missing_routes
+from iecpod.deploy.kubectl.object_waits import wait_for_objects
 from iecpod.deploy.kubectl.pod_status import cluster_ip_of, is_running, pod_state
 from iecpod.deploy.node.clean_up import cleaned_up
 from iecpod.deploy.node.pod_namespace import WELCOME
@@ -95,17 +96,19 @@ class VerifyPhase:
         return self.kubectl_at(self.shells[self.cluster.control_plane.hostname])
 
     def _wait_for_pods(self) -> tuple[Json, ...]:
-        def probe() -> tuple[Json, ...]:
-            with api_awaited():
-                pods = self._kubectl.load(_PODS).entries("items")
+        def probe(kubectl: Kubectl) -> tuple[Json, ...]:
+            pods = kubectl.load(_PODS).entries("items")
             waiting = [pod_state(pod) for pod in pods if not is_running(pod)]
             if len(pods) < 2 or waiting:
                 raise NotYet("; ".join(waiting) or f"{len(pods)} of 2 pods exist")
             return pods
 
-        return self.tools.waits.wait_for(
+        return wait_for_objects(
             "two nginx pods Running",
             probe,
+            self._kubectl,
+            [_PODS],
+            self.tools.waits,
             seconds=_RUNNING_SECONDS,
             console_of=self.cluster.control_plane.hostname,
             remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'pods')}`",

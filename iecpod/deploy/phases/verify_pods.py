@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
 
-from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, api_awaited, condition_of, name_of
+from iecpod.deploy.kubectl.kubectl import KUBE_SYSTEM, Kubectl, KubectlAt, condition_of, name_of
+from iecpod.deploy.kubectl.object_waits import wait_for_objects
 from iecpod.deploy.kubectl.pod_status import ip_of, node_of
 from iecpod.deploy.node.pod_namespace import WELCOME, Policy, check_policy, check_reach
 from iecpod.deploy.waiting.console import last_line
@@ -27,7 +28,8 @@ _ANSWER_SECONDS = 30.0
 _DNS_SECONDS = 120.0
 #: Policies are in force some time after the API server has them.
 _POLICY_SECONDS = 60.0
-_COREDNS = f"/apis/apps/v1/{KUBE_SYSTEM}/deployments/coredns"
+_DEPLOYMENTS = f"/apis/apps/v1/{KUBE_SYSTEM}/deployments"
+_COREDNS = f"{_DEPLOYMENTS}/coredns"
 #: What kubectl says of a command that did run in a pod, and failed.
 _ENDED = re.compile(r"command terminated with exit code (\d+)")
 
@@ -119,15 +121,21 @@ class PodChecks:
         return self.tools.advice.command("kubectl", "--namespace", "kube-system", *arguments)
 
     def _wait_for_dns(self) -> None:
-        def probe() -> None:
-            with api_awaited():
-                seen = self._kubectl.load(_COREDNS)
+        def probe(kubectl: Kubectl) -> None:
+            seen = kubectl.load(_COREDNS)
             if condition_of(seen, "Available") != "True":
                 raise NotYet(condition_of(seen, "Available", "message") or "no status yet")
 
         pods = self._system_command("describe", "pods", "--selector", "k8s-app=kube-dns")
-        self.tools.waits.wait_for(
-            "CoreDNS available", probe, seconds=_DNS_SECONDS, console_of=self._first, remedy=f"see `{pods}`"
+        wait_for_objects(
+            "CoreDNS available",
+            probe,
+            self._kubectl,
+            [f"{_DEPLOYMENTS}?fieldSelector=metadata.name%3Dcoredns"],
+            self.tools.waits,
+            seconds=_DNS_SECONDS,
+            console_of=self._first,
+            remedy=f"see `{pods}`",
         )
 
     def _fetch(self, name: str, url: str) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from iecpod.deploy.kubectl.bootstrap_token import ca_cert_hash, registered_token
-from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, KubectlAt, api_awaited, find_nodes, name_of
+from iecpod.deploy.kubectl.kubectl import NODES, Kubectl, KubectlAt, find_nodes, name_of
 from iecpod.deploy.kubectl.node_cidrs import assign_pod_cidrs, has_reported
+from iecpod.deploy.kubectl.object_waits import wait_for_objects
 from iecpod.deploy.node.clean_up import cleaned_up
 from iecpod.deploy.node.node_probe import UNIT_STATES, ask
 from iecpod.deploy.node.systemd_job import run_job
@@ -137,16 +138,18 @@ class WorkersPhase:
     def _wait_for_reports(self, hostnames: Sequence[str]) -> None:
         """kubeadm ends when the kubelet has its certificate, a moment before it reports."""
 
-        def probe() -> None:
-            with api_awaited():
-                nodes = _reports(self._kubectl.load(NODES))
+        def probe(kubectl: Kubectl) -> None:
+            nodes = _reports(kubectl.load(NODES))
             silent = [hostname for hostname in hostnames if not nodes.get(hostname)]
             if silent:
                 raise NotYet(f"no report of {' and '.join(silent)}")
 
-        self.tools.waits.wait_for(
+        wait_for_objects(
             "reports of the kubelets",
             probe,
+            self._kubectl,
+            [NODES],
+            self.tools.waits,
             seconds=_REPORT_SECONDS,
             console_of=self.cluster.control_plane.hostname,
             remedy=f"see `{self.tools.advice.command('kubectl', 'describe', 'nodes')}`",

@@ -49,6 +49,7 @@ class Waits:
         console_of: str = "",
         remedy: str = "",
         interval_seconds: float = 1.0,
+        is_due: Callable[[], bool] = lambda: False,
     ) -> T:
         """`poll` with this run's deadlines; `seconds` is the deadline with KVM.
 
@@ -72,6 +73,7 @@ class Waits:
                 remedy=remedy,
                 extension=self._extension(seconds, console_of),
                 notify=notify,
+                is_due=is_due,
             )
         except WaitTimeout as error:
             self._advice.explain(error, console_of)

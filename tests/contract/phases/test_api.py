@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+import time
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -24,12 +27,13 @@ from iecpod.deploy.phases.verify import RECORD_PATH, VerifyPhase, is_verified
 from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.design.manifest_text import ManifestText
 from iecpod.errors import ApiRefused
+from iecpod.ports import ApiServer
 from iecpod.release.scenario import Role
 from iecpod.render.smoke_test import APP, render_denial, render_nginx, render_permission
 from iecpod.wait import SystemClock
 from tests.contract.api_server import Api
 from tests.contract.cni.test_pod_networks_applied import shell_of
-from tests.fakes import FakeShell, fake_phase_tools
+from tests.fakes import FakeApiServer, FakeShell, fake_phase_tools
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR_CRDS
 
@@ -96,6 +100,34 @@ def test_a_node_has_its_cidr_and_address_before_it_joins(kubectl: Kubectl) -> No
         assert node.at("spec").text("podCIDR") == "100.100.7.0/24"
         addresses = {entry.text("type"): entry.text("address") for entry in node.at("status").entries("addresses")}
         assert addresses == {"InternalIP": "172.16.10.47", "Hostname": "api02"}
+
+
+@pytest.mark.parametrize("is_fake", [True, False])
+def test_changes_are_reported(api: Api, is_fake: bool) -> None:
+    server: ApiServer = FakeApiServer() if is_fake else api.client
+    requests = Kubectl(FakeShell(), None, Requests(server, "iec01", applies=True))
+    name = {True: "fake", False: "real"}[is_fake]
+    item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+    path = f"{NAMESPACE}/configmaps"
+    requests.create(item)
+    watch = requests.watch([f"{path}?fieldSelector=metadata.name%3D{name}"])
+    assert watch is not None
+    with closing(watch):
+        assert _seen(watch.has_changed)  # it is there
+        assert not _seen(watch.has_changed, 0.5)
+        requests.apply(json.dumps({**item, "data": {"a": "1"}}))
+        assert _seen(watch.has_changed)
+        requests.discard(f"{path}/{name}")
+        assert _seen(watch.has_changed)
+
+
+def _seen(look: Callable[[], bool], seconds: float = 30.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if look():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_a_token_is_a_secret_that_goes(kubectl: Kubectl) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.server
+import queue
 import socket
 import ssl
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from iecpod.adapters import api_client
 from iecpod.adapters.api_client import ApiClient
+from iecpod.adapters.api_connector import ApiConnector, OpenSocket
 from iecpod.errors import NodeUnreachable
 from iecpod.http.client import Size
 from iecpod.ssh.keys import PodKeys, ensure_pod_keys
@@ -34,11 +36,16 @@ def server_context(directory: Path, address: str = "127.0.0.1") -> ssl.SSLContex
 
 
 class Server:
-    """Answers with what `answer` makes of method, path and body, or closes where that is None."""
+    """Answers with what `answer` makes of method, path and body, or closes where that is None.
+
+    A watch is given `reports` as they come, until one is empty.
+    """
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.answer: Callable[[str, str, bytes], bytes | None] = lambda *_: b"{}"
         self.date: str | None = None
+        self.reports: queue.Queue[bytes] = queue.Queue()
+        self.watched: list[str] = []
         self.connections = 0
         self.clients: list[Any] = []
         server = self
@@ -51,7 +58,19 @@ class Server:
                 server.connections += 1
                 server.clients.append(self.connection.getpeercert())
 
+            def watch(self) -> None:
+                server.watched.append(self.path)
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                while report := server.reports.get():
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(report), report))
+                self.wfile.write(b"0\r\n\r\n")
+
             def do(self) -> None:
+                if "watch=true" in self.path:
+                    self.watch()
+                    return
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 content = server.answer(self.command, self.path, body)
                 if content is None:
@@ -98,9 +117,10 @@ def direct(address: str, port: int, seconds: float) -> socket.socket:
     return socket.create_connection((address, port), seconds)
 
 
-def client_of(server: Server, *ways: api_client.OpenSocket, ca: Authority | None = None) -> ApiClient:
+def client_of(server: Server, *ways: OpenSocket, ca: Authority | None = None) -> ApiClient:
     ways = ways or (direct,)
-    return ApiClient("iec01", "127.0.0.1", server.port, load_credentials=lambda: credentials(ca), ways=ways)
+    connector = ApiConnector("127.0.0.1", server.port, load_credentials=lambda: credentials(ca), ways=ways)
+    return ApiClient("iec01", connector)
 
 
 def ask(client: ApiClient, path: str = "/api", method: str = "GET", body: bytes = b"", seconds: float = 20.0) -> bytes:
