@@ -175,7 +175,8 @@ class DesiredDomain:
 
     `root_volume` and `seed_volume` are names in the POD's pool, whose directory is `pool_path`. Disks of a `disposable`
     domain are not flushed, so a crash of the host may cost it. `bundle_disk` is of use until the bundle is installed; a
-    domain without it gets the bundle over SSH.
+    domain without it gets the bundle over SSH. `hides_fsrm`: an emulated x86_64 processor has neither
+    erms nor fsrm, and not the second alone.
     """
 
     hostname: str
@@ -197,6 +198,7 @@ class DesiredDomain:
     vnics: tuple[Vnic, ...]
     disposable: bool
     bundle_disk: BundleDisk | None = None
+    hides_fsrm: bool = True
 
     @property
     def root_bus(self) -> int:

@@ -76,8 +76,10 @@ def digest_of(xml: str, inputs: Mapping[str, str] = NO_INPUTS) -> str:
 
 
 def _lasting(desired: DesiredNetwork | DesiredDomain) -> DesiredNetwork | DesiredDomain:
-    """Without what is of use only until the node is installed: a machine is not recreated for the lack of it."""
-    return replace(desired, bundle_disk=None) if isinstance(desired, DesiredDomain) else desired
+    """Without what no machine is recreated for: the bundle is of use only until the node is installed, and those that
+    earlier versions made, which show fsrm, have booted with it.
+    """
+    return replace(desired, bundle_disk=None, hides_fsrm=False) if isinstance(desired, DesiredDomain) else desired
 
 
 def _parts_of(xml: str, inputs: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
