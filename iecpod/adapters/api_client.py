@@ -24,7 +24,7 @@ _STALLED_SECONDS = 90.0
 _SIZE = Size(most_bytes=MOST_API_ANSWER_BYTES)
 #: A connection that was not used for so long may have been closed at the other end, unseen.
 _FRESH_SECONDS = 20.0
-_HEADERS = {"Accept": "application/json", "User-Agent": "iecpod"}
+_HEADERS = {"Accept": "application/json"}
 
 
 class ApiClient:

@@ -24,7 +24,7 @@ _PATIENCE = Patience(seconds=_WATCH_SECONDS + 30, stalled_seconds=_WATCH_SECONDS
 _SIZE = Size(most_bytes=MOST_API_ANSWER_BYTES)
 #: Before a watch that has ended begins again.
 _RETRY_SECONDS = 2.0
-_HEADERS = {"Accept": "application/json", "User-Agent": "iecpod"}
+_HEADERS = {"Accept": "application/json"}
 
 
 class HttpWatch:

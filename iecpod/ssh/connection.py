@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class _RejectUnknown(paramiko.MissingHostKeyPolicy):
 
 
 class SshConnection:
-    """Made by the first use, and again where it broke. One thread may use it at a time.
+    """Made by the first use, and again where it broke. Threads may use it at once.
 
     `host_key` is the node's public key as in `PodKeys.host_key`. With `login`, that is used and not the POD's key.
     The remedies are those of `NodeEndpoint`.
@@ -81,6 +82,7 @@ class SshConnection:
         self._mismatch_remedy = mismatch_remedy
         self._open_socket = open_socket
         self._client: paramiko.SSHClient | None = None
+        self._connecting = threading.Lock()
 
     @property
     def node(self) -> str:
@@ -92,10 +94,10 @@ class SshConnection:
 
     def connect(self) -> None:
         """Makes the connection unless it stands. Raises `NodeUnreachable`; a node that is not up takes seconds."""
-        if self._is_connected():
-            return
-        self.close()
-        with self.reachable("no connection"):
+        with self._connecting, self.reachable("no connection"):
+            if self._is_connected():
+                return
+            self.close()
             connection = self._open_socket(self._address, self._port, _TCP_SECONDS)
             try:
                 self._client = self._log_in(connection)
@@ -119,9 +121,9 @@ class SshConnection:
         return self._standing_transport()
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     @contextlib.contextmanager
     def reachable(self, what: str) -> Iterator[None]:

@@ -44,9 +44,10 @@ mv -fT -- "$temporary" "$1"
 
 
 class SshShell:
-    """Commands and files on one node. One thread may use it at a time; the connection is made by the first use.
+    """Commands and files on one node, for one thread at a time, and tunnels for any.
 
-    A connection that broke is recreated by the next command; the command that it broke under is not repeated.
+    The first use makes the connection. One that broke is recreated by the next command; the command that it broke under
+    is not repeated.
     """
 
     def __init__(self, connection: SshConnection) -> None:

@@ -6,15 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from iecpod.adapters import api_watch
 from iecpod.http.client import Size
 from iecpod.ports import ApiWatch
-from tests.unit.adapters.test_api_client import Server, client_of, server
+from iecpod.ssh.keys import PodKeys
+from tests.unit.adapters.test_api_client import Server, client_of, keys, server
+from tests.unit.ssh.test_shell import make_shell, node_server
 
-__all__ = ["server"]
+__all__ = ["keys", "server"]
 
 PODS = "/api/v1/pods?labelSelector=app%3Dx"
 
@@ -75,6 +78,19 @@ def test_it_leaves_when_it_is_closed(server: Server) -> None:
     watch.close()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_a_node_s_ssh_connection_leads_there_beside_requests(server: Server, tmp_path: Path, keys: PodKeys) -> None:
+    ssh = node_server(tmp_path, keys)
+    shell = make_shell(ssh.port, keys)
+    client = client_of(server, shell.open_tunnel)
+    with closing(client.watch([PODS])) as watch:
+        watch.has_changed()
+        assert client.request("GET", "/api", timeout_seconds=20).content == b"{}"
+        server.reports.put(b"{}")
+        assert seen(watch.has_changed) and ssh.connections == 1
+    shell.close()
+    ssh.close()
 
 
 def test_a_server_that_is_down_reports_nothing(server: Server) -> None:

@@ -304,6 +304,15 @@ def test_a_connection_cut_while_idle_is_opened_again(shell: SshShell, server: Ss
     assert server.connections == 2
 
 
+def test_threads_that_need_a_connection_at_once_make_one(server: SshServer, shell: SshShell) -> None:
+    threads = [threading.Thread(target=shell.connect) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert server.connections == 1
+
+
 def test_a_connection_cut_under_a_command_is_an_error_and_the_command_is_not_repeated(
     shell: SshShell, server: SshServer
 ) -> None:
