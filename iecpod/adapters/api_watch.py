@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from iecpod.adapters.api_connector import HANDSHAKE_SECONDS, ApiConnector
 from iecpod.adapters.command_trace import trace_call
+from iecpod.errors import IecpodError
 from iecpod.http.client import Patience, Size, follow
 from iecpod.http.failures import WebError
 from iecpod.ports import MOST_API_ANSWER_BYTES
@@ -58,7 +59,7 @@ class HttpWatch:
         query = f"{path}{'&' if '?' in path else '?'}watch=true&timeoutSeconds={_WATCH_SECONDS}"
         while not self._is_closed.is_set():
             trace_call(self._node, f"API server: GET {query}")
-            with contextlib.suppress(OSError, WebError), self._connected() as connection:
+            with contextlib.suppress(OSError, WebError, IecpodError), self._connected() as connection:
                 for _piece in follow(
                     connection, self._connector.host, query, size=_SIZE, patience=_PATIENCE, headers=_HEADERS
                 ):
