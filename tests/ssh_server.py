@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import paramiko
@@ -72,12 +73,21 @@ class SshServer:
 
     def forward(self, connection: socket.socket) -> None:
         """Between the next channel that a client has opened and what that is to lead to."""
-        channel = next(channel for _, transport in self._open if (channel := transport.accept(10)) is not None)
+        channel = self._next_channel()
         threading.Thread(target=_pump_in, args=(channel, connection.makefile("wb", buffering=0)), daemon=True).start()
         with contextlib.suppress(OSError):
             while chunk := connection.recv(65536):
                 channel.sendall(chunk)
         channel.close()
+
+    def _next_channel(self) -> paramiko.Channel:
+        """`accept` returns None before its time where another thread has taken the channel that it was woken for."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            for _, transport in self._open:
+                if (channel := transport.accept(1)) is not None:
+                    return channel
+        raise AssertionError("a client opens a channel where it asks for a way")
 
     def _accept(self) -> None:
         while True:
