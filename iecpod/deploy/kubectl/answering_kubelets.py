@@ -20,6 +20,8 @@ _WAKING_SECONDS = 20.0
 #: Of one kubelet, which the API server asks: the first answer of a restored one takes a second.
 _ANSWER_SECONDS = 10.0
 _BETWEEN_SECONDS = 0.5
+#: A `Date` leaves the fraction of its second out.
+_DATE_SECONDS = 1.0
 
 
 def _health_path(hostname: str) -> str:
@@ -73,7 +75,8 @@ class AnsweringKubelets:
         sent_at = self.kubectl.sent_at(_health_path(node.hostname), timeout_seconds=_ANSWER_SECONDS)
         if sent_at is None:
             return False
-        return asked_at - MOST_SECONDS_OFF <= sent_at <= self.unix_time() + MOST_SECONDS_OFF
+        earliest = asked_at - MOST_SECONDS_OFF - _DATE_SECONDS
+        return earliest < sent_at <= self.unix_time() + MOST_SECONDS_OFF
 
 
 def _is_ready_at(seen: Json | None, node: ClusterNode) -> bool:

@@ -91,6 +91,13 @@ def test_a_node_is_asked_where_its_kubelet_is_silent_or_has_another_time(
     assert any(said in seen for _node, _awaited, seen in reporter.waits)
 
 
+def test_a_date_leaves_the_fraction_of_its_second_out(cluster: DesiredCluster) -> None:
+    """Written at any time of that second, so this one may be less than two seconds off."""
+    kubelets = _kubelets(cluster, _all(cluster, RESTORED_AT - 2))
+    kubelets.unix_time = lambda: RESTORED_AT + 0.9
+    assert kubelets.find() is not None
+
+
 def test_an_answer_without_a_date_says_nothing(cluster: DesiredCluster) -> None:
     nodes = ApiAnswer(200, json.dumps({"items": _nodes(cluster)}).encode())
     answers = [nodes, ApiAnswer(200, b"ok")] * 1000
