@@ -36,7 +36,7 @@ USUAL_SECONDS: Table = (
     ("nics/test_trunk.py", 300),
     ("bundle/test_bundle.py", 700),
     ("connected/test_node.py", 700),
-    ("connected/test_cluster.py", 1600),
+    ("connected/test_cluster.py", 900),
     ("clock/test_clock.py", 150),
     ("../contract/phases/test_api.py", 300),
     ("../contract/cni/test_pod_networks_applied.py", 300),
