@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from iecpod.adapters.long_program import run_long_program
 from iecpod.errors import HostError
 from iecpod.ports import LongProgram, ProgramEnd
+from tests.eventually import eventually
 
 #: Cleans up when it is interrupted, as tests do.
 _POLITE = 'trap "echo cleaned; exit 0" INT; echo started; while :; do sleep 0.1; done'
@@ -51,7 +51,7 @@ def test_time_that_is_up(tmp_path: Path) -> None:
 def test_what_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     end, seen = run(tmp_path, _DEAF, seconds=1.0, grace_seconds=0.5)
     assert end is ProgramEnd.TIMED_OUT
-    wait_until(lambda: has_ended(int(seen.split()[1])))
+    assert eventually(lambda: has_ended(int(seen.split()[1])))
 
 
 def test_a_program_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,19 +85,12 @@ def start(tmp_path: Path, script: str) -> subprocess.Popen[str]:
     """A process of ours that has seen its program begin."""
     argv = [sys.executable, "-c", _STARTER, str(tmp_path), script]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
-    wait_until(lambda: "started" in read(tmp_path / "seen"))
+    assert eventually(lambda: "started" in read(tmp_path / "seen"))
     return process
 
 
 def read(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.05)
 
 
 def test_a_signal_reaches_it_once(tmp_path: Path) -> None:
@@ -114,7 +107,7 @@ def test_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=5) != 0
     child = int((tmp_path / "log").read_text().split()[1])
-    wait_until(lambda: has_ended(child))
+    assert eventually(lambda: has_ended(child))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="as it is used")
@@ -122,4 +115,4 @@ def test_it_cleans_up_when_we_are_killed(tmp_path: Path) -> None:
     process = start(tmp_path, _POLITE)
     process.kill()
     process.wait()
-    wait_until(lambda: "cleaned" in read(tmp_path / "log"))
+    assert eventually(lambda: "cleaned" in read(tmp_path / "log"))

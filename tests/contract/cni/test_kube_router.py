@@ -22,7 +22,8 @@ from iecpod.design.cluster import ClusterNode, DesiredCluster
 from iecpod.release.scenario import Role
 from tests.contract.api_server import Api
 from tests.contract.cni.test_pod_networks_applied import shell_of
-from tests.contract.net_namespaces import Namespace, joined, wait_until
+from tests.contract.net_namespaces import Namespace, joined
+from tests.eventually import eventually
 from tests.fakes import fake_phase_tools
 
 WORKER = ClusterNode(
@@ -104,7 +105,7 @@ def test_the_bgp_api_is_closed_to_all_but_the_node(
 ) -> None:
     node, peer = node_and_peer
     node.start(sys.executable, "-c", _LISTEN, log=tmp_path / "log")
-    assert wait_until(lambda: peer.connects("172.16.10.37", 50051), 20), "it is open before"
+    assert eventually(lambda: peer.connects("172.16.10.37", 50051), 20), "it is open before"
     for _ in range(2):  # a unit that is restarted adds no second rule
         node.run("sh", "-euc", guard_command(cluster))
     assert not peer.connects("172.16.10.37", 50051)

@@ -36,7 +36,8 @@ from iecpod.release.file import load_release
 from iecpod.release.scenario import Role
 from iecpod.render.smoke_test import APP, render_denial, render_permission
 from tests.compiled import find_go_program, find_layer
-from tests.contract.net_namespaces import Namespace, joined, wait_until
+from tests.contract.net_namespaces import Namespace, joined
+from tests.eventually import eventually
 from tests.fakes import FakeShell
 
 ROOT = Path(__file__).parents[3]
@@ -121,7 +122,7 @@ class Lab:
             *(f"--service-account-{use}-file={key}" for use in ("key", "signing-key")),
             log=self.directory / "api.log",
         )
-        assert wait_until(lambda: self.kubectl("get", "--raw=/readyz", check=False).stdout == "ok", 120)
+        assert eventually(lambda: self.kubectl("get", "--raw=/readyz", check=False).stdout == "ok", 120)
 
     def unpack_image(self) -> None:
         """The layer with Debian's programs, kube-router, and what its service account has in a pod."""
@@ -206,10 +207,10 @@ def test_it_routes_and_enforces_policies_and_its_bgp_api_is_closed(lab: Lab) -> 
     shells = lab.shells
     assign_pod_cidrs(Kubectl(shells["iec01"]), lab.cluster.nodes)
     lab.start_router("iec01")
-    assert wait_until(lambda: lab.nodes["iec01"].connects("172.16.10.36", 179), 60)
+    assert eventually(lambda: lab.nodes["iec01"].connects("172.16.10.36", 179), 60)
     assert "iec02" in find_missing_routes(lab.cluster, shells)["iec01"]
     router = lab.start_router("iec02")
-    assert wait_until(lambda: not find_missing_routes(lab.cluster, shells), 60), "a node that comes later is a peer"
+    assert eventually(lambda: not find_missing_routes(lab.cluster, shells), 60), "a node that comes later is a peer"
     _check_pods(lab)
     _check_guard(lab)
     router.terminate()
@@ -221,14 +222,14 @@ def _check_pods(lab: Lab) -> None:
     client, server, third = (lab.add_pod(name, node) for name, node in (("a", "iec01"), ("b", "iec02"), ("c", "iec02")))
     assert (client, server, third) == ("100.100.0.2", "100.100.1.2", "100.100.1.3")
     lab.pods["b"].start(sys.executable, "-m", "http.server", "80", log=lab.directory / "server.log")
-    assert wait_until(lambda: lab.pods["a"].connects(server, 80), 30)
+    assert eventually(lambda: lab.pods["a"].connects(server, 80), 30)
     assert lab.pods["c"].connects(server, 80)
     lab.apply(render_denial())
-    assert wait_until(lambda: not lab.pods["a"].connects(server, 80), 30)
+    assert eventually(lambda: not lab.pods["a"].connects(server, 80), 30)
     assert not lab.pods["c"].connects(server, 80), "also on the same node"
     assert lab.nodes["iec02"].connects(server, 80), "the kubelet's probes come from the node"
     lab.apply(render_permission())
-    assert wait_until(lambda: lab.pods["a"].connects(server, 80), 30)
+    assert eventually(lambda: lab.pods["a"].connects(server, 80), 30)
 
 
 def _check_guard(lab: Lab) -> None:

@@ -10,8 +10,7 @@ import stat
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,7 @@ from iecpod.images.confinement.program import (
 )
 from iecpod.images.confinement.tool import run_tool
 from iecpod.release.file import load_release
+from tests.eventually import eventually
 from tests.fakes import RecordingReporter
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can confine a root")
@@ -530,16 +530,9 @@ def test_nothing_runs_on_when_iecpod_is_killed(tree: Path, tmp_path: Path) -> No
     with subprocess.Popen(
         [sys.executable, "-c", _BAKE_FOR_EVER, str(ROOT), str(tree), str(tmp_path / "log")]
     ) as baking:
-        until(lambda: (tree / "started").exists() and len(sleepers()) == 2)
+        assert eventually(lambda: (tree / "started").exists() and len(sleepers()) == 2)
         baking.kill()
-    until(lambda: not sleepers())
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert eventually(lambda: not sleepers())
 
 
 #: A minute on a busy host and little room, and what a shell needs.
@@ -596,7 +589,7 @@ def test_what_a_program_leaves_running_ends_with_it(tree: Path, tmp_path: Path) 
     script = "(trap '' HUP TERM; sleep 98765 > /dev/null 2>&1 &) ; touch /ended"
     run_tool(["sh", "-c", script], purpose="x", log_path=tmp_path / "log", confined=confined)
     assert (tree / "ended").exists()
-    until(lambda: not sleepers())
+    assert eventually(lambda: not sleepers())
 
 
 def test_memory_is_taken_from_a_confined_program_first(tree: Path, tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
-import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -33,6 +31,7 @@ from iecpod.render.smoke_test import APP, render_denial, render_nginx, render_pe
 from iecpod.wait import SystemClock
 from tests.contract.api_server import Api
 from tests.contract.cni.test_pod_networks_applied import shell_of
+from tests.eventually import eventually
 from tests.fakes import FakeApiServer, FakeShell, fake_phase_tools
 from tests.unit.cni.calico_of_the_iec import make_tls
 from tests.unit.cni.cni_manifests import FLANNEL, OPERATOR_CRDS
@@ -113,21 +112,12 @@ def test_changes_are_reported(api: Api, is_fake: bool) -> None:
     watch = requests.watch([f"{path}?fieldSelector=metadata.name%3D{name}"])
     assert watch is not None
     with closing(watch):
-        assert _seen(watch.has_changed)  # it is there
-        assert not _seen(watch.has_changed, 0.5)
+        assert eventually(watch.has_changed)  # it is there
+        assert not eventually(watch.has_changed, 0.5)
         requests.apply(json.dumps({**item, "data": {"a": "1"}}))
-        assert _seen(watch.has_changed)
+        assert eventually(watch.has_changed)
         requests.discard(f"{path}/{name}")
-        assert _seen(watch.has_changed)
-
-
-def _seen(look: Callable[[], bool], seconds: float = 30.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if look():
-            return True
-        time.sleep(0.05)
-    return False
+        assert eventually(watch.has_changed)
 
 
 def test_a_token_is_a_secret_that_goes(kubectl: Kubectl) -> None:

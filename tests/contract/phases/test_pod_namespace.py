@@ -15,7 +15,8 @@ from iecpod.deploy.node.pod_namespace import WELCOME, Policy, check_policy, chec
 from iecpod.errors import NodeError
 from iecpod.ports import CommandResult
 from iecpod.wait import NotYet
-from tests.contract.net_namespaces import Namespace, joined, wait_until
+from tests.contract.net_namespaces import Namespace, joined
+from tests.eventually import eventually
 from tests.fakes import FakeShell
 
 #: Of the network for benchmarks (RFC 2544), since the machine is looked through for the first.
@@ -30,7 +31,7 @@ def pods(tmp_path: Path) -> Iterator[tuple[Namespace, Namespace]]:
     with joined((str(OWN), str(OTHER))) as (own, other):
         server = ("-m", "http.server", "--directory", str(tmp_path), "80")
         other.start(sys.executable, *server, log=tmp_path / "log")
-        assert wait_until(lambda: own.connects(str(OTHER), 80), 20)
+        assert eventually(lambda: own.connects(str(OTHER), 80), 20)
         yield own, other
 
 

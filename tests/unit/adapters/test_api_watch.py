@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from iecpod.adapters import api_watch
 from iecpod.http.client import Size
 from iecpod.ports import ApiWatch
 from iecpod.ssh.keys import PodKeys
+from tests.eventually import eventually
 from tests.unit.adapters.test_api_client import Server, client_of, keys, server
 from tests.unit.ssh.test_shell import make_shell, node_server
 
@@ -29,18 +29,9 @@ def watch(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiWatch]
         yield watch
 
 
-def seen(look: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if look():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def test_it_begins_with_the_first_question_on_connections_of_its_own(server: Server, watch: ApiWatch) -> None:
     assert server.connections == 0 and not watch.has_changed()
-    assert seen(lambda: len(server.watched) == 2) and server.connections == 2
+    assert eventually(lambda: len(server.watched) == 2) and server.connections == 2
     assert sorted(server.watched) == [
         "/api/v1/nodes?watch=true&timeoutSeconds=300",
         f"{PODS}&watch=true&timeoutSeconds=300",
@@ -51,29 +42,29 @@ def test_it_begins_with_the_first_question_on_connections_of_its_own(server: Ser
 def test_a_report_is_a_change_once(server: Server, watch: ApiWatch) -> None:
     for _ in range(2):
         server.reports.put(b'{"type": "MODIFIED"}\n')
-        assert seen(watch.has_changed) and not watch.has_changed()
+        assert eventually(watch.has_changed) and not watch.has_changed()
 
 
 def test_a_watch_that_has_ended_begins_again(server: Server, watch: ApiWatch) -> None:
     watch.has_changed()
     for _ in range(2):
         server.reports.put(b"")
-    assert seen(lambda: len(server.watched) == 4)
+    assert eventually(lambda: len(server.watched) == 4)
     server.reports.put(b"{}")
-    assert seen(watch.has_changed)
+    assert eventually(watch.has_changed)
 
 
 def test_reports_without_end_are_cut_off(server: Server, watch: ApiWatch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_watch, "_SIZE", Size(most_bytes=1000))
     watch.has_changed()
     server.reports.put(b"x" * 1001)
-    assert seen(lambda: len(server.watched) == 3)
+    assert eventually(lambda: len(server.watched) == 3)
 
 
 def test_it_leaves_when_it_is_closed(server: Server) -> None:
     watch = client_of(server).watch([PODS])
     watch.has_changed()
-    assert seen(lambda: len(server.watched) == 1)
+    assert eventually(lambda: len(server.watched) == 1)
     (thread,) = [thread for thread in threading.enumerate() if thread.name == PODS]
     watch.close()
     thread.join(20)
@@ -88,7 +79,7 @@ def test_a_node_s_ssh_connection_leads_there_beside_requests(server: Server, tmp
         watch.has_changed()
         assert client.request("GET", "/api", timeout_seconds=20).content == b"{}"
         server.reports.put(b"{}")
-        assert seen(watch.has_changed) and ssh.connections == 1
+        assert eventually(watch.has_changed) and ssh.connections == 1
     shell.close()
     ssh.close()
 
@@ -96,4 +87,4 @@ def test_a_node_s_ssh_connection_leads_there_beside_requests(server: Server, tmp
 def test_a_server_that_is_down_reports_nothing(server: Server) -> None:
     server.close()
     with closing(client_of(server).watch([PODS])) as watch:
-        assert not seen(watch.has_changed, 0.3)
+        assert not eventually(watch.has_changed, 0.3)

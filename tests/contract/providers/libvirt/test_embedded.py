@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -28,9 +28,9 @@ from iecpod.providers.libvirt.objects import Firmware, Kind, Resource, Vnic
 from iecpod.providers.libvirt.ports import Hypervisor
 from iecpod.providers.libvirt.qemu_account import find_account
 from iecpod.providers.libvirt.xml import Stamp, pool_resource, render_volume, resource_of
-from iecpod.wait import NotYet, SystemClock, poll
 from tests import pods
 from tests.contract.hypervisors import why_not_embedded
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.skipif(bool(why_not_embedded()), reason=why_not_embedded())
 
@@ -90,22 +90,14 @@ def find_pids(program: str) -> list[int]:
 
 def find_daemon() -> int:
     """The one libvirtd. For a moment there may be two: a child that has not become another program yet."""
-    wait_until("one libvirtd", lambda: len(find_pids("libvirtd")) == 1)
+    assert eventually(lambda: len(find_pids("libvirtd")) == 1), "one libvirtd"
     return find_pids("libvirtd")[0]
 
 
 def kill(program: str) -> None:
     for pid in find_pids(program):
         os.kill(pid, signal.SIGKILL)
-    wait_until(f"no {program}", lambda: not find_pids(program))
-
-
-def wait_until(what: str, condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
-    def probe() -> None:
-        if not condition():
-            raise NotYet("not so")
-
-    poll(what, probe, timeout_seconds=timeout_seconds, clock=SystemClock(), interval_seconds=0.05)
+    assert eventually(lambda: not find_pids(program)), f"no {program}"
 
 
 def start_guest(
@@ -218,7 +210,7 @@ def test_console_nics_nvram_and_removal_of_a_guest(host: EmbeddedHost, hyperviso
     domain = start_guest(hypervisor, tmp_path, four)
     pod_dir = tmp_path / "pod1"
     console, nvram = pod_dir / "console" / "iec01.log", pod_dir / "nvram" / "iec01.fd"
-    wait_until("firmware speaks on the console", lambda: console.stat().st_size > 0)
+    assert eventually(lambda: console.stat().st_size > 0), "firmware speaks on the console"
     assert nvram.stat().st_size > 0
     assert find_nic_buses(host, domain.name) == [1, 2, 3, 4]
 
@@ -252,7 +244,7 @@ def test_guests_share_the_disk_of_a_bundle_and_start_without_it(hypervisor: Hype
     second = resource_of(other, pods.STAMP)
     hypervisor.define(second)
     hypervisor.start(Kind.DOMAIN, second.name)
-    wait_until("both guests have the disk", lambda: len(readers_of(disk)) == 2)
+    assert eventually(lambda: len(readers_of(disk)) == 2), "both guests have the disk"
 
     for domain in (first, second):
         hypervisor.remove(next(seen for seen in hypervisor.observe() if seen.name == domain.name))
@@ -318,17 +310,17 @@ def test_a_pod_of_an_earlier_version_runs_without_root_from_the_next_start_of_a_
     again = host.connect()
     assert is_active(again, Kind.DOMAIN, domain.name)
     kill("qemu-system-x86_64")
-    wait_until("the guest is off", lambda: not is_active(again, Kind.DOMAIN, domain.name))
+    assert eventually(lambda: not is_active(again, Kind.DOMAIN, domain.name)), "the guest is off"
     again.start(Kind.DOMAIN, domain.name)
     assert uids_of(*find_pids("qemu-system-x86_64")) == {find_account().uid}
     again.close()
 
 
 def test_virtlogd_is_started_again(host: EmbeddedHost, hypervisor: Hypervisor) -> None:
-    wait_until("one virtlogd", lambda: len(find_pids("virtlogd")) == 1)
+    assert eventually(lambda: len(find_pids("virtlogd")) == 1), "one virtlogd"
     kill("virtlogd")
     host.start()
-    wait_until("one virtlogd", lambda: len(find_pids("virtlogd")) == 1)
+    assert eventually(lambda: len(find_pids("virtlogd")) == 1), "one virtlogd"
 
 
 def test_stop_ends_running_guests(host: EmbeddedHost, hypervisor: Hypervisor, tmp_path: Path) -> None:

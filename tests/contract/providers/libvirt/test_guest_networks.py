@@ -26,7 +26,8 @@ from iecpod.providers.libvirt.objects import Vnic
 from iecpod.providers.libvirt.plan.machine_plan import LibvirtPlan
 from iecpod.providers.libvirt.rendered import RenderedDomain
 from iecpod.yaml.document import load_yaml
-from tests.contract.net_namespaces import Namespace, wait_until
+from tests.contract.net_namespaces import Namespace
+from tests.eventually import eventually
 from tests.random_wiring import make_wiring
 from tests.unit.providers.libvirt.test_random_wiring import config_of, plan_wiring
 
@@ -161,7 +162,7 @@ def check_node(cloud_init: Path, rendered: RenderedDomain, directory: Path) -> N
     try:
         node = Node(namespace, config)
         node.configure(render_units(cloud_init, config), directory)
-        is_there = wait_until(lambda: node.devices() == expected, 30)
+        is_there = eventually(lambda: node.devices() == expected, 30)
         log = (directory / "log").read_text()
         assert is_there, f"{rendered.seed.network_config}\n{node.devices()}\n{expected}\n{log}"
     finally:

@@ -18,7 +18,8 @@ from iecpod.providers.libvirt.objects import VlanLink
 from iecpod.providers.libvirt.vlan.kernel import Direction, attach
 from iecpod.providers.libvirt.vlan.links import BridgeVlanLinks
 from tests import pods
-from tests.contract.net_namespaces import Namespace, wait_until
+from tests.contract.net_namespaces import Namespace
+from tests.eventually import eventually
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -141,7 +142,7 @@ def test_large_packets_get_through_both_ways(host: Namespace, guest: Namespace, 
     for server, client, address in ((guest, host, "172.16.10.36"), (host, guest, "10.0.19.1")):
         log = tmp_path / f"{address}.log"
         server.start(sys.executable, "-u", "-c", SERVE, address, log=log)
-        assert wait_until(lambda log=log: "ready" in log.read_text(), 20)  # type: ignore[misc]
+        assert eventually(lambda log=log: "ready" in log.read_text(), 20)  # type: ignore[misc]
         received, sent = client.run(sys.executable, "-c", SEND, address).stdout.split()
         assert received == sent == hashlib.sha256(bytes(range(256)) * 4096 * 8).hexdigest()
 
