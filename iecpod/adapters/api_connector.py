@@ -25,7 +25,7 @@ _DEAD_PEER_MILLISECONDS = 60_000
 
 class ApiConnector:
     """`ways` are tried in turn until one has led there, which is the way from then on. `load_credentials` returns None
-    for as long as there is no kubeconfig that fits.
+    for as long as there is no kubeconfig that fits. Threads may connect at once.
     """
 
     def __init__(
