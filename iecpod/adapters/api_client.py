@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from iecpod.adapters.api_connector import HANDSHAKE_SECONDS, ApiConnector
+from iecpod.adapters.api_connector import HANDSHAKE_SECONDS, HEADERS, ApiConnector
 from iecpod.adapters.api_watch import HttpWatch
 from iecpod.adapters.command_trace import trace_call
 from iecpod.errors import NodeUnreachable
@@ -24,7 +24,6 @@ _STALLED_SECONDS = 90.0
 _SIZE = Size(most_bytes=MOST_API_ANSWER_BYTES)
 #: A connection that was not used for so long may have been closed at the other end, unseen.
 _FRESH_SECONDS = 20.0
-_HEADERS = {"Accept": "application/json"}
 
 
 class ApiClient:
@@ -58,7 +57,7 @@ class ApiClient:
         timeout_seconds: float,
     ) -> ApiAnswer:
         trace_call(self._node, f"API server: {method} {path}")
-        headers = {**_HEADERS, "Content-Type": content_type} if body else _HEADERS
+        headers = {**HEADERS, "Content-Type": content_type} if body else HEADERS
         with self._lock:
             reply = self._asked(method, path, body, headers, time.monotonic() + timeout_seconds)
         return ApiAnswer(reply.status, reply.content, reply.sent_at)

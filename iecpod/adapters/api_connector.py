@@ -19,6 +19,8 @@ OpenSocket = Callable[[str, int, float], socket.socket]
 _CONNECT_SECONDS = 10.0
 #: An emulated API server that is busy takes long to sign.
 HANDSHAKE_SECONDS = 60.0
+#: Of every request on them.
+HEADERS = {"Accept": "application/json"}
 #: A peer that acknowledges nothing for so long is gone.
 _DEAD_PEER_MILLISECONDS = 60_000
 
@@ -41,7 +43,8 @@ class ApiConnector:
         self._port = port
         self._load_credentials = load_credentials
         self._ways = tuple(ways)
-        self._is_shut = False
+        #: The last of the ways is forbidden.
+        self.is_shut = False
 
     @property
     def has_credentials(self) -> bool:
@@ -50,12 +53,7 @@ class ApiConnector:
     @property
     def is_in_doubt(self) -> bool:
         """There are several ways, and none has led there yet."""
-        return len(self._ways) > 1 and not self._is_shut
-
-    @property
-    def is_shut(self) -> bool:
-        """The last of the ways is forbidden."""
-        return self._is_shut
+        return len(self._ways) > 1 and not self.is_shut
 
     def connect(self, seconds: float) -> ssl.SSLSocket:
         """Raises `OSError`, which errors of TLS are as well."""
@@ -83,7 +81,7 @@ class ApiConnector:
             else:
                 self._ways = (way,)
                 return opened
-        self._is_shut = isinstance(failures[-1], PermissionError)
+        self.is_shut = isinstance(failures[-1], PermissionError)
         raise failures[0]
 
 

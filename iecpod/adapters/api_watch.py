@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 
-from iecpod.adapters.api_connector import HANDSHAKE_SECONDS, ApiConnector
+from iecpod.adapters.api_connector import HANDSHAKE_SECONDS, HEADERS, ApiConnector
 from iecpod.adapters.command_trace import trace_call
 from iecpod.errors import IecpodError
 from iecpod.http.client import Patience, Size, follow
@@ -25,7 +25,6 @@ _PATIENCE = Patience(seconds=_WATCH_SECONDS + 30, stalled_seconds=_WATCH_SECONDS
 _SIZE = Size(most_bytes=MOST_API_ANSWER_BYTES)
 #: Before a watch that has ended begins again.
 _RETRY_SECONDS = 2.0
-_HEADERS = {"Accept": "application/json"}
 
 
 class HttpWatch:
@@ -61,7 +60,7 @@ class HttpWatch:
             trace_call(self._node, f"API server: GET {query}")
             with contextlib.suppress(OSError, WebError, IecpodError), self._connected() as connection:
                 for _piece in follow(
-                    connection, self._connector.host, query, size=_SIZE, patience=_PATIENCE, headers=_HEADERS
+                    connection, self._connector.host, query, size=_SIZE, patience=_PATIENCE, headers=HEADERS
                 ):
                     self._has_changed.set()
             self._is_closed.wait(_RETRY_SECONDS)

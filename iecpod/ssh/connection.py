@@ -51,7 +51,7 @@ class _RejectUnknown(paramiko.MissingHostKeyPolicy):
 
 
 class SshConnection:
-    """Made by the first use, and again where it broke. Threads may use it at once.
+    """Made by the first use, and again where it broke: once for all threads that need it then.
 
     `host_key` is the node's public key as in `PodKeys.host_key`. With `login`, that is used and not the POD's key.
     The remedies are those of `NodeEndpoint`.

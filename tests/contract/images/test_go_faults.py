@@ -32,6 +32,7 @@ from iecpod.model import Arch
 from iecpod.progress.reporters import LogReporter
 from iecpod.release.file import load_release
 from iecpod.release.go_source import GoModule, GoToolchain
+from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[3]
 CACHE_DIR = Path(os.environ.get("IECPOD_CACHE_DIR", "/var/cache/iecpod"))
@@ -254,15 +255,17 @@ def test_a_build_that_was_killed_continues(tmp_path: Path, go_root: Path, proxy:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     kept = _objects(cache_dir)
-    deadline = time.monotonic() + 30
-    while str(cache_dir) in subprocess.check_output(["ps", "-e", "-o", "args"], text=True):
-        assert time.monotonic() < deadline, "what it had started has ended with it"
-        time.sleep(0.1)
+    assert eventually(lambda: not _is_named(cache_dir), 30), "what it had started has ended with it"
     proxy.silent_at = ".zip"  # what was fetched is not fetched again
     build = _build(cache_dir, go_root)
     assert (build.ensure(MODULE, Arch.X86_64).path / "hello").exists() and kept <= _objects(cache_dir)
     build.finish()
     assert not build.work_dir.exists()
+
+
+def _is_named(path: Path) -> bool:
+    """By the command line of any process."""
+    return str(path) in subprocess.check_output(["ps", "-e", "-o", "args"], text=True)
 
 
 def _objects(cache_dir: Path) -> set[str]:
